@@ -11,14 +11,15 @@
 namespace penstock::net {
 namespace {
 
-constexpr qsizetype kMaxEarlyBytes = 1 << 20;
 constexpr std::size_t kFlushBytes = 1U << 20U; // one WebSocket message carries about this much at most
 constexpr Duration kCloseTime = std::chrono::seconds(2);
 
 } // namespace
 
-BuilderLink::BuilderLink(BuilderLinks& links, SessionId session, QWebSocket* socket, std::string peer)
+BuilderLink::BuilderLink(BuilderLinks& links, SessionId session, QWebSocket* socket, std::string peer,
+                         std::string credential)
     : m_links(links), m_session(session), m_socket(socket), m_peer(std::move(peer)),
+      m_credential(std::move(credential)),
       m_state(protocol::Session::forServer(protocol::ownDialect(), links.m_options.timing, links.m_clock.now()))
 {
     m_socket->setParent(this);
@@ -35,22 +36,10 @@ BuilderLink::~BuilderLink()
     m_socket->abort();
 }
 
-void BuilderLink::admit(std::string credential)
-{
-    m_credential = std::move(credential);
-    received(std::exchange(m_early, {}));
-}
-
 void BuilderLink::received(const QByteArray& bytes)
 {
     if (m_closing)
         return;
-    if (!m_credential) {
-        m_early.append(bytes);
-        if (m_early.size() > kMaxEarlyBytes)
-            protocolError(fmt::format("more than {} bytes before the handshake", kMaxEarlyBytes));
-        return;
-    }
     m_state.onBytes(m_links.m_clock.now());
     m_decoder.push(std::as_bytes(std::span(bytes.constData(), static_cast<std::size_t>(bytes.size()))), *this);
     if (const auto status = m_decoder.status(); !status)
@@ -104,7 +93,7 @@ void BuilderLink::hello(const protocol::Hello& hello)
     }
     ++m_links.m_counters.accepted;
     m_announced = true;
-    m_links.m_sink.connected(m_session, hello, *m_credential);
+    m_links.m_sink.connected(m_session, hello, m_credential);
 }
 
 void BuilderLink::welcome(MachineId machine)

@@ -6,8 +6,6 @@
 #include "shared/protocol/frame.h"
 
 #include <QByteArray>
-#include <deque>
-#include <optional>
 #include <set>
 
 namespace penstock::net {
@@ -15,10 +13,10 @@ namespace penstock::net {
 class BuilderLink final : public QObject, private protocol::FrameSink {
     Q_OBJECT
 public:
-    BuilderLink(BuilderLinks& links, SessionId session, QWebSocket* socket, std::string peer);
+    BuilderLink(BuilderLinks& links, SessionId session, QWebSocket* socket, std::string peer,
+                std::string credential);
     ~BuilderLink() override;
 
-    void admit(std::string credential);
     void close(protocol::GoodbyeReason reason, const std::string& text);
     void welcome(MachineId machine);
     void send(const protocol::ServerMessage& message);
@@ -40,8 +38,7 @@ private:
     const SessionId m_session;
     QWebSocket* const m_socket; // owned by this QObject
     const std::string m_peer;
-    std::optional<std::string> m_credential;
-    QByteArray m_early; // what came before the credential was checked
+    const std::string m_credential;
     protocol::FrameDecoder m_decoder;
     protocol::Session m_state;
     bool m_announced = false; // the sink knows of us

@@ -26,21 +26,14 @@ BuilderLinks::~BuilderLinks()
     *m_self = nullptr;
 }
 
-SessionId BuilderLinks::adopt(QWebSocket* socket, std::string peer)
+void BuilderLinks::adopt(QWebSocket* socket, std::string peer, std::string credential)
 {
     const SessionId session{m_nextSession++};
-    const auto [at, inserted] =
-        m_links.emplace(session, std::make_unique<BuilderLink>(*this, session, socket, std::move(peer)));
+    const auto [at, inserted] = m_links.emplace(
+        session, std::make_unique<BuilderLink>(*this, session, socket, std::move(peer), std::move(credential)));
     if (m_links.size() > m_options.maxLinks)
         at->second->close(protocol::GoodbyeReason::Overloaded,
                           fmt::format("the server serves at most {} builders", m_options.maxLinks));
-    return session;
-}
-
-void BuilderLinks::admit(SessionId session, std::string credential)
-{
-    if (const auto link = m_links.find(session); link != m_links.end())
-        link->second->admit(std::move(credential));
 }
 
 void BuilderLinks::close(SessionId session, protocol::GoodbyeReason reason, const std::string& text)

@@ -69,9 +69,8 @@ public:
     BuilderLinks(Loop& loop, const Clock& clock, Logger& logger, LinkSink& sink, LinkOptions options);
     ~BuilderLinks() override;
 
-    // Takes the socket. Its messages wait (bounded) until admit() or refuse().
-    SessionId adopt(QWebSocket* socket, std::string peer);
-    void admit(SessionId session, std::string credential);
+    // Takes the socket of a peer that may be a builder. credential: a token's id, or "local".
+    void adopt(QWebSocket* socket, std::string peer, std::string credential);
     void close(SessionId session, protocol::GoodbyeReason reason, const std::string& text);
 
     void sendWelcome(SessionId session, MachineId machine);
