@@ -21,9 +21,12 @@ public:
     // fatal: called on the main thread when the server can no longer go on (it lost the database to another server).
     [[nodiscard]] static Result<std::unique_ptr<ServerApp>> start(ServerOptions options, Logger& logger,
                                                                   std::function<void(const Error&)> fatal);
-    ~ServerApp(); // orderly stop: peers are told, what is with the store is finished, the embedded database ends
+    ~ServerApp(); // what is with the store is finished, the embedded database ends
     ServerApp(const ServerApp&) = delete;
     ServerApp& operator=(const ServerApp&) = delete;
+
+    // Accepts no more and tells every peer; done is called when they had time to hear it. Then destroy this.
+    void farewell(std::function<void()> done);
 
     [[nodiscard]] std::vector<std::string> boundAddresses() const;
     // One line for systemd and people: "3 machines, 12 jobs open".
