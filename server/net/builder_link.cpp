@@ -142,7 +142,8 @@ void BuilderLink::send(const protocol::ServerMessage& message)
 {
     if (m_closing)
         return;
-    protocol::appendFrame(m_out, protocol::encode(message));
+    if (const auto appended = protocol::appendMessage(m_out, message); !appended)
+        return oversize(appended.error());
     if (m_out.size() >= kFlushBytes)
         return flush();
     if (!std::exchange(m_flushPosted, true))
