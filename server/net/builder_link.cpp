@@ -167,6 +167,13 @@ void BuilderLink::flush()
                           m_links.m_options.maxUnsentBytes));
 }
 
+void BuilderLink::oversize(const Error& error)
+{
+    m_out.clear();
+    m_links.m_logger.error("link.message_too_large", {{"peer", m_peer}, {"error", error.message}});
+    close(protocol::GoodbyeReason::Overloaded, error.message);
+}
+
 void BuilderLink::protocolError(const std::string& text)
 {
     ++m_links.m_counters.malformed;

@@ -32,6 +32,7 @@ private:
     void hello(const protocol::Hello& hello);
     void storeLog(protocol::LogChunk chunk);
     void protocolError(const std::string& text);
+    void oversize(const Error& error); // a message of ours is above the frame limit
     void flush();
 
     BuilderLinks& m_links;

@@ -130,7 +130,7 @@ TEST_F(Logs, ManyRecordsAreFoundThroughTheSparseIndex)
     }
     auto file = LogFile::open(path(), false).value();
     EXPECT_EQ(file->size(), kRecords * 64);
-    for (const std::uint64_t i : {0ULL, 1ULL, 4095ULL, 12345ULL, kRecords - 1})
+    for (const std::uint64_t i : {std::uint64_t{0}, std::uint64_t{4095}, std::uint64_t{12345}, kRecords - 1})
         EXPECT_EQ(textOf(file->read(i * 64, 1).value()), std::string(1, static_cast<char>('a' + i % 26)));
 }
 
