@@ -93,8 +93,6 @@ private:
     {
         PENSTOCK_TRY_VOID(m_aterm.expect("("));
         PENSTOCK_TRY(std::string name, m_aterm.string());
-        if (auto good = checkStoreName(name); !good)
-            return m_aterm.bad("output name: " + good.error().message);
         RawOutput raw;
         for (std::string* field : {&raw.path, &raw.method, &raw.hash}) {
             PENSTOCK_TRY_VOID(m_aterm.expect(","));
@@ -105,22 +103,9 @@ private:
         if (!raw.path.empty()) {
             PENSTOCK_TRY(made.path, StorePath::parse(m_dir, raw.path));
         }
-        PENSTOCK_TRY_VOID(checkOutput(name, made));
+        if (const auto good = checkOutput(name, made); !good)
+            return m_aterm.bad(good.error().message);
         return insertOnce(outputs, std::pair(std::move(name), std::move(made)), "output");
-    }
-
-    Result<void> checkOutput(const std::string& name, const DerivationOutput& output) const
-    {
-        if (!output.method.empty() && !isKnownMethod(output.method))
-            return m_aterm.bad(fmt::format("output {}: hash method \"{}\" is unknown", name, output.method.substr(0, 40)));
-        const OutputKind kind = kindOf(output);
-        const bool knowsPath = kind == OutputKind::InputAddressed || kind == OutputKind::Fixed;
-        if (knowsPath != output.path.has_value() || (output.method.empty() && !output.hash.empty()))
-            return m_aterm.bad(fmt::format("output {}: path, method and hash do not go together", name));
-        const auto isHashCharacter = [](char c) { return c > ' ' && c <= '~'; };
-        if (!std::all_of(output.hash.begin(), output.hash.end(), isHashCharacter))
-            return m_aterm.bad(fmt::format("output {}: the hash has odd characters", name));
-        return {};
     }
 
     Result<void> inputDerivation(std::map<StorePath, InputNode>& inputs)
@@ -263,6 +248,23 @@ std::string rewritten(std::string text, const Rewrites& rewrites)
 }
 
 } // namespace
+
+Result<void> checkOutput(std::string_view name, const DerivationOutput& output)
+{
+    if (auto good = checkStoreName(name); !good)
+        return fail(std::move(good.error()).in("output name"));
+    if (!output.method.empty() && !isKnownMethod(output.method))
+        return fail(ErrorCode::Invalid,
+                    fmt::format("output {}: hash method \"{}\" is unknown", name, output.method.substr(0, 40)));
+    const OutputKind kind = kindOf(output);
+    const bool knowsPath = kind == OutputKind::InputAddressed || kind == OutputKind::Fixed;
+    if (knowsPath != output.path.has_value() || (output.method.empty() && !output.hash.empty()))
+        return fail(ErrorCode::Invalid, fmt::format("output {}: path, method and hash do not go together", name));
+    const auto isHashCharacter = [](char c) { return c > ' ' && c <= '~'; };
+    if (!std::all_of(output.hash.begin(), output.hash.end(), isHashCharacter))
+        return fail(ErrorCode::Invalid, fmt::format("output {}: the hash has odd characters", name));
+    return {};
+}
 
 OutputKind Derivation::outputKind() const
 {

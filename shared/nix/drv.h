@@ -80,6 +80,8 @@ struct BasicDerivation {
 // Where the .drv file lies in the store.
 [[nodiscard]] Result<StorePath> computeDerivationPath(const StoreDir& dir, const Derivation& drv);
 
+// A good name, a known method, and fields that go together for some kind of output.
+[[nodiscard]] Result<void> checkOutput(std::string_view name, const DerivationOutput& output);
 // The hash that a fixed output must have. Invalid when the output is not fixed, or its algorithm is unknown here.
 [[nodiscard]] Result<Hash> fixedHash(const DerivationOutput& output);
 [[nodiscard]] FileMethod fixedMethod(const DerivationOutput& output);

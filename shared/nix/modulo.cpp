@@ -39,6 +39,13 @@ std::string replaceInputs(const StoreDir& dir, Derivation drv,
     return text;
 }
 
+Result<StorePath> fixedOutputPath(const StoreDir& dir, std::string_view drvName, std::string_view outputName,
+                                  const DerivationOutput& output)
+{
+    PENSTOCK_TRY(const Hash hash, fixedHash(output));
+    return computeFixedPath(dir, outputStoreName(drvName, outputName), fixedMethod(output), hash);
+}
+
 } // namespace
 
 Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
@@ -96,12 +103,8 @@ Result<void> ModuloHashes::verifyOutputPaths(const Derivation& drv) const
         return fail(ErrorCode::Invalid, fmt::format("derivation {}: states output paths although they depend on "
                                                     "an input that is known only after its build", drv.name));
     for (const auto& [name, output] : drv.outputs) {
-        Result<StorePath> right = [&]() -> Result<StorePath> {
-            if (kind == OutputKind::InputAddressed)
-                return computeOutputPath(m_dir, drv.name, name, modulo.hash);
-            PENSTOCK_TRY(const Hash hash, fixedHash(output));
-            return computeFixedPath(m_dir, outputStoreName(drv.name, name), fixedMethod(output), hash);
-        }();
+        auto right = kind == OutputKind::Fixed ? fixedOutputPath(m_dir, drv.name, name, output)
+                                               : computeOutputPath(m_dir, drv.name, name, modulo.hash);
         if (!right)
             return fail(std::move(right.error()).in(fmt::format("derivation {} output {}", drv.name, name)));
         if (output.path != *right)
