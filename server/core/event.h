@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Everything that can happen to the core: a closed variant. Shells decode and check what came in and hand it over as
+// one of these; the core never sees bytes, SQL, JSON or protobuf. Values.
+#pragma once
+
+#include "server/work/changes.h"
+#include "shared/base/ids.h"
+#include "shared/base/result.h"
+#include "shared/protocol/link_values.h"
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace penstock::core {
+
+// ----------------------------------------------------------------------------------------------- from people
+
+// A job as it was checked by the source. dependsOn holds indices into the same vector (smaller or larger, no
+// cycles: the core refuses those). A step whose sharingKey is live already becomes that step.
+struct StepRequest {
+    work::StepSpec spec;
+    std::vector<std::uint32_t> dependsOn;
+    bool root = true;
+};
+
+struct JobRequest {
+    work::JobSpec spec;
+    std::vector<StepRequest> steps; // at least one
+};
+
+// Several jobs, all or none. Answered by Submitted once all is durable.
+struct SubmitJobs {
+    RequestId request;
+    std::vector<JobRequest> jobs;
+};
+
+// Answered by Done; NotFound "no job 42" when it is not open (the shell then looks in the store for finished ones).
+struct CancelJob {
+    RequestId request;
+    JobId job;
+    std::string who; // for the reason shown at the builder and in the log
+};
+
+// A finished job is opened again: its steps that did not succeed run anew. Answered by Done.
+struct ReopenJob {
+    RequestId request;
+    work::StoredJob stored;
+};
+
+// By an operator. Answered by Done; NotFound when no machine has the name or id.
+struct DrainMachine {
+    RequestId request;
+    std::string machine; // name, or decimal id
+    bool drain;
+    std::string note;
+};
+
+// ---------------------------------------------------------------------------------------------- from builders
+
+struct MachineConnected { // Hello was checked by the link: versions, token, limits
+    SessionId session;
+    std::string identity;
+    std::string instance;
+    std::string credential; // token id or "local"
+    std::string version;
+    protocol::MachineFacts facts;
+};
+
+struct MachineReported {
+    SessionId session;
+    std::uint64_t appliedRevision;
+    std::vector<protocol::HeldAttempt> held;
+    protocol::LoadSample load;
+};
+
+struct MachineFactsChanged {
+    SessionId session;
+    protocol::MachineFacts facts;
+};
+
+struct AttemptAnswered {
+    SessionId session;
+    protocol::AttemptAnswer answer;
+};
+
+struct AttemptProgressed {
+    SessionId session;
+    AttemptId attempt;
+    std::string phase;
+    WallTime started;
+};
+
+struct AttemptFinished {
+    SessionId session;
+    protocol::AttemptResult result;
+};
+
+struct MachineDrains { // the builder itself asks for no new work, or takes that back
+    SessionId session;
+    bool draining;
+    std::string note;
+};
+
+struct MachineDisconnected {
+    SessionId session;
+    std::string reason;
+};
+
+// ---------------------------------------------------------------------------------------------- from the shells
+
+// The store confirmed every batch up to and including this sequence.
+struct StoreConfirmed {
+    std::uint64_t sequence;
+};
+
+// The store cannot be reached (its error) or can again: only for display and readiness; the outbox holds what waits.
+struct StoreHealth {
+    bool ok;
+    std::string error;
+};
+
+// A deadline armed by ArmTimer may be due. Harmless when it is not.
+struct TimerFired {};
+
+using Event = std::variant<SubmitJobs, CancelJob, ReopenJob, DrainMachine, MachineConnected, MachineReported,
+                           MachineFactsChanged, AttemptAnswered, AttemptProgressed, AttemptFinished, MachineDrains,
+                           MachineDisconnected, StoreConfirmed, StoreHealth, TimerFired>;
+
+} // namespace penstock::core

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Changes: what one batch of the core did to the durable truth, in domain words. The core produces it, every Store
+// writes it as one transaction, and Recovery is the inverse: the rows from which a core is rebuilt.
+// Pure values. Every update carries the whole mutable part of its row, so that applying one twice is harmless.
+#pragma once
+
+#include "server/work/spec.h"
+#include "server/work/state.h"
+#include "shared/base/ids.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace penstock::work {
+
+// ------------------------------------------------------------------------------------------------------- jobs
+
+struct JobProgress { // the mutable part of a job's row
+    JobState state = JobState::Queued;
+    std::optional<WallTime> started;
+    std::optional<WallTime> finished;
+    std::optional<StepResult> result; // of the job, when finished: the worst root's
+    std::int32_t exitCode = 0;        // of a command job
+    std::int32_t signal = 0;
+    std::string error;                // one sentence for people
+    friend bool operator==(const JobProgress&, const JobProgress&) = default;
+};
+
+struct JobRow {
+    JobId id;
+    JobSpec spec;
+    WallTime created;
+    JobProgress progress;
+    std::uint32_t stepsTotal = 0;
+};
+
+struct JobUpdate {
+    JobId id;
+    JobProgress progress;
+};
+
+// A job needs a step. root: asked for by name, not only as a dependency.
+struct JobStepRow {
+    JobId job;
+    StepId step;
+    bool root = false;
+};
+
+// ------------------------------------------------------------------------------------------------------ steps
+
+struct StepProgress { // the mutable part of a step's row
+    StepState state = StepState::Blocked;
+    std::optional<StepResult> result;
+    std::uint32_t attempts = 0;        // made so far, of any end
+    std::uint32_t failures = 0;        // ends charged to the step (RetryPolicy)
+    std::uint32_t infrastructureFailures = 0;
+    std::optional<WallTime> readySince;
+    std::optional<WallTime> retryAt;   // when Delayed
+    std::optional<WallTime> finished;
+    std::optional<StepId> failedDependency;
+    std::vector<MachineId> avoid;      // machines that failed it, oldest first, at most 16
+    std::string error;
+    std::uint32_t losses = 0;          // attempts whose machine went away: free, but bounded (FarmLimits)
+    friend bool operator==(const StepProgress&, const StepProgress&) = default;
+};
+
+struct StepRow {
+    StepId id;
+    StepSpec spec;
+    WallTime created;
+    StepProgress progress;
+};
+
+struct StepUpdate {
+    StepId id;
+    StepProgress progress;
+};
+
+struct DependencyRow {
+    StepId step;
+    StepId dependsOn;
+};
+
+// --------------------------------------------------------------------------------------------------- attempts
+
+struct OutputFact {
+    std::string name;
+    std::string path;
+    std::string narHash;
+    std::uint64_t narSize = 0;
+    friend bool operator==(const OutputFact&, const OutputFact&) = default;
+};
+
+struct AttemptProgress { // the mutable part of an attempt's row
+    AttemptState state = AttemptState::Assigned;
+    std::optional<AttemptEnd> end;
+    std::optional<WallTime> started;  // by the machine's clock
+    std::optional<WallTime> stopped;
+    std::int32_t exitCode = 0;
+    std::int32_t signal = 0;
+    bool coreDumped = false;
+    std::string error;
+    Duration cpuUser{0};
+    Duration cpuSystem{0};
+    std::uint64_t maxRssBytes = 0;
+    std::uint64_t logBytes = 0;
+    bool logTruncated = false;
+    std::vector<OutputFact> outputs;
+    friend bool operator==(const AttemptProgress&, const AttemptProgress&) = default;
+};
+
+struct AttemptRow {
+    AttemptId id;
+    StepId step;
+    JobId job;       // one that wanted it, for people
+    MachineId machine;
+    std::uint32_t number = 1; // of the step, from 1
+    WallTime created;
+    AttemptProgress progress;
+};
+
+struct AttemptUpdate {
+    AttemptId id;
+    AttemptProgress progress;
+};
+
+// --------------------------------------------------------------------------------------------------- machines
+
+struct MachineRow { // upserted
+    MachineId id;
+    std::string identity;   // 32 hex digits, unique
+    std::string credential; // what the identity is bound to: a token's id, or "local"
+    std::string name;
+    bool drained = false;   // by an operator; outlives restarts
+    std::string drainNote;
+    WallTime firstSeen;
+    WallTime lastSeen;      // at the last connection
+};
+
+// ---------------------------------------------------------------------------------------------------- batches
+
+// The highest ids given out so far; ids are never used again, so these are stored with every batch that moved them.
+struct IdMarks {
+    std::uint64_t job = 0;
+    std::uint64_t step = 0;
+    std::uint64_t attempt = 0;
+    std::uint64_t machine = 0;
+    friend bool operator==(const IdMarks&, const IdMarks&) = default;
+};
+
+struct Changes {
+    std::vector<MachineRow> machines;
+    std::vector<JobRow> newJobs;
+    std::vector<StepRow> newSteps;
+    std::vector<DependencyRow> dependencies;
+    std::vector<JobStepRow> jobSteps;
+    std::vector<AttemptRow> newAttempts;
+    // At most one update per id in one batch: the last wins and the core folds earlier ones into it.
+    std::vector<StepUpdate> steps;
+    std::vector<AttemptUpdate> attempts;
+    std::vector<JobUpdate> jobs;
+
+    [[nodiscard]] bool isEmpty() const
+    {
+        return machines.empty() && newJobs.empty() && newSteps.empty() && dependencies.empty() &&
+               jobSteps.empty() && newAttempts.empty() && steps.empty() && attempts.empty() && jobs.empty();
+    }
+};
+
+// Everything unfinished, from which a core is rebuilt: open jobs, all steps those jobs need (finished ones too, as
+// others depend on them), their dependencies, attempts that have not ended, all machines.
+struct Recovery {
+    std::vector<MachineRow> machines;
+    std::vector<JobRow> jobs;
+    std::vector<StepRow> steps;
+    std::vector<DependencyRow> dependencies;
+    std::vector<JobStepRow> jobSteps;
+    std::vector<AttemptRow> attempts;
+    IdMarks marks;
+    // Idempotency keys still remembered: (namespace, key) to job.
+    std::vector<std::pair<std::pair<std::string, std::string>, JobId>> keys;
+};
+
+// One finished job with all it needs, to be opened again by a person.
+struct StoredJob {
+    JobRow job;
+    std::vector<StepRow> steps;
+    std::vector<DependencyRow> dependencies;
+    std::vector<JobStepRow> jobSteps;
+};
+
+} // namespace penstock::work

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What was asked for: the immutable descriptions of a job and of its steps, as they are stored and scheduled.
+// Pure values, checked by whoever builds them (server/jobs); the core trusts them.
+#pragma once
+
+#include "shared/base/clock.h"
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace penstock::work {
+
+struct Limits { // zero = none
+    Duration timeout{0};
+    Duration silentTimeout{0};
+    std::uint64_t maxLogBytes = 0;
+    friend bool operator==(const Limits&, const Limits&) = default;
+};
+
+// When a try fails by the job's own fault. Infrastructure failures have their own budget (core options).
+struct RetryPolicy {
+    std::uint32_t retries = 0; // tries after the first
+    Duration initial{std::chrono::seconds(60)};
+    std::uint32_t factor = 3;
+    Duration max{std::chrono::hours(1)};
+    std::uint32_t jitterPercent = 10; // spread by step id, so that it is reproducible
+    friend bool operator==(const RetryPolicy&, const RetryPolicy&) = default;
+};
+
+// Where a step may run. Empty lists mean "any".
+struct Placement {
+    std::string system;                 // "x86_64-linux"; empty: any; "builtin" is any with nix
+    std::vector<std::string> features;  // sorted, required of the machine
+    std::vector<std::string> tags;      // sorted, lower case, all must be the machine's
+    std::vector<std::string> os;        // sorted, lower case, one must be the machine's
+    std::vector<std::string> machines;  // names, one of
+    std::string executor;               // command, nix
+    std::string user;                   // must be allowed by the machine's user list
+    friend bool operator==(const Placement&, const Placement&) = default;
+    friend auto operator<=>(const Placement&, const Placement&) = default;
+};
+
+struct CommandWork {
+    std::vector<std::string> argv; // with the shell in front where one was asked for
+    std::map<std::string, std::string> env;
+    friend bool operator==(const CommandWork&, const CommandWork&) = default;
+};
+
+struct NixOutput {
+    std::string name;
+    std::string path; // full path; empty when known only after the build
+    friend bool operator==(const NixOutput&, const NixOutput&) = default;
+};
+
+struct NixWork {
+    std::string drvPath;                 // full path
+    std::string drv;                     // text of the derivation file
+    std::vector<std::string> inputPaths; // full paths: sources and outputs of input derivations
+    std::vector<NixOutput> outputs;
+    friend bool operator==(const NixWork&, const NixWork&) = default;
+};
+
+using Work = std::variant<CommandWork, NixWork>;
+
+struct StepSpec {
+    std::string name;
+    Placement placement;
+    Limits limits;
+    RetryPolicy retry;
+    std::uint32_t cpus = 1;
+    std::uint64_t memoryBytes = 0; // 0: not stated
+    std::shared_ptr<const Work> work; // never null
+
+    // What makes two jobs share a step: the derivation's path; empty for commands, which are never shared.
+    [[nodiscard]] const std::string& sharingKey() const;
+};
+
+struct JobSpec {
+    std::string name;
+    std::string user;
+    std::string nameSpace = "default";
+    std::string shareGroup; // default: the namespace
+    std::int32_t priority = 0; // larger first
+    std::string key;        // idempotency key, unique per namespace while it is kept; empty: none
+    std::string definition; // the accepted JSON, for GET /jobs/{id} and display; at most 64 KiB
+};
+
+} // namespace penstock::work
