@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// DaemonEvents: what a nix-daemon tells while an operation runs (nix-formats 5.5). Called on the thread that made
-// the call, before that call returns; a sink must be quick, for the daemon waits. Texts are bytes: log lines may
-// hold anything. Activity numbers are meaningful on one connection only.
+// DaemonEvents: what a nix-daemon tells while an operation runs (nix-formats 5.5). Called on the thread that
+// made the call, before that call returns; a sink must be quick, for the daemon waits. Texts are bytes: log
+// lines may hold anything. Activity numbers are meaningful on one connection only.
 #pragma once
 
 #include <cstdint>

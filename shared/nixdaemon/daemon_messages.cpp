@@ -57,7 +57,8 @@ Result<void> readActivity(WireReader& reader, DaemonEvents& events)
     PENSTOCK_TRY(std::string text, reader.string());
     PENSTOCK_TRY(std::vector<ActivityField> fields, readFields(reader));
     PENSTOCK_TRY(const std::uint64_t parent, reader.number());
-    events.activityStarted({id, level, static_cast<ActivityType>(type), stripAnsi(text), std::move(fields), parent});
+    events.activityStarted(
+        {id, level, static_cast<ActivityType>(type), stripAnsi(text), std::move(fields), parent});
     return {};
 }
 
