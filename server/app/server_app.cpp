@@ -111,7 +111,7 @@ Result<void> ServerApp::Parts::openStore()
 {
     std::string url = options.databaseUrl;
     if (url.empty()) {
-        PENSTOCK_TRY(cluster, postgres_cluster::Cluster::start({.dataDir = options.dataDir}, logger));
+        PENSTOCK_TRY(cluster, postgres_cluster::Cluster::start({.directory = options.dataDir + "/db"}, logger));
         url = cluster->connectionString();
     }
     store::PostgresOptions postgres;
