@@ -63,6 +63,7 @@ struct StepProgress { // the mutable part of a step's row
     std::optional<StepId> failedDependency;
     std::vector<MachineId> avoid;      // machines that failed it, oldest first, at most 16
     std::string error;
+    std::uint32_t losses = 0;          // attempts whose machine went away: free, but bounded (FarmLimits)
     friend bool operator==(const StepProgress&, const StepProgress&) = default;
 };
 

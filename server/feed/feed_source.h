@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// FeedSource: what the feed asks of the rest of the server. Called on the feed's loop; every answer is given on that
+// loop too, exactly once, now or later. The feed keeps at most one farm question and one question per watch open.
+#pragma once
+
+#include "server/feed/records.h"
+#include "server/jobs/parsed_job.h"
+#include "shared/base/result.h"
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace penstock::feed {
+
+template <class T> using Answer = std::function<void(Result<T>)>;
+
+inline constexpr std::size_t kShownOpenJobs = 1'000;
+inline constexpr std::size_t kShownFinishedJobs = 200;
+
+struct FarmRequest {
+    bool allMachines = false;         // else only those named
+    std::vector<MachineId> machines;
+    bool newestJobs = false;          // the newest kShownOpenJobs open and kShownFinishedJobs finished ones
+    std::vector<JobId> jobs;          // besides; unknown ones are left out of the answer
+};
+
+struct FarmRecords {
+    FarmTotals totals;
+    std::vector<QueueEntry> queues;     // all of them, always; at most 1,000
+    std::vector<MachineEntry> machines; // asked for and existing
+    std::vector<JobEntry> jobs;
+};
+
+struct JobRecords {
+    JobEntry job;
+    std::vector<StepEntry> steps;
+};
+
+struct FeedSource {
+    virtual ~FeedSource() = default;
+
+    virtual void farm(FarmRequest request, Answer<FarmRecords> answer) = 0;
+    // The job, open or finished, with all its steps. NotFound: "no job 42".
+    virtual void job(JobId job, Answer<JobRecords> answer) = 0;
+    // The job's record and those of its steps that are named.
+    virtual void jobSteps(JobId job, std::vector<StepId> steps, Answer<JobRecords> answer) = 0;
+    // Up to limit data bytes from the offset; an offset at the end gives no pieces. NotFound: "no run 42".
+    virtual void readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t limit, Answer<LogSlice> answer) = 0;
+    // Answered when all is durable.
+    virtual void submit(std::vector<jobs::ParsedJob> jobs, Answer<std::vector<JobId>> answer) = 0;
+};
+
+} // namespace penstock::feed

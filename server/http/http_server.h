@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// HttpServer: HTTP over the connections the listener passes on. Bounds every request before it is read, identifies
+// its sender, finds the route, asks the Gateway and renders the answer. Lives on a Qt loop. Requests are answered in
+// order on each connection; a client that leaves early costs nothing more.
+#pragma once
+
+#include "server/auth/authenticator.h"
+#include "server/http/gateway.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+class QTcpSocket;
+
+namespace penstock::http {
+
+struct HttpOptions {
+    std::chrono::milliseconds headTime{10'000};  // for each request's head, from its first byte
+    std::chrono::milliseconds bodyTime{30'000};  // for each body
+    std::chrono::milliseconds idleTime{75'000};  // between requests
+    std::uint32_t maxConnections = 2'000;
+    std::string storeDir = "/nix/store";
+};
+
+class HttpServer final {
+public:
+    HttpServer(const Clock& clock, Logger& logger, auth::Authenticator& authenticator, Gateway& gateway,
+               HttpOptions options);
+    ~HttpServer();
+    HttpServer(const HttpServer&) = delete;
+    HttpServer& operator=(const HttpServer&) = delete;
+
+    // Ownership passes. The first request may be in the socket's buffer already.
+    void accept(QTcpSocket* socket, auth::PeerAddress peer);
+    // Ends idle connections now, others after their answer.
+    void stop();
+
+private:
+    class Impl;
+    std::unique_ptr<Impl> m_impl;
+};
+
+} // namespace penstock::http

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A submission after it was checked: what the core is asked to take in. Pure values, callable from any thread.
+#pragma once
+
+#include "server/work/spec.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace penstock::jobs {
+
+struct ParsedStep {
+    work::StepSpec spec;
+    std::vector<std::uint32_t> dependsOn; // indices into ParsedJob::steps, smaller or larger
+    bool root = true;                     // asked for, not only needed by another
+};
+
+struct ParsedJob {
+    work::JobSpec spec;
+    std::vector<ParsedStep> steps; // at least one
+};
+
+} // namespace penstock::jobs

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Back-off: how long a step waits before its next try. Integer arithmetic; the spread comes from the step's id and
+// the count, so that equal histories give equal times. Pure, callable from any thread.
+#pragma once
+
+#include "server/work/spec.h"
+#include "shared/base/ids.h"
+
+#include <cstdint>
+
+namespace penstock::work {
+
+// initial x factor^(count-1), at most max, moved by up to jitterPercent either way and never above max.
+// count: failures so far, from 1.
+[[nodiscard]] Duration backOff(const RetryPolicy& policy, StepId step, std::uint32_t count);
+
+// What the farm itself allows a step, apart from the step's own policy.
+struct FarmLimits {
+    std::uint32_t infrastructureFailures = 5; // the machine's fault, Nix's "try again"
+    std::uint32_t losses = 20;                // attempts whose machine went away
+    RetryPolicy infrastructure{.retries = 0,
+                               .initial = std::chrono::seconds(1),
+                               .factor = 2,
+                               .max = std::chrono::minutes(1),
+                               .jitterPercent = 10};
+    // After a loss the next try may start at once; from the third on it waits, in case the step kills its machines.
+    RetryPolicy loss{.retries = 0,
+                     .initial = std::chrono::seconds(1),
+                     .factor = 2,
+                     .max = std::chrono::minutes(1),
+                     .jitterPercent = 10};
+};
+
+} // namespace penstock::work

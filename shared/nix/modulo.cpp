@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "shared/nix/modulo.h"
+
+#include "shared/nix/aterm.h"
+
+#include <set>
+#include <string>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace penstock::nix {
+namespace {
+
+// The text with hashes in place of input derivations. Keys that fall together unite their output names.
+std::string replaceInputs(const StoreDir& dir, Derivation drv,
+                          const std::map<std::string, std::set<std::string>>& inputs)
+{
+    drv.inputDerivations.clear();
+    std::string text = printDerivation(dir, drv);
+    std::string list;
+    for (const auto& [key, names] : inputs) {
+        list.append(list.empty() ? "(" : ",(");
+        appendAtermString(list, key);
+        char before = '[';
+        list.push_back(',');
+        for (const std::string& name : names) {
+            list.push_back(before);
+            appendAtermString(list, name);
+            before = ',';
+        }
+        list.append("])");
+    }
+    // The list of inputs stands right behind that of outputs: print the outputs alone to know where.
+    Derivation outputsOnly;
+    outputsOnly.outputs = std::move(drv.outputs);
+    const std::string_view kRest = R"(],[],"","",[],[]))"; // "]" of the inputs and all that follows them
+    text.insert(printDerivation(dir, outputsOnly).size() - kRest.size(), list);
+    return text;
+}
+
+Result<StorePath> fixedOutputPath(const StoreDir& dir, std::string_view drvName, std::string_view outputName,
+                                  const DerivationOutput& output)
+{
+    PENSTOCK_TRY(const Hash hash, fixedHash(output));
+    return computeFixedPath(dir, outputStoreName(drvName, outputName), fixedMethod(output), hash);
+}
+
+} // namespace
+
+Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
+{
+    const OutputKind kind = drv.outputKind();
+    if (kind == OutputKind::Fixed) {
+        const DerivationOutput& out = drv.outputs.begin()->second;
+        const std::string path = out.path ? out.path->print(m_dir) : "";
+        return Modulo{hashOf(fmt::format("fixed:out:{}:{}:{}", out.method, out.hash, path)), false};
+    }
+    if (kind == OutputKind::Impure)
+        return Modulo{hashOf("impure"), true};
+    if (drv.hasDynamicInputs())
+        return fail(ErrorCode::Invalid,
+                    fmt::format("derivation {}: dynamic inputs have no hash modulo", drv.name));
+    bool isDeferred = kind != OutputKind::InputAddressed;
+    std::map<std::string, std::set<std::string>> inputs;
+    for (const auto& [path, node] : drv.inputDerivations) {
+        const auto known = m_hashes.find(path);
+        if (known == m_hashes.end())
+            return fail(ErrorCode::NotFound,
+                        fmt::format("derivation {}: the hash of its input {} is not known", drv.name,
+                                    path.baseName()));
+        isDeferred = isDeferred || known->second.isDeferred;
+        inputs[known->second.hash.base16()].insert(node.outputs.begin(), node.outputs.end());
+    }
+    Derivation changed = drv;
+    if (mask) {
+        for (auto& [name, output] : changed.outputs) {
+            output.path.reset();
+            if (const auto variable = changed.environment.find(name); variable != changed.environment.end())
+                variable->second.clear();
+        }
+    }
+    return Modulo{hashOf(replaceInputs(m_dir, std::move(changed), inputs)), isDeferred};
+}
+
+Result<void> ModuloHashes::add(const StorePath& drvPath, const Derivation& drv)
+{
+    PENSTOCK_TRY(Modulo modulo, compute(drv, false));
+    m_hashes.insert_or_assign(drvPath, std::move(modulo));
+    return {};
+}
+
+Result<Modulo> ModuloHashes::masked(const Derivation& drv) const
+{
+    return compute(drv, true);
+}
+
+Result<void> ModuloHashes::verifyOutputPaths(const Derivation& drv) const
+{
+    const OutputKind kind = drv.outputKind();
+    if (kind != OutputKind::InputAddressed && kind != OutputKind::Fixed)
+        return {};
+    PENSTOCK_TRY(const Modulo modulo, masked(drv));
+    if (kind == OutputKind::InputAddressed && modulo.isDeferred)
+        return fail(ErrorCode::Invalid,
+                    fmt::format("derivation {}: states output paths although they depend on "
+                                "an input that is known only after its build",
+                                drv.name));
+    for (const auto& [name, output] : drv.outputs) {
+        auto right = kind == OutputKind::Fixed ? fixedOutputPath(m_dir, drv.name, name, output)
+                                               : computeOutputPath(m_dir, drv.name, name, modulo.hash);
+        if (!right)
+            return fail(std::move(right.error()).in(fmt::format("derivation {} output {}", drv.name, name)));
+        if (output.path != *right)
+            return fail(ErrorCode::Invalid,
+                        fmt::format("derivation {}: output {} is said to be {}, but it must be {}", drv.name,
+                                    name, output.path ? output.path->baseName() : "unknown",
+                                    right->baseName()));
+        const auto variable = drv.environment.find(name);
+        if (variable == drv.environment.end() || variable->second != right->print(m_dir))
+            return fail(
+                ErrorCode::Invalid,
+                fmt::format("derivation {}: its variable {} is not the path of that output", drv.name, name));
+    }
+    return {};
+}
+
+} // namespace penstock::nix
