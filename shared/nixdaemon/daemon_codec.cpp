@@ -60,16 +60,17 @@ Result<std::pair<std::string, nix::StorePath>> readBuiltOutput(WireReader& reade
 
 BuildStatus statusOf(std::uint64_t number)
 {
-    return number <= static_cast<std::uint64_t>(BuildStatus::NoSubstituters) ? static_cast<BuildStatus>(number)
-                                                                              : BuildStatus::Unknown;
+    return number <= static_cast<std::uint64_t>(BuildStatus::NoSubstituters)
+               ? static_cast<BuildStatus>(number)
+               : BuildStatus::Unknown;
 }
 
 } // namespace
 
 bool isGood(BuildStatus status)
 {
-    return status == BuildStatus::Built || status == BuildStatus::Substituted || status == BuildStatus::AlreadyValid ||
-           status == BuildStatus::ResolvesToAlreadyValid;
+    return status == BuildStatus::Built || status == BuildStatus::Substituted ||
+           status == BuildStatus::AlreadyValid || status == BuildStatus::ResolvesToAlreadyValid;
 }
 
 std::string_view toString(BuildStatus status)
@@ -120,8 +121,9 @@ Result<WireWriter> setOptionsRequest(const ConnectionSettings& settings)
     request.number(settings.overrides.size());
     for (const auto& [name, value] : settings.overrides) {
         if (name.empty() || name.size() + value.size() > kMaxSetting || value.find('\0') != std::string::npos)
-            return fail(ErrorCode::Invalid, fmt::format("nix setting \"{}\" is empty, has a NUL or is longer than {} bytes",
-                                                        name.substr(0, 100), kMaxSetting));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("nix setting \"{}\" is empty, has a NUL or is longer than {} bytes",
+                                    name.substr(0, 100), kMaxSetting));
         request.string(name);
         request.string(value);
     }
@@ -133,7 +135,8 @@ Result<WireWriter> buildDerivationRequest(const nix::StoreDir& dir, const nix::S
 {
     // A daemon of Nix 2.8 dies of an assertion over another suffix.
     if (!drvPath.isDerivation())
-        return fail(ErrorCode::Invalid, fmt::format("{} does not end in .drv, so it cannot be built", drvPath.baseName()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} does not end in .drv, so it cannot be built", drvPath.baseName()));
     if (drv.outputs.empty())
         return fail(ErrorCode::Invalid, fmt::format("{} has no output", drvPath.baseName()));
     WireWriter request = beginRequest(Operation::BuildDerivation);
@@ -142,8 +145,10 @@ Result<WireWriter> buildDerivationRequest(const nix::StoreDir& dir, const nix::S
     for (const auto& [name, output] : drv.outputs) {
         PENSTOCK_TRY_VOID(nix::checkOutput(name, output));
         if (!output.path && output.method.empty())
-            return fail(ErrorCode::Invalid, fmt::format("{}: the path of output {} depends on inputs that are not built "
-                                                        "yet; resolve it first", drvPath.baseName(), name));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("{}: the path of output {} depends on inputs that are not built "
+                                    "yet; resolve it first",
+                                    drvPath.baseName(), name));
         request.string(name);
         request.string(output.path ? output.path->print(dir) : "");
         request.string(output.method);
@@ -166,8 +171,9 @@ Result<WireWriter> addTextRequest(const nix::StoreDir& dir, unsigned minor, cons
 {
     PENSTOCK_TRY_VOID(nix::checkStoreName(file.name));
     if (file.content.size() > nix::kMaxDerivationBytes)
-        return fail(ErrorCode::Exhausted, fmt::format("text file {} has {} bytes; at most {} are added", file.name,
-                                                      file.content.size(), nix::kMaxDerivationBytes));
+        return fail(ErrorCode::Exhausted,
+                    fmt::format("text file {} has {} bytes; at most {} are added", file.name,
+                                file.content.size(), nix::kMaxDerivationBytes));
     if (minor < kFramedAddToStore) {
         WireWriter request = beginRequest(Operation::AddTextToStore);
         request.string(file.name);
@@ -189,12 +195,14 @@ Result<std::string> printDerivedPath(const nix::StoreDir& dir, unsigned minor, c
     std::string text = path.path.print(dir);
     if (!path.isBuild) {
         if (minor < kDerivedPaths && path.path.isDerivation())
-            return fail(ErrorCode::Invalid, fmt::format("a daemon of protocol 1.{} would build {} instead of fetching it",
-                                                        minor, path.path.baseName()));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("a daemon of protocol 1.{} would build {} instead of fetching it", minor,
+                                    path.path.baseName()));
         return text;
     }
     if (!path.path.isDerivation())
-        return fail(ErrorCode::Invalid, fmt::format("{} does not end in .drv, so it cannot be built", path.path.baseName()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} does not end in .drv, so it cannot be built", path.path.baseName()));
     if (path.outputs.empty())
         return minor < kDerivedPaths ? text : text + "!*";
     char before = '!';
@@ -219,8 +227,14 @@ Result<PathInfo> readPathInfo(WireReader& reader, const nix::StoreDir& dir)
     PENSTOCK_TRY(const bool isUltimate, reader.boolean());
     PENSTOCK_TRY(auto signatures, reader.strings());
     PENSTOCK_TRY(std::string contentAddress, reader.string());
-    return PathInfo{std::move(deriver), *narHash, std::move(references), registrationTime, narSize, isUltimate,
-                    std::move(signatures), std::move(contentAddress)};
+    return PathInfo{std::move(deriver),
+                    *narHash,
+                    std::move(references),
+                    registrationTime,
+                    narSize,
+                    isUltimate,
+                    std::move(signatures),
+                    std::move(contentAddress)};
 }
 
 Result<BuildResult> readBuildResult(WireReader& reader, unsigned minor)

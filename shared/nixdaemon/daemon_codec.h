@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Requests and results of the nix-daemon's operations in the layout of each protocol minor from 21 to 38
-// (nix-formats 5.7 to 5.11). Pure but for the reader's transport. Writing checks its arguments first (Invalid),
-// because a daemon that chokes on a request may take what follows for other requests.
+// (nix-formats 5.7 to 5.11). Pure but for the reader's transport. Writing checks its arguments first
+// (Invalid), because a daemon that chokes on a request may take what follows for other requests.
 #pragma once
 
 #include "shared/base/result.h"
@@ -42,10 +42,13 @@ struct TextFile {
 
 [[nodiscard]] WireWriter beginRequest(Operation operation);
 [[nodiscard]] Result<WireWriter> setOptionsRequest(const ConnectionSettings& settings);
-[[nodiscard]] Result<WireWriter> buildDerivationRequest(const nix::StoreDir& dir, const nix::StorePath& drvPath,
+[[nodiscard]] Result<WireWriter> buildDerivationRequest(const nix::StoreDir& dir,
+                                                        const nix::StorePath& drvPath,
                                                         const nix::BasicDerivation& drv, BuildMode mode);
-[[nodiscard]] Result<WireWriter> addTextRequest(const nix::StoreDir& dir, unsigned minor, const TextFile& file);
-[[nodiscard]] Result<std::string> printDerivedPath(const nix::StoreDir& dir, unsigned minor, const DerivedPath& path);
+[[nodiscard]] Result<WireWriter> addTextRequest(const nix::StoreDir& dir, unsigned minor,
+                                                const TextFile& file);
+[[nodiscard]] Result<std::string> printDerivedPath(const nix::StoreDir& dir, unsigned minor,
+                                                   const DerivedPath& path);
 
 [[nodiscard]] Result<PathInfo> readPathInfo(WireReader& reader, const nix::StoreDir& dir);
 [[nodiscard]] Result<BuildResult> readBuildResult(WireReader& reader, unsigned minor);

@@ -41,7 +41,8 @@ std::string defaultSocketPath(std::string_view nixDaemonSocketPath, std::string_
     return fmt::format("{}/daemon-socket/socket", state);
 }
 
-Result<std::unique_ptr<DaemonConnection>> DaemonConnection::open(const std::string& socketPath, DaemonOptions options)
+Result<std::unique_ptr<DaemonConnection>> DaemonConnection::open(const std::string& socketPath,
+                                                                 DaemonOptions options)
 {
     if (!options.interrupt) {
         PENSTOCK_TRY(options.interrupt, Interrupt::create());
@@ -59,7 +60,8 @@ Result<std::unique_ptr<DaemonConnection>> DaemonConnection::open(const std::stri
 Result<std::unique_ptr<DaemonConnection>> DaemonConnection::over(std::unique_ptr<Transport> transport,
                                                                  const DaemonOptions& options)
 {
-    std::unique_ptr<DaemonConnection> connection(new DaemonConnection(std::move(transport), options.storeDir));
+    std::unique_ptr<DaemonConnection> connection(
+        new DaemonConnection(std::move(transport), options.storeDir));
     PENSTOCK_TRY_VOID(connection->shakeHands(std::clamp(options.announcedMinor, kOldestMinor, kNewestMinor)));
     return connection;
 }
@@ -76,8 +78,9 @@ Result<void> DaemonConnection::shakeHands(unsigned announcedMinor)
     PENSTOCK_TRY(const std::uint64_t version, m_reader.number());
     const auto daemonMinor = static_cast<unsigned>(version & 0xFFU);
     if (version >> 8U != kMajor || daemonMinor < kOldestMinor)
-        return fail(ErrorCode::Denied, fmt::format("the nix-daemon speaks protocol {}.{}; 1.{} (Nix 2.1) or newer is needed",
-                                                   version >> 8U, daemonMinor, kOldestMinor));
+        return fail(ErrorCode::Denied,
+                    fmt::format("the nix-daemon speaks protocol {}.{}; 1.{} (Nix 2.1) or newer is needed",
+                                version >> 8U, daemonMinor, kOldestMinor));
     m_greeting.minor = std::min(announcedMinor, daemonMinor);
     if (m_greeting.minor >= kFeatures) {
         WireWriter features;
@@ -117,7 +120,8 @@ Result<void> DaemonConnection::exchange(const WireWriter& request, DaemonEvents&
     return {};
 }
 
-// After an error the daemon either goes on, or sends the error again and ends (nix-formats 5.6): a ping tells.
+// After an error the daemon either goes on, or sends the error again and ends (nix-formats 5.6): a ping
+// tells.
 Result<void> DaemonConnection::recover()
 {
     if (m_state != State::AfterError)
@@ -127,7 +131,8 @@ Result<void> DaemonConnection::recover()
     const bool isAlive = answered.has_value() && m_reader.number().has_value();
     m_state = isAlive ? State::Ready : State::Broken;
     if (!isAlive)
-        return fail(ErrorCode::Unavailable, "the nix-daemon ended the connection after an error; open another");
+        return fail(ErrorCode::Unavailable,
+                    "the nix-daemon ended the connection after an error; open another");
     return {};
 }
 
@@ -152,8 +157,9 @@ Result<void> DaemonConnection::callForOne(const WireWriter& request, DaemonEvent
 Result<void> DaemonConnection::needMinor(unsigned minor, std::string_view operation) const
 {
     if (m_greeting.minor < minor)
-        return fail(ErrorCode::Invalid, fmt::format("the nix-daemon speaks protocol 1.{}; {} needs 1.{}: use a newer Nix",
-                                                    m_greeting.minor, operation, minor));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("the nix-daemon speaks protocol 1.{}; {} needs 1.{}: use a newer Nix",
+                                m_greeting.minor, operation, minor));
     return {};
 }
 
@@ -177,7 +183,8 @@ Result<Trust> DaemonConnection::findTrust()
     // An input-addressed output is what only trusted clients may ask for, and no machine has this platform.
     nix::BasicDerivation probe;
     PENSTOCK_TRY(const auto path, nix::computeTextPath(m_dir, "penstock-trust-probe", nix::hashOf(""), {}));
-    PENSTOCK_TRY(const auto drvPath, nix::computeTextPath(m_dir, "penstock-trust-probe.drv", nix::hashOf(""), {}));
+    PENSTOCK_TRY(const auto drvPath,
+                 nix::computeTextPath(m_dir, "penstock-trust-probe.drv", nix::hashOf(""), {}));
     probe.outputs["out"].path = path;
     probe.environment["out"] = path.print(m_dir);
     probe.platform = "penstock-trust-probe";
@@ -222,7 +229,8 @@ Result<std::optional<PathInfo>> DaemonConnection::queryPathInfo(const nix::Store
     });
 }
 
-Result<std::vector<std::string>> DaemonConnection::printDerivedPaths(const std::vector<DerivedPath>& paths) const
+Result<std::vector<std::string>>
+DaemonConnection::printDerivedPaths(const std::vector<DerivedPath>& paths) const
 {
     std::vector<std::string> texts;
     for (const DerivedPath& path : paths) {
@@ -255,7 +263,8 @@ DaemonConnection::queryDerivationOutputMap(const nix::StorePath& drvPath)
     using Outputs = std::map<std::string, std::optional<nix::StorePath>>;
     PENSTOCK_TRY_VOID(needMinor(kOutputMap, "asking for a derivation's outputs"));
     if (!drvPath.isDerivation())
-        return fail(ErrorCode::Invalid, fmt::format("{} does not end in .drv, so it has no outputs", drvPath.baseName()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} does not end in .drv, so it has no outputs", drvPath.baseName()));
     WireWriter request = beginRequest(Operation::QueryDerivationOutputMap);
     request.path(m_dir, drvPath);
     NoEvents events;
@@ -288,7 +297,8 @@ Result<void> DaemonConnection::ensurePath(const nix::StorePath& path, DaemonEven
 Result<nix::StorePath> DaemonConnection::addTextToStore(std::string_view name, std::string_view content,
                                                         const nix::StorePathSet& references)
 {
-    PENSTOCK_TRY(const WireWriter request, addTextRequest(m_dir, m_greeting.minor, {name, content, references}));
+    PENSTOCK_TRY(const WireWriter request,
+                 addTextRequest(m_dir, m_greeting.minor, {name, content, references}));
     NoEvents events;
     return call(request, events, [this](WireReader& reader) -> Result<nix::StorePath> {
         PENSTOCK_TRY(nix::StorePath path, reader.path(m_dir));
@@ -298,15 +308,18 @@ Result<nix::StorePath> DaemonConnection::addTextToStore(std::string_view name, s
     });
 }
 
-Result<BuildResult> DaemonConnection::buildDerivation(const nix::StorePath& drvPath, const nix::BasicDerivation& drv,
-                                                      BuildMode mode, DaemonEvents& events)
+Result<BuildResult> DaemonConnection::buildDerivation(const nix::StorePath& drvPath,
+                                                      const nix::BasicDerivation& drv, BuildMode mode,
+                                                      DaemonEvents& events)
 {
     PENSTOCK_TRY(const WireWriter request, buildDerivationRequest(m_dir, drvPath, drv, mode));
-    return call(request, events, [this](WireReader& reader) { return readBuildResult(reader, m_greeting.minor); });
+    return call(request, events,
+                [this](WireReader& reader) { return readBuildResult(reader, m_greeting.minor); });
 }
 
 Result<std::map<std::string, BuildResult>>
-DaemonConnection::buildPathsWithResults(const std::vector<DerivedPath>& paths, BuildMode mode, DaemonEvents& events)
+DaemonConnection::buildPathsWithResults(const std::vector<DerivedPath>& paths, BuildMode mode,
+                                        DaemonEvents& events)
 {
     using Results = std::map<std::string, BuildResult>;
     PENSTOCK_TRY_VOID(needMinor(kBuildPathsResults, "building from .drv files"));

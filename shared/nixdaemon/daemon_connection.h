@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// DaemonConnection: a client of the nix-daemon's worker protocol, 1.21 (Nix 2.1) to 1.38 (newest), without linking
-// Nix. Blocking: for executor and pool threads only. One thread at a time uses it; cancel() may come from any.
-// Settings and temporary roots live as long as the connection. Closing it while a build runs kills the build.
+// DaemonConnection: a client of the nix-daemon's worker protocol, 1.21 (Nix 2.1) to 1.38 (newest), without
+// linking Nix. Blocking: for executor and pool threads only. One thread at a time uses it; cancel() may come
+// from any. Settings and temporary roots live as long as the connection. Closing it while a build runs kills
+// the build.
 //
-// Failures: Invalid (the daemon complains, or an argument is refused before it is sent), Unavailable (connection
-// lost: says nothing about the build), Cancelled, Timeout (handshake only), Corrupt (out of step), Denied.
-// After Unavailable, Cancelled, Timeout and Corrupt the connection is of no more use: open another.
+// Failures: Invalid (the daemon complains, or an argument is refused before it is sent), Unavailable
+// (connection lost: says nothing about the build), Cancelled, Timeout (handshake only), Corrupt (out of
+// step), Denied. After Unavailable, Cancelled, Timeout and Corrupt the connection is of no more use: open
+// another.
 #pragma once
 
 #include "shared/base/clock.h"
@@ -32,12 +34,14 @@ struct DaemonOptions {
     nix::StoreDir storeDir = nix::StoreDir::standard();
     unsigned announcedMinor = kNewestMinor;
     Duration openTimeout = std::chrono::seconds(30); // connect and handshake; operations have no limit
-    std::optional<Interrupt> interrupt = std::nullopt; // to share a cancellation; else the connection makes its own
+    std::optional<Interrupt> interrupt =
+        std::nullopt; // to share a cancellation; else the connection makes its own
 };
 
-// $NIX_DAEMON_SOCKET_PATH, else $NIX_STATE_DIR/daemon-socket/socket, else /nix/var/nix/daemon-socket/socket. The caller
-// reads the environment; empty means not set.
-[[nodiscard]] std::string defaultSocketPath(std::string_view nixDaemonSocketPath, std::string_view nixStateDir);
+// $NIX_DAEMON_SOCKET_PATH, else $NIX_STATE_DIR/daemon-socket/socket, else /nix/var/nix/daemon-socket/socket.
+// The caller reads the environment; empty means not set.
+[[nodiscard]] std::string defaultSocketPath(std::string_view nixDaemonSocketPath,
+                                            std::string_view nixStateDir);
 
 class DaemonConnection {
 public:
@@ -73,8 +77,9 @@ public:
                                                         const nix::StorePathSet& references);
 
     // A failed build is a result. Input-addressed outputs need trust; all inputs must be valid.
-    [[nodiscard]] Result<BuildResult> buildDerivation(const nix::StorePath& drvPath, const nix::BasicDerivation& drv,
-                                                      BuildMode mode, DaemonEvents& events);
+    [[nodiscard]] Result<BuildResult> buildDerivation(const nix::StorePath& drvPath,
+                                                      const nix::BasicDerivation& drv, BuildMode mode,
+                                                      DaemonEvents& events);
     // Needs 1.34. Keyed by the derived path as printed.
     [[nodiscard]] Result<std::map<std::string, BuildResult>>
     buildPathsWithResults(const std::vector<DerivedPath>& paths, BuildMode mode, DaemonEvents& events);
@@ -85,17 +90,18 @@ private:
 
     DaemonConnection(std::unique_ptr<Transport> transport, nix::StoreDir dir)
         : m_dir(std::move(dir)), m_transport(std::move(transport)), m_reader(*m_transport)
-    {
-    }
+    {}
     [[nodiscard]] Result<void> shakeHands(unsigned announcedMinor);
     // Sends, reads the daemon's messages, then the result with read(m_reader).
     template <class Read>
-    auto call(const WireWriter& request, DaemonEvents& events, Read read) -> decltype(read(std::declval<WireReader&>()));
+    auto call(const WireWriter& request, DaemonEvents& events, Read read)
+        -> decltype(read(std::declval<WireReader&>()));
     [[nodiscard]] Result<void> callForOne(const WireWriter& request, DaemonEvents& events);
     [[nodiscard]] Result<void> exchange(const WireWriter& request, DaemonEvents& events);
     [[nodiscard]] Result<void> recover();
     [[nodiscard]] Result<void> needMinor(unsigned minor, std::string_view operation) const;
-    [[nodiscard]] Result<std::vector<std::string>> printDerivedPaths(const std::vector<DerivedPath>& paths) const;
+    [[nodiscard]] Result<std::vector<std::string>>
+    printDerivedPaths(const std::vector<DerivedPath>& paths) const;
 
     nix::StoreDir m_dir;
     std::unique_ptr<Transport> m_transport;

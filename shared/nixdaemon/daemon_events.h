@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// DaemonEvents: what a nix-daemon tells while an operation runs (nix-formats 5.5). Called on the thread that made
-// the call, before that call returns; a sink must be quick, for the daemon waits. Texts are bytes: log lines may
-// hold anything. Activity numbers are meaningful on one connection only.
+// DaemonEvents: what a nix-daemon tells while an operation runs (nix-formats 5.5). Called on the thread that
+// made the call, before that call returns; a sink must be quick, for the daemon waits. Texts are bytes: log
+// lines may hold anything. Activity numbers are meaningful on one connection only.
 #pragma once
 
 #include <cstdint>
@@ -46,6 +46,8 @@ struct DaemonEvents {
     // A line of a build's log, without its newline.
     virtual void logLine(std::uint64_t /*activity*/, std::string_view /*line*/) {}
     virtual void phase(std::uint64_t /*activity*/, std::string_view /*name*/) {}
+    // Nothing more has arrived for now: the time to pass on what was gathered.
+    virtual void idle() {}
     // A message for people, without colours and without the newline.
     virtual void message(std::string_view /*text*/) {}
 };

@@ -57,7 +57,8 @@ Result<void> readActivity(WireReader& reader, DaemonEvents& events)
     PENSTOCK_TRY(std::string text, reader.string());
     PENSTOCK_TRY(std::vector<ActivityField> fields, readFields(reader));
     PENSTOCK_TRY(const std::uint64_t parent, reader.number());
-    events.activityStarted({id, level, static_cast<ActivityType>(type), stripAnsi(text), std::move(fields), parent});
+    events.activityStarted(
+        {id, level, static_cast<ActivityType>(type), stripAnsi(text), std::move(fields), parent});
     return {};
 }
 
@@ -154,6 +155,8 @@ std::string stripAnsi(std::string_view text)
 Result<std::optional<Complaint>> readMessages(WireReader& reader, unsigned minor, DaemonEvents& events)
 {
     for (;;) {
+        if (!reader.hasBuffered())
+            events.idle();
         PENSTOCK_TRY(const std::uint64_t kind, reader.number());
         switch (kind) {
         case kLast: return std::nullopt;

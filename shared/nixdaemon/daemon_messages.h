@@ -16,14 +16,16 @@ namespace penstock::nixdaemon {
 
 // The daemon's error, which takes the place of a result.
 struct Complaint {
-    std::string text;              // without colours, "error: " and white space at its ends
-    std::uint64_t exitStatus = 0;  // below 1.26 only (nix-formats 5.6)
+    std::string text;             // without colours, "error: " and white space at its ends
+    std::uint64_t exitStatus = 0; // below 1.26 only (nix-formats 5.6)
 };
 
 // Nothing when the result follows.
-[[nodiscard]] Result<std::optional<Complaint>> readMessages(WireReader& reader, unsigned minor, DaemonEvents& events);
+[[nodiscard]] Result<std::optional<Complaint>> readMessages(WireReader& reader, unsigned minor,
+                                                            DaemonEvents& events);
 
-// Without terminal escape sequences (CSI … letter, OSC … BEL or ST) and other control characters but newline and tab.
+// Without terminal escape sequences (CSI … letter, OSC … BEL or ST) and other control characters but newline
+// and tab.
 [[nodiscard]] std::string stripAnsi(std::string_view text);
 
 } // namespace penstock::nixdaemon

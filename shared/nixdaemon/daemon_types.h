@@ -59,8 +59,8 @@ enum class BuildStatus : std::uint8_t {
 
 struct BuildResult {
     BuildStatus status;
-    std::uint64_t number;   // the status as it came
-    std::string error;      // without colours; empty when good
+    std::uint64_t number;        // the status as it came
+    std::string error;           // without colours; empty when good
     std::uint64_t startTime = 0; // seconds since 1970 by the daemon's clock; 0: not known
     std::uint64_t stopTime = 0;
     std::optional<std::uint64_t> cpuUser; // microseconds
@@ -90,10 +90,10 @@ struct ConnectionSettings {
     bool keepFailed = false;
     bool keepGoing = true;
     bool fallback = false;
-    std::uint64_t verbosity = 3;     // info
-    std::uint64_t maxJobs = 1;       // builds at a time on this connection
+    std::uint64_t verbosity = 3; // info
+    std::uint64_t maxJobs = 1;   // builds at a time on this connection
     std::uint64_t maxSilentSeconds = 0;
-    std::uint64_t cores = 0;         // NIX_BUILD_CORES; 0: all
+    std::uint64_t cores = 0; // NIX_BUILD_CORES; 0: all
     bool useSubstitutes = false;
     std::map<std::string, std::string> overrides; // settings by name: timeout, max-build-log-size, …
 };

@@ -35,8 +35,9 @@ Result<std::vector<std::string>> words(const nix::JsonValue& config, std::string
     }
     for (const std::string& word : found)
         if (found.size() > kMaxWords || word.size() > kMaxWordLength)
-            return fail(ErrorCode::Exhausted, fmt::format("nix setting {} has more than {} words, or one longer than {}",
-                                                          setting, kMaxWords, kMaxWordLength));
+            return fail(ErrorCode::Exhausted,
+                        fmt::format("nix setting {} has more than {} words, or one longer than {}", setting,
+                                    kMaxWords, kMaxWordLength));
     return found;
 }
 
@@ -60,7 +61,8 @@ Result<ShowConfig> parseShowConfig(std::string_view json)
     return result;
 }
 
-Result<NixFacts> queryFacts(const std::string& socketPath, const DaemonOptions& options, std::string_view showConfigJson)
+Result<NixFacts> queryFacts(const std::string& socketPath, const DaemonOptions& options,
+                            std::string_view showConfigJson)
 {
     PENSTOCK_TRY(ShowConfig config, parseShowConfig(showConfigJson));
     PENSTOCK_TRY(const auto connection, DaemonConnection::open(socketPath, options));

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What a machine's Nix can do, from the daemon's greeting and `nix show-config --json` (newer: `nix config show
-// --json`). parseShowConfig is pure; queryFacts blocks while it talks to the daemon. Errors: Invalid for text that
-// is not such JSON, else those of DaemonConnection.
+// What a machine's Nix can do, from the daemon's greeting and `nix show-config --json` (newer: `nix config
+// show
+// --json`). parseShowConfig is pure; queryFacts blocks while it talks to the daemon. Errors: Invalid for text
+// that is not such JSON, else those of DaemonConnection.
 #pragma once
 
 #include "shared/base/result.h"

@@ -38,7 +38,8 @@ int pollTimeout(std::optional<Instant> deadline)
 {
     if (!deadline)
         return -1;
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(*deadline - SystemClock().now().mono).count();
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(*deadline - SystemClock().now().mono).count();
     return static_cast<int>(std::clamp<std::int64_t>(left, 0, std::numeric_limits<int>::max()));
 }
 
@@ -58,13 +59,17 @@ Result<Address> addressOf(const std::string& path)
         const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash);
         address.directory = FileDescriptor(::open(folder.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
         if (!address.directory.isOpen())
-            return fail(ErrorCode::Unavailable,
-                        fmt::format("cannot open {} to reach the nix-daemon's socket: {}", folder, describe(errno)));
+            return fail(
+                ErrorCode::Unavailable,
+                fmt::format("cannot open {} to reach the nix-daemon's socket: {}", folder, describe(errno)));
         usable = fmt::format("/proc/self/fd/{}/{}", address.directory.number(), path.substr(slash + 1));
     }
-    if (usable.empty() || usable.size() >= sizeof(address.raw.sun_path) || usable.find('\0') != std::string::npos)
-        return fail(ErrorCode::Invalid, fmt::format("the nix-daemon's socket \"{}\" is no usable path: its last part may "
-                                                    "have at most {} bytes", path, sizeof(address.raw.sun_path) - 32));
+    if (usable.empty() || usable.size() >= sizeof(address.raw.sun_path) ||
+        usable.find('\0') != std::string::npos)
+        return fail(ErrorCode::Invalid,
+                    fmt::format("the nix-daemon's socket \"{}\" is no usable path: its last part may "
+                                "have at most {} bytes",
+                                path, sizeof(address.raw.sun_path) - 32));
     std::copy(usable.begin(), usable.end(), address.raw.sun_path);
     return address;
 }
@@ -87,7 +92,8 @@ FileDescriptor::~FileDescriptor()
     if (m_number >= 0)
         ::close(m_number);
 }
-FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept : m_number(std::exchange(other.m_number, -1)) {}
+FileDescriptor::FileDescriptor(FileDescriptor&& other) noexcept : m_number(std::exchange(other.m_number, -1))
+{}
 FileDescriptor& FileDescriptor::operator=(FileDescriptor&& other) noexcept
 {
     std::swap(m_number, other.m_number);
@@ -114,7 +120,8 @@ bool Interrupt::isRaised() const
     return ::poll(&wait, 1, 0) == 1;
 }
 
-Result<std::unique_ptr<UnixSocket>> UnixSocket::connect(const std::string& path, Interrupt interrupt, Instant deadline)
+Result<std::unique_ptr<UnixSocket>> UnixSocket::connect(const std::string& path, Interrupt interrupt,
+                                                        Instant deadline)
 {
     PENSTOCK_TRY(const Address address, addressOf(path));
     FileDescriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -132,7 +139,8 @@ Result<std::unique_ptr<UnixSocket>> UnixSocket::connect(const std::string& path,
             continue;
         }
         const ErrorCode code = error == EACCES || error == EPERM ? ErrorCode::Denied : ErrorCode::Unavailable;
-        return fail(code, fmt::format("cannot connect to the nix-daemon at {}: {}; does it run?", path, describe(error)));
+        return fail(code, fmt::format("cannot connect to the nix-daemon at {}: {}; does it run?", path,
+                                      describe(error)));
     }
     return std::unique_ptr<UnixSocket>(new UnixSocket(std::move(socket), std::move(interrupt), deadline));
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// UnixSocket: a blocking Transport over a Unix stream socket that another thread can cancel at any moment, also
-// while it connects. Used by one thread at a time but for cancel(). Failures: Unavailable (nobody listens, the
-// peer is gone), Denied (no permission), Cancelled, Timeout (only until setDeadline is lifted), Internal.
+// UnixSocket: a blocking Transport over a Unix stream socket that another thread can cancel at any moment,
+// also while it connects. Used by one thread at a time but for cancel(). Failures: Unavailable (nobody
+// listens, the peer is gone), Denied (no permission), Cancelled, Timeout (only until setDeadline is lifted),
+// Internal.
 #pragma once
 
 #include "shared/base/clock.h"
@@ -32,7 +33,8 @@ private:
     int m_number;
 };
 
-// A wish to stop that wakes a thread out of its poll. Copies share it; raise() once, from any thread, holds for ever.
+// A wish to stop that wakes a thread out of its poll. Copies share it; raise() once, from any thread, holds
+// for ever.
 class Interrupt {
 public:
     [[nodiscard]] static Result<Interrupt> create();
@@ -43,15 +45,17 @@ public:
     [[nodiscard]] int pollable() const { return m_event->number(); }
 
 private:
-    explicit Interrupt(FileDescriptor event) : m_event(std::make_shared<const FileDescriptor>(std::move(event))) {}
+    explicit Interrupt(FileDescriptor event)
+        : m_event(std::make_shared<const FileDescriptor>(std::move(event)))
+    {}
     std::shared_ptr<const FileDescriptor> m_event;
 };
 
 class UnixSocket final : public Transport {
 public:
     // Waits until there is room in the listener's queue, at most up to the deadline.
-    [[nodiscard]] static Result<std::unique_ptr<UnixSocket>> connect(const std::string& path, Interrupt interrupt,
-                                                                     Instant deadline);
+    [[nodiscard]] static Result<std::unique_ptr<UnixSocket>> connect(const std::string& path,
+                                                                     Interrupt interrupt, Instant deadline);
 
     // Calls that would last longer fail with Timeout; none: they may last for ever.
     void setDeadline(std::optional<Instant> deadline) { m_deadline = deadline; }
@@ -64,8 +68,7 @@ public:
 private:
     UnixSocket(FileDescriptor socket, Interrupt interrupt, Instant deadline)
         : m_socket(std::move(socket)), m_interrupt(std::move(interrupt)), m_deadline(deadline)
-    {
-    }
+    {}
     [[nodiscard]] Result<short> waitFor(short events);
     [[nodiscard]] Result<void> takeIn();
 

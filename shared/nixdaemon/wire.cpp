@@ -92,8 +92,9 @@ Result<std::string> WireReader::string()
 {
     PENSTOCK_TRY(const std::uint64_t length, number());
     if (length > kMaxWireString)
-        return fail(ErrorCode::Corrupt, fmt::format("the nix-daemon announced a string of {} bytes; at most {} are read",
-                                                    length, kMaxWireString));
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("the nix-daemon announced a string of {} bytes; at most {} are read", length,
+                                kMaxWireString));
     std::string text;
     // Grows with what really arrives, not with what is announced.
     while (text.size() < length) {
@@ -113,7 +114,8 @@ Result<std::uint64_t> WireReader::count()
     PENSTOCK_TRY(const std::uint64_t value, number());
     if (value > kMaxWireCount)
         return fail(ErrorCode::Corrupt,
-                    fmt::format("the nix-daemon announced a list of {} items; at most {} are read", value, kMaxWireCount));
+                    fmt::format("the nix-daemon announced a list of {} items; at most {} are read", value,
+                                kMaxWireCount));
     return value;
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The primitive encodings of the nix-daemon protocol (nix-formats 5.2): 8-byte little-endian numbers and padded
-// strings. WireWriter appends to memory. WireReader pulls from a Transport and checks every length before it
-// allocates; its errors are the transport's, or Corrupt when the peer breaks the format. One thread at a time.
+// The primitive encodings of the nix-daemon protocol (nix-formats 5.2): 8-byte little-endian numbers and
+// padded strings. WireWriter appends to memory. WireReader pulls from a Transport and checks every length
+// before it allocates; its errors are the transport's, or Corrupt when the peer breaks the format. One thread
+// at a time.
 #pragma once
 
 #include "shared/base/result.h"
@@ -56,6 +57,8 @@ class WireReader {
 public:
     explicit WireReader(Transport& transport) : m_transport(transport) {}
 
+    // False: the next read may wait for the peer.
+    [[nodiscard]] bool hasBuffered() const { return m_at < m_buffer.size(); }
     [[nodiscard]] Result<std::uint64_t> number();
     [[nodiscard]] Result<bool> boolean();
     [[nodiscard]] Result<std::string> string();

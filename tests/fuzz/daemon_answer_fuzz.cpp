@@ -14,8 +14,10 @@ using namespace penstock::nixdaemon;
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size)
 {
     std::string sent;
-    auto opened = DaemonConnection::over(
-        std::make_unique<test::ScriptedTransport>(std::string(textOf(std::as_bytes(std::span(bytes, size)))), sent), {});
+    auto opened =
+        DaemonConnection::over(std::make_unique<test::ScriptedTransport>(
+                                   std::string(textOf(std::as_bytes(std::span(bytes, size)))), sent),
+                               {});
     if (!opened)
         return 0;
     DaemonConnection& connection = **opened;

@@ -121,20 +121,23 @@ void makeWritable(const fs::path& root)
 } // namespace
 
 NixFixture::NixFixture(std::string root, nix::StoreDir storeDir, NixFixtureOptions options)
-    : m_root(std::move(root)), m_socketPath(m_root + "/socket"), m_storeDir(std::move(storeDir)),
+    : m_root(std::move(root)),
+      m_socketPath(m_root + "/socket"),
+      m_storeDir(std::move(storeDir)),
       m_options(std::move(options))
 {
-    m_environment = {{"NIX_STORE_DIR", m_storeDir.text()},
-                     {"NIX_STATE_DIR", m_root + "/state"},
-                     {"NIX_LOG_DIR", m_root + "/log"},
-                     {"NIX_CONF_DIR", m_root + "/conf"},
-                     {"NIX_USER_CONF_FILES", m_root + "/conf/nix.conf"},
-                     {"NIX_DAEMON_SOCKET_PATH", m_socketPath},
-                     {"NIX_REMOTE", "unix://" + m_socketPath},
-                     // A client's settings win over the daemon's, so clients get only what they need themselves.
-                     {"NIX_CONFIG", "experimental-features = nix-command"},
-                     {"HOME", m_root + "/home"},
-                     {"XDG_CACHE_HOME", m_root + "/cache"}};
+    m_environment = {
+        {"NIX_STORE_DIR", m_storeDir.text()},
+        {"NIX_STATE_DIR", m_root + "/state"},
+        {"NIX_LOG_DIR", m_root + "/log"},
+        {"NIX_CONF_DIR", m_root + "/conf"},
+        {"NIX_USER_CONF_FILES", m_root + "/conf/nix.conf"},
+        {"NIX_DAEMON_SOCKET_PATH", m_socketPath},
+        {"NIX_REMOTE", "unix://" + m_socketPath},
+        // A client's settings win over the daemon's, so clients get only what they need themselves.
+        {"NIX_CONFIG", "experimental-features = nix-command"},
+        {"HOME", m_root + "/home"},
+        {"XDG_CACHE_HOME", m_root + "/cache"}};
 }
 
 Result<std::unique_ptr<NixFixture>> NixFixture::start(NixFixtureOptions options)
@@ -147,7 +150,8 @@ Result<std::unique_ptr<NixFixture>> NixFixture::start(NixFixtureOptions options)
     std::error_code error;
     for (const char* name : {"store", "state", "log", "conf", "home", "cache", "tmp"})
         if (!fs::create_directory(fs::path(root) / name, error))
-            return fail(ErrorCode::Internal, fmt::format("cannot make {}/{}: {}", root, name, error.message()));
+            return fail(ErrorCode::Internal,
+                        fmt::format("cannot make {}/{}: {}", root, name, error.message()));
     PENSTOCK_TRY_VOID(fixture->startDaemon());
     return fixture;
 }
@@ -158,13 +162,15 @@ Result<void> NixFixture::startDaemon()
     // Without "local" a daemon may take its own socket for its store, and start daemons without end.
     environment["NIX_REMOTE"] = "local";
     environment["TMPDIR"] = m_root + "/tmp";
-    environment["NIX_CONFIG"] = fmt::format("experimental-features = nix-command\nsubstituters =\nbuilders =\n"
-                                            "build-users-group =\nsandbox = false\nsystem-features = benchmark\n"
-                                            "max-jobs = 4\ntrusted-users = {}\n{}\n",
-                                            m_options.isTrusted ? "*" : "nobody", m_options.extraConfig);
+    environment["NIX_CONFIG"] =
+        fmt::format("experimental-features = nix-command\nsubstituters =\nbuilders =\n"
+                    "build-users-group =\nsandbox = false\nsystem-features = benchmark\n"
+                    "max-jobs = 4\ntrusted-users = {}\n{}\n",
+                    m_options.isTrusted ? "*" : "nobody", m_options.extraConfig);
     const std::string log = m_root + "/daemon.log";
     // A test that dies takes its daemon along.
-    PENSTOCK_TRY(m_pid, spawn({"setpriv", "--pdeathsig", "TERM", "nix-daemon"}, environment, "/dev/null", log));
+    PENSTOCK_TRY(m_pid,
+                 spawn({"setpriv", "--pdeathsig", "TERM", "nix-daemon"}, environment, "/dev/null", log));
     const SystemClock clock;
     const Instant deadline = clock.now().mono + std::chrono::seconds(30);
     nixdaemon::DaemonOptions options;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NixFixture: a nix-daemon of our own with a private store in a temporary directory, without sandbox and network;
-// works as root and as an ordinary user. Stopped by its process id at the end. One thread; errors name the cause and
-// the daemon's log. Several may run at once.
+// NixFixture: a nix-daemon of our own with a private store in a temporary directory, without sandbox and
+// network; works as root and as an ordinary user. Stopped by its process id at the end. One thread; errors
+// name the cause and the daemon's log. Several may run at once.
 #pragma once
 
 #include "shared/base/result.h"
@@ -33,7 +33,8 @@ public:
     [[nodiscard]] const std::string& root() const { return m_root; }
     // For programs that shall use this store (nix tools and ours). Put over the process's own environment.
     [[nodiscard]] const std::map<std::string, std::string>& environment() const { return m_environment; }
-    // Runs a program with that environment to its end; its standard output, or an error with its standard error.
+    // Runs a program with that environment to its end; its standard output, or an error with its standard
+    // error.
     [[nodiscard]] Result<std::string> run(const std::vector<std::string>& argv) const;
 
     // Kills the daemon and all processes it started, as a machine that fails would.
@@ -57,7 +58,10 @@ private:
 struct TestDerivation {
     nix::StorePath path; // of the .drv
     nix::Derivation drv;
-    [[nodiscard]] nix::StorePath output(const std::string& name = "out") const { return *drv.outputs.at(name).path; }
+    [[nodiscard]] nix::StorePath output(const std::string& name = "out") const
+    {
+        return *drv.outputs.at(name).path;
+    }
     [[nodiscard]] std::string text(const nix::StoreDir& dir) const { return nix::printDerivation(dir, drv); }
 };
 struct TestDerivationSpec {

@@ -151,7 +151,7 @@ def documented_folders(text):
 
 
 def documented_tree(tree):
-    """The folders in ARCHITECTURE.md's ```tree block are those that exist ("a/**" stands for all below a)."""
+    """The folders in ARCHITECTURE.md's ```tree block are those that hold sources ("a/**": all below a; no detail/)."""
     if not tree.has("ARCHITECTURE.md"):
         yield "ARCHITECTURE.md is missing"
         return
@@ -162,7 +162,7 @@ def documented_tree(tree):
     exact = {entry.rstrip("/") for entry in listed if not entry.endswith("/**")}
     below = tuple(entry[:-2] for entry in listed if entry.endswith("/**"))
     real = {os.path.dirname(p) for p in tree.paths
-            if p.endswith((".cpp", ".h", ".proto", "CMakeLists.txt", ".cmake")) and os.path.dirname(p)}
+            if p.endswith((".cpp", ".h", ".proto", ".cmake", ".py")) and not os.path.dirname(p).endswith("detail")} - {""}
     for folder in sorted(real):
         if folder not in exact and not (folder + "/").startswith(below or ("\0",)):
             yield f"ARCHITECTURE.md's tree does not list {folder}/"

@@ -68,7 +68,8 @@ protected:
     Result<BuildResult> build(DaemonConnection& connection, const TestDerivation& drv, DaemonEvents& events,
                               nix::StorePathSet inputs = {})
     {
-        return connection.buildDerivation(drv.path, nix::resolve(drv.drv, std::move(inputs)), BuildMode::Normal, events);
+        return connection.buildDerivation(drv.path, nix::resolve(drv.drv, std::move(inputs)),
+                                          BuildMode::Normal, events);
     }
 
     std::unique_ptr<NixFixture> m_nix;
@@ -79,7 +80,8 @@ TEST_F(NixDaemon, BuildsADerivationAndStreamsItsLogAndPhases)
     const auto connection = connect();
     EXPECT_EQ(connection->greeting().nixVersion.empty(), connection->greeting().minor < 33);
     const TestDerivation drv = derivation(
-        "hello", "echo out; echo err >&2; echo '@nix {\"action\":\"setPhase\",\"phase\":\"buildPhase\"}'; printf last; echo hi > $out");
+        "hello", "echo out; echo err >&2; echo '@nix {\"action\":\"setPhase\",\"phase\":\"buildPhase\"}'; "
+                 "printf last; echo hi > $out");
     Recorder events;
     const auto result = build(*connection, drv, events);
     ASSERT_TRUE(result) << result.error().message;
@@ -131,19 +133,22 @@ TEST_F(NixDaemon, EnforcesTimeOutsAndTheLogLimit)
     Recorder events;
     ConnectionSettings total;
     total.overrides["timeout"] = "1";
-    auto result = build(*connect(kNewestMinor, total), derivation("slow", "/bin/sleep 60; echo > $out"), events);
+    auto result =
+        build(*connect(kNewestMinor, total), derivation("slow", "/bin/sleep 60; echo > $out"), events);
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_EQ(result->status, BuildStatus::TimedOut);
 
     ConnectionSettings silent;
     silent.maxSilentSeconds = 1;
-    result = build(*connect(kNewestMinor, silent), derivation("silent", "echo; /bin/sleep 60; echo > $out"), events);
+    result = build(*connect(kNewestMinor, silent), derivation("silent", "echo; /bin/sleep 60; echo > $out"),
+                   events);
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_EQ(result->status, BuildStatus::TimedOut);
 
     ConnectionSettings loud;
     loud.overrides["max-build-log-size"] = "1000";
-    result = build(*connect(kNewestMinor, loud), derivation("loud", "while :; do echo 0123456789; done"), events);
+    result =
+        build(*connect(kNewestMinor, loud), derivation("loud", "while :; do echo 0123456789; done"), events);
     ASSERT_TRUE(result) << result.error().message;
     EXPECT_EQ(result->status, BuildStatus::LogLimitExceeded);
 }
@@ -154,7 +159,8 @@ TEST_F(NixDaemon, StopsABuildThatIsCancelledFromAnotherThread)
     Recorder events;
     std::future<void> canceller;
     events.onLine = [&] { canceller = std::async(std::launch::async, [&] { connection->cancel(); }); };
-    const auto result = build(*connection, derivation("cancelled", "echo started; /bin/sleep 60; echo > $out"), events);
+    const auto result =
+        build(*connection, derivation("cancelled", "echo started; /bin/sleep 60; echo > $out"), events);
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, ErrorCode::Cancelled);
     EXPECT_EQ(connection->ping().error().code, ErrorCode::Unavailable) << "of no more use";
@@ -165,7 +171,8 @@ TEST_F(NixDaemon, DoesNotTakeADaemonThatDiedForAFailedBuild)
     const auto connection = connect();
     Recorder events;
     events.onLine = [&] { m_nix->kill(); };
-    const auto result = build(*connection, derivation("orphan", "echo started; /bin/sleep 60; echo > $out"), events);
+    const auto result =
+        build(*connection, derivation("orphan", "echo started; /bin/sleep 60; echo > $out"), events);
     ASSERT_FALSE(result);
     EXPECT_EQ(result.error().code, ErrorCode::Unavailable);
 
@@ -182,9 +189,10 @@ TEST_F(NixDaemon, AddsDerivationsAndBuildsTheirClosure)
 {
     const nix::StoreDir& dir = m_nix->storeDir();
     const auto connection = connect();
-    const TestDerivation leaf = makeDerivation(dir, {"leaf", "echo leaf > $out; echo dev > $dev", {"out", "dev"}});
-    const TestDerivation top =
-        makeDerivation(dir, {"top", "read x < " + leaf.output().print(dir) + "; echo top $x > $out", {"out"}, {leaf}});
+    const TestDerivation leaf =
+        makeDerivation(dir, {"leaf", "echo leaf > $out; echo dev > $dev", {"out", "dev"}});
+    const TestDerivation top = makeDerivation(
+        dir, {"top", "read x < " + leaf.output().print(dir) + "; echo top $x > $out", {"out"}, {leaf}});
     for (const TestDerivation& drv : {leaf, top}) {
         const auto added = connection->addTextToStore(drv.path.name(), drv.text(dir), drv.drv.references());
         ASSERT_TRUE(added) << added.error().message;
@@ -304,8 +312,13 @@ TEST_F(NixDaemon, IsReachedThroughAPathLongerThanASocketAddress)
 TEST_F(NixDaemon, MovesALogOfMegabytesAndADerivationOfMegabytes)
 {
     const auto connection = connect();
-    TestDerivation drv = makeDerivation(m_nix->storeDir(), {"big", "i=0; while [ $i -lt 20000 ]; do echo line $i of a long log; i=$((i+1)); done; echo > $out",
-                                                            {"out"}, {}, {{"big", std::string(3U << 20U, 'x')}, {"passAsFile", "big"}}});
+    TestDerivation drv = makeDerivation(
+        m_nix->storeDir(),
+        {"big",
+         "i=0; while [ $i -lt 20000 ]; do echo line $i of a long log; i=$((i+1)); done; echo > $out",
+         {"out"},
+         {},
+         {{"big", std::string(3U << 20U, 'x')}, {"passAsFile", "big"}}});
     const auto added = connection->addTextToStore(drv.path.name(), drv.text(m_nix->storeDir()), {});
     ASSERT_TRUE(added) << added.error().message;
     Recorder events;

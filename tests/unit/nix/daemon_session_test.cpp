@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// DaemonConnection against sessions recorded from real daemons: our requests must be the recorded bytes, and the
-// recorded answers must be understood, whole or damaged.
+// DaemonConnection against sessions recorded from real daemons: our requests must be the recorded bytes, and
+// the recorded answers must be understood, whole or damaged.
 #include "shared/nixdaemon/daemon_connection.h"
 #include "tests/support/golden.h"
 #include "tests/support/scripted_transport.h"
@@ -97,7 +97,8 @@ TEST_P(RecordedBuild, IsRepeatedByteForByte)
     std::string sent;
     DaemonOptions options;
     options.announcedMinor = GetParam();
-    auto opened = DaemonConnection::over(std::make_unique<ScriptedTransport>(readGolden(name + ".response.bin"), sent), options);
+    auto opened = DaemonConnection::over(
+        std::make_unique<ScriptedTransport>(readGolden(name + ".response.bin"), sent), options);
     ASSERT_TRUE(opened) << opened.error().message;
     DaemonConnection& connection = **opened;
     EXPECT_EQ(connection.greeting().minor, GetParam());
@@ -105,7 +106,8 @@ TEST_P(RecordedBuild, IsRepeatedByteForByte)
     ASSERT_TRUE(connection.setOptions(recordedSettings(true)));
 
     Recorder events;
-    const auto built = connection.buildDerivation(requests[0].drvPath, requests[0].drv, BuildMode::Normal, events);
+    const auto built =
+        connection.buildDerivation(requests[0].drvPath, requests[0].drv, BuildMode::Normal, events);
     ASSERT_TRUE(built) << built.error().message;
     EXPECT_EQ(built->status, BuildStatus::Built);
     EXPECT_EQ(events.lines, (std::vector<std::string>{"to the log"}));
@@ -115,10 +117,12 @@ TEST_P(RecordedBuild, IsRepeatedByteForByte)
     if (GetParam() >= 28) {
         EXPECT_EQ(built->outputs.at("dev"), requests[0].drv.outputs.at("dev").path);
     }
-    const auto again = connection.buildDerivation(requests[1].drvPath, requests[1].drv, BuildMode::Normal, events);
+    const auto again =
+        connection.buildDerivation(requests[1].drvPath, requests[1].drv, BuildMode::Normal, events);
     ASSERT_TRUE(again) << again.error().message;
     EXPECT_EQ(again->status, BuildStatus::AlreadyValid);
-    const auto failed = connection.buildDerivation(requests[2].drvPath, requests[2].drv, BuildMode::Normal, events);
+    const auto failed =
+        connection.buildDerivation(requests[2].drvPath, requests[2].drv, BuildMode::Normal, events);
     ASSERT_TRUE(failed) << failed.error().message;
     EXPECT_EQ(failed->status, BuildStatus::PermanentFailure);
     EXPECT_NE(failed->error.find("failed with exit code"), std::string::npos) << failed->error;
@@ -148,13 +152,15 @@ TEST(RecordedSession, OfNix224IsUnderstoodWithItsNewerLayouts)
     ASSERT_TRUE(connection.setOptions(recordedSettings(false)));
 
     Recorder events;
-    const auto built = connection.buildDerivation(requests[0].drvPath, requests[0].drv, BuildMode::Normal, events);
+    const auto built =
+        connection.buildDerivation(requests[0].drvPath, requests[0].drv, BuildMode::Normal, events);
     ASSERT_TRUE(built) << built.error().message;
     EXPECT_EQ(built->status, BuildStatus::Built);
     EXPECT_EQ(built->outputs.at("out"), requests[0].drv.outputs.at("out").path);
     EXPECT_EQ(built->startTime, 1795235172U);
     EXPECT_FALSE(built->cpuUser);
-    const auto failed = connection.buildDerivation(requests[1].drvPath, requests[1].drv, BuildMode::Normal, events);
+    const auto failed =
+        connection.buildDerivation(requests[1].drvPath, requests[1].drv, BuildMode::Normal, events);
     ASSERT_TRUE(failed) << failed.error().message;
     EXPECT_EQ(failed->status, BuildStatus::PermanentFailure);
     EXPECT_EQ(events.lines, (std::vector<std::string>{"to the log", "going wrong"}));
@@ -165,7 +171,8 @@ TEST(RecordedSession, OfNix224IsUnderstoodWithItsNewerLayouts)
     ASSERT_FALSE(ensured);
     EXPECT_EQ(ensured.error().message,
               "path '/nix/store/11111111111111111111111111111111-none' does not exist and cannot be created");
-    EXPECT_EQ(sent.substr(ownHandshake) + beginRequest(Operation::SyncWithGc).bytes(), recorded.substr(handshake));
+    EXPECT_EQ(sent.substr(ownHandshake) + beginRequest(Operation::SyncWithGc).bytes(),
+              recorded.substr(handshake));
     // The recorded ping is what finds out that the connection goes on; the recording ends there.
     EXPECT_EQ(connection.ping().error().code, ErrorCode::Unavailable);
 }
@@ -182,7 +189,8 @@ TEST_P(RecordedQueries, AreAskedAndAnsweredAsRecorded)
     std::string sent;
     DaemonOptions options;
     options.announcedMinor = GetParam();
-    auto opened = DaemonConnection::over(std::make_unique<ScriptedTransport>(readGolden(name + ".response.bin"), sent), options);
+    auto opened = DaemonConnection::over(
+        std::make_unique<ScriptedTransport>(readGolden(name + ".response.bin"), sent), options);
     ASSERT_TRUE(opened) << opened.error().message;
     DaemonConnection& connection = **opened;
     // Where the recording adds two paths we set options again: both are answered by the last message alone.
@@ -212,7 +220,8 @@ TEST_P(RecordedQueries, AreAskedAndAnsweredAsRecorded)
     EXPECT_EQ((*info)->contentAddress, "");
     const auto addressed = connection.queryPathInfo(dep);
     ASSERT_TRUE(addressed && addressed->has_value());
-    EXPECT_EQ((*addressed)->contentAddress, "fixed:r:sha256:13w19wwvpfqyfq1fixzqjphj7dil4vlv9gada02f9kpl04qnmkw4");
+    EXPECT_EQ((*addressed)->contentAddress,
+              "fixed:r:sha256:13w19wwvpfqyfq1fixzqjphj7dil4vlv9gada02f9kpl04qnmkw4");
     EXPECT_FALSE(connection.queryPathInfo(none).value().has_value());
     EXPECT_TRUE(wasRecorded(from));
 }
@@ -245,7 +254,9 @@ TEST(DaemonConnection, RefusesWhatIsNoDaemonOrTooOld)
         answer.number(magic);
         answer.number(version);
         std::string sent;
-        return DaemonConnection::over(std::make_unique<ScriptedTransport>(answer.bytes(), sent), {}).error().code;
+        return DaemonConnection::over(std::make_unique<ScriptedTransport>(answer.bytes(), sent), {})
+            .error()
+            .code;
     };
     EXPECT_EQ(errorOf(0x12345678, 0x122), ErrorCode::Corrupt);
     EXPECT_EQ(errorOf(0x6478696f, 0x100 + kOldestMinor - 1), ErrorCode::Denied);
@@ -263,7 +274,9 @@ TEST(DaemonConnection, SurvivesAnswersThatAreCutOrDamaged)
         std::string sent;
         DaemonOptions options;
         options.announcedMinor = 34;
-        PENSTOCK_TRY(auto connection, DaemonConnection::over(std::make_unique<ScriptedTransport>(std::move(bytes), sent), options));
+        PENSTOCK_TRY(
+            auto connection,
+            DaemonConnection::over(std::make_unique<ScriptedTransport>(std::move(bytes), sent), options));
         PENSTOCK_TRY_VOID(connection->setOptions(recordedSettings(true)));
         DaemonEvents events;
         return connection->buildDerivation(requests[0].drvPath, requests[0].drv, BuildMode::Normal, events);
@@ -281,7 +294,8 @@ TEST(DaemonConnection, SurvivesAnswersThatAreCutOrDamaged)
         damaged[at] = static_cast<char>(static_cast<unsigned char>(damaged[at]) ^ (1U << (at % 8)));
         const auto result = play(std::move(damaged));
         if (!result) {
-            EXPECT_TRUE(result.error().code == ErrorCode::Unavailable || result.error().code == ErrorCode::Corrupt ||
+            EXPECT_TRUE(result.error().code == ErrorCode::Unavailable ||
+                        result.error().code == ErrorCode::Corrupt ||
                         result.error().code == ErrorCode::Invalid || result.error().code == ErrorCode::Denied)
                 << result.error().message;
         }

@@ -34,7 +34,8 @@ TEST(Wire, ReadsWhatItWrites)
     Reading reading(writer.bytes());
     EXPECT_EQ(reading.reader.number(), 0xFEDCBA9876543210U);
     EXPECT_EQ(reading.reader.boolean(), true);
-    EXPECT_EQ(reading.reader.strings(), (std::vector<std::string>{"", "1234567", "12345678", std::string("\0x", 2)}));
+    EXPECT_EQ(reading.reader.strings(),
+              (std::vector<std::string>{"", "1234567", "12345678", std::string("\0x", 2)}));
     EXPECT_EQ(reading.reader.paths(kDir), (nix::StorePathSet{path}));
     EXPECT_FALSE(reading.reader.optionalPath(kDir).value().has_value());
     EXPECT_EQ(reading.reader.number().error().code, ErrorCode::Unavailable);
@@ -54,7 +55,8 @@ TEST(Wire, RefusesLengthsOverTheLimitBeforeItReadsOn)
 {
     WireWriter atLimit;
     atLimit.number(kMaxWireString);
-    EXPECT_EQ(Reading(atLimit.bytes()).reader.string().error().code, ErrorCode::Unavailable) << "tries to read it";
+    EXPECT_EQ(Reading(atLimit.bytes()).reader.string().error().code, ErrorCode::Unavailable)
+        << "tries to read it";
     WireWriter over;
     over.number(kMaxWireString + 1);
     EXPECT_EQ(Reading(over.bytes()).reader.string().error().code, ErrorCode::Corrupt);
@@ -68,7 +70,8 @@ TEST(Wire, RefusesLengthsOverTheLimitBeforeItReadsOn)
 
 TEST(Wire, RefusesPaddingThatIsNotZeroAndForeignPaths)
 {
-    EXPECT_EQ(Reading(std::string("\1\0\0\0\0\0\0\0aX\0\0\0\0\0\0", 16)).reader.string().error().code, ErrorCode::Corrupt);
+    EXPECT_EQ(Reading(std::string("\1\0\0\0\0\0\0\0aX\0\0\0\0\0\0", 16)).reader.string().error().code,
+              ErrorCode::Corrupt);
     WireWriter writer;
     writer.string("/other/store/3ghsl9sd83mc26i81adpa2fzf3yw4f68-simple");
     EXPECT_EQ(Reading(writer.bytes()).reader.path(kDir).error().code, ErrorCode::Corrupt);
@@ -102,7 +105,8 @@ TEST(DaemonMessages, RefuseAnythingOutOfStep)
 TEST(ShowConfig, ReadsSystemsAndFeatures)
 {
     const auto config = parseShowConfig(R"({"system":{"value":"x86_64-linux"},
-        "extra-platforms":{"value":["i686-linux","x86_64-linux"]},"system-features":{"value":["kvm","big-parallel"]}})");
+        "extra-platforms":{"value":["i686-linux","x86_64-linux"]},
+        "system-features":{"value":["kvm","big-parallel"]}})");
     ASSERT_TRUE(config) << config.error().message;
     EXPECT_EQ(config->systems, (std::vector<std::string>{"x86_64-linux", "i686-linux"}));
     EXPECT_EQ(config->features, (std::set<std::string>{"big-parallel", "kvm"}));
@@ -110,14 +114,16 @@ TEST(ShowConfig, ReadsSystemsAndFeatures)
 
 TEST(ShowConfig, TakesWordsWhereNewerNixHasLists)
 {
-    const auto config = parseShowConfig(R"({"system":{"value":"aarch64-linux"},"system-features":{"value":"a  b "}})");
+    const auto config =
+        parseShowConfig(R"({"system":{"value":"aarch64-linux"},"system-features":{"value":"a  b "}})");
     ASSERT_TRUE(config);
     EXPECT_EQ(config->features, (std::set<std::string>{"a", "b"}));
 }
 
 TEST(ShowConfig, RefusesOtherText)
 {
-    for (const char* text : {"", "{}", "[]", R"({"system":"x"})", R"({"system":{"value":7}})", "error: unknown command"})
+    for (const char* text :
+         {"", "{}", "[]", R"({"system":"x"})", R"({"system":{"value":7}})", "error: unknown command"})
         EXPECT_FALSE(parseShowConfig(text)) << text;
 }
 
