@@ -153,11 +153,10 @@ public:
 private:
     Result<void> keepFromCollector()
     {
+        nix::StorePathSet paths = m_work.inputs;
         for (const auto& [name, path] : m_work.outputs)
-            PENSTOCK_TRY_VOID(m_daemon.addTempRoot(path));
-        for (const nix::StorePath& path : m_work.inputs)
-            PENSTOCK_TRY_VOID(m_daemon.addTempRoot(path));
-        return {};
+            paths.insert(path);
+        return m_daemon.addTempRoots(paths);
     }
 
     Result<bool> hasAllOutputs()
