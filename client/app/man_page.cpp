@@ -120,7 +120,8 @@ void addCommand(std::string& out, const Command& command)
 
 std::string manualPage(const CommandTable& commands, const config::ProgramSpec& program)
 {
-    std::string out = ".\\\" Made by `penstock manual`; a test keeps it so.\n.TH PENSTOCK 1 \"\" \"Penstock\" \"User Commands\"\n"
+    std::string out = ".\\\" Made by `penstock manual`; a test keeps it so.\n.TH PENSTOCK 1 \"\" "
+                      "\"Penstock\" \"User Commands\"\n"
                       ".SH NAME\npenstock \\- run jobs and Nix builds on a farm\n.SH SYNOPSIS\n"
                       ".B penstock\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]\n.SH DESCRIPTION\n";
     out += roff(program.summary) + "\n.SH OPTIONS\nThese may stand before or after the command.\n";

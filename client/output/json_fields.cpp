@@ -3,8 +3,8 @@
 
 #include "client/output/human_text.h"
 
-#include <QJsonArray>
 #include <fmt/format.h>
+#include <QJsonArray>
 
 namespace penstock::client {
 
