@@ -263,6 +263,20 @@ TEST_P(StoreContract, AFinishedJobsKeyPassesToTheNextJob)
     EXPECT_EQ(recovery.keys[0].second, JobId(2));
 }
 
+TEST_P(StoreContract, AKeyPassesOnInTheBatchThatFinishesItsJob)
+{
+    lead();
+    work::Changes first = oneJob(1);
+    first.newJobs[0].spec.key = "nightly";
+    ASSERT_TRUE(persist(first).has_value());
+    work::Changes second = oneJob(2);
+    second.newJobs[0].spec.key = "nightly";
+    second.jobs = {{JobId(1), finishedJob(work::JobState::Succeeded)}};
+    const auto stored = persist(second);
+    ASSERT_TRUE(stored.has_value()) << stored.error().message;
+    EXPECT_EQ(restart().keys[0].second, JobId(2));
+}
+
 TEST_P(StoreContract, RefusesTheIdentityOfAnotherMachine)
 {
     lead();
