@@ -12,8 +12,11 @@ using work::StepState;
 
 void Ledger::committed(const work::Changes& changes)
 {
-    for (const work::MachineRow& row : changes.machines)
+    for (const work::MachineRow& row : changes.machines) {
         m_machines.insert(row.id);
+        if (m_liars.contains(row.identity))
+            m_lyingMachines.insert(row.id);
+    }
     for (const work::JobRow& row : changes.newJobs)
         if (!m_jobs.emplace(row.id, row.progress).second)
             m_world.violate(fmt::format("job {} was inserted twice", row.id.value()));
@@ -52,7 +55,7 @@ void Ledger::checkAttempt(const work::AttemptRow& row)
         m_world.violate(fmt::format("step {} got attempt {} while {} is live", row.step.value(), row.id.value(),
                                     step.live.value()));
     step.live = row.id;
-    m_attempts.emplace(row.id, Attempt{row.step, row.progress});
+    m_attempts.emplace(row.id, Attempt{row.step, row.machine, row.progress});
 }
 
 void Ledger::checkDependencies(StepId step)
@@ -80,10 +83,14 @@ void Ledger::updateAttempt(const work::AttemptUpdate& update)
     const AttemptEnd end = *update.progress.end;
     m_world.reach(fmt::format("attempt.{}", work::toString(end)));
     const bool isReported = end == AttemptEnd::Succeeded || end == AttemptEnd::Cached || end == AttemptEnd::Failed;
-    const Execution& truth = m_executions[update.id];
-    if (isReported && truth.honest && !truth.outcome)
+    const auto truth = m_executions.find(update.id);
+    if (end == AttemptEnd::Lost && truth != m_executions.end())
+        ++m_lostWhileRunning;
+    const bool hasEnded = truth != m_executions.end() && truth->second.has_value();
+    const bool isHonest = !m_lyingMachines.contains(attempt.machine);
+    if (isReported && isHonest && !hasEnded)
         m_world.violate(fmt::format("attempt {} ended as {}, but it never did", update.id.value(), work::toString(end)));
-    if (end == AttemptEnd::Succeeded && truth.honest && truth.outcome != protocol::Outcome::Succeeded)
+    if (end == AttemptEnd::Succeeded && isHonest && hasEnded && truth->second != protocol::Outcome::Succeeded)
         m_world.violate(fmt::format("attempt {} is stored as succeeded, but was not", update.id.value()));
     if (end == AttemptEnd::Succeeded && ++m_steps[attempt.step].succeeded > 1)
         m_world.violate(fmt::format("step {} succeeded twice", attempt.step.value()));
@@ -140,9 +147,12 @@ void Ledger::sent(const protocol::ServerMessage& message)
                 m_world.violate(fmt::format("the result of attempt {} was acknowledged before it was stored", id.value()));
         }
     if (const auto* desired = std::get_if<protocol::Desired>(&message)) {
-        for (const protocol::Assignment& assignment : desired->assign)
+        for (const protocol::Assignment& assignment : desired->assign) {
             if (!m_attempts.contains(assignment.attempt))
                 m_world.violate(fmt::format("attempt {} was sent before it was stored", assignment.attempt.value()));
+            if (!m_assigned.insert(assignment.attempt).second)
+                m_world.reach("assignment.sent_again");
+        }
         for (const protocol::StopOrder& stop : desired->stop) {
             const auto found = m_attempts.find(stop.attempt);
             if (found == m_attempts.end() || found->second.progress.state == AttemptState::Ended)
@@ -167,13 +177,14 @@ void Ledger::reopenAsked(JobId job)
     ++m_reopens[job];
 }
 
-void Ledger::started(AttemptId id, StepId stepId, bool honest)
+void Ledger::started(AttemptId id, StepId stepId)
 {
-    if (!m_executions.emplace(id, Execution{honest, std::nullopt}).second)
+    if (!m_executions.emplace(id, std::nullopt).second)
         m_world.violate(fmt::format("attempt {} was run twice", id.value()));
     Step& step = m_steps[stepId];
     for (const AttemptId other : step.executing) {
-        if (m_attempts.at(other).progress.state != AttemptState::Ended)
+        const bool isLate = m_attempts.at(id).progress.state == AttemptState::Ended;
+        if (!isLate && m_attempts.at(other).progress.state != AttemptState::Ended)
             m_world.violate(fmt::format("step {} runs as attempt {} while {} is live", stepId.value(), id.value(),
                                         other.value()));
         m_world.reach("execution.fenced_one_goes_on");
@@ -183,7 +194,7 @@ void Ledger::started(AttemptId id, StepId stepId, bool honest)
 
 void Ledger::ended(AttemptId id, StepId step, protocol::Outcome outcome)
 {
-    m_executions[id].outcome = outcome;
+    m_executions[id] = outcome;
     m_steps[step].executing.erase(id);
 }
 

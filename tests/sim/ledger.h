@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 #include <vector>
@@ -28,7 +29,8 @@ public:
     void cancelAsked(JobId job) { m_cancelAsked.insert(job); }
     void reopenAsked(JobId job);
     // ---- work that really happens
-    void started(AttemptId attempt, StepId step, bool honest);
+    void distrust(const std::string& identity) { m_liars.insert(identity); } // what it says need not be so
+    void started(AttemptId attempt, StepId step);
     void ended(AttemptId attempt, StepId step, protocol::Outcome outcome);
     void killed(AttemptId attempt, StepId step);
 
@@ -37,6 +39,7 @@ public:
     [[nodiscard]] std::vector<JobId> finishedBadly() const;
     [[nodiscard]] const std::vector<JobId>& acknowledgedJobs() const { return m_acknowledged; }
     void checkEnd(); // when all is over
+    [[nodiscard]] std::uint64_t lostWhileRunning() const { return m_lostWhileRunning; }
 
 private:
     void checkAttempt(const work::AttemptRow& row);
@@ -57,18 +60,19 @@ private:
     };
     struct Attempt {
         StepId step{0};
+        MachineId machine{0};
         work::AttemptProgress progress;
-    };
-    struct Execution {
-        bool honest = true;
-        std::optional<protocol::Outcome> outcome;
     };
 
     World& m_world;
     std::map<JobId, work::JobProgress> m_jobs;
     std::map<StepId, Step> m_steps;
     std::map<AttemptId, Attempt> m_attempts;
-    std::map<AttemptId, Execution> m_executions;
+    std::map<AttemptId, std::optional<protocol::Outcome>> m_executions; // outcome, once it has ended
+    std::set<AttemptId> m_assigned; // told to a machine at least once
+    std::uint64_t m_lostWhileRunning = 0;
+    std::set<std::string> m_liars;
+    std::set<MachineId> m_lyingMachines;
     std::set<MachineId> m_machines;
     std::vector<JobId> m_acknowledged;
     std::set<JobId> m_cancelAsked;

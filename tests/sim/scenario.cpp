@@ -17,7 +17,7 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr Duration kFaultyTime = seconds(90);
+constexpr Duration kFaultyTime = seconds(300);
 constexpr Duration kHealedTime = minutes(60); // within which all must be over
 
 core::CoreOptions optionsFor(Random& random)
@@ -95,6 +95,8 @@ void Scenario::addBuilders()
         BuilderQuirks& quirks = m_builders.back()->quirks;
         quirks.longest = seconds(static_cast<std::int64_t>(m_world.random.between(1, 40)));
         quirks.lies = m_faults.builders && i == 1 && m_world.random.chance(40);
+        if (quirks.lies)
+            m_ledger.distrust(identity);
         quirks.infrastructurePercent = m_world.random.chance(10) ? 90 : 3;
     }
     if (m_faults.duplicate) {
@@ -275,9 +277,12 @@ void Scenario::runUntil(Instant end)
 // Running jobs are adopted and not restarted when only the server died.
 void Scenario::checkOnlyServerDied()
 {
-    if (m_faults.links || m_faults.builders || m_faults.duplicate || m_faults.disk)
+    if (m_faults.links || m_faults.builders || m_faults.duplicate)
         return;
     m_world.reach("only_the_server");
+    if (m_ledger.lostWhileRunning() > 0)
+        m_world.violate(fmt::format("{} running attempts were lost though only the server died",
+                                    m_ledger.lostWhileRunning()));
     if (m_server.counters().adopted > 0)
         m_world.reach("only_the_server.adopted");
 }

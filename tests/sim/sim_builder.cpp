@@ -216,10 +216,8 @@ void SimBuilder::assign(const protocol::Assignment& assignment)
 {
     const AttemptId id = assignment.attempt;
     m_seen.insert(id);
-    if (m_held.contains(id) || m_spool.contains(id)) {
-        m_world.reach("builder.assigned_again");
+    if (m_held.contains(id) || m_spool.contains(id))
         return send(protocol::AttemptAnswer{id, true, protocol::RejectReason::Unspecified, {}});
-    }
     const bool full = running() >= m_facts.maxJobs;
     if (full || m_draining || m_world.random.chance(quirks.rejectPercent)) {
         const auto reason = full         ? protocol::RejectReason::NoSlot
@@ -232,7 +230,7 @@ void SimBuilder::assign(const protocol::Assignment& assignment)
     held.step = assignment.step;
     held.planned = choose();
     m_held.emplace(id, held);
-    m_ledger.started(id, assignment.step, !quirks.lies);
+    m_ledger.started(id, assignment.step);
     m_world.note("run", id.value(), assignment.step.value());
     const protocol::AttemptAnswer accepted{id, true, protocol::RejectReason::Unspecified, {}};
     send(accepted);

@@ -57,7 +57,7 @@ constexpr std::array<std::string_view, 45> kRarePaths{
     "goodbye.identity_in_use",
     "crash.before_commit",
     "crash.after_commit",
-    "builder.assigned_again",
+    "assignment.sent_again",
     "builder.forgets_unwanted",
     "builder.ignores_stop",
     "builder.lies",
