@@ -52,18 +52,6 @@ void JobWatch::start()
     });
 }
 
-void JobWatch::onJobChanged()
-{
-    m_jobDirty = true;
-    pump();
-}
-
-void JobWatch::onStepChanged(StepId step)
-{
-    m_dirty.insert(step); // one of m_steps, so bounded by them
-    pump();
-}
-
 Duration JobWatch::pause() const
 {
     return m_steps.size() <= kSmallJob ? Duration(0) : Duration(kPauseOfLargeJob);
