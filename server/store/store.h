@@ -7,11 +7,22 @@
 // (batches after it have failed too); or Conflict: another server leads or our view is wrong, so the process must end.
 // Completions and answers run on a thread of the store: the receiver posts them to its own loop.
 // persist() and the asynchronous reads are callable from any thread; loadOpen() blocks and is for start-up.
+//
+// PostgresStore never answers Unavailable to persist(): it keeps unconfirmed batches in order, reconnects with back-off
+// and writes them again by itself (writing one twice is harmless), and tells through health() and its onHealth option
+// that the database is away. A simulated store may answer Unavailable, so callers still obey the rule above. The
+// core bounds how much waits unconfirmed; a store ends with Conflict when more than kMaxWaitingBatches wait.
+//
+// What persist() refuses with Conflict: an update of a row that does not exist; a machine whose identity another
+// machine has; a job whose idempotency key an unfinished job holds (a finished job's key passes to the new job); any
+// batch after the lead was lost or after a refused batch. A new row whose id is already stored is left as it is.
+// Strings may hold any bytes, NUL and ill-formed UTF-8 too, and come back the same.
 #pragma once
 
 #include "server/work/changes.h"
 #include "shared/base/result.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -20,40 +31,48 @@
 
 namespace penstock::store {
 
+constexpr std::size_t kMaxWaitingBatches = 65'536; // of persist(), unconfirmed
+constexpr std::uint32_t kMaxRowsAnswered = 1'000;  // the largest limit of a filter; others are refused with Invalid
+constexpr std::size_t kMaxKeysRemembered = 200'000; // of finished jobs, newest first, at loadOpen()
+
 template <class T> using Answer = std::function<void(Result<T>)>;
 
+// Every member has a default, so that a filter is written with designated initialisers.
 // Newest first. before: only ids below it (paging). limit: 1 to 1,000.
 struct JobFilter {
-    std::optional<work::JobState> state;
+    std::optional<work::JobState> state = {};
     bool openOnly = false;
-    std::string nameSpace; // empty: all
-    std::string user;      // empty: all
-    std::string name;      // empty: all; else exactly this one
-    std::optional<JobId> before;
+    std::string nameSpace = {}; // empty: all
+    std::string user = {};      // empty: all
+    std::string name = {};      // empty: all; else exactly this one
+    std::optional<JobId> before = {};
     std::uint32_t limit = 100;
 };
 
 struct StepFilter {
-    std::optional<JobId> job;
-    std::optional<StepId> step;
-    std::optional<work::StepState> state;
-    std::optional<StepId> before;
+    std::optional<JobId> job = {};
+    std::optional<StepId> step = {};
+    std::optional<work::StepState> state = {};
+    std::optional<StepId> before = {};
     std::uint32_t limit = 100;
 };
 
 struct AttemptFilter { // oldest first within a step or job
-    std::optional<JobId> job; // every attempt of every step the job needs
-    std::optional<StepId> step;
-    std::optional<AttemptId> attempt;
-    std::optional<AttemptId> after;
+    std::optional<JobId> job = {}; // every attempt of every step the job needs
+    std::optional<StepId> step = {};
+    std::optional<AttemptId> attempt = {};
+    std::optional<AttemptId> after = {};
     std::uint32_t limit = 1000;
 };
 
+// Invalid unless 1 to kMaxRowsAnswered.
+[[nodiscard]] Result<void> checkLimit(std::uint32_t limit);
+
 struct JobView {
     work::JobRow row;
-    std::uint32_t stepsDone = 0;
+    std::uint32_t stepsDone = 0;    // finished with a good result
     std::uint32_t stepsRunning = 0;
-    std::uint32_t stepsFailed = 0;
+    std::uint32_t stepsFailed = 0;  // finished with another result
 };
 
 struct StepView {
@@ -94,6 +113,7 @@ struct Store {
     virtual void findAttempts(AttemptFilter filter, Answer<std::vector<AttemptView>> answer) = 0;
     virtual void loadJob(JobId id, Answer<work::StoredJob> answer) = 0;
 
+    // Tokens are written by whoever adds them, leader or not. Conflict: the id is taken. NotFound: "no token x".
     virtual void addToken(TokenRow token, Answer<void> done) = 0;
     virtual void findToken(std::string id, Answer<TokenRow> answer) = 0;
     virtual void listTokens(Answer<std::vector<TokenRow>> answer) = 0;

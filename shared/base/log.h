@@ -3,11 +3,11 @@
 // searched. Passed to whoever logs; sinks live in shared/log. Callable from any thread.
 #pragma once
 
-#include <concepts>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <variant>
 
 namespace penstock {
@@ -23,8 +23,8 @@ struct LogField {
     LogField(std::string_view k, const char* v) : key(k), value(std::string(v)) {}
     LogField(std::string_view k, bool v) : key(k), value(v) {}
     LogField(std::string_view k, double v) : key(k), value(v) {}
-    template <std::integral T>
-        requires(!std::same_as<T, bool>)
+    // Not by a concept: moc of Qt 6.4 cannot read the <concepts> header.
+    template <class T, std::enable_if_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, int> = 0>
     LogField(std::string_view k, T v) : key(k), value(static_cast<std::int64_t>(v))
     {
     }

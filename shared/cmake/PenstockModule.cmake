@@ -56,7 +56,7 @@ function(penstock_program)
   target_include_directories(${P_NAME} PRIVATE ${PROJECT_SOURCE_DIR})
   target_link_libraries(${P_NAME} PRIVATE penstock_options penstock_warnings ${P_DEPS})
   set_target_properties(${P_NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/bin)
-  install(TARGETS ${P_NAME} RUNTIME DESTINATION bin)
+  install(TARGETS ${P_NAME} RUNTIME DESTINATION bin COMPONENT ${P_NAME})
 endfunction()
 
 function(penstock_test)

@@ -51,14 +51,17 @@ int openForReading(const std::string& path)
 Result<void> checkOwner(const struct stat& status, const std::string& path, bool isCredential)
 {
     if (!S_ISREG(status.st_mode))
-        return fail(ErrorCode::Invalid, fmt::format("{} is not a regular file, so it cannot hold a secret", path));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} is not a regular file, so it cannot hold a secret", path));
     if (status.st_uid != ::geteuid() && status.st_uid != 0)
-        return fail(ErrorCode::Denied, fmt::format("{} belongs to user {}, not to this user ({}) or root; chown it",
-                                                   path, status.st_uid, ::geteuid()));
+        return fail(ErrorCode::Denied,
+                    fmt::format("{} belongs to user {}, not to this user ({}) or root; chown it", path,
+                                status.st_uid, ::geteuid()));
     const mode_t refused = isCredential && status.st_uid == 0 ? 0037U : 0077U;
     if ((status.st_mode & refused) != 0)
-        return fail(ErrorCode::Denied, fmt::format("{} has mode {:04o}, so others can reach this secret; chmod 600 it",
-                                                   path, status.st_mode & 07777U));
+        return fail(ErrorCode::Denied,
+                    fmt::format("{} has mode {:04o}, so others can reach this secret; chmod 600 it", path,
+                                status.st_mode & 07777U));
     return {};
 }
 
@@ -76,7 +79,8 @@ Result<std::string> readAll(int descriptor, const std::string& path, std::size_t
             return text;
         text.append(buffer.data(), static_cast<std::size_t>(count));
         if (text.size() > limit)
-            return fail(ErrorCode::Exhausted, fmt::format("{} is larger than the limit of {} bytes", path, limit));
+            return fail(ErrorCode::Exhausted,
+                        fmt::format("{} is larger than the limit of {} bytes", path, limit));
     }
 }
 

@@ -18,8 +18,10 @@ inline constexpr std::size_t kMaxSecretBytes = 64 * 1024;
 
 // A token, password or key: a regular file (links are followed) that belongs to this user or root and that
 // neither group nor others can reach; at most kMaxSecretBytes; one trailing newline is cut off.
-// credentialsDirectory is systemd's $CREDENTIALS_DIRECTORY (empty when unset): a bare file name that exists there
-// is taken from there, and root's files there may be readable by the group, as systemd makes them so by an ACL.
-[[nodiscard]] Result<std::string> readSecretFile(const std::string& path, std::string_view credentialsDirectory = {});
+// credentialsDirectory is systemd's $CREDENTIALS_DIRECTORY (empty when unset): a bare file name that exists
+// there is taken from there, and root's files there may be readable by the group, as systemd makes them so by
+// an ACL.
+[[nodiscard]] Result<std::string> readSecretFile(const std::string& path,
+                                                 std::string_view credentialsDirectory = {});
 
 } // namespace penstock::config

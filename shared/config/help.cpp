@@ -125,8 +125,10 @@ std::string renderHelp(const ProgramSpec& program, std::string_view command)
     appendOptions(out, "Options", program.options);
     appendRow(out, "-h, --help", "this text");
     appendRow(out, "    --version", "the version");
-    out.append("\nEach option can also be a key of the config file (the name without the dashes in front) or an "
-               "environment\nvariable: --log-level is PENSTOCK_LOG_LEVEL. Order: flag, environment, file, default.\n");
+    out.append(
+        "\nEach option can also be a key of the config file (the name without the dashes in front) or an "
+        "environment\nvariable: --log-level is PENSTOCK_LOG_LEVEL. Order: flag, environment, file, "
+        "default.\n");
     return out;
 }
 

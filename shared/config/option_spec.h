@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The declaration of a program's options, in one table: flags, environment names, config keys, help, man pages
-// and completions all come from it. Plain values, no behaviour; built once in each program's main.
+// The declaration of a program's options, in one table: flags, environment names, config keys, help, man
+// pages and completions all come from it. Plain values, no behaviour; built once in each program's main.
 #pragma once
 
 #include <cstdint>
@@ -29,9 +29,10 @@ struct OptionSpec {
     std::string fallback{};     // the default as a user would write it; empty: no value
     std::string fallbackNote{}; // shown instead of fallback when the default depends on the machine
     std::vector<std::string> choices{};
-    bool repeatable = false;     // several values: flag repeated, array in a file, separated by spaces in the environment
-    bool commaSeparated = false; // one text holds several values: "a,b"; implies a list
-    char letter = 0;             // short flag: 'A' is -A
+    bool repeatable =
+        false; // several values: flag repeated, array in a file, separated by spaces in the environment
+    bool commaSeparated = false;         // one text holds several values: "a,b"; implies a list
+    char letter = 0;                     // short flag: 'A' is -A
     std::optional<std::int64_t> least{}; // for Integer; in bytes for Size, in microseconds for Duration
     std::optional<std::int64_t> most{};
     std::vector<std::string> synonyms{}; // other config keys accepted, dotted inside tables: "hydra.dbUrl"
@@ -56,8 +57,8 @@ struct CommandSpec {
 struct ProgramSpec {
     std::string name; // "penstock-server"
     std::string summary{};
-    std::vector<OptionSpec> options{};     // commonOptions() are added by parse
-    std::vector<CommandSpec> commands{};   // empty: the program has no commands
+    std::vector<OptionSpec> options{};      // commonOptions() are added by parse
+    std::vector<CommandSpec> commands{};    // empty: the program has no commands
     std::vector<std::string> configFiles{}; // used when --config is not given; the first that exists
 };
 

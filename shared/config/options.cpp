@@ -36,13 +36,18 @@ std::vector<std::string> expanded(const OptionSpec& spec, std::vector<std::strin
     return all;
 }
 
-Result<void> checkRange(const OptionSpec& spec, std::string_view origin, std::string_view text, std::int64_t value)
+Result<void> checkRange(const OptionSpec& spec, std::string_view origin, std::string_view text,
+                        std::int64_t value)
 {
-    const std::string_view unit = spec.kind == Kind::Duration ? " microseconds" : spec.kind == Kind::Size ? " bytes" : "";
+    const std::string_view unit = spec.kind == Kind::Duration ? " microseconds"
+                                  : spec.kind == Kind::Size   ? " bytes"
+                                                              : "";
     if (spec.least && value < *spec.least)
-        return fail(ErrorCode::Invalid, fmt::format("{} is {}, the least is {}{}", origin, text, *spec.least, unit));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} is {}, the least is {}{}", origin, text, *spec.least, unit));
     if (spec.most && value > *spec.most)
-        return fail(ErrorCode::Invalid, fmt::format("{} is {}, the most is {}{}", origin, text, *spec.most, unit));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} is {}, the most is {}{}", origin, text, *spec.most, unit));
     return {};
 }
 
@@ -51,10 +56,12 @@ Result<void> checkText(const OptionSpec& spec, std::string_view origin, const st
     switch (spec.kind) {
     case Kind::Flag:
         if (text != "true" && text != "false")
-            return fail(ErrorCode::Invalid, fmt::format("{}: \"{}\" is neither true nor false", origin, text));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("{}: \"{}\" is neither true nor false", origin, text));
         return {};
     case Kind::Text: {
-        if (spec.choices.empty() || std::find(spec.choices.begin(), spec.choices.end(), text) != spec.choices.end())
+        if (spec.choices.empty() ||
+            std::find(spec.choices.begin(), spec.choices.end(), text) != spec.choices.end())
             return {};
         return fail(ErrorCode::Invalid,
                     fmt::format("{}: \"{}\" is not one of {}", origin, text, join(spec.choices, ", ")));
@@ -100,7 +107,7 @@ Result<void> assignDefault(Values& values, const OptionSpec& spec)
 
 std::string normalFlag(std::string_view text)
 {
-    const std::string lower = toLower(text);
+    std::string lower = toLower(text);
     if (lower == "1" || lower == "yes" || lower == "on")
         return "true";
     if (lower == "0" || lower == "no" || lower == "off")
@@ -108,7 +115,8 @@ std::string normalFlag(std::string_view text)
     return lower;
 }
 
-Result<void> applyEnvironment(Values& values, const std::vector<OptionSpec>& options, const Environment& environment)
+Result<void> applyEnvironment(Values& values, const std::vector<OptionSpec>& options,
+                              const Environment& environment)
 {
     for (const OptionSpec& spec : options) {
         const std::string name = environmentName(spec.name);
@@ -133,8 +141,8 @@ Result<void> applyCommandLine(Values& values, const std::vector<OptionSpec>& opt
         if (found == line.options.end())
             continue;
         if (!spec.isList() && found->second.size() > 1)
-            return fail(ErrorCode::Invalid, fmt::format("--{} is given {} times, it takes one value", spec.name,
-                                                        found->second.size()));
+            return fail(ErrorCode::Invalid, fmt::format("--{} is given {} times, it takes one value",
+                                                        spec.name, found->second.size()));
         PENSTOCK_TRY_VOID(assign(values, spec, Source::CommandLine, "--" + spec.name, found->second));
     }
     return {};
@@ -199,15 +207,17 @@ bool fits(Kind kind, detail::TomlKind given)
     return false;
 }
 
-Result<void> applyEntry(Values& values, const OptionSpec& spec, const detail::TomlEntry& entry, std::string origin)
+Result<void> applyEntry(Values& values, const OptionSpec& spec, const detail::TomlEntry& entry,
+                        std::string origin)
 {
     if (entry.isArray && !spec.isList())
         return fail(ErrorCode::Invalid, fmt::format("{} is an array, it takes one value", origin));
     std::vector<std::string> texts;
     for (const detail::TomlValue& value : entry.values) {
         if (!fits(spec.kind, value.kind))
-            return fail(ErrorCode::Invalid, fmt::format("{} = {} should be {}", origin,
-                                                        value.text.empty() ? "…" : value.text, wantedForm(spec.kind)));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("{} = {} should be {}", origin, value.text.empty() ? "…" : value.text,
+                                    wantedForm(spec.kind)));
         texts.push_back(value.text);
     }
     return assign(values, spec, Source::File, std::move(origin), std::move(texts));
@@ -220,25 +230,28 @@ Result<void> applyFile(Values& values, const std::vector<OptionSpec>& options, c
     for (const detail::TomlEntry& entry : entries) {
         const OptionSpec* spec = findKey(options, entry.key);
         if (spec == nullptr)
-            return fail(ErrorCode::Invalid, fmt::format("{}:{}: unknown key \"{}\"{}", path, entry.line, entry.key,
-                                                        nearestKey(options, entry.key)));
+            return fail(ErrorCode::Invalid, fmt::format("{}:{}: unknown key \"{}\"{}", path, entry.line,
+                                                        entry.key, nearestKey(options, entry.key)));
         if (values.source(spec->name) == Source::File)
-            return fail(ErrorCode::Invalid, fmt::format("{}:{}: \"{}\" says again what {} says", path, entry.line,
-                                                        entry.key, values.origin(spec->name)));
+            return fail(ErrorCode::Invalid, fmt::format("{}:{}: \"{}\" says again what {} says", path,
+                                                        entry.line, entry.key, values.origin(spec->name)));
         if (canonicalKey(entry.key) != spec->name)
             values.addSynonymUse({entry.key, spec->name});
-        PENSTOCK_TRY_VOID(applyEntry(values, *spec, entry, fmt::format("{}:{}: {}", path, entry.line, entry.key)));
+        PENSTOCK_TRY_VOID(
+            applyEntry(values, *spec, entry, fmt::format("{}:{}: {}", path, entry.line, entry.key)));
     }
     values.setConfigFile(path);
     return {};
 }
 
 // The file that --config or PENSTOCK_CONFIG names must exist; the usual places may be empty.
-std::string chooseFile(const ProgramSpec& program, const detail::CommandLine& line, const Environment& environment)
+std::string chooseFile(const ProgramSpec& program, const detail::CommandLine& line,
+                       const Environment& environment)
 {
     if (const auto given = line.options.find("config"); given != line.options.end())
         return given->second.back();
-    if (const auto given = environment.find("PENSTOCK_CONFIG"); given != environment.end() && !given->second.empty())
+    if (const auto given = environment.find("PENSTOCK_CONFIG");
+        given != environment.end() && !given->second.empty())
         return given->second;
     for (const std::string& path : program.configFiles)
         if (::access(path.c_str(), F_OK) == 0)
@@ -291,7 +304,8 @@ std::string environmentName(std::string_view option)
     return name;
 }
 
-Result<Outcome> parse(ProgramSpec program, std::span<const std::string> arguments, const Environment& environment)
+Result<Outcome> parse(ProgramSpec program, std::span<const std::string> arguments,
+                      const Environment& environment)
 {
     addCommonOptions(program);
     PENSTOCK_TRY(const detail::CommandLine line, detail::readCommandLine(program, arguments));
@@ -326,11 +340,14 @@ std::variant<Values, int> parseOrExplain(ProgramSpec program, int argc, const ch
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
     Result<Outcome> outcome = parse(std::move(program), arguments, processEnvironment());
     if (!outcome) {
-        std::fputs(fmt::format("{}: {}\ntry: {} --help\n", name, outcome.error().message, name).c_str(), stderr);
+        // Nowhere is left to say that standard error is gone.
+        static_cast<void>(std::fputs(
+            fmt::format("{}: {}\ntry: {} --help\n", name, outcome.error().message, name).c_str(), stderr));
         return kExitUsage;
     }
     if (const Answer* answer = std::get_if<Answer>(&*outcome))
-        return std::fputs(answer->text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? kExitFine : kExitFailed;
+        return std::fputs(answer->text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0 ? kExitFine
+                                                                                         : kExitFailed;
     return std::get<Values>(std::move(*outcome));
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// From command line, environment and file to Values; the order of precedence is flag, environment, file, default.
-// Called from main before any thread exists, and again on SIGHUP. Fails with Invalid (or NotFound for a missing
-// config file), naming the flag, variable or file line, the value and the limit, and the nearest known word.
+// From command line, environment and file to Values; the order of precedence is flag, environment, file,
+// default. Called from main before any thread exists, and again on SIGHUP. Fails with Invalid (or NotFound
+// for a missing config file), naming the flag, variable or file line, the value and the limit, and the
+// nearest known word.
 #pragma once
 
 #include "shared/base/result.h"
@@ -33,9 +34,10 @@ using Outcome = std::variant<Values, Answer>;
 [[nodiscard]] Result<Outcome> parse(ProgramSpec program, std::span<const std::string> arguments,
                                     const Environment& environment);
 
-// The same for main(): prints answers to standard output and errors to standard error, and then gives the exit
-// code instead of values.
-[[nodiscard]] std::variant<Values, int> parseOrExplain(ProgramSpec program, int argc, const char* const* argv);
+// The same for main(): prints answers to standard output and errors to standard error, and then gives the
+// exit code instead of values.
+[[nodiscard]] std::variant<Values, int> parseOrExplain(ProgramSpec program, int argc,
+                                                       const char* const* argv);
 
 [[nodiscard]] std::string_view version(); // "0.1.0"
 

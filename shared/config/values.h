@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the options came to, after flags, environment, file and defaults. Every text was checked against its
-// option's kind, choices and limits, so getters cannot fail; asking for a name or kind that was not declared is
-// our own mistake and ends the program. Immutable value, callable from any thread.
+// option's kind, choices and limits, so getters cannot fail; asking for a name or kind that was not declared
+// is our own mistake and ends the program. Immutable value, callable from any thread.
 #pragma once
 
 #include "shared/base/clock.h"

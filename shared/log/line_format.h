@@ -34,8 +34,9 @@ struct LogRecord {
 // One line with its newline.
 [[nodiscard]] std::string formatLine(LogFormat format, const LogRecord& record);
 
-// The value as it may be shown: "[redacted]" when the key ends with token, password or secret; passwords inside
-// URLs ("scheme://user:password@host") and "password=…" parts of a connection string are blanked in any value.
+// The value as it may be shown: "[redacted]" when the key ends with token, password or secret; passwords
+// inside URLs ("scheme://user:password@host") and "password=…" parts of a connection string are blanked in
+// any value.
 [[nodiscard]] std::string redacted(std::string_view key, std::string_view value);
 
 [[nodiscard]] std::string_view toString(LogLevel level);

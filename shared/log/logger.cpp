@@ -39,7 +39,8 @@ public:
     {
         const MutexLock lock(m_mutex);
         for (const RateLimit::Dropped& dropped : m_limit.takeUntold())
-            write(LogLevel::Warning, "log.suppressed", {{"of_event", dropped.event}, {"count", dropped.count}}, 0);
+            write(LogLevel::Warning, "log.suppressed",
+                  {{"of_event", dropped.event}, {"count", dropped.count}}, 0);
     }
 
     void log(LogLevel level, std::string_view event, std::initializer_list<LogField> fields) override

@@ -18,8 +18,9 @@ struct LogOptions {
     LogFormat format = LogFormat::Text;
     std::uint32_t burst = 200; // records of one event name per window; the rest is counted and told
     Duration window = std::chrono::seconds(10);
-    std::shared_ptr<const Clock> clock{};              // none: the machine's clocks
-    std::function<void(std::string_view line)> write{}; // none: standard error; called under the logger's lock
+    std::shared_ptr<const Clock> clock{}; // none: the machine's clocks
+    std::function<void(std::string_view line)>
+        write{}; // none: standard error; called under the logger's lock
 };
 
 // Tells what the rate limit dropped when it is destroyed.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Decides whether one more record of an event may be written: at most `burst` of one event name per `window`.
-// Pure and single-threaded (its owner holds the lock). Memory is bounded: past kMaxEvents names, all new names
-// share one allowance.
+// Pure and single-threaded (its owner holds the lock). Memory is bounded: past kMaxEvents names, all new
+// names share one allowance.
 #pragma once
 
 #include "shared/base/clock.h"

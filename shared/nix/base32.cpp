@@ -50,19 +50,21 @@ Result<std::string> decodeBase32(std::string_view text, std::size_t byteCount)
 {
     const std::size_t length = base32Length(byteCount);
     if (text.size() != length)
-        return fail(ErrorCode::Invalid, fmt::format("base 32 text has {} characters where {} are needed",
-                                                    text.size(), length));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("base 32 text has {} characters where {} are needed", text.size(), length));
     std::string bytes(byteCount, '\0');
     for (std::size_t k = 0; k < length; ++k) {
         const unsigned digit = kDigits[static_cast<unsigned char>(text[k])];
         if (digit == kNoDigit)
-            return fail(ErrorCode::Invalid,
-                        fmt::format("base 32 text \"{}\" has a character outside of Nix's alphabet at position {}",
-                                    text, k));
+            return fail(
+                ErrorCode::Invalid,
+                fmt::format("base 32 text \"{}\" has a character outside of Nix's alphabet at position {}",
+                            text, k));
         const std::size_t bit = 5 * (length - 1 - k);
         const std::size_t index = bit / 8;
         const unsigned shift = static_cast<unsigned>(bit % 8);
-        bytes[index] = static_cast<char>(static_cast<unsigned char>(bytes[index]) | ((digit << shift) & 0xFFU));
+        bytes[index] =
+            static_cast<char>(static_cast<unsigned char>(bytes[index]) | ((digit << shift) & 0xFFU));
         const unsigned carry = (digit << shift) >> 8U;
         if (index + 1 < byteCount)
             bytes[index + 1] = static_cast<char>(static_cast<unsigned char>(bytes[index + 1]) | carry);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Nix's own base 32: another alphabet (no e, o, t, u) and the last byte first. Pure; callable from any thread.
-// Decoding returns Invalid on a wrong length, a foreign character, or set bits that encode no data.
+// Nix's own base 32: another alphabet (no e, o, t, u) and the last byte first. Pure; callable from any
+// thread. Decoding returns Invalid on a wrong length, a foreign character, or set bits that encode no data.
 #pragma once
 
 #include "shared/base/bytes.h"

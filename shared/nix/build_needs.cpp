@@ -57,10 +57,12 @@ Result<void> readStructured(const std::string& json, BuildNeeds& needs)
     if (features == nullptr)
         return {};
     if (features->asArray() == nullptr)
-        return fail(ErrorCode::Invalid, "structured attribute requiredSystemFeatures must be a list of strings");
+        return fail(ErrorCode::Invalid,
+                    "structured attribute requiredSystemFeatures must be a list of strings");
     for (const JsonValue& feature : *features->asArray()) {
         if (feature.asString() == nullptr)
-            return fail(ErrorCode::Invalid, "structured attribute requiredSystemFeatures must be a list of strings");
+            return fail(ErrorCode::Invalid,
+                        "structured attribute requiredSystemFeatures must be a list of strings");
         needs.features.insert(*feature.asString());
     }
     return {};

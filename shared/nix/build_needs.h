@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What a derivation says about where and how it may be built: the variables of nix-formats 2.5 that a scheduler
-// reads, from the plain environment or from structured attributes (__json). Pure; callable from any thread.
+// What a derivation says about where and how it may be built: the variables of nix-formats 2.5 that a
+// scheduler reads, from the plain environment or from structured attributes (__json). Pure; callable from any
+// thread.
 #pragma once
 
 #include "shared/base/result.h"
@@ -16,7 +17,7 @@ struct BuildNeeds {
     std::set<std::string> features; // the machine must have all of them
     bool preferLocalBuild = false;
     bool allowSubstitutes = true;
-    bool isBuiltin = false;         // runs inside Nix, on any platform
+    bool isBuiltin = false; // runs inside Nix, on any platform
 
     friend bool operator==(const BuildNeeds&, const BuildNeeds&) = default;
 };

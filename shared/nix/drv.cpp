@@ -93,8 +93,6 @@ private:
     {
         PENSTOCK_TRY_VOID(m_aterm.expect("("));
         PENSTOCK_TRY(std::string name, m_aterm.string());
-        if (auto good = checkStoreName(name); !good)
-            return m_aterm.bad("output name: " + good.error().message);
         RawOutput raw;
         for (std::string* field : {&raw.path, &raw.method, &raw.hash}) {
             PENSTOCK_TRY_VOID(m_aterm.expect(","));
@@ -105,22 +103,9 @@ private:
         if (!raw.path.empty()) {
             PENSTOCK_TRY(made.path, StorePath::parse(m_dir, raw.path));
         }
-        PENSTOCK_TRY_VOID(checkOutput(name, made));
+        if (const auto good = checkOutput(name, made); !good)
+            return m_aterm.bad(good.error().message);
         return insertOnce(outputs, std::pair(std::move(name), std::move(made)), "output");
-    }
-
-    Result<void> checkOutput(const std::string& name, const DerivationOutput& output) const
-    {
-        if (!output.method.empty() && !isKnownMethod(output.method))
-            return m_aterm.bad(fmt::format("output {}: hash method \"{}\" is unknown", name, output.method.substr(0, 40)));
-        const OutputKind kind = kindOf(output);
-        const bool knowsPath = kind == OutputKind::InputAddressed || kind == OutputKind::Fixed;
-        if (knowsPath != output.path.has_value() || (output.method.empty() && !output.hash.empty()))
-            return m_aterm.bad(fmt::format("output {}: path, method and hash do not go together", name));
-        const auto isHashCharacter = [](char c) { return c > ' ' && c <= '~'; };
-        if (!std::all_of(output.hash.begin(), output.hash.end(), isHashCharacter))
-            return m_aterm.bad(fmt::format("output {}: the hash has odd characters", name));
-        return {};
     }
 
     Result<void> inputDerivation(std::map<StorePath, InputNode>& inputs)
@@ -205,7 +190,8 @@ Result<void> checkOutputsTogether(const OutputMap& outputs)
     const OutputKind kind = kindOf(outputs.begin()->second);
     for (const auto& [name, output] : outputs)
         if (kindOf(output) != kind)
-            return fail(ErrorCode::Invalid, fmt::format("derivation: output {} is of another kind than the first", name));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("derivation: output {} is of another kind than the first", name));
     if (kind == OutputKind::Fixed && (outputs.size() != 1 || outputs.begin()->first != "out"))
         return fail(ErrorCode::Invalid, "derivation: a fixed output must be the only one and named out");
     return {};
@@ -257,12 +243,31 @@ void printStrings(std::string& out, std::initializer_list<std::string_view> text
 std::string rewritten(std::string text, const Rewrites& rewrites)
 {
     for (const auto& [from, to] : rewrites)
-        for (std::size_t at = from.empty() ? std::string::npos : text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+        for (std::size_t at = from.empty() ? std::string::npos : text.find(from); at != std::string::npos;
+             at = text.find(from, at + to.size()))
             text.replace(at, from.size(), to);
     return text;
 }
 
 } // namespace
+
+Result<void> checkOutput(std::string_view name, const DerivationOutput& output)
+{
+    if (auto good = checkStoreName(name); !good)
+        return fail(std::move(good.error()).in("output name"));
+    if (!output.method.empty() && !isKnownMethod(output.method))
+        return fail(ErrorCode::Invalid, fmt::format("output {}: hash method \"{}\" is unknown", name,
+                                                    output.method.substr(0, 40)));
+    const OutputKind kind = kindOf(output);
+    const bool knowsPath = kind == OutputKind::InputAddressed || kind == OutputKind::Fixed;
+    if (knowsPath != output.path.has_value() || (output.method.empty() && !output.hash.empty()))
+        return fail(ErrorCode::Invalid,
+                    fmt::format("output {}: path, method and hash do not go together", name));
+    const auto isHashCharacter = [](char c) { return c > ' ' && c <= '~'; };
+    if (!std::all_of(output.hash.begin(), output.hash.end(), isHashCharacter))
+        return fail(ErrorCode::Invalid, fmt::format("output {}: the hash has odd characters", name));
+    return {};
+}
 
 OutputKind Derivation::outputKind() const
 {
@@ -286,8 +291,8 @@ StorePathSet Derivation::references() const
 Result<Derivation> parseDerivation(const StoreDir& dir, std::string_view name, std::string_view text)
 {
     if (text.size() > kMaxDerivationBytes)
-        return fail(ErrorCode::Exhausted, fmt::format("derivation: has {} bytes; at most {} are read", text.size(),
-                                                      kMaxDerivationBytes));
+        return fail(ErrorCode::Exhausted, fmt::format("derivation: has {} bytes; at most {} are read",
+                                                      text.size(), kMaxDerivationBytes));
     PENSTOCK_TRY_VOID(checkStoreName(name));
     PENSTOCK_TRY(Derivation drv, DerivationReader(dir, text).file());
     PENSTOCK_TRY_VOID(checkOutputsTogether(drv.outputs));
@@ -308,7 +313,8 @@ Result<Derivation> parseDerivationAt(const StoreDir& dir, const StorePath& path,
         return fail(std::move(drv.error()).in(path.baseName()));
     PENSTOCK_TRY(const StorePath own, computeTextPath(dir, path.name(), hashOf(text), drv->references()));
     if (own != path)
-        return fail(ErrorCode::Corrupt, fmt::format("{}: its content belongs at {}", path.baseName(), own.baseName()));
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("{}: its content belongs at {}", path.baseName(), own.baseName()));
     return drv;
 }
 
@@ -322,7 +328,8 @@ std::string printDerivation(const StoreDir& dir, const Derivation& drv)
     }
     printList(out, drv.outputs, [&](const auto& item) {
         const DerivationOutput& output = item.second;
-        printStrings(out, {item.first, output.path ? output.path->print(dir) : "", output.method, output.hash});
+        printStrings(out,
+                     {item.first, output.path ? output.path->print(dir) : "", output.method, output.hash});
     });
     out.push_back(',');
     printList(out, drv.inputDerivations, [&](const auto& item) {
@@ -369,7 +376,8 @@ Result<Hash> fixedHash(const DerivationOutput& output)
 
 BasicDerivation resolve(const Derivation& drv, StorePathSet inputs, const Rewrites& rewrites)
 {
-    BasicDerivation basic{drv.outputs, std::move(inputs), drv.platform, rewritten(drv.builder, rewrites), {}, {}};
+    BasicDerivation basic{drv.outputs, std::move(inputs), drv.platform, rewritten(drv.builder, rewrites), {},
+                          {}};
     for (const std::string& argument : drv.arguments)
         basic.arguments.push_back(rewritten(argument, rewrites));
     for (const auto& [key, value] : drv.environment)
@@ -382,7 +390,8 @@ std::string outputPlaceholder(const StorePath& drvPath, std::string_view outputN
     std::string_view name = drvPath.name();
     if (drvPath.isDerivation())
         name.remove_suffix(4);
-    return "/" + hashOf(fmt::format("nix-upstream-output:{}:{}", drvPath.digest(), outputStoreName(name, outputName)))
+    return "/" + hashOf(fmt::format("nix-upstream-output:{}:{}", drvPath.digest(),
+                                    outputStoreName(name, outputName)))
                      .base32();
 }
 

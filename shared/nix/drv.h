@@ -73,21 +73,28 @@ struct BasicDerivation {
 };
 
 // name: of the derivation, without ".drv".
-[[nodiscard]] Result<Derivation> parseDerivation(const StoreDir& dir, std::string_view name, std::string_view text);
-// The same for text that claims to be the file at path: also refuses text whose own path is another (Corrupt).
-[[nodiscard]] Result<Derivation> parseDerivationAt(const StoreDir& dir, const StorePath& path, std::string_view text);
+[[nodiscard]] Result<Derivation> parseDerivation(const StoreDir& dir, std::string_view name,
+                                                 std::string_view text);
+// The same for text that claims to be the file at path: also refuses text whose own path is another
+// (Corrupt).
+[[nodiscard]] Result<Derivation> parseDerivationAt(const StoreDir& dir, const StorePath& path,
+                                                   std::string_view text);
 [[nodiscard]] std::string printDerivation(const StoreDir& dir, const Derivation& drv);
 // Where the .drv file lies in the store.
 [[nodiscard]] Result<StorePath> computeDerivationPath(const StoreDir& dir, const Derivation& drv);
 
-// The hash that a fixed output must have. Invalid when the output is not fixed, or its algorithm is unknown here.
+// A good name, a known method, and fields that go together for some kind of output.
+[[nodiscard]] Result<void> checkOutput(std::string_view name, const DerivationOutput& output);
+// The hash that a fixed output must have. Invalid when the output is not fixed, or its algorithm is unknown
+// here.
 [[nodiscard]] Result<Hash> fixedHash(const DerivationOutput& output);
 [[nodiscard]] FileMethod fixedMethod(const DerivationOutput& output);
 
 // Replaced in builder, arguments and environment: placeholders of inputs that were not known before.
 using Rewrites = std::map<std::string, std::string>;
 // inputs: the sources and the paths of all needed outputs of the input derivations.
-[[nodiscard]] BasicDerivation resolve(const Derivation& drv, StorePathSet inputs, const Rewrites& rewrites = {});
+[[nodiscard]] BasicDerivation resolve(const Derivation& drv, StorePathSet inputs,
+                                      const Rewrites& rewrites = {});
 // The placeholder of an output of another derivation that is not built yet (with the leading slash).
 [[nodiscard]] std::string outputPlaceholder(const StorePath& drvPath, std::string_view outputName);
 

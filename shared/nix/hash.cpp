@@ -133,8 +133,8 @@ Result<HashAlgorithm> parseHashAlgorithm(std::string_view text)
     for (const HashAlgorithm algorithm : kAlgorithms)
         if (toString(algorithm) == text)
             return algorithm;
-    return fail(ErrorCode::Invalid,
-                fmt::format("hash algorithm \"{}\" is none of md5, sha1, sha256, sha512", text.substr(0, 40)));
+    return fail(ErrorCode::Invalid, fmt::format("hash algorithm \"{}\" is none of md5, sha1, sha256, sha512",
+                                                text.substr(0, 40)));
 }
 
 std::size_t digestSize(HashAlgorithm algorithm)
@@ -187,7 +187,8 @@ Result<Hash> Hash::parse(std::string_view text, std::optional<HashAlgorithm> alg
     } else if (digits.size() == base32Length(size)) {
         PENSTOCK_TRY(bytes, decodeBase32(digits, size));
     } else {
-        return badHash(text, fmt::format("{} characters fit no base of {}", digits.size(), toString(*algorithm)));
+        return badHash(text,
+                       fmt::format("{} characters fit no base of {}", digits.size(), toString(*algorithm)));
     }
     if (!bytes || bytes->size() != size)
         return badHash(text, "has characters that do not belong to its base");

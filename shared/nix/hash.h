@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Hash values in every form that Nix writes, and streaming hashers (OpenSSL's EVP: about 1.6 GB/s of SHA-256).
-// Pure values; a Hasher belongs to one thread at a time. Parsing returns Invalid and names the text.
+// Hash values in every form that Nix writes, and streaming hashers (OpenSSL's EVP: about 1.6 GB/s of
+// SHA-256). Pure values; a Hasher belongs to one thread at a time. Parsing returns Invalid and names the
+// text.
 #pragma once
 
 #include "shared/base/bytes.h"

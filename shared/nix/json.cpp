@@ -29,7 +29,8 @@ private:
     }
     void skipSpace()
     {
-        while (m_at < m_text.size() && std::string_view(" \t\r\n").find(m_text[m_at]) != std::string_view::npos)
+        while (m_at < m_text.size() &&
+               std::string_view(" \t\r\n").find(m_text[m_at]) != std::string_view::npos)
             ++m_at;
     }
     bool take(char c)
@@ -190,7 +191,9 @@ private:
 
     static void appendUtf8(std::string& text, std::uint32_t code)
     {
-        const auto tail = [&](unsigned shift) { text.push_back(static_cast<char>(0x80U | ((code >> shift) & 0x3FU))); };
+        const auto tail = [&](unsigned shift) {
+            text.push_back(static_cast<char>(0x80U | ((code >> shift) & 0x3FU)));
+        };
         if (code < 0x80) {
             text.push_back(static_cast<char>(code));
         } else if (code < 0x800) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A small strict JSON reader for what Nix writes: structured attributes, realisations, `nix show-config --json`.
-// Pure. Bounded: text size and nesting are checked; errors are Invalid or Exhausted and name the offset.
+// A small strict JSON reader for what Nix writes: structured attributes, realisations, `nix show-config
+// --json`. Pure. Bounded: text size and nesting are checked; errors are Invalid or Exhausted and name the
+// offset.
 #pragma once
 
 #include "shared/base/result.h"

@@ -39,6 +39,13 @@ std::string replaceInputs(const StoreDir& dir, Derivation drv,
     return text;
 }
 
+Result<StorePath> fixedOutputPath(const StoreDir& dir, std::string_view drvName, std::string_view outputName,
+                                  const DerivationOutput& output)
+{
+    PENSTOCK_TRY(const Hash hash, fixedHash(output));
+    return computeFixedPath(dir, outputStoreName(drvName, outputName), fixedMethod(output), hash);
+}
+
 } // namespace
 
 Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
@@ -52,14 +59,16 @@ Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
     if (kind == OutputKind::Impure)
         return Modulo{hashOf("impure"), true};
     if (drv.hasDynamicInputs())
-        return fail(ErrorCode::Invalid, fmt::format("derivation {}: dynamic inputs have no hash modulo", drv.name));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("derivation {}: dynamic inputs have no hash modulo", drv.name));
     bool isDeferred = kind != OutputKind::InputAddressed;
     std::map<std::string, std::set<std::string>> inputs;
     for (const auto& [path, node] : drv.inputDerivations) {
         const auto known = m_hashes.find(path);
         if (known == m_hashes.end())
-            return fail(ErrorCode::NotFound, fmt::format("derivation {}: the hash of its input {} is not known",
-                                                         drv.name, path.baseName()));
+            return fail(ErrorCode::NotFound,
+                        fmt::format("derivation {}: the hash of its input {} is not known", drv.name,
+                                    path.baseName()));
         isDeferred = isDeferred || known->second.isDeferred;
         inputs[known->second.hash.base16()].insert(node.outputs.begin(), node.outputs.end());
     }
@@ -93,25 +102,25 @@ Result<void> ModuloHashes::verifyOutputPaths(const Derivation& drv) const
         return {};
     PENSTOCK_TRY(const Modulo modulo, masked(drv));
     if (kind == OutputKind::InputAddressed && modulo.isDeferred)
-        return fail(ErrorCode::Invalid, fmt::format("derivation {}: states output paths although they depend on "
-                                                    "an input that is known only after its build", drv.name));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("derivation {}: states output paths although they depend on "
+                                "an input that is known only after its build",
+                                drv.name));
     for (const auto& [name, output] : drv.outputs) {
-        Result<StorePath> right = [&]() -> Result<StorePath> {
-            if (kind == OutputKind::InputAddressed)
-                return computeOutputPath(m_dir, drv.name, name, modulo.hash);
-            PENSTOCK_TRY(const Hash hash, fixedHash(output));
-            return computeFixedPath(m_dir, outputStoreName(drv.name, name), fixedMethod(output), hash);
-        }();
+        auto right = kind == OutputKind::Fixed ? fixedOutputPath(m_dir, drv.name, name, output)
+                                               : computeOutputPath(m_dir, drv.name, name, modulo.hash);
         if (!right)
             return fail(std::move(right.error()).in(fmt::format("derivation {} output {}", drv.name, name)));
         if (output.path != *right)
             return fail(ErrorCode::Invalid,
-                        fmt::format("derivation {}: output {} is said to be {}, but it must be {}", drv.name, name,
-                                    output.path ? output.path->baseName() : "unknown", right->baseName()));
+                        fmt::format("derivation {}: output {} is said to be {}, but it must be {}", drv.name,
+                                    name, output.path ? output.path->baseName() : "unknown",
+                                    right->baseName()));
         const auto variable = drv.environment.find(name);
         if (variable == drv.environment.end() || variable->second != right->print(m_dir))
-            return fail(ErrorCode::Invalid, fmt::format("derivation {}: its variable {} is not the path of that output",
-                                                        drv.name, name));
+            return fail(
+                ErrorCode::Invalid,
+                fmt::format("derivation {}: its variable {} is not the path of that output", drv.name, name));
     }
     return {};
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Hash modulo: what the output paths of input-addressed derivations are made from (nix-formats 2.6), and the check
-// that a derivation's stated output paths are the right ones. Pure; callable from any thread.
-// The hashes of the input derivations must be there already: add a closure in dependency order.
+// Hash modulo: what the output paths of input-addressed derivations are made from (nix-formats 2.6), and the
+// check that a derivation's stated output paths are the right ones. Pure; callable from any thread. The
+// hashes of the input derivations must be there already: add a closure in dependency order.
 #pragma once
 
 #include "shared/base/result.h"

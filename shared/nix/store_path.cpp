@@ -62,7 +62,8 @@ Result<StoreDir> StoreDir::parse(std::string_view text)
 {
     constexpr std::string_view kWhat = "store directory";
     if (text.size() > kMaxStoreDirLength)
-        return bad(kWhat, text, fmt::format("has {} bytes; at most {} are allowed", text.size(), kMaxStoreDirLength));
+        return bad(kWhat, text,
+                   fmt::format("has {} bytes; at most {} are allowed", text.size(), kMaxStoreDirLength));
     if (text.size() < 2 || text.front() != '/' || text.back() == '/')
         return bad(kWhat, text, "must be an absolute path without a slash at its end, such as /nix/store");
     for (const std::string_view part : split(text.substr(1), '/'))
@@ -83,7 +84,8 @@ Result<void> checkStoreName(std::string_view name)
 {
     constexpr std::string_view kWhat = "store path name";
     if (name.empty() || name.size() > kMaxStoreNameLength)
-        return bad(kWhat, name, fmt::format("has {} characters; 1 to {} are allowed", name.size(), kMaxStoreNameLength));
+        return bad(kWhat, name,
+                   fmt::format("has {} characters; 1 to {} are allowed", name.size(), kMaxStoreNameLength));
     if (!std::all_of(name.begin(), name.end(), isNameCharacter))
         return bad(kWhat, name, "may have only letters, digits and + - . _ ? =");
     if (const std::string_view first = name.substr(0, name.find('-')); first == "." || first == "..")
@@ -138,7 +140,8 @@ Result<StorePath> computeSourcePath(const StoreDir& dir, std::string_view name, 
     return makePath(dir, type, narHash.base16(), name);
 }
 
-Result<StorePath> computeFixedPath(const StoreDir& dir, std::string_view name, FileMethod method, const Hash& hash)
+Result<StorePath> computeFixedPath(const StoreDir& dir, std::string_view name, FileMethod method,
+                                   const Hash& hash)
 {
     if (method == FileMethod::Recursive && hash.algorithm() == HashAlgorithm::Sha256)
         return computeSourcePath(dir, name, hash, {});
@@ -147,8 +150,8 @@ Result<StorePath> computeFixedPath(const StoreDir& dir, std::string_view name, F
     return makePath(dir, "output:out", inner.base16(), name);
 }
 
-Result<StorePath> computeOutputPath(const StoreDir& dir, std::string_view drvName, std::string_view outputName,
-                                    const Hash& modulo)
+Result<StorePath> computeOutputPath(const StoreDir& dir, std::string_view drvName,
+                                    std::string_view outputName, const Hash& modulo)
 {
     return makePath(dir, fmt::format("output:{}", outputName), modulo.base16(),
                     outputStoreName(drvName, outputName));

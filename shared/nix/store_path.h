@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// StoreDir and StorePath: a store directory such as /nix/store, and the base name DIGEST-NAME of a path in it.
-// A StorePath is always well-formed (nix-formats 1.4, the strict reading of newer Nix); it is ordered bytewise by
-// base name, as Nix sorts. Below: how Nix computes paths (1.5). Pure values; errors are Invalid and name the text.
+// StoreDir and StorePath: a store directory such as /nix/store, and the base name DIGEST-NAME of a path in
+// it. A StorePath is always well-formed (nix-formats 1.4, the strict reading of newer Nix); it is ordered
+// bytewise by base name, as Nix sorts. Below: how Nix computes paths (1.5). Pure values; errors are Invalid
+// and name the text.
 #pragma once
 
 #include "shared/base/result.h"
@@ -67,18 +68,18 @@ using StorePathSet = std::set<StorePath>;
 enum class FileMethod : std::uint8_t { Flat, Recursive }; // hash of the bytes, or of the NAR
 
 // A text file: .drv files, builtins.toFile.
-[[nodiscard]] Result<StorePath> computeTextPath(const StoreDir& dir, std::string_view name, const Hash& content,
-                                                const StorePathSet& references);
+[[nodiscard]] Result<StorePath> computeTextPath(const StoreDir& dir, std::string_view name,
+                                                const Hash& content, const StorePathSet& references);
 struct SourceReferences {
     StorePathSet others;
     bool self = false;
 };
 // A content-addressed path by its NAR's SHA-256 (taken modulo self-references when it has one).
-[[nodiscard]] Result<StorePath> computeSourcePath(const StoreDir& dir, std::string_view name, const Hash& narHash,
-                                                  const SourceReferences& references);
+[[nodiscard]] Result<StorePath> computeSourcePath(const StoreDir& dir, std::string_view name,
+                                                  const Hash& narHash, const SourceReferences& references);
 // A fixed output or an added file without references, by any method and algorithm.
-[[nodiscard]] Result<StorePath> computeFixedPath(const StoreDir& dir, std::string_view name, FileMethod method,
-                                                 const Hash& hash);
+[[nodiscard]] Result<StorePath> computeFixedPath(const StoreDir& dir, std::string_view name,
+                                                 FileMethod method, const Hash& hash);
 // Output of an input-addressed derivation by its masked hash modulo.
 [[nodiscard]] Result<StorePath> computeOutputPath(const StoreDir& dir, std::string_view drvName,
                                                   std::string_view outputName, const Hash& modulo);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Laws: what parses prints to the same bytes, and its needs, path and hash modulo can be asked for without harm.
+// Laws: what parses prints to the same bytes, and its needs, path and hash modulo can be asked for without
+// harm.
 #include "tests/fuzz/fuzz_target.h"
 
 #include "shared/base/check.h"

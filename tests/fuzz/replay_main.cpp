@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Runs a fuzz target over its corpus without libFuzzer: each file as it is, every short prefix of it, and with
-// single bits flipped. An empty or missing corpus is a failure, since it would test nothing.
+// Runs a fuzz target over its corpus without libFuzzer: each file as it is, every short prefix of it, and
+// with single bits flipped. An empty or missing corpus is a failure, since it would test nothing.
 #include "tests/fuzz/fuzz_target.h"
 
 #include <algorithm>
@@ -43,7 +43,8 @@ int main(int argc, char** argv)
     for (int i = 1; i < argc; ++i) {
         std::error_code error;
         std::vector<std::filesystem::path> paths;
-        for (std::filesystem::directory_iterator it(argv[i], error), end; !error && it != end; it.increment(error))
+        for (std::filesystem::directory_iterator it(argv[i], error), end; !error && it != end;
+             it.increment(error))
             paths.push_back(it->path());
         if (error) {
             std::fprintf(stderr, "corpus %s: %s\n", argv[i], error.message().c_str());

@@ -26,9 +26,11 @@ rc::Gen<std::string> nameGen()
 rc::Gen<StorePath> pathGen(const std::string& suffix = "")
 {
     const auto digest = rc::gen::container<std::string>(20, rc::gen::arbitrary<char>());
-    return rc::gen::map(rc::gen::pair(digest, nameGen()), [suffix](const std::pair<std::string, std::string>& parts) {
-        return StorePath::fromBaseName(encodeBase32(bytesOf(parts.first)) + "-" + parts.second + suffix).value();
-    });
+    return rc::gen::map(
+        rc::gen::pair(digest, nameGen()), [suffix](const std::pair<std::string, std::string>& parts) {
+            return StorePath::fromBaseName(encodeBase32(bytesOf(parts.first)) + "-" + parts.second + suffix)
+                .value();
+        });
 }
 
 // Any bytes, with those that need escaping more often than chance has it.
@@ -43,7 +45,8 @@ rc::Gen<Derivation> derivationGen()
     return rc::gen::exec([] {
         Derivation drv;
         drv.name = *nameGen();
-        for (const std::string& output : *rc::gen::nonEmpty(rc::gen::container<std::set<std::string>>(nameGen())))
+        for (const std::string& output :
+             *rc::gen::nonEmpty(rc::gen::container<std::set<std::string>>(nameGen())))
             drv.outputs[output].path = *pathGen();
         for (const StorePath& input : *rc::gen::container<std::set<StorePath>>(pathGen(".drv"))) {
             InputNode& node = drv.inputDerivations[input];
@@ -82,7 +85,8 @@ RC_GTEST_PROP(Hash, SurvivesEveryForm, (const std::string& content))
     for (const HashAlgorithm algorithm :
          {HashAlgorithm::Md5, HashAlgorithm::Sha1, HashAlgorithm::Sha256, HashAlgorithm::Sha512}) {
         const Hash hash = hashOf(content, algorithm);
-        for (const std::string& text : {hash.base16(), hash.base32(), hash.base64(), hash.sri(), hash.prefixedBase16()})
+        for (const std::string& text :
+             {hash.base16(), hash.base32(), hash.base64(), hash.sri(), hash.prefixedBase16()})
             RC_ASSERT(Hash::parse(text, algorithm) == hash);
     }
 }
@@ -122,7 +126,8 @@ RC_GTEST_PROP(Derivation, NeverAcceptsAnotherSpellingOfTheSame, ())
 
 RC_GTEST_PROP(Json, NeverFailsBadlyOnAnyText, ())
 {
-    const std::string text = *rc::gen::container<std::string>(rc::gen::elementOf(std::string("{}[]\":,\\u0d8 1e-truefalsn")));
+    const std::string text =
+        *rc::gen::container<std::string>(rc::gen::elementOf(std::string("{}[]\":,\\u0d8 1e-truefalsn")));
     static_cast<void>(parseJson(text));
 }
 

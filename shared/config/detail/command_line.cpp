@@ -28,7 +28,8 @@ void declare(CLI::App& app, std::list<Slot>& slots, const std::vector<OptionSpec
         if (spec.letter != 0)
             names = fmt::format("-{},{}", spec.letter, names);
         if (spec.kind == Kind::Flag) {
-            slot.option = app.add_flag(names, slot.flagText)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+            slot.option =
+                app.add_flag(names, slot.flagText)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
         } else {
             slot.option = app.add_option(names, slot.texts);
             slot.option->allow_extra_args(false);
@@ -51,7 +52,8 @@ std::string suggestion(std::string_view word, const std::vector<std::string>& kn
 }
 
 // The first word that nobody claimed, explained.
-tl::unexpected<Error> refuseExtra(const ProgramSpec& program, const CommandSpec* command, const std::string& extra)
+tl::unexpected<Error> refuseExtra(const ProgramSpec& program, const CommandSpec* command,
+                                  const std::string& extra)
 {
     if (extra.size() > 1 && extra.front() == '-') {
         std::vector<std::string> known{"--help", "--version"};
@@ -107,7 +109,8 @@ void collect(CommandLine& line, const std::list<Slot>& slots)
     }
 }
 
-Result<void> collectArguments(CommandLine& line, const CommandSpec& command, std::span<const std::string> words)
+Result<void> collectArguments(CommandLine& line, const CommandSpec& command,
+                              std::span<const std::string> words)
 {
     for (const ArgumentSpec& argument : command.arguments) {
         if (argument.required && words.empty() && !line.help)

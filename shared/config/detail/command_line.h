@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Cuts a command line into option texts and arguments, by CLI11: the only file that knows it. Checks names and
-// arity, not values. Fails with Invalid, naming the option and the nearest known one.
+// Cuts a command line into option texts and arguments, by CLI11: the only file that knows it. Checks names
+// and arity, not values. Fails with Invalid, naming the option and the nearest known one.
 #pragma once
 
 #include "shared/base/result.h"

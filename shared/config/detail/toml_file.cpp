@@ -21,12 +21,15 @@ TomlValue toValue(const toml::node& node)
     return {TomlKind::Other, {}};
 }
 
-Result<void> flatten(const toml::table& table, const std::string& prefix, int depth, std::vector<TomlEntry>& entries)
+Result<void> flatten(const toml::table& table, const std::string& prefix, int depth,
+                     std::vector<TomlEntry>& entries)
 {
     if (depth > kMaxTableDepth)
-        return fail(ErrorCode::Exhausted, fmt::format("table {} is nested deeper than {}", prefix, kMaxTableDepth));
+        return fail(ErrorCode::Exhausted,
+                    fmt::format("table {} is nested deeper than {}", prefix, kMaxTableDepth));
     for (const auto& [key, node] : table) {
-        const std::string name = prefix.empty() ? std::string(key.str()) : fmt::format("{}.{}", prefix, key.str());
+        const std::string name =
+            prefix.empty() ? std::string(key.str()) : fmt::format("{}.{}", prefix, key.str());
         if (const toml::table* inner = node.as_table()) {
             PENSTOCK_TRY_VOID(flatten(*inner, name, depth + 1, entries));
             continue;

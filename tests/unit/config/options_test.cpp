@@ -8,31 +8,35 @@ namespace {
 
 ProgramSpec program()
 {
-    return {.name = "penstock-test",
-            .summary = "A program for tests.",
-            .options = {{.name = "listen", .help = "where to listen", .fallback = "127.0.0.1:7780", .repeatable = true},
-                        {.name = "systems", .commaSeparated = true},
-                        {.name = "max-jobs", .kind = Kind::Integer, .fallback = "4"},
-                        {.name = "insecure", .kind = Kind::Flag},
-                        {.name = "no-color", .kind = Kind::Flag}}};
+    return {
+        .name = "penstock-test",
+        .summary = "A program for tests.",
+        .options = {
+            {.name = "listen", .help = "where to listen", .fallback = "127.0.0.1:7780", .repeatable = true},
+            {.name = "systems", .commaSeparated = true},
+            {.name = "max-jobs", .kind = Kind::Integer, .fallback = "4"},
+            {.name = "insecure", .kind = Kind::Flag},
+            {.name = "no-color", .kind = Kind::Flag}}};
 }
 
 ProgramSpec clientProgram()
 {
     ProgramSpec client = program();
-    client.commands = {{.name = "run",
-                        .help = "runs a command",
-                        .options = {{.name = "name"}, {.name = "priority", .kind = Kind::Integer}},
-                        .arguments = {{.name = "CMD", .help = "what to run", .repeatable = true}}},
-                       {.name = "build",
-                        .options = {{.name = "attr", .repeatable = true, .letter = 'A'},
-                                    {.name = "follow", .kind = Kind::Flag, .letter = 'f'}},
-                        .arguments = {{.name = "FILE"}, {.name = "MORE", .required = false, .repeatable = true}}},
-                       {.name = "jobs", .help = "lists jobs"}};
+    client.commands = {
+        {.name = "run",
+         .help = "runs a command",
+         .options = {{.name = "name"}, {.name = "priority", .kind = Kind::Integer}},
+         .arguments = {{.name = "CMD", .help = "what to run", .repeatable = true}}},
+        {.name = "build",
+         .options = {{.name = "attr", .repeatable = true, .letter = 'A'},
+                     {.name = "follow", .kind = Kind::Flag, .letter = 'f'}},
+         .arguments = {{.name = "FILE"}, {.name = "MORE", .required = false, .repeatable = true}}},
+        {.name = "jobs", .help = "lists jobs"}};
     return client;
 }
 
-Result<Values> read(const ProgramSpec& spec, const std::vector<std::string>& arguments, const Environment& env = {})
+Result<Values> read(const ProgramSpec& spec, const std::vector<std::string>& arguments,
+                    const Environment& env = {})
 {
     auto outcome = parse(spec, arguments, env);
     if (!outcome)
@@ -42,7 +46,8 @@ Result<Values> read(const ProgramSpec& spec, const std::vector<std::string>& arg
     return std::get<Values>(std::move(*outcome));
 }
 
-std::string refusal(const ProgramSpec& spec, const std::vector<std::string>& arguments, const Environment& env = {})
+std::string refusal(const ProgramSpec& spec, const std::vector<std::string>& arguments,
+                    const Environment& env = {})
 {
     const auto values = read(spec, arguments, env);
     return values ? "accepted" : values.error().message;
@@ -62,7 +67,8 @@ TEST(Options, DefaultsHoldWhenNothingIsGiven)
 
 TEST(Options, AFlagWinsOverTheEnvironment)
 {
-    const Environment env{{"PENSTOCK_MAX_JOBS", "5"}, {"PENSTOCK_INSECURE", "1"}, {"PENSTOCK_LISTEN", "a:1 b:2"}};
+    const Environment env{
+        {"PENSTOCK_MAX_JOBS", "5"}, {"PENSTOCK_INSECURE", "1"}, {"PENSTOCK_LISTEN", "a:1 b:2"}};
     const auto values = read(program(), {"--max-jobs=6"}, env);
     ASSERT_TRUE(values) << values.error().message;
     EXPECT_EQ(values->integer("max-jobs"), 6);
@@ -92,7 +98,8 @@ TEST(Options, MistakesNameTheFlagTheValueAndTheNearestWord)
     EXPECT_EQ(refusal(program(), {"--qqqqqqq"}), "unknown option --qqqqqqq");
     EXPECT_EQ(refusal(program(), {"word"}), "unexpected argument \"word\"");
     EXPECT_EQ(refusal(program(), {"--max-jobs", "many"}), "--max-jobs: \"many\" is not a whole number");
-    EXPECT_EQ(refusal(program(), {"--max-jobs", "1", "--max-jobs", "2"}), "--max-jobs is given 2 times, it takes one value");
+    EXPECT_EQ(refusal(program(), {"--max-jobs", "1", "--max-jobs", "2"}),
+              "--max-jobs is given 2 times, it takes one value");
     EXPECT_EQ(refusal(program(), {}, {{"PENSTOCK_INSECURE", "maybe"}}),
               "PENSTOCK_INSECURE: \"maybe\" is neither true nor false");
     EXPECT_EQ(refusal(program(), {"--log-level", "loud"}),
@@ -109,13 +116,15 @@ TEST(Options, HelpAndVersionAreAnswersEvenWithOtherMistakes)
     EXPECT_NE(help.find("[default: 127.0.0.1:7780]"), std::string::npos) << help;
     EXPECT_NE(help.find("--log-format text|json|journal"), std::string::npos) << help;
     EXPECT_EQ(refusal(program(), {"--version"}), "penstock-test " + std::string(version()) + "\n");
-    EXPECT_NE(refusal(clientProgram(), {"build", "--help"}).find("Usage: penstock-test build [OPTIONS] FILE [MORE…]"),
+    EXPECT_NE(refusal(clientProgram(), {"build", "--help"})
+                  .find("Usage: penstock-test build [OPTIONS] FILE [MORE…]"),
               std::string::npos);
 }
 
 TEST(Commands, EverythingAfterTheDashesIsTheCommandsOwn)
 {
-    const auto values = read(clientProgram(), {"run", "--name", "n", "--", "sh", "-c", "echo $1", "--name", "jobs"});
+    const auto values =
+        read(clientProgram(), {"run", "--name", "n", "--", "sh", "-c", "echo $1", "--name", "jobs"});
     ASSERT_TRUE(values) << values.error().message;
     EXPECT_EQ(values->command(), "run");
     EXPECT_EQ(values->text("name"), "n");
@@ -132,7 +141,8 @@ TEST(Commands, ArgumentsThatNameCommandsAreStillArguments)
 TEST(Commands, ProgramOptionsWorkOnBothSidesOfTheCommand)
 {
     for (const std::vector<std::string>& line :
-         {std::vector<std::string>{"--max-jobs", "9", "build", "f.nix"}, {"build", "--max-jobs", "9", "f.nix"},
+         {std::vector<std::string>{"--max-jobs", "9", "build", "f.nix"},
+          {"build", "--max-jobs", "9", "f.nix"},
           {"build", "f.nix", "--max-jobs", "9"}}) {
         const auto values = read(clientProgram(), line);
         ASSERT_TRUE(values) << values.error().message;

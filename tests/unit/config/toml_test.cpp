@@ -118,7 +118,8 @@ TEST_F(ConfigFile, TheSameThingSaidTwiceIsRefused)
 TEST_F(ConfigFile, TooDeepOrTooLargeIsRefused)
 {
     EXPECT_NE(refusal("a.b.c.d.e.f.g.h.i.j.k = 1\n").find("nested deeper than 8"), std::string::npos);
-    EXPECT_NE(refusal(std::string(1024 * 1024 + 1, '#')).find("larger than the limit of 1048576"), std::string::npos);
+    EXPECT_NE(refusal(std::string(1024 * 1024 + 1, '#')).find("larger than the limit of 1048576"),
+              std::string::npos);
     EXPECT_EQ(refusal(std::string(1024 * 1024, '#')), "accepted");
 }
 

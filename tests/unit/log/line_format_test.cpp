@@ -11,7 +11,8 @@ constexpr WallTime kAt = WallTime::fromMicros(1'795'241'836'250'000);
 
 std::string line(LogFormat format, std::initializer_list<LogField> fields, std::uint64_t suppressed = 0)
 {
-    return formatLine(format, {kAt, LogLevel::Warning, "link.refused", {fields.begin(), fields.size()}, suppressed});
+    return formatLine(format,
+                      {kAt, LogLevel::Warning, "link.refused", {fields.begin(), fields.size()}, suppressed});
 }
 
 TEST(LineFormat, TextHasTimeLevelEventAndFields)
@@ -79,14 +80,16 @@ TEST(Redaction, PasswordsInsideUrlsAndConnectionStringsAreBlanked)
     EXPECT_EQ(redacted("db_url", "password='a b' host=h"), "password=[redacted] host=h");
     EXPECT_EQ(redacted("db_url", "password='a b"), "password=[redacted]");
     EXPECT_EQ(redacted("db_url", "password="), "password=[redacted]");
-    EXPECT_EQ(redacted("db_url", "postgres://h/db?user=u&password=p"), "postgres://h/db?user=u&password=[redacted]");
+    EXPECT_EQ(redacted("db_url", "postgres://h/db?user=u&password=p"),
+              "postgres://h/db?user=u&password=[redacted]");
 }
 
 TEST(LogWords, LevelsAndFormatsAreParsedStrictly)
 {
     EXPECT_EQ(parseLogLevel("debug").value(), LogLevel::Debug);
     EXPECT_EQ(parseLogFormat("journal").value(), LogFormat::Journal);
-    EXPECT_EQ(parseLogLevel("INFO").error().message, "log level \"INFO\" is not one of debug, info, warning, error");
+    EXPECT_EQ(parseLogLevel("INFO").error().message,
+              "log level \"INFO\" is not one of debug, info, warning, error");
     EXPECT_FALSE(parseLogFormat("xml"));
 }
 

@@ -51,8 +51,9 @@ TEST(Derivation, ReadsAndWritesEveryVectorOfNixByteForByte)
 
 TEST(Derivation, UnescapesStrings)
 {
-    EXPECT_EQ(vectorOf("escapes").environment.at("x"),
-              "quote\" backslash\\ newline\n return\r tab\t dollar$ brace{} bell nul-free \\n literal, é ü 雪");
+    EXPECT_EQ(
+        vectorOf("escapes").environment.at("x"),
+        "quote\" backslash\\ newline\n return\r tab\t dollar$ brace{} bell nul-free \\n literal, é ü 雪");
 }
 
 TEST(Derivation, KnowsTheKindsOfOutputs)
@@ -69,7 +70,8 @@ TEST(Derivation, KnowsTheKindsOfOutputs)
 
 TEST(Derivation, GivesThePlaceholderOfAnOutputNotYetBuilt)
 {
-    const StorePath floating = StorePath::parse(kDir, "/nix/store/nzcxnsnxkx446c3zfrrm3n0v8r8vmd9w-floating.drv").value();
+    const StorePath floating =
+        StorePath::parse(kDir, "/nix/store/nzcxnsnxkx446c3zfrrm3n0v8r8vmd9w-floating.drv").value();
     EXPECT_EQ(outputPlaceholder(floating, "out"), "/0dwg6gbaxd9pvh6zj9k2h3dzdzhnnwl7psmjnmij6dfiqs77710b");
 }
 
@@ -77,25 +79,32 @@ TEST(Derivation, RefusesTextThatIsNotCanonical)
 {
     const std::string good = "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[],[]" + kTail;
     EXPECT_EQ(errorOf(good), "accepted");
-    const std::string other = R"("/nix/store/3gaaaasd83mc26i81adpa2fzf3yw4f68-b","/nix/store/3faaaasd83mc26i81adpa2fzf3yw4f68-a")";
-    for (const std::string& text : {
-             good + "\n", good.substr(0, good.size() - 1), " " + good, std::string(), std::string("Derive("),
-             "Derive([],[],[]" + kTail,                                                            // no output
-             "Derive([(\"out\",\"\",\"\",\"aa\")],[],[]" + kTail,                                  // hash without method
-             "Derive([(\"out\",\"" + kOut + "\",\"sha256\",\"\")],[],[]" + kTail,                  // path of a floating one
-             "Derive([(\"out\",\"" + kOut + "\",\"sha9\",\"aa\")],[],[]" + kTail,                  // unknown method
-             "Derive([(\"o/t\",\"" + kOut + "\",\"\",\"\")],[],[]" + kTail,                        // output name
-             "Derive([(\"dev\",\"" + kOut + "\",\"r:sha256\",\"aa\")],[],[]" + kTail,              // fixed, but not out
-             "Derive([(\"a\",\"\",\"\",\"\"),(\"out\",\"" + kOut + "\",\"\",\"\")],[],[]" + kTail, // two kinds
-             "Derive([(\"out\",\"/bin/sh\",\"\",\"\")],[],[]" + kTail,                             // not a store path
-             "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[],[" + other + "]" + kTail,           // not sorted
-             "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[(\"" + kOut + "\",[\"out\"])],[]" + kTail, // input not a .drv
-             "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[(\"" + kOut + ".drv\",[])],[]" + kTail, // nothing wanted
-             "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[],[],\"\\x86\",\"\",[],[])",           // needless escape
-             "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[],[],\"\",\"\n\",[],[])",              // bare newline
-             "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[],[],\"\",\"\",[],[(\"a\",\"\"),(\"a\",\"\")])",
-             "DrvWithVersion(\"xp-dyn-drv\"," + good.substr(7),                                     // needless version
-             "DrvWithVersion(\"2\"," + good.substr(7)})
+    const std::string other =
+        R"("/nix/store/3gaaaasd83mc26i81adpa2fzf3yw4f68-b","/nix/store/3faaaasd83mc26i81adpa2fzf3yw4f68-a")";
+    for (const std::string& text :
+         {good + "\n",
+          good.substr(0, good.size() - 1),
+          " " + good,
+          std::string(),
+          std::string("Derive("),
+          "Derive([],[],[]" + kTail,                                               // no output
+          "Derive([(\"out\",\"\",\"\",\"aa\")],[],[]" + kTail,                     // hash without method
+          "Derive([(\"out\",\"" + kOut + "\",\"sha256\",\"\")],[],[]" + kTail,     // path of a floating one
+          "Derive([(\"out\",\"" + kOut + "\",\"sha9\",\"aa\")],[],[]" + kTail,     // unknown method
+          "Derive([(\"o/t\",\"" + kOut + "\",\"\",\"\")],[],[]" + kTail,           // output name
+          "Derive([(\"dev\",\"" + kOut + "\",\"r:sha256\",\"aa\")],[],[]" + kTail, // fixed, but not out
+          "Derive([(\"a\",\"\",\"\",\"\"),(\"out\",\"" + kOut + "\",\"\",\"\")],[],[]" + kTail, // two kinds
+          "Derive([(\"out\",\"/bin/sh\",\"\",\"\")],[],[]" + kTail,                   // not a store path
+          "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[],[" + other + "]" + kTail, // not sorted
+          "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[(\"" + kOut + "\",[\"out\"])],[]" +
+              kTail, // input not a .drv
+          "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[(\"" + kOut + ".drv\",[])],[]" +
+              kTail,                                                                   // nothing wanted
+          "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[],[],\"\\x86\",\"\",[],[])", // needless escape
+          "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[],[],\"\",\"\n\",[],[])",    // bare newline
+          "Derive([(\"out\",\"" + kOut + "\",\"\",\"\")],[],[],\"\",\"\",[],[(\"a\",\"\"),(\"a\",\"\")])",
+          "DrvWithVersion(\"xp-dyn-drv\"," + good.substr(7), // needless version
+          "DrvWithVersion(\"2\"," + good.substr(7)})
         EXPECT_NE(errorOf(text), "accepted") << text;
 }
 
@@ -108,8 +117,8 @@ TEST(Derivation, ReadsDynamicInputsAndLimitsTheirNesting)
             open += "([],[(\"gen\",";
             close += ")])";
         }
-        return "DrvWithVersion(\"xp-dyn-drv\",[(\"out\",\"\",\"\",\"\")],[(\"" + kOut + ".drv\"," + open + "[\"out\"]" +
-               close + ")],[],\"\",\"\",[],[])";
+        return "DrvWithVersion(\"xp-dyn-drv\",[(\"out\",\"\",\"\",\"\")],[(\"" + kOut + ".drv\"," + open +
+               "[\"out\"]" + close + ")],[],\"\",\"\",[],[])";
     };
     const auto drv = parseDerivation(kDir, "x", nested(2));
     ASSERT_TRUE(drv) << drv.error().message;
@@ -123,11 +132,13 @@ TEST(Derivation, ReadsDynamicInputsAndLimitsTheirNesting)
 
 TEST(Derivation, RefusesContentThatBelongsAtAnotherPath)
 {
-    const StorePath wrong = StorePath::parse(kDir, "/nix/store/rqrnns2ih3dd5jlxym72yvrk63jk92rs-simple.drv").value();
+    const StorePath wrong =
+        StorePath::parse(kDir, "/nix/store/rqrnns2ih3dd5jlxym72yvrk63jk92rs-simple.drv").value();
     const auto drv = parseDerivationAt(kDir, wrong, test::readGolden("nix/drv/simple.drv"));
     ASSERT_FALSE(drv);
     EXPECT_EQ(drv.error().code, ErrorCode::Corrupt);
-    EXPECT_FALSE(parseDerivationAt(kDir, StorePath::parse(kDir, kOut).value(), test::readGolden("nix/drv/simple.drv")));
+    EXPECT_FALSE(parseDerivationAt(kDir, StorePath::parse(kDir, kOut).value(),
+                                   test::readGolden("nix/drv/simple.drv")));
 }
 
 TEST(Derivation, ResolvesWithAllInputsAndReplacedPlaceholders)

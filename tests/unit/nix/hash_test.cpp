@@ -10,9 +10,10 @@ namespace {
 
 std::string fromHex(std::string_view hex)
 {
+    constexpr std::string_view kDigits = "0123456789abcdef";
     std::string bytes;
     for (std::size_t i = 0; i + 1 < hex.size(); i += 2)
-        bytes.push_back(static_cast<char>(std::stoi(std::string(hex.substr(i, 2)), nullptr, 16)));
+        bytes.push_back(static_cast<char>(kDigits.find(hex[i]) * 16 + kDigits.find(hex[i + 1])));
     return bytes;
 }
 
@@ -60,19 +61,20 @@ TEST(Hash, AcceptsUpperCaseBase16AndWritesLowerCase)
 TEST(Hash, RefusesWhatBreaksARule)
 {
     const std::string abc(kAbc);
-    for (const std::string& text : {
-             std::string(), abc, std::string("sha256:"), "sha3:" + abc, "md5:" + abc, "sha256:" + abc.substr(1), "sha256:" + abc + "0",
-             "sha256:g" + abc.substr(1), "sha256-" + abc,
-             // first character of base 32 with bits that no byte has
-             std::string("sha256:2b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s"),
-             // stray bits behind the last byte in base 64, and padding in the middle
-             std::string("sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa1="),
-             std::string("sha256-ungWv48Bz+pBQUDe=a4iI7ADYaOWF3qctBD/YfIAFa0=")}) {
+    for (const std::string& text :
+         {std::string(), abc, std::string("sha256:"), "sha3:" + abc, "md5:" + abc, "sha256:" + abc.substr(1),
+          "sha256:" + abc + "0", "sha256:g" + abc.substr(1), "sha256-" + abc,
+          // first character of base 32 with bits that no byte has
+          std::string("sha256:2b8m03r63zqhnjf7l5wnldhh7c134ap5vpj0850ymkq1iyzicy5s"),
+          // stray bits behind the last byte in base 64, and padding in the middle
+          std::string("sha256-ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa1="),
+          std::string("sha256-ungWv48Bz+pBQUDe=a4iI7ADYaOWF3qctBD/YfIAFa0=")}) {
         const auto hash = Hash::parse(text);
         ASSERT_FALSE(hash) << text;
         EXPECT_EQ(hash.error().code, ErrorCode::Invalid);
     }
-    EXPECT_FALSE(Hash::parse("sha1:" + abc.substr(0, 40), HashAlgorithm::Sha256)) << "another algorithm is expected";
+    EXPECT_FALSE(Hash::parse("sha1:" + abc.substr(0, 40), HashAlgorithm::Sha256))
+        << "another algorithm is expected";
     EXPECT_FALSE(Hash::fromBytes(HashAlgorithm::Sha256, bytesOf("short")));
 }
 

@@ -30,8 +30,9 @@ TEST(Json, ReadsEscapes)
 
 TEST(Json, RefusesWhatIsNotJson)
 {
-    for (const char* text : {"", "{", "[1,]", "{\"a\"}", "{\"a\":1,}", "[1 2]", "tru", "1 2", "\"", "\"\\", "\"\\x\"",
-                             "\"\\u12\"", "\"\\ud800\"", "\"\\udc00\"", "01", "-", "1.", "1e", "{a:1}", "nul"}) {
+    for (const char* text : {"",    "{",  "[1,]", "{\"a\"}", "{\"a\":1,}", "[1 2]",       "tru",
+                             "1 2", "\"", "\"\\", "\"\\x\"", "\"\\u12\"",  "\"\\ud800\"", "\"\\udc00\"",
+                             "01",  "-",  "1.",   "1e",      "{a:1}",      "nul"}) {
         const auto value = parseJson(text);
         ASSERT_FALSE(value) << text;
         EXPECT_EQ(value.error().code, ErrorCode::Invalid);

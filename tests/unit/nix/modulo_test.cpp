@@ -21,7 +21,9 @@ std::vector<Vector> vectors()
     std::vector<Vector> all;
     for (const auto& row : test::readGoldenTable("nix/drv.tsv")) {
         const StorePath path = StorePath::parse(kDir, row[1]).value();
-        all.push_back({row[0], path, parseDerivationAt(kDir, path, test::readGolden("nix/drv/" + row[0] + ".drv")).value()});
+        all.push_back(
+            {row[0], path,
+             parseDerivationAt(kDir, path, test::readGolden("nix/drv/" + row[0] + ".drv")).value()});
     }
     return all;
 }
@@ -61,7 +63,8 @@ TEST(ModuloHashes, RefuseAWrongOutputPath)
     ModuloHashes hashes(kDir);
     for (const Vector& vector : vectors()) {
         ASSERT_TRUE(hashes.add(vector.path, vector.drv));
-        if (vector.drv.outputKind() != OutputKind::InputAddressed && vector.drv.outputKind() != OutputKind::Fixed)
+        if (vector.drv.outputKind() != OutputKind::InputAddressed &&
+            vector.drv.outputKind() != OutputKind::Fixed)
             continue;
         Derivation changed = vector.drv;
         changed.environment["added"] = "by somebody";

@@ -29,8 +29,12 @@ Row rowOf(const std::vector<std::string>& fields)
 {
     const auto json = parseJson(fields.at(3)).value();
     const JsonValue& info = must(json.asArray()).at(0);
-    Row row{fields[0], fields[1], pathOf(fields[2]), must(must(info.member("ca")).asString()),
-            Hash::parse(must(must(info.member("narHash")).asString())).value(), {}};
+    Row row{fields[0],
+            fields[1],
+            pathOf(fields[2]),
+            must(must(info.member("ca")).asString()),
+            Hash::parse(must(must(info.member("narHash")).asString())).value(),
+            {}};
     for (const JsonValue& reference : must(must(info.member("references")).asArray()))
         row.references.insert(pathOf(must(reference.asString())));
     return row;
@@ -84,13 +88,14 @@ TEST(StorePath, AcceptsNamesUpToTheLimitAndNoLonger)
 TEST(StorePath, RefusesMalformedText)
 {
     const StoreDir dir = StoreDir::standard();
-    for (const std::string& text : {
-             std::string(), std::string("/nix/store"), std::string("/nix/store/"), "/nix/store/" + kDigest,
-             "/nix/store/" + kDigest + "-", "/nix/store/" + kDigest + "x-a", "/nix/store/" + kDigest.substr(1) + "-a",
-             "/nix/store/" + kDigest + "-a/bin", "/nix/store/" + kDigest + "-a b", "/nix/store/" + kDigest + "-ä",
-             "/nix/store/" + kDigest + "-.", "/nix/store/" + kDigest + "-..", "/nix/store/" + kDigest + "-..-x",
-             "/nix/storf/" + kDigest + "-a", "nix/store/" + kDigest + "-a", "/nix/store//" + kDigest + "-a",
-             "/nix/store/e" + kDigest.substr(1) + "-a", "/nix/store/" + kDigest + std::string("-a\0b", 4)}) {
+    for (const std::string& text :
+         {std::string(), std::string("/nix/store"), std::string("/nix/store/"), "/nix/store/" + kDigest,
+          "/nix/store/" + kDigest + "-", "/nix/store/" + kDigest + "x-a",
+          "/nix/store/" + kDigest.substr(1) + "-a", "/nix/store/" + kDigest + "-a/bin",
+          "/nix/store/" + kDigest + "-a b", "/nix/store/" + kDigest + "-ä", "/nix/store/" + kDigest + "-.",
+          "/nix/store/" + kDigest + "-..", "/nix/store/" + kDigest + "-..-x", "/nix/storf/" + kDigest + "-a",
+          "nix/store/" + kDigest + "-a", "/nix/store//" + kDigest + "-a",
+          "/nix/store/e" + kDigest.substr(1) + "-a", "/nix/store/" + kDigest + std::string("-a\0b", 4)}) {
         const auto path = StorePath::parse(dir, text);
         ASSERT_FALSE(path) << text;
         EXPECT_EQ(path.error().code, ErrorCode::Invalid);
@@ -106,7 +111,8 @@ TEST(StorePath, SortsByBaseName)
 TEST(StoreDir, MustBeAPlainAbsolutePath)
 {
     EXPECT_TRUE(StoreDir::parse("/tmp/a b/store"));
-    for (const std::string_view text : {"", "/", "nix/store", "/nix/store/", "/nix//store", "/nix/../store", "/nix/./x", "/a\nb"})
+    for (const std::string_view text :
+         {"", "/", "nix/store", "/nix/store/", "/nix//store", "/nix/../store", "/nix/./x", "/a\nb"})
         EXPECT_FALSE(StoreDir::parse(text)) << text;
     EXPECT_TRUE(StoreDir::parse("/" + std::string(kMaxStoreDirLength - 1, 'a')));
     EXPECT_FALSE(StoreDir::parse("/" + std::string(kMaxStoreDirLength, 'a')));

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/bridges.h"
+
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+namespace penstock::app {
+namespace {
+
+core::Event toEvent(SessionId session, protocol::BuilderMessage&& message)
+{
+    return std::visit(
+        [session](auto&& m) -> core::Event {
+            using T = std::decay_t<decltype(m)>;
+            if constexpr (std::is_same_v<T, protocol::Report>)
+                return core::MachineReported{session, m.appliedRevision, std::move(m.held), std::move(m.load)};
+            else if constexpr (std::is_same_v<T, protocol::AttemptAnswer>)
+                return core::AttemptAnswered{session, std::move(m)};
+            else if constexpr (std::is_same_v<T, protocol::AttemptResult>)
+                return core::AttemptFinished{session, std::move(m)};
+            else if constexpr (std::is_same_v<T, protocol::AttemptProgress>)
+                return core::AttemptProgressed{session, m.attempt, std::move(m.phase), m.startedAt};
+            else if constexpr (std::is_same_v<T, protocol::Drain>)
+                return core::MachineDrains{session, m.draining, std::move(m.note)};
+            else if constexpr (std::is_same_v<T, protocol::MachineFacts>)
+                return core::MachineFactsChanged{session, std::move(m)};
+            else // hello, goodbye and logs stay in the link
+                return core::TimerFired{};
+        },
+        std::move(message));
+}
+
+} // namespace
+
+LinkBridge::LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop)
+    : m_dispatcher(dispatcher), m_logs(logs), m_coreLoop(coreLoop)
+{
+}
+
+void LinkBridge::connected(SessionId session, const protocol::Hello& hello, const std::string& credential)
+{
+    m_dispatcher.post(core::MachineConnected{session, hello.identity, hello.instance, credential, hello.version,
+                                             hello.facts});
+}
+
+void LinkBridge::messages(SessionId session, std::vector<protocol::BuilderMessage> messages)
+{
+    std::vector<core::Event> events;
+    events.reserve(messages.size());
+    for (protocol::BuilderMessage& message : messages)
+        events.push_back(toEvent(session, std::move(message)));
+    m_dispatcher.postAll(std::move(events));
+}
+
+void LinkBridge::disconnected(SessionId session, const std::string& reason)
+{
+    m_dispatcher.post(core::MachineDisconnected{session, reason});
+    m_coreLoop.post([&dispatcher = m_dispatcher, session] { dispatcher.dropSession(session); });
+}
+
+void LinkBridge::log(protocol::LogChunk chunk, std::function<void(Result<net::LogAnswer>)> answer)
+{
+    m_logs.append(std::move(chunk), [answer = std::move(answer)](Result<logs::Stored> stored) {
+        if (!stored)
+            return answer(fail(std::move(stored).error()));
+        answer(net::LogAnswer{stored->offset, stored->stop});
+    });
+}
+
+CoreBridge::CoreBridge(Loop& netLoop, logs::LogStore& logs, NetActions actions)
+    : m_netLoop(netLoop), m_logs(logs), m_actions(std::make_shared<const NetActions>(std::move(actions)))
+{
+}
+
+void CoreBridge::sendWelcome(SessionId session, MachineId machine)
+{
+    m_netLoop.post([actions = m_actions, session, machine] { actions->welcome(session, machine); });
+}
+
+void CoreBridge::sendDesired(SessionId session, protocol::Desired desired)
+{
+    m_netLoop.post([actions = m_actions, session, desired = std::move(desired)]() mutable {
+        actions->desired(session, std::move(desired));
+    });
+}
+
+void CoreBridge::sendStored(SessionId session, std::vector<AttemptId> attempts)
+{
+    m_netLoop.post([actions = m_actions, session, attempts = std::move(attempts)]() mutable {
+        actions->stored(session, std::move(attempts));
+    });
+}
+
+void CoreBridge::closeSession(SessionId session, protocol::GoodbyeReason reason, std::string text)
+{
+    m_netLoop.post([actions = m_actions, session, reason, text = std::move(text)] {
+        actions->close(session, reason, text);
+    });
+}
+
+void CoreBridge::reply(core::Reply reply)
+{
+    m_netLoop.post([actions = m_actions, reply = std::move(reply)] { actions->reply(reply); });
+}
+
+void CoreBridge::publish(core::Publish changed)
+{
+    m_netLoop.post([actions = m_actions, changed = std::move(changed)] { actions->publish(changed); });
+}
+
+void CoreBridge::attemptEnded(AttemptId attempt, std::uint64_t logBytes)
+{
+    m_logs.end(attempt, logBytes);
+}
+
+void CoreBridge::fatal(Error error)
+{
+    m_netLoop.post([actions = m_actions, error = std::move(error)] { actions->fatal(error); });
+}
+
+} // namespace penstock::app

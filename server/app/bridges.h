@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The two bridges between the net loop and the core loop. LinkBridge turns what builders say into events (called on
+// the net loop); CoreBridge carries the core's commands to the net loop and the logs (called on the core loop).
+// Neither decides anything.
+#pragma once
+
+#include "server/dispatch/dispatcher.h"
+#include "server/logs/log_store.h"
+#include "server/net/builder_links.h"
+#include "shared/base/loop.h"
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace penstock::app {
+
+class LinkBridge final : public net::LinkSink {
+public:
+    LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop);
+
+    void connected(SessionId session, const protocol::Hello& hello, const std::string& credential) override;
+    void messages(SessionId session, std::vector<protocol::BuilderMessage> messages) override;
+    void disconnected(SessionId session, const std::string& reason) override;
+    void log(protocol::LogChunk chunk, std::function<void(Result<net::LogAnswer>)> answer) override;
+
+private:
+    dispatch::Dispatcher& m_dispatcher;
+    logs::LogStore& m_logs;
+    Loop& m_coreLoop;
+};
+
+// What the net loop does with commands; each is called on the net loop.
+struct NetActions {
+    std::function<void(SessionId, MachineId)> welcome;
+    std::function<void(SessionId, protocol::Desired)> desired;
+    std::function<void(SessionId, std::vector<AttemptId>)> stored;
+    std::function<void(SessionId, protocol::GoodbyeReason, const std::string&)> close;
+    std::function<void(const core::Reply&)> reply;
+    std::function<void(const core::Publish&)> publish;
+    std::function<void(const Error&)> fatal;
+};
+
+class CoreBridge final : public dispatch::Sinks {
+public:
+    CoreBridge(Loop& netLoop, logs::LogStore& logs, NetActions actions);
+
+    void sendWelcome(SessionId session, MachineId machine) override;
+    void sendDesired(SessionId session, protocol::Desired desired) override;
+    void sendStored(SessionId session, std::vector<AttemptId> attempts) override;
+    void closeSession(SessionId session, protocol::GoodbyeReason reason, std::string text) override;
+    void reply(core::Reply reply) override;
+    void publish(core::Publish changed) override;
+    void attemptEnded(AttemptId attempt, std::uint64_t logBytes) override;
+    void fatal(Error error) override;
+
+private:
+    Loop& m_netLoop;
+    logs::LogStore& m_logs;
+    const std::shared_ptr<const NetActions> m_actions;
+};
+
+} // namespace penstock::app

@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/farm_gateway.h"
+
+#include "server/app/farm_records.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+#include <variant>
+
+namespace penstock::app {
+namespace {
+
+constexpr std::size_t kMaxWaiting = 100'000;
+constexpr std::uint32_t kMaxExplained = 1'000;
+
+core::JobRequest toRequest(jobs::ParsedJob&& job)
+{
+    core::JobRequest request{std::move(job.spec), {}};
+    request.steps.reserve(job.steps.size());
+    for (jobs::ParsedStep& step : job.steps)
+        request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root});
+    return request;
+}
+
+Error tooManyWaiting()
+{
+    return {ErrorCode::Exhausted,
+            fmt::format("{} requests are waiting for the database already; try again later", kMaxWaiting)};
+}
+
+feed::LogSlice toSlice(logs::LogSlice&& slice)
+{
+    feed::LogSlice result{slice.offset, {}, slice.next, slice.size, slice.ended, false};
+    std::uint64_t offset = slice.offset;
+    for (protocol::LogRecord& record : slice.records) {
+        const std::uint64_t size = record.data.size();
+        result.pieces.push_back(
+            {offset, record.time, static_cast<feed::LogStream>(record.stream), std::move(record.data)});
+        offset += size;
+    }
+    return result;
+}
+
+} // namespace
+
+FarmGateway::FarmGateway(GatewayParts parts, GatewayFacts facts)
+    : m_parts(parts), m_facts(std::move(facts)), m_alive(std::make_shared<bool>(true))
+{
+}
+
+FarmGateway::~FarmGateway()
+{
+    *m_alive = false;
+}
+
+template <class T> http::Answer<T> FarmGateway::bringHome(http::Answer<T> answer)
+{
+    return [&loop = m_parts.loop, alive = m_alive, answer = std::move(answer)](Result<T> result) {
+        loop.post([alive, answer, result = std::move(result)]() mutable {
+            if (*alive)
+                answer(std::move(result));
+        });
+    };
+}
+
+template <class T>
+void FarmGateway::ask(std::function<Result<T>(const core::FarmCore&, Now)> question, http::Answer<T> answer)
+{
+    m_parts.dispatcher.ask([question = std::move(question), home = bringHome<T>(std::move(answer))](
+                               const core::FarmCore& farm, Now now) { home(question(farm, now)); });
+}
+
+template <class Make> void FarmGateway::request(Make make, Waiting waiting)
+{
+    const RequestId id{m_nextRequest++};
+    if (m_waiting.size() >= kMaxWaiting)
+        return waiting(core::Reply{id, fail(tooManyWaiting()), 0});
+    m_waiting.emplace(id, std::move(waiting));
+    m_parts.dispatcher.post(make(id));
+}
+
+void FarmGateway::replied(const core::Reply& reply)
+{
+    const auto found = m_waiting.find(reply.request);
+    if (found == m_waiting.end())
+        return;
+    const Waiting waiting = std::move(found->second);
+    m_waiting.erase(found);
+    waiting(reply);
+}
+
+// ------------------------------------------------------------------------------------------------- requests
+
+void FarmGateway::submit(std::vector<jobs::ParsedJob> jobs, http::Answer<std::vector<JobId>> answer)
+{
+    std::vector<core::JobRequest> requests;
+    requests.reserve(jobs.size());
+    for (jobs::ParsedJob& job : jobs)
+        requests.push_back(toRequest(std::move(job)));
+    request([&](RequestId id) { return core::SubmitJobs{id, std::move(requests)}; },
+            [answer = std::move(answer)](const core::Reply& reply) {
+                if (!reply.answer)
+                    return answer(fail(reply.answer.error()));
+                answer(std::get<core::Submitted>(*reply.answer).jobs);
+            });
+}
+
+namespace {
+
+// A reply without a value.
+auto doneTo(http::Answer<void> answer)
+{
+    return [answer = std::move(answer)](const core::Reply& reply) {
+        if (!reply.answer)
+            return answer(fail(reply.answer.error()));
+        answer({});
+    };
+}
+
+} // namespace
+
+void FarmGateway::cancel(JobId job, std::string who, http::Answer<void> answer)
+{
+    request([&](RequestId id) { return core::CancelJob{id, job, std::move(who)}; },
+            [this, job, answer = std::move(answer)](const core::Reply& reply) {
+                if (reply.answer)
+                    return answer({});
+                if (reply.answer.error().code != ErrorCode::NotFound)
+                    return answer(fail(reply.answer.error()));
+                // Not open: either it is finished, or there is no such job.
+                findJob(job, [job, answer](Result<store::JobView> view) {
+                    if (!view)
+                        return answer(fail(std::move(view).error()));
+                    answer(fail(ErrorCode::Conflict, fmt::format("job {} is finished already: {}", job.value(),
+                                                                 work::toString(view->row.progress.state))));
+                });
+            });
+}
+
+void FarmGateway::retry(JobId job, std::string /*who*/, http::Answer<void> answer)
+{
+    ask<bool>([job](const core::FarmCore& farm, Now) -> Result<bool> { return isOpen(farm, job); },
+              [this, job, answer = std::move(answer)](Result<bool> open) {
+                  if (!open)
+                      return answer(fail(std::move(open).error()));
+                  if (*open)
+                      return answer(fail(ErrorCode::Conflict,
+                                         fmt::format("job {} is not finished; cancel it first", job.value())));
+                  reopen(job, answer);
+              });
+}
+
+void FarmGateway::reopen(JobId job, http::Answer<void> answer)
+{
+    m_parts.store.loadJob(job, bringHome<work::StoredJob>([this, answer = std::move(answer)](
+                                                              Result<work::StoredJob> stored) {
+        if (!stored)
+            return answer(fail(std::move(stored).error()));
+        request([&](RequestId id) { return core::ReopenJob{id, std::move(*stored)}; }, doneTo(answer));
+    }));
+}
+
+void FarmGateway::drain(std::string nameOrId, bool drain, std::string note, http::Answer<feed::MachineEntry> answer)
+{
+    request([&](RequestId id) { return core::DrainMachine{id, nameOrId, drain, std::move(note)}; },
+            [this, nameOrId, answer = std::move(answer)](const core::Reply& reply) {
+                if (!reply.answer)
+                    return answer(fail(reply.answer.error()));
+                machine(nameOrId, answer);
+            });
+}
+
+// -------------------------------------------------------------------------------------------- from the store
+
+void FarmGateway::findJobs(store::JobFilter filter, http::Answer<std::vector<store::JobView>> answer)
+{
+    m_parts.store.findJobs(std::move(filter), bringHome<std::vector<store::JobView>>(std::move(answer)));
+}
+
+void FarmGateway::findJob(JobId job, http::Answer<store::JobView> answer)
+{
+    m_parts.store.findJob(job, bringHome<store::JobView>(std::move(answer)));
+}
+
+void FarmGateway::findSteps(store::StepFilter filter, http::Answer<std::vector<store::StepView>> answer)
+{
+    m_parts.store.findSteps(std::move(filter), bringHome<std::vector<store::StepView>>(std::move(answer)));
+}
+
+void FarmGateway::findAttempts(store::AttemptFilter filter, http::Answer<std::vector<store::AttemptView>> answer)
+{
+    m_parts.store.findAttempts(std::move(filter), bringHome<std::vector<store::AttemptView>>(std::move(answer)));
+}
+
+void FarmGateway::addToken(store::TokenRow token, http::Answer<void> answer)
+{
+    m_parts.store.addToken(std::move(token), bringHome<void>(std::move(answer)));
+}
+
+void FarmGateway::findToken(std::string id, auth::Answer<store::TokenRow> answer)
+{
+    m_parts.store.findToken(std::move(id), bringHome<store::TokenRow>(std::move(answer)));
+}
+
+void FarmGateway::listTokens(http::Answer<std::vector<store::TokenRow>> answer)
+{
+    m_parts.store.listTokens(bringHome<std::vector<store::TokenRow>>(std::move(answer)));
+}
+
+void FarmGateway::revokeToken(std::string id, http::Answer<void> answer)
+{
+    m_parts.store.revokeToken(id, bringHome<void>([this, id, answer = std::move(answer)](Result<void> revoked) {
+        if (revoked && m_revoked)
+            m_revoked(id);
+        answer(std::move(revoked));
+    }));
+}
+
+// --------------------------------------------------------------------------------------------------- the logs
+
+void FarmGateway::readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t limit,
+                          http::Answer<feed::LogSlice> answer)
+{
+    m_parts.logs.read(
+        attempt, offset, limit,
+        bringHome<logs::LogSlice>([this, attempt, answer = std::move(answer)](Result<logs::LogSlice> slice) {
+            if (slice)
+                return answer(toSlice(std::move(*slice)));
+            if (slice.error().code != ErrorCode::NotFound)
+                return answer(fail(std::move(slice).error()));
+            // Nothing was written: an attempt that says nothing, or one that never was.
+            findAttempts({.job = {}, .step = {}, .attempt = attempt, .after = {}, .limit = 1},
+                         [attempt, answer](Result<std::vector<store::AttemptView>> found) {
+                             if (!found)
+                                 return answer(fail(std::move(found).error()));
+                             if (found->empty())
+                                 return answer(
+                                     fail(ErrorCode::NotFound, fmt::format("no run {}", attempt.value())));
+                             feed::LogSlice empty;
+                             const work::AttemptProgress& progress = found->front().row.progress;
+                             empty.ended =
+                                 progress.state == work::AttemptState::Ended && progress.logBytes == 0;
+                             answer(std::move(empty));
+                         });
+        }));
+}
+
+// --------------------------------------------------------------------------------------------------- the core
+
+void FarmGateway::explain(JobId job, http::Answer<http::JobExplanation> answer)
+{
+    ask<http::JobExplanation>(
+        [job](const core::FarmCore& farm, Now now) { return explanationOf(farm, job, kMaxExplained, now); },
+        [this, job, answer = std::move(answer)](Result<http::JobExplanation> explained) {
+            if (explained || explained.error().code != ErrorCode::NotFound)
+                return answer(std::move(explained));
+            findJob(job, [job, answer](Result<store::JobView> view) {
+                if (!view)
+                    return answer(fail(std::move(view).error()));
+                answer(http::JobExplanation{job, view->row.progress.state, {}});
+            });
+        });
+}
+
+void FarmGateway::machines(http::Answer<std::vector<feed::MachineEntry>> answer)
+{
+    ask<std::vector<feed::MachineEntry>>(
+        [](const core::FarmCore& farm, Now) -> Result<std::vector<feed::MachineEntry>> {
+            return machineEntries(farm);
+        },
+        std::move(answer));
+}
+
+void FarmGateway::machine(std::string nameOrId, http::Answer<feed::MachineEntry> answer)
+{
+    ask<feed::MachineEntry>(
+        [nameOrId = std::move(nameOrId)](const core::FarmCore& farm, Now) { return machineNamed(farm, nameOrId); },
+        std::move(answer));
+}
+
+void FarmGateway::status(http::Answer<http::StatusView> answer)
+{
+    ask<feed::FarmTotals>(
+        [](const core::FarmCore& farm, Now) -> Result<feed::FarmTotals> { return totalsOf(farm); },
+        [this, answer = std::move(answer)](Result<feed::FarmTotals> totals) {
+            if (!totals)
+                return answer(fail(std::move(totals).error()));
+            http::StatusView view;
+            view.version = m_facts.version;
+            view.serverName = m_facts.serverName;
+            view.databaseEmbedded = m_facts.databaseEmbedded;
+            view.uptime = m_parts.clock.now().mono - m_facts.started;
+            view.listen = m_facts.listen;
+            view.auth = m_facts.auth;
+            view.totals = std::move(*totals);
+            if (const Result<void> health = m_parts.store.health(); !health)
+                view.problems.push_back(fmt::format("the database cannot be used: {}", health.error().message));
+            if (view.totals.machinesConnected == 0)
+                view.problems.emplace_back("no builder is connected; start one with: penstock-builder --server URL");
+            answer(std::move(view));
+        });
+}
+
+void FarmGateway::metrics(http::Answer<std::vector<http::MetricFamily>> answer)
+{
+    ask<std::vector<http::MetricFamily>>(
+        [&dispatcher = m_parts.dispatcher](const core::FarmCore& farm,
+                                           Now now) -> Result<std::vector<http::MetricFamily>> {
+            std::vector<http::MetricFamily> families = farmMetrics(farm, now);
+            appendDispatchMetrics(dispatcher, families);
+            return families;
+        },
+        [this, answer = std::move(answer)](Result<std::vector<http::MetricFamily>> families) {
+            if (families)
+                for (const MetricSource& source : m_metricSources)
+                    source(*families);
+            answer(std::move(families));
+        });
+}
+
+Result<void> FarmGateway::ready() const
+{
+    return m_parts.store.health();
+}
+
+void FarmGateway::farm(feed::FarmRequest request, feed::Answer<feed::FarmRecords> answer)
+{
+    ask<feed::FarmRecords>([request = std::move(request)](
+                               const core::FarmCore& farm,
+                               Now) -> Result<feed::FarmRecords> { return farmRecords(farm, request); },
+                           std::move(answer));
+}
+
+void FarmGateway::job(JobId job, feed::Answer<feed::JobRecords> answer)
+{
+    ask<feed::JobRecords>([job](const core::FarmCore& farm, Now) { return jobRecords(farm, job, nullptr); },
+                          [this, job, answer = std::move(answer)](Result<feed::JobRecords> records) {
+                              if (records || records.error().code != ErrorCode::NotFound)
+                                  return answer(std::move(records));
+                              storedJob(job, answer);
+                          });
+}
+
+void FarmGateway::jobSteps(JobId job, std::vector<StepId> steps, feed::Answer<feed::JobRecords> answer)
+{
+    ask<feed::JobRecords>(
+        [job, steps = std::move(steps)](const core::FarmCore& farm, Now) { return jobRecords(farm, job, &steps); },
+        [this, job, answer = std::move(answer)](Result<feed::JobRecords> records) {
+            if (records || records.error().code != ErrorCode::NotFound)
+                return answer(std::move(records));
+            storedJob(job, answer);
+        });
+}
+
+void FarmGateway::storedJob(JobId job, feed::Answer<feed::JobRecords> answer)
+{
+    findJob(job, [this, job, answer = std::move(answer)](Result<store::JobView> view) {
+        if (!view)
+            return answer(fail(std::move(view).error()));
+        // A page is enough for display; more steps than a page are had through HTTP.
+        findSteps({.job = job, .step = {}, .state = {}, .before = {}, .limit = 1'000},
+                  [view = std::move(*view), answer](Result<std::vector<store::StepView>> steps) {
+                      if (!steps)
+                          return answer(fail(std::move(steps).error()));
+                      feed::JobRecords records{toEntry(view), {}};
+                      for (const store::StepView& step : *steps)
+                          records.steps.push_back(toEntry(step));
+                      std::reverse(records.steps.begin(), records.steps.end());
+                      answer(std::move(records));
+                  });
+    });
+}
+
+} // namespace penstock::app

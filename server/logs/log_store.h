@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// LogStore: the logs of all attempts, a file each under one folder. Work happens on a thread of its own, so a slow
+// disk never holds a loop; answers come on that thread and the receiver posts them to its own loop. Followers pull:
+// they are told that a log grew and read on when they are ready, so a slow one costs nothing. Open files are bounded.
+// All functions are callable from any thread.
+#pragma once
+
+#include "server/logs/log_file.h"
+#include "shared/base/ids.h"
+#include "shared/base/log.h"
+#include "shared/base/std_loop.h"
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace penstock::logs {
+
+template <class T> using Answer = std::function<void(Result<T>)>;
+
+struct LogLimits {
+    std::uint64_t maxBytesPerAttempt = 4ULL << 30U;
+    std::size_t maxOpenFiles = 256;
+    std::uint64_t maxReadBytes = 1U << 20U; // a slice's data
+};
+
+// How far a log is stored. stop: nothing more of it is taken.
+struct Stored {
+    std::uint64_t offset = 0;
+    bool stop = false;
+};
+
+class LogStore {
+public:
+    // grown is called on the log thread whenever a log grew or ended.
+    using Grown = std::function<void(AttemptId, std::uint64_t size, bool ended)>;
+    LogStore(std::string folder, LogLimits limits, Logger& logger, Grown grown);
+
+    // Answers how far the log is on disk; an error (a full disk) means: nothing was taken, send again later.
+    void append(protocol::LogChunk chunk, Answer<Stored> answer);
+    // The attempt has ended and its log is whole at this length. An empty log that was never written makes no file.
+    void end(AttemptId attempt, std::uint64_t bytes);
+    // The attempt has ended and nobody will send the rest: the log ends where it is.
+    void endHere(AttemptId attempt);
+    // NotFound when nothing was ever written.
+    void read(AttemptId attempt, std::uint64_t offset, std::uint64_t limit, Answer<LogSlice> answer);
+
+private:
+    struct Open {
+        std::unique_ptr<LogFile> file;
+        std::list<AttemptId>::iterator used;
+    };
+    [[nodiscard]] std::string pathOf(AttemptId attempt) const;
+    [[nodiscard]] Result<LogFile*> fileOf(AttemptId attempt, bool create);
+    [[nodiscard]] Result<Stored> store(const protocol::LogChunk& chunk);
+    void endIfWhole(AttemptId attempt, LogFile& file);
+
+    const std::string m_folder;
+    const LogLimits m_limits;
+    Logger& m_logger;
+    const Grown m_grown;
+    std::map<AttemptId, Open> m_open;
+    std::list<AttemptId> m_recent;                     // newest first
+    std::map<AttemptId, std::uint64_t> m_expected;     // ended, but bytes are still to come
+    StdLoop m_loop{"logs"};                            // last: its tasks use all of the above
+};
+
+} // namespace penstock::logs

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/server_app.h"
+#include "shared/base/service_notify.h"
+#include "shared/config/options.h"
+#include "shared/log/logger.h"
+#include "shared/qt/signals.h"
+
+#include <QCoreApplication>
+#include <QTimer>
+#include <csignal>
+#include <cstdio>
+#include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+namespace {
+
+using namespace penstock;
+
+// Thousands of builders are thousands of sockets.
+void raiseFileLimit()
+{
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &limit); // keeps the old one when refused
+}
+
+log::LogOptions logOptions(const config::Values& values)
+{
+    log::LogOptions options;
+    // The words were checked against the option's choices.
+    options.level = log::parseLogLevel(values.text("log-level")).value_or(LogLevel::Info);
+    options.format = log::parseLogFormat(values.text("log-format")).value_or(log::LogFormat::Text);
+    return options;
+}
+
+int complain(const Error& error, int code)
+{
+    fmt::print(stderr, "penstock-server: {}\n", error.message);
+    return code;
+}
+
+} // namespace
+
+int main(int argc, char** argv)
+{
+    QCoreApplication application(argc, argv);
+    const auto parsed = config::parseOrExplain(app::serverProgram(), argc, argv);
+    if (const int* code = std::get_if<int>(&parsed))
+        return *code;
+    const auto& values = std::get<config::Values>(parsed);
+    const config::Environment environment = config::processEnvironment();
+    auto options = app::readServerOptions(values, environment, ::geteuid() == 0);
+    if (!options)
+        return complain(options.error(), config::kExitUsage);
+
+    ::signal(SIGPIPE, SIG_IGN);
+    raiseFileLimit();
+    const std::unique_ptr<Logger> logger = log::makeLogger(logOptions(values));
+    const auto notifySocket = environment.find("NOTIFY_SOCKET");
+    const ServiceNotify notify(notifySocket == environment.end() ? std::string() : notifySocket->second);
+
+    std::unique_ptr<app::ServerApp> server;
+    bool stopping = false;
+    const qt::Signals signals([&](int number) {
+        if (number == SIGHUP) { // nothing is reloadable yet but the promise is kept: tell and go on
+            logger->info("server.reload", {});
+            return notify.tell("READY=1");
+        }
+        if (std::exchange(stopping, true))
+            ::_exit(1); // asked twice: now
+        logger->info("server.stopping", {{"signal", number}});
+        notify.tell("STOPPING=1");
+        if (server == nullptr)
+            return application.exit(0);
+        server->farewell([&] { application.exit(0); });
+    });
+
+    auto started = app::ServerApp::start(*std::move(options), *logger, [&](const Error& error) {
+        logger->error("server.fatal", {{"error", error.message}});
+        application.exit(1);
+    });
+    if (!started)
+        return complain(started.error(), started.error().code == ErrorCode::Invalid ? config::kExitUsage
+                                                                                    : config::kExitFailed);
+    server = *std::move(started);
+    notify.tell("READY=1\nSTATUS=serving");
+
+    QTimer status;
+    QObject::connect(&status, &QTimer::timeout, &status, [&] {
+        notify.tell("WATCHDOG=1");
+        server->describe([&](const std::string& text) { notify.tell("STATUS=" + text); });
+    });
+    status.start(10'000);
+    const int code = QCoreApplication::exec();
+    status.stop();
+    server.reset();
+    return code;
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The gate: does a machine's load or pressure forbid new work on it now, by the thresholds it has set itself.
+// Pure, callable from any thread.
+#pragma once
+
+#include "shared/protocol/link_values.h"
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace penstock::sched {
+
+enum class GateKind : std::uint8_t { CpuPressure, MemoryPressure, IoPressure, Load, FreeDisk };
+[[nodiscard]] std::string_view toString(GateKind kind); // cpu_pressure, …
+
+struct OverThreshold {
+    GateKind kind;
+    double value = 0;
+    double limit = 0;
+    friend bool operator==(const OverThreshold&, const OverThreshold&) = default;
+};
+
+// Every threshold that is crossed; at the limit is still allowed. Pressure is CPU some, memory full and I/O full
+// over ten seconds, in percent; without pressure from the kernel those thresholds say nothing.
+[[nodiscard]] std::vector<OverThreshold> overThresholds(const protocol::Thresholds& limits,
+                                                        const protocol::LoadSample& load);
+[[nodiscard]] std::string describe(const OverThreshold& over); // "cpu pressure 71.0% > 60.0%"
+
+// load1 per core in thousandths: floating point never reaches an ordering.
+[[nodiscard]] std::uint32_t loadPerCore(const protocol::LoadSample& load, std::uint32_t cores);
+
+} // namespace penstock::sched

@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/store/memory_tables.h"
+
+#include <algorithm>
+#include <fmt/core.h>
+#include <functional>
+
+namespace penstock::store {
+namespace {
+
+using work::isFinished;
+
+template <class Row, class Id> Result<void> checkKnown(const std::map<Id, Row>& rows, Id id, const char* what)
+{
+    if (!rows.contains(id))
+        return fail(ErrorCode::Conflict,
+                    fmt::format("update of {} {}, which is not stored; our view of the rows is wrong", what,
+                                id.value()));
+    return {};
+}
+
+} // namespace
+
+// ------------------------------------------------------------------------------------------------------ writing
+
+Result<void> MemoryTables::checkUpdates(const work::Changes& changes) const
+{
+    std::set<JobId> newJobs;
+    std::set<StepId> newSteps;
+    std::set<AttemptId> newAttempts;
+    for (const work::JobRow& row : changes.newJobs)
+        newJobs.insert(row.id);
+    for (const work::StepRow& row : changes.newSteps)
+        newSteps.insert(row.id);
+    for (const work::AttemptRow& row : changes.newAttempts)
+        newAttempts.insert(row.id);
+    for (const work::JobUpdate& update : changes.jobs)
+        if (!newJobs.contains(update.id))
+            PENSTOCK_TRY_VOID(checkKnown(m_jobs, update.id, "job"));
+    for (const work::StepUpdate& update : changes.steps)
+        if (!newSteps.contains(update.id))
+            PENSTOCK_TRY_VOID(checkKnown(m_steps, update.id, "step"));
+    for (const work::AttemptUpdate& update : changes.attempts)
+        if (!newAttempts.contains(update.id))
+            PENSTOCK_TRY_VOID(checkKnown(m_attempts, update.id, "attempt"));
+    return {};
+}
+
+Result<void> MemoryTables::checkKeysAndIdentities(const work::Changes& changes) const
+{
+    std::map<std::string, MachineId> identities;
+    for (const work::MachineRow& row : changes.machines) {
+        const auto stored = m_identities.find(row.identity);
+        const auto [mine, isNew] = identities.emplace(row.identity, row.id);
+        if ((stored != m_identities.end() && stored->second != row.id) || mine->second != row.id)
+            return fail(ErrorCode::Conflict, fmt::format("machine {} has the identity {} of another machine",
+                                                         row.id.value(), row.identity));
+    }
+    std::map<JobId, work::JobState> states; // as they will be: a job may finish in the batch that passes its key on
+    for (const work::JobUpdate& update : changes.jobs)
+        states.insert_or_assign(update.id, update.progress.state);
+    std::map<Key, JobId> keys;
+    for (const work::JobRow& row : changes.newJobs) {
+        if (row.spec.key.empty())
+            continue;
+        const Key key{row.spec.nameSpace, row.spec.key};
+        const auto stored = m_keys.find(key);
+        const auto [mine, isNew] = keys.emplace(key, row.id);
+        bool held = stored != m_keys.end() && stored->second != row.id;
+        if (held) {
+            const auto changed = states.find(stored->second);
+            held = !isFinished(changed != states.end() ? changed->second
+                                                       : m_jobs.at(stored->second).progress.state);
+        }
+        if (held || mine->second != row.id)
+            return fail(ErrorCode::Conflict, fmt::format("job {} has the key \"{}\" of another unfinished job",
+                                                         row.id.value(), row.spec.key));
+    }
+    return {};
+}
+
+Result<void> MemoryTables::check(const work::Changes& changes) const
+{
+    PENSTOCK_TRY_VOID(checkUpdates(changes));
+    return checkKeysAndIdentities(changes);
+}
+
+void MemoryTables::insert(const work::Changes& changes)
+{
+    for (const work::MachineRow& row : changes.machines) {
+        const auto [found, isNew] = m_machines.try_emplace(row.id, row);
+        if (!isNew) {
+            m_identities.erase(found->second.identity);
+            found->second = row;
+        }
+        m_identities.emplace(row.identity, row.id);
+    }
+    for (const work::JobRow& row : changes.newJobs)
+        if (m_jobs.emplace(row.id, row).second && !row.spec.key.empty())
+            m_keys.insert_or_assign(Key{row.spec.nameSpace, row.spec.key}, row.id);
+    for (const work::StepRow& row : changes.newSteps)
+        m_steps.emplace(row.id, row);
+    for (const work::DependencyRow& row : changes.dependencies)
+        m_dependencies[row.step].insert(row.dependsOn);
+    for (const work::JobStepRow& row : changes.jobSteps)
+        m_jobSteps[row.job].emplace(row.step, row.root);
+    for (const work::AttemptRow& row : changes.newAttempts)
+        if (m_attempts.emplace(row.id, row).second)
+            m_attemptsOfStep[row.step].insert(row.id);
+}
+
+Result<void> MemoryTables::apply(const work::Changes& changes, const work::IdMarks& marks)
+{
+    PENSTOCK_TRY_VOID(check(changes));
+    insert(changes);
+    for (const work::StepUpdate& update : changes.steps)
+        m_steps.at(update.id).progress = update.progress;
+    for (const work::AttemptUpdate& update : changes.attempts)
+        m_attempts.at(update.id).progress = update.progress;
+    for (const work::JobUpdate& update : changes.jobs)
+        m_jobs.at(update.id).progress = update.progress;
+    m_marks.job = std::max(m_marks.job, marks.job);
+    m_marks.step = std::max(m_marks.step, marks.step);
+    m_marks.attempt = std::max(m_marks.attempt, marks.attempt);
+    m_marks.machine = std::max(m_marks.machine, marks.machine);
+    return {};
+}
+
+// ------------------------------------------------------------------------------------------------------ reading
+
+void MemoryTables::collectSteps(const std::set<StepId>& ids, std::vector<work::StepRow>& steps,
+                                std::vector<work::DependencyRow>& dependencies) const
+{
+    for (const StepId id : ids) {
+        if (const auto found = m_steps.find(id); found != m_steps.end())
+            steps.push_back(found->second);
+        if (const auto found = m_dependencies.find(id); found != m_dependencies.end())
+            for (const StepId needed : found->second)
+                dependencies.push_back({id, needed});
+    }
+}
+
+work::Recovery MemoryTables::recover() const
+{
+    work::Recovery recovery;
+    recovery.marks = m_marks;
+    for (const auto& [id, row] : m_machines)
+        recovery.machines.push_back(row);
+    std::set<StepId> needed;
+    for (const auto& [id, row] : m_jobs) {
+        if (isFinished(row.progress.state))
+            continue;
+        recovery.jobs.push_back(row);
+        if (const auto found = m_jobSteps.find(id); found != m_jobSteps.end())
+            for (const auto& [step, root] : found->second) {
+                recovery.jobSteps.push_back({id, step, root});
+                needed.insert(step);
+            }
+    }
+    for (const auto& [id, row] : m_attempts)
+        if (row.progress.state != work::AttemptState::Ended) {
+            recovery.attempts.push_back(row);
+            needed.insert(row.step);
+        }
+    collectSteps(needed, recovery.steps, recovery.dependencies);
+
+    std::set<JobId> remembered; // newest first until enough
+    std::size_t finished = 0;
+    std::vector<JobId> holders;
+    for (const auto& [key, job] : m_keys)
+        holders.push_back(job);
+    std::ranges::sort(holders, std::greater{});
+    for (const JobId job : holders)
+        if (!isFinished(m_jobs.at(job).progress.state) || ++finished <= kMaxKeysRemembered)
+            remembered.insert(job);
+    for (const auto& [key, job] : m_keys)
+        if (remembered.contains(job))
+            recovery.keys.emplace_back(key, job);
+    return recovery;
+}
+
+JobView MemoryTables::viewOf(const work::JobRow& row) const
+{
+    JobView view{row};
+    const auto steps = m_jobSteps.find(row.id);
+    if (steps == m_jobSteps.end())
+        return view;
+    for (const auto& [id, root] : steps->second) {
+        const auto step = m_steps.find(id);
+        if (step == m_steps.end())
+            continue;
+        const work::StepProgress& progress = step->second.progress;
+        if (progress.state == work::StepState::Running)
+            ++view.stepsRunning;
+        else if (progress.state == work::StepState::Finished && progress.result)
+            ++(isGood(*progress.result) ? view.stepsDone : view.stepsFailed);
+    }
+    return view;
+}
+
+std::string MemoryTables::machineName(MachineId id) const
+{
+    const auto found = m_machines.find(id);
+    return found == m_machines.end() ? std::string() : found->second.name;
+}
+
+StepView MemoryTables::viewOf(const work::StepRow& row, std::optional<JobId> job) const
+{
+    StepView view{row, {}, false, std::nullopt, {}};
+    if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get())) {
+        work::NixWork shown{nix->drvPath, {}, nix->inputPaths, nix->outputs};
+        view.row.spec.work = std::make_shared<const work::Work>(std::move(shown));
+    }
+    if (const auto found = m_dependencies.find(row.id); found != m_dependencies.end())
+        view.dependsOn.assign(found->second.begin(), found->second.end());
+    if (job)
+        if (const auto steps = m_jobSteps.find(*job); steps != m_jobSteps.end())
+            if (const auto found = steps->second.find(row.id); found != steps->second.end())
+                view.root = found->second;
+    if (const auto found = m_attemptsOfStep.find(row.id); found != m_attemptsOfStep.end()) {
+        view.newest = m_attempts.at(*found->second.rbegin());
+        view.machine = machineName(view.newest->machine);
+    }
+    return view;
+}
+
+Result<std::vector<JobView>> MemoryTables::findJobs(const JobFilter& filter) const
+{
+    PENSTOCK_TRY_VOID(checkLimit(filter.limit));
+    std::vector<JobView> found;
+    for (auto at = filter.before ? m_jobs.lower_bound(*filter.before) : m_jobs.end();
+         at != m_jobs.begin() && found.size() < filter.limit;) {
+        const work::JobRow& row = (--at)->second;
+        const bool matches = (!filter.state || row.progress.state == *filter.state) &&
+                             (!filter.openOnly || !isFinished(row.progress.state)) &&
+                             (filter.nameSpace.empty() || row.spec.nameSpace == filter.nameSpace) &&
+                             (filter.user.empty() || row.spec.user == filter.user) &&
+                             (filter.name.empty() || row.spec.name == filter.name);
+        if (matches)
+            found.push_back(viewOf(row));
+    }
+    return found;
+}
+
+Result<JobView> MemoryTables::findJob(JobId id) const
+{
+    const auto found = m_jobs.find(id);
+    if (found == m_jobs.end())
+        return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
+    return viewOf(found->second);
+}
+
+Result<std::vector<StepView>> MemoryTables::findSteps(const StepFilter& filter) const
+{
+    PENSTOCK_TRY_VOID(checkLimit(filter.limit));
+    std::vector<StepView> found;
+    static const std::map<StepId, bool> kNone;
+    const auto needed = filter.job ? m_jobSteps.find(*filter.job) : m_jobSteps.end();
+    const std::map<StepId, bool>& ofJob = needed == m_jobSteps.end() ? kNone : needed->second;
+    for (auto at = filter.before ? m_steps.lower_bound(*filter.before) : m_steps.end();
+         at != m_steps.begin() && found.size() < filter.limit;) {
+        const work::StepRow& row = (--at)->second;
+        if ((!filter.job || ofJob.contains(row.id)) && (!filter.step || row.id == *filter.step) &&
+            (!filter.state || row.progress.state == *filter.state))
+            found.push_back(viewOf(row, filter.job));
+    }
+    return found;
+}
+
+Result<std::vector<AttemptView>> MemoryTables::findAttempts(const AttemptFilter& filter) const
+{
+    PENSTOCK_TRY_VOID(checkLimit(filter.limit));
+    std::vector<AttemptView> found;
+    const auto needed = filter.job ? m_jobSteps.find(*filter.job) : m_jobSteps.end();
+    for (auto at = filter.after ? m_attempts.upper_bound(*filter.after) : m_attempts.begin();
+         at != m_attempts.end() && found.size() < filter.limit; ++at) {
+        const work::AttemptRow& row = at->second;
+        const bool ofJob = !filter.job || (needed != m_jobSteps.end() && needed->second.contains(row.step));
+        if (ofJob && (!filter.step || row.step == *filter.step) && (!filter.attempt || row.id == *filter.attempt))
+            found.push_back({row, machineName(row.machine)});
+    }
+    return found;
+}
+
+Result<work::StoredJob> MemoryTables::loadJob(JobId id) const
+{
+    const auto found = m_jobs.find(id);
+    if (found == m_jobs.end())
+        return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
+    work::StoredJob stored{found->second, {}, {}, {}};
+    std::set<StepId> needed;
+    if (const auto steps = m_jobSteps.find(id); steps != m_jobSteps.end())
+        for (const auto& [step, root] : steps->second) {
+            stored.jobSteps.push_back({id, step, root});
+            needed.insert(step);
+        }
+    collectSteps(needed, stored.steps, stored.dependencies);
+    return stored;
+}
+
+// ------------------------------------------------------------------------------------------------- tokens, lead
+
+Result<void> MemoryTables::addToken(const TokenRow& token)
+{
+    if (!m_tokens.emplace(token.id, token).second)
+        return fail(ErrorCode::Conflict, fmt::format("token {} exists already", token.id));
+    return {};
+}
+
+Result<TokenRow> MemoryTables::findToken(const std::string& id) const
+{
+    const auto found = m_tokens.find(id);
+    if (found == m_tokens.end())
+        return fail(ErrorCode::NotFound, fmt::format("no token {}", id));
+    return found->second;
+}
+
+std::vector<TokenRow> MemoryTables::listTokens() const
+{
+    std::vector<TokenRow> tokens;
+    for (const auto& [id, token] : m_tokens)
+        tokens.push_back(token);
+    std::ranges::stable_sort(tokens, {}, &TokenRow::created);
+    return tokens;
+}
+
+Result<void> MemoryTables::revokeToken(const std::string& id)
+{
+    const auto found = m_tokens.find(id);
+    if (found == m_tokens.end())
+        return fail(ErrorCode::NotFound, fmt::format("no token {}", id));
+    found->second.revoked = true;
+    return {};
+}
+
+Result<std::uint64_t> MemoryTables::takeLead()
+{
+    if (m_isLed)
+        return fail(ErrorCode::Conflict, fmt::format("another server leads (epoch {})", m_epoch));
+    m_isLed = true;
+    return ++m_epoch;
+}
+
+void MemoryTables::giveBackLead(std::uint64_t epoch)
+{
+    if (epoch == m_epoch)
+        m_isLed = false;
+}
+
+Result<void> MemoryTables::checkLead(std::uint64_t epoch) const
+{
+    if (!m_isLed || epoch != m_epoch)
+        return fail(ErrorCode::Conflict,
+                    fmt::format("this server does not lead (epoch {}, now {}); end it and start it anew", epoch,
+                                m_epoch));
+    return {};
+}
+
+} // namespace penstock::store
