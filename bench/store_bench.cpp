@@ -5,7 +5,7 @@
 // (running, finished) and its job's two; submission is a job, a step and their link.
 // Also: how long does loadOpen() take with 100,000 queued jobs? Goal: well under 1 s.
 #include "server/store/postgres/postgres_store.h"
-#include "tests/contract/store_rows.h"
+#include "tests/support/store_rows.h"
 #include "tests/support/postgres_fixture.h"
 
 #include <benchmark/benchmark.h>

@@ -39,10 +39,11 @@ penstock got SIGHUP, the job goes on
 .B 141
 nobody reads penstock's standard output any more; \fBrun\fR cancels the job first
 .SH SIGNALS
-While a job is followed on a terminal, Ctrl-C asks whether to detach from the job or to cancel it; a second Ctrl-C cancels.
-Without a terminal SIGINT cancels. SIGTERM cancels, SIGHUP detaches.
+While a job is followed on a terminal, Ctrl-C asks whether to detach from the job or to cancel it; a second Ctrl-C
+cancels. Without a terminal SIGINT cancels. SIGTERM cancels, SIGHUP detaches.
 .SH ENVIRONMENT
-Each global flag has a variable: \fB--token-file\fR is \fBPENSTOCK_TOKEN_FILE\fR. Order: flag, environment, file, default.
+Each global flag has a variable: \fB--token-file\fR is \fBPENSTOCK_TOKEN_FILE\fR. Order: flag, environment, file,
+default.
 .TP
 .B NO_COLOR
 when set and not empty: no colours

@@ -99,6 +99,8 @@ StepProgress progressOf(const monitor::StepRecord& step)
 
 std::string lastLines(std::string_view text, std::size_t count)
 {
+    if (count == 0)
+        return {};
     while (text.ends_with('\n') || text.ends_with('\r'))
         text.remove_suffix(1);
     auto from = text.size();

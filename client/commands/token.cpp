@@ -50,16 +50,17 @@ int list(Invocation& invocation)
 
 int revoke(Invocation& invocation, const Values& values)
 {
-    const auto id = parseId("token", values.argument("ID"));
-    if (!id)
-        return usageError(invocation, id.error());
-    const auto reply = invocation.api().post(fmt::format("/api/v1/tokens/{}/revoke", *id), {});
+    const auto id = values.argument("ID");
+    if (id.empty())
+        return usageError(invocation, {ErrorCode::Invalid,
+                                       "token revoke needs the token's ID; `penstock token list` shows it"});
+    const auto reply = invocation.api().post(fmt::format("/api/v1/tokens/{}/revoke", percentEncode(id)), {});
     if (!reply)
         return invocation.complain(reply.error());
     if (invocation.globals().json)
         invocation.printJson(reply->body);
     else if (!invocation.globals().quiet)
-        invocation.console().out(fmt::format("token {} revoked\n", *id));
+        invocation.console().out(fmt::format("token {} revoked\n", printable(id)));
     return kExitFine;
 }
 
@@ -86,10 +87,11 @@ Command tokenCommand()
          {{"kind", Kind::Text, "create: whom the token is for", "KIND", "client", {}, {"builder", "client"}},
           {"name", Kind::Text, "create: a name to know it by", "NAME"},
           {"expires", Kind::Duration, "create: valid for so long", "TIME"}},
-         {{"ACTION", "create, list or revoke"}, {"ID", "revoke: the token's number", false}}},
-        "create prints the token on standard output, this once. revoke takes the token's number.",
+         {{"ACTION", "create, list or revoke"},
+          {"ID", "revoke: the token's id, as `token list` shows it", false}}},
+        "create prints the token on standard output, this once. revoke takes the token's id.",
         {"penstock token create --kind builder --name builder-1 > builder-1.token",
-         "penstock token revoke 3"},
+         "penstock token revoke fc16a9a0413486de"},
         token};
 }
 
