@@ -172,13 +172,19 @@ TEST(JobSpec, HoldsItsLimitsExactly)
             out += (at == 0 ? "" : ",") + make(at);
         return out;
     };
-    const auto name = [](std::size_t size) { return fmt::format(R"({{"command":"a","name":"{}"}})", std::string(size, 'n')); };
+    const auto name = [](std::size_t size) {
+        return fmt::format(R"({{"command":"a","name":"{}"}})", std::string(size, 'n'));
+    };
     EXPECT_EQ(errorOf(name(kMaxNameBytes)), "accepted");
     EXPECT_NE(errorOf(name(kMaxNameBytes + 1)).find("name: has 201 bytes"), std::string::npos);
-    const auto key = [](std::size_t size) { return withField(fmt::format(R"("key":"{}")", std::string(size, 'k'))); };
+    const auto key = [](std::size_t size) {
+        return withField(fmt::format(R"("key":"{}")", std::string(size, 'k')));
+    };
     EXPECT_EQ(errorOf(key(kMaxKeyBytes)), "accepted");
     EXPECT_NE(errorOf(key(kMaxKeyBytes + 1)), "accepted");
-    const auto command = [](std::size_t size) { return fmt::format(R"({{"command":"{}"}})", std::string(size, 'c')); };
+    const auto command = [](std::size_t size) {
+        return fmt::format(R"({{"command":"{}"}})", std::string(size, 'c'));
+    };
     EXPECT_EQ(errorOf(command(kMaxCommandBytes)), "accepted");
     EXPECT_NE(errorOf(command(kMaxCommandBytes + 1)), "accepted");
     const auto argv = [&](std::size_t count) {
@@ -187,7 +193,8 @@ TEST(JobSpec, HoldsItsLimitsExactly)
     EXPECT_EQ(errorOf(argv(kMaxArguments)), "accepted");
     EXPECT_NE(errorOf(argv(kMaxArguments + 1)), "accepted");
     const auto env = [&](std::size_t count) {
-        return withField("\"env\":{" + times(count, [](std::size_t at) { return fmt::format("\"V{}\":\"\"", at); }) + "}");
+        return withField("\"env\":{" +
+                         times(count, [](std::size_t at) { return fmt::format("\"V{}\":\"\"", at); }) + "}");
     };
     EXPECT_EQ(errorOf(env(kMaxEnvEntries)), "accepted");
     EXPECT_NE(errorOf(env(kMaxEnvEntries + 1)).find("env: has 1001 entries"), std::string::npos);
@@ -197,7 +204,8 @@ TEST(JobSpec, HoldsItsLimitsExactly)
     EXPECT_EQ(errorOf(envBytes(kMaxEnvBytes)), "accepted");
     EXPECT_NE(errorOf(envBytes(kMaxEnvBytes + 1)).find("env: has 131073 bytes"), std::string::npos);
     const auto tags = [&](std::size_t count) {
-        return withField("\"affinity\":{\"tags\":[" + times(count, [](std::size_t) { return std::string("\"t\""); }) + "]}");
+        return withField("\"affinity\":{\"tags\":[" +
+                         times(count, [](std::size_t) { return std::string("\"t\""); }) + "]}");
     };
     EXPECT_EQ(errorOf(tags(kMaxAffinityEntries)), "accepted");
     EXPECT_NE(errorOf(tags(kMaxAffinityEntries + 1)), "accepted");
