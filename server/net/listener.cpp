@@ -152,7 +152,9 @@ private:
         ++m_environment.counters.accepted;
         ++m_open;
         ++m_perHost[host];
-        connect(socket, &QObject::destroyed, this, [this, host] {
+        // A child, as QWebSocket disconnects every signal of its socket before it deletes it.
+        auto* counted = new QObject(socket);
+        connect(counted, &QObject::destroyed, this, [this, host] {
             --m_open;
             if (const auto found = m_perHost.find(host); found != m_perHost.end() && --found->second == 0)
                 m_perHost.erase(found);
