@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "client/api/api_client.h"
 
+#include <fmt/format.h>
 #include <QEventLoop>
 #include <QJsonDocument>
-#include <fmt/format.h>
 
 namespace penstock::client {
 
@@ -31,7 +31,8 @@ ErrorCode codeOf(int status)
 
 QJsonObject parseObject(const std::string& body)
 {
-    return QJsonDocument::fromJson(QByteArray::fromRawData(body.data(), static_cast<qsizetype>(body.size()))).object();
+    return QJsonDocument::fromJson(QByteArray::fromRawData(body.data(), static_cast<qsizetype>(body.size())))
+        .object();
 }
 
 } // namespace

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The /api/v1 calls of one server. The plain form waits in an event loop of its own and is for the top level of a
-// command only; start() is for code that already runs in a loop. Refusals become errors with the text of the
-// server's problem document (RFC 9457), so "no job 42" reaches the user as it is.
+// The /api/v1 calls of one server. The plain form waits in an event loop of its own and is for the top level
+// of a command only; start() is for code that already runs in a loop. Refusals become errors with the text of
+// the server's problem document (RFC 9457), so "no job 42" reaches the user as it is.
 #pragma once
 
 #include "client/api/endpoint.h"
 #include "client/api/http_call.h"
 
-#include <QJsonObject>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <QJsonObject>
 #include <string>
 
 namespace penstock::client {
 
 struct ApiReply {
-    std::string body;   // as the server sent it
-    QJsonObject object; // the same, read; empty when it is not a JSON object
+    std::string body;      // as the server sent it
+    QJsonObject object;    // the same, read; empty when it is not a JSON object
     HttpResponse response; // without the body
 };
 
@@ -26,7 +26,9 @@ struct ApiReply {
 
 class ApiClient {
 public:
-    ApiClient(Endpoint endpoint, std::string token) : m_endpoint(std::move(endpoint)), m_token(std::move(token)) {}
+    ApiClient(Endpoint endpoint, std::string token)
+        : m_endpoint(std::move(endpoint)), m_token(std::move(token))
+    {}
 
     [[nodiscard]] Result<ApiReply> get(const std::string& target) const;
     // An empty body sends "{}".

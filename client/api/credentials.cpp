@@ -14,13 +14,15 @@ Result<std::string> readToken(const std::string& path, std::string_view credenti
     PENSTOCK_TRY(const auto secret, config::readSecretFile(path, credentialsDirectory));
     std::string token(trim(secret));
     if (token.empty() || token.size() > kMaxTokenBytes)
-        return fail(ErrorCode::Invalid, fmt::format("token file {}: the token is {} bytes long; it must have 1 to {}",
-                                                    path, token.size(), kMaxTokenBytes));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("token file {}: the token is {} bytes long; it must have 1 to {}", path,
+                                token.size(), kMaxTokenBytes));
     // It goes into a header line, so nothing may end that line.
     for (const char c : token)
         if (c <= ' ' || c > '~')
-            return fail(ErrorCode::Invalid,
-                        fmt::format("token file {}: it must hold one token on one line, printable ASCII", path));
+            return fail(
+                ErrorCode::Invalid,
+                fmt::format("token file {}: it must hold one token on one line, printable ASCII", path));
     return token;
 }
 

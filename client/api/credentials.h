@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The access token from its file. Denied when others may read the file, NotFound or Invalid when there is no token
-// in it. Reads one small file; callable from any thread.
+// The access token from its file. Denied when others may read the file, NotFound or Invalid when there is no
+// token in it. Reads one small file; callable from any thread.
 #pragma once
 
 #include "shared/base/result.h"

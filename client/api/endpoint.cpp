@@ -16,21 +16,20 @@ struct Scheme {
     bool tls;
     std::uint16_t port;
 };
-constexpr std::array<Scheme, 4> kSchemes{{{"ws", false, kDefaultPort},
-                                          {"wss", true, kDefaultPort},
-                                          {"http", false, 80},
-                                          {"https", true, 443}}};
+constexpr std::array<Scheme, 4> kSchemes{
+    {{"ws", false, kDefaultPort}, {"wss", true, kDefaultPort}, {"http", false, 80}, {"https", true, 443}}};
 
 tl::unexpected<Error> refuse(std::string_view text, std::string_view why)
 {
     return fail(ErrorCode::Invalid,
-                fmt::format("server \"{}\": {}; write it like ws://127.0.0.1:7780 or https://farm.example", text, why));
+                fmt::format("server \"{}\": {}; write it like ws://127.0.0.1:7780 or https://farm.example",
+                            text, why));
 }
 
 bool isHostCharacter(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
-           c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+           c == '-' || c == '_';
 }
 bool isAddressCharacter(char c)
 {

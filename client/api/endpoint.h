@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Where a server listens, read from --server. HTTP and WebSocket share one port, so ws://, http:// and a bare
-// host:port name the same thing. Pure, callable from any thread. Invalid when the text is not such an address.
+// host:port name the same thing. Pure, callable from any thread. Invalid when the text is not such an
+// address.
 #pragma once
 
 #include "shared/base/result.h"

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "client/api/http_call.h"
 
+#include <fmt/format.h>
 #include <QAbstractSocket>
 #include <QNetworkProxy>
 #include <QSslSocket>
 #include <QTcpSocket>
 #include <QTimer>
-#include <fmt/format.h>
 
 namespace penstock::client {
 
@@ -14,8 +14,8 @@ std::string percentEncode(std::string_view text)
 {
     std::string out;
     for (const char c : text) {
-        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-                           c == '.' || c == '_' || c == '~';
+        const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                           c == '-' || c == '.' || c == '_' || c == '~';
         if (plain)
             out.push_back(c);
         else
@@ -26,8 +26,9 @@ std::string percentEncode(std::string_view text)
 
 std::string encodeRequest(const Endpoint& endpoint, const HttpRequest& request)
 {
-    std::string head = fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: penstock\r\nAccept: application/json\r\n",
-                                   request.method, endpoint.base, request.target, endpoint.authority());
+    std::string head =
+        fmt::format("{} {}{} HTTP/1.1\r\nHost: {}\r\nUser-Agent: penstock\r\nAccept: application/json\r\n",
+                    request.method, endpoint.base, request.target, endpoint.authority());
     if (!request.token.empty())
         head += fmt::format("Authorization: Bearer {}\r\n", request.token);
     if (!request.contentType.empty())
@@ -49,10 +50,12 @@ HttpCall::HttpCall(const Endpoint& endpoint, const HttpRequest& request, Done do
     if (endpoint.tls) {
         auto socket = std::make_unique<QSslSocket>();
         QObject::connect(socket.get(), &QSslSocket::encrypted, socket.get(), send);
-        QObject::connect(socket.get(), &QSslSocket::sslErrors, socket.get(), [this](const QList<QSslError>& errors) {
-            if (!errors.isEmpty())
-                complete(fail(unreachable(ErrorCode::Denied, errors.first().errorString().toStdString())));
-        });
+        QObject::connect(
+            socket.get(), &QSslSocket::sslErrors, socket.get(), [this](const QList<QSslError>& errors) {
+                if (!errors.isEmpty())
+                    complete(
+                        fail(unreachable(ErrorCode::Denied, errors.first().errorString().toStdString())));
+            });
         m_socket = std::move(socket);
     } else {
         m_socket = std::make_unique<QTcpSocket>();
@@ -90,8 +93,8 @@ void HttpCall::connectSignals()
             complete(m_parser.take());
     });
     QObject::connect(m_silence.get(), &QTimer::timeout, m_silence.get(), [this] {
-        complete(fail(unreachable(ErrorCode::Timeout,
-                                  fmt::format("no answer for {} s", kSilence.count() / 1000))));
+        complete(fail(
+            unreachable(ErrorCode::Timeout, fmt::format("no answer for {} s", kSilence.count() / 1000))));
     });
 }
 

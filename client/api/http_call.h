@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One HTTP request on a connection of its own. Smaller and much quicker to start than QNetworkAccessManager, which
-// opens a thread first; and never through a proxy. Lives on the thread of its event loop. Deleting it before the
-// answer drops the request silently.
+// One HTTP request on a connection of its own. Smaller and much quicker to start than QNetworkAccessManager,
+// which opens a thread first; and never through a proxy. Lives on the thread of its event loop. Deleting it
+// before the answer drops the request silently.
 #pragma once
 
 #include "client/api/endpoint.h"
@@ -20,7 +20,7 @@ namespace penstock::client {
 
 struct HttpRequest {
     std::string method = "GET";
-    std::string target;      // path and query, percent-encoded, without the endpoint's base
+    std::string target; // path and query, percent-encoded, without the endpoint's base
     std::string body;
     std::string contentType; // with a body
     std::string token;       // bearer, empty: none

@@ -14,7 +14,8 @@ constexpr std::size_t kMaxLineBytes = 8U << 10U;
 
 tl::unexpected<Error> notHttp(std::string_view what)
 {
-    return fail(ErrorCode::Invalid, fmt::format("the answer is not HTTP ({}); is that a penstock-server?", what));
+    return fail(ErrorCode::Invalid,
+                fmt::format("the answer is not HTTP ({}); is that a penstock-server?", what));
 }
 
 Result<std::size_t> parseHex(std::string_view text)
@@ -41,8 +42,8 @@ Result<std::size_t> parseHex(std::string_view text)
 
 std::string_view HttpResponse::header(std::string_view name) const
 {
-    const auto found =
-        std::find_if(headers.begin(), headers.end(), [name](const auto& header) { return header.first == name; });
+    const auto found = std::find_if(headers.begin(), headers.end(),
+                                    [name](const auto& header) { return header.first == name; });
     return found == headers.end() ? std::string_view() : std::string_view(found->second);
 }
 
@@ -65,8 +66,9 @@ Result<void> HttpResponseParser::finish()
         m_phase = Phase::Done;
     if (m_phase == Phase::Done)
         return {};
-    return fail(ErrorCode::Unavailable, m_begun ? "the server closed the connection in the middle of its answer"
-                                                : "the server closed the connection without an answer");
+    return fail(ErrorCode::Unavailable, m_begun
+                                            ? "the server closed the connection in the middle of its answer"
+                                            : "the server closed the connection without an answer");
 }
 
 Result<bool> HttpResponseParser::advance()
@@ -75,7 +77,8 @@ Result<bool> HttpResponseParser::advance()
     case Phase::Head: {
         const auto end = m_input.find("\r\n\r\n");
         if (std::min(end, m_input.size()) > kMaxHeadBytes)
-            return fail(ErrorCode::Exhausted, fmt::format("the answer's head is longer than {} bytes", kMaxHeadBytes));
+            return fail(ErrorCode::Exhausted,
+                        fmt::format("the answer's head is longer than {} bytes", kMaxHeadBytes));
         if (end == std::string::npos)
             return false;
         PENSTOCK_TRY_VOID(readHead(std::string_view(m_input).substr(0, end)));
@@ -163,7 +166,8 @@ Result<void> HttpResponseParser::readHead(std::string_view head)
         const auto colon = line.find(':');
         if (colon == std::string_view::npos)
             return notHttp("a header without a colon");
-        m_response.headers.emplace_back(toLower(trim(line.substr(0, colon))), std::string(trim(line.substr(colon + 1))));
+        m_response.headers.emplace_back(toLower(trim(line.substr(0, colon))),
+                                        std::string(trim(line.substr(colon + 1))));
     }
     return {};
 }
@@ -187,7 +191,8 @@ Result<void> HttpResponseParser::startBody()
     if (!count)
         return notHttp("a content-length that is no number");
     if (*count > m_maxBody)
-        return fail(ErrorCode::Exhausted, fmt::format("the answer is {} bytes long; the limit is {}", *count, m_maxBody));
+        return fail(ErrorCode::Exhausted,
+                    fmt::format("the answer is {} bytes long; the limit is {}", *count, m_maxBody));
     m_remaining = static_cast<std::size_t>(*count);
     m_phase = m_remaining == 0 ? Phase::Done : Phase::Counted;
     return {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Reads one HTTP/1.1 response from bytes in any chunks (RFC 9112): a length, chunked, or until the end of the
-// connection. Limits are checked before anything is kept. Pure; an object belongs to one thread. Invalid when the
-// bytes are not HTTP, Exhausted when they are too many.
+// connection. Limits are checked before anything is kept. Pure; an object belongs to one thread. Invalid when
+// the bytes are not HTTP, Exhausted when they are too many.
 #pragma once
 
 #include "shared/base/result.h"
@@ -41,7 +41,16 @@ public:
     [[nodiscard]] HttpResponse take() { return std::move(m_response); }
 
 private:
-    enum class Phase : std::uint8_t { Head, Counted, ChunkSize, ChunkBytes, ChunkEnd, Trailer, UntilClose, Done };
+    enum class Phase : std::uint8_t {
+        Head,
+        Counted,
+        ChunkSize,
+        ChunkBytes,
+        ChunkEnd,
+        Trailer,
+        UntilClose,
+        Done
+    };
 
     [[nodiscard]] Result<void> readHead(std::string_view head);
     [[nodiscard]] Result<void> startBody();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One command of the program: its flags, its help and what it does. The table of all of them is what the command
-// line, --help, the completions and the manual page are made from. Plain values.
+// One command of the program: its flags, its help and what it does. The table of all of them is what the
+// command line, --help, the completions and the manual page are made from. Plain values.
 #pragma once
 
 #include "client/app/invocation.h"

@@ -18,15 +18,16 @@ using config::OptionSpec;
 
 const Command* findCommand(const CommandTable& commands, std::string_view name)
 {
-    const auto found =
-        std::find_if(commands.begin(), commands.end(), [name](const auto& each) { return each.spec.name == name; });
+    const auto found = std::find_if(commands.begin(), commands.end(),
+                                    [name](const auto& each) { return each.spec.name == name; });
     return found == commands.end() ? nullptr : &*found;
 }
 
 std::vector<std::string> configFiles(const config::Environment& environment)
 {
     std::vector<std::string> files;
-    if (const auto found = environment.find("XDG_CONFIG_HOME"); found != environment.end() && !found->second.empty())
+    if (const auto found = environment.find("XDG_CONFIG_HOME");
+        found != environment.end() && !found->second.empty())
         files.push_back(found->second + "/penstock/client.toml");
     else if (const auto home = environment.find("HOME"); home != environment.end() && !home->second.empty())
         files.push_back(home->second + "/.config/penstock/client.toml");
@@ -34,43 +35,41 @@ std::vector<std::string> configFiles(const config::Environment& environment)
     return files;
 }
 
-// Whether the flag written as word takes the next word as its value.
-bool takesNext(const std::vector<const OptionSpec*>& options, std::string_view word)
+// The option whose flag is the word and which takes the next word as its value; null if there is none.
+const OptionSpec* takesNext(const std::vector<OptionSpec>& options, std::string_view word)
 {
     const bool isLong = word.starts_with("--");
-    for (const auto* option : options) {
-        if (option->kind == Kind::Flag)
+    for (const auto& option : options) {
+        if (option.kind == Kind::Flag)
             continue;
-        if (isLong && word.substr(2) == option->name)
-            return true;
-        if (!isLong && option->letter != 0 && word.size() == 2 && word[1] == option->letter)
-            return true;
+        if (isLong && word.substr(2) == option.name)
+            return &option;
+        if (!isLong && option.letter != 0 && word.size() == 2 && word[1] == option.letter)
+            return &option;
     }
-    return false;
+    return nullptr;
 }
 
-std::vector<const OptionSpec*> optionsWithRun(const config::ProgramSpec& program, const std::vector<OptionSpec>& common)
+const OptionSpec* takesNext(const config::ProgramSpec& program, std::string_view command,
+                            std::string_view word)
 {
-    std::vector<const OptionSpec*> options;
-    for (const auto& option : program.options)
-        options.push_back(&option);
-    for (const auto& option : common)
-        options.push_back(&option);
-    for (const auto& command : program.commands)
-        if (command.name == "run")
-            for (const auto& option : command.options)
-                options.push_back(&option);
-    return options;
+    if (const auto* found = takesNext(program.options, word))
+        return found;
+    for (const auto& each : program.commands)
+        if (each.name == command)
+            return takesNext(each.options, word);
+    return nullptr;
 }
 
-Result<std::variant<Parsed, Answered>> answerEarly(const CommandTable& commands, const config::ProgramSpec& program,
-                                                   const config::Values& values)
+Result<std::variant<Parsed, Answered>>
+answerEarly(const CommandTable& commands, const config::ProgramSpec& program, const config::Values& values)
 {
     if (values.command() == "completion") {
         PENSTOCK_TRY(auto text, completionScript(program, values.argument("SHELL")));
         return Answered{std::move(text)};
     }
-    return Answered{values.command() == "manual" ? manualPage(commands, program) : helpText(commands, program, {})};
+    return Answered{values.command() == "manual" ? manualPage(commands, program)
+                                                 : helpText(commands, program, {})};
 }
 
 } // namespace
@@ -87,7 +86,8 @@ config::ProgramSpec programSpec(const CommandTable& commands, const config::Envi
          {"json", Kind::Flag, "print JSON: one document, or one object a line for streams"},
          {"quiet", Kind::Flag, "say only results and errors", {}, {}, {}, {}, false, false, 'q'},
          {"no-color", Kind::Flag, "no colours (also NO_COLOR, or when not a terminal)"},
-         {"reconnect-timeout", Kind::Duration, "give up following when the server is away longer", "TIME", "10m"}},
+         {"reconnect-timeout", Kind::Duration, "give up following when the server is away longer", "TIME",
+          "10m"}},
         {},
         configFiles(environment)};
     for (const auto& command : commands)
@@ -97,8 +97,9 @@ config::ProgramSpec programSpec(const CommandTable& commands, const config::Envi
 
 SplitLine splitLine(const config::ProgramSpec& program, std::span<const std::string> arguments)
 {
+    auto whole = program;
     const auto common = config::commonOptions();
-    const auto options = optionsWithRun(program, common);
+    whole.options.insert(whole.options.end(), common.begin(), common.end());
     SplitLine line;
     for (std::size_t at = 0; at < arguments.size(); ++at) {
         const auto& word = arguments[at];
@@ -115,9 +116,12 @@ SplitLine splitLine(const config::ProgramSpec& program, std::span<const std::str
         if (!isFlag && line.command.empty())
             line.command = word;
         line.wantsHelp = line.wantsHelp || word == "--help" || word == "-h";
-        line.own.push_back(word);
-        if (isFlag && takesNext(options, word) && at + 1 < arguments.size())
-            line.own.push_back(arguments[++at]);
+        const auto* option = isFlag ? takesNext(whole, line.command, word) : nullptr;
+        // With "=", so that a value may begin with a dash, like a negative priority.
+        if (option != nullptr && at + 1 < arguments.size())
+            line.own.push_back(fmt::format("--{}={}", option->name, arguments[++at]));
+        else
+            line.own.push_back(word);
     }
     return line;
 }
@@ -130,7 +134,8 @@ std::string helpText(const CommandTable& commands, const config::ProgramSpec& pr
     const auto* command = findCommand(commands, name);
     auto text = config::renderHelp(whole, command == nullptr ? std::string_view() : name);
     if (command == nullptr)
-        return text + "\nExit status: 0 fine, 1 failed, 2 wrong usage or configuration; `penstock run` has its own, see "
+        return text + "\nExit status: 0 fine, 1 failed, 2 wrong usage or configuration; `penstock run` has "
+                      "its own, see "
                       "`penstock run --help`.\n";
     // The details belong after the first paragraph, before the tables of flags.
     const auto firstTable = text.find(":\n", text.find("\n\n") + 2);
@@ -151,16 +156,23 @@ std::string helpText(const CommandTable& commands, const config::ProgramSpec& pr
     return text.insert(place + offset + 1, middle);
 }
 
-Result<std::variant<Parsed, Answered>> parseLine(const CommandTable& commands, std::span<const std::string> arguments,
+Result<std::variant<Parsed, Answered>> parseLine(const CommandTable& commands,
+                                                 std::span<const std::string> arguments,
                                                  const config::Environment& environment)
 {
     const auto program = programSpec(commands, environment);
     auto line = splitLine(program, arguments);
     // Answered here, since a command's name as another command's word means two commands to the parser.
     if (line.command == "help" || (line.wantsHelp && findCommand(commands, line.command) != nullptr)) {
-        const auto topic = line.command == "help" && line.own.size() > 1 ? line.own.back() : line.command;
+        std::string topic = line.command;
+        for (auto word = line.own.rbegin(); line.command == "help" && word != line.own.rend(); ++word)
+            if (!word->starts_with('-')) {
+                topic = *word;
+                break;
+            }
         if (topic != "help" && findCommand(commands, topic) == nullptr)
-            return fail(ErrorCode::Invalid, fmt::format("unknown command {}; `penstock help` lists them", topic));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("unknown command {}; `penstock help` lists them", topic));
         return Answered{helpText(commands, program, topic == "help" ? std::string_view() : topic)};
     }
     if (line.wantsHelp || (line.own.empty() && line.job.empty()))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The program's command line from the command table: global flags, the words after `run`, and help. Pure but for
-// config files that config::parse reads. Invalid for what the user got wrong.
+// The program's command line from the command table: global flags, the words after `run`, and help. Pure but
+// for config files that config::parse reads. Invalid for what the user got wrong.
 #pragma once
 
 #include "client/app/command.h"
@@ -14,10 +14,11 @@
 
 namespace penstock::client {
 
-[[nodiscard]] config::ProgramSpec programSpec(const CommandTable& commands, const config::Environment& environment);
+[[nodiscard]] config::ProgramSpec programSpec(const CommandTable& commands,
+                                              const config::Environment& environment);
 
-// The words of a command line, with those after `run [OPTIONS]` (or after its --) set apart: they belong to the job
-// and may look like anything.
+// The words of a command line, with those after `run [OPTIONS]` (or after its --) set apart: they belong to
+// the job and may look like anything.
 struct SplitLine {
     std::vector<std::string> own;
     std::vector<std::string> job;

@@ -68,10 +68,11 @@ std::string choiceCases(const std::vector<OptionSpec>& options)
     std::string out;
     for (const auto& option : options)
         if (!option.choices.empty())
-            out += fmt::format("    --{}) COMPREPLY=($(compgen -W '{}' -- \"$current\")); return ;;\n", option.name,
-                               join(option.choices, " "));
+            out += fmt::format("    --{}) COMPREPLY=($(compgen -W '{}' -- \"$current\")); return ;;\n",
+                               option.name, join(option.choices, " "));
         else if (option.valueName == "FILE" || option.valueName == "LINK")
-            out += fmt::format("    --{}) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n", option.name);
+            out +=
+                fmt::format("    --{}) COMPREPLY=($(compgen -f -- \"$current\")); return ;;\n", option.name);
     return out;
 }
 
@@ -79,7 +80,8 @@ std::string bashScript(const ProgramSpec& program)
 {
     const auto globals = globalOptions(program);
     std::string out = "# bash completion for penstock, made by `penstock completion bash`\n_penstock() {\n"
-                      "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} command= word= skip=\n"
+                      "  local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD-1]} "
+                      "command= word= skip=\n"
                       "  for word in \"${COMP_WORDS[@]:1:COMP_CWORD-1}\"; do\n"
                       "    if [ -n \"$skip\" ]; then skip=; continue; fi\n"
                       "    case $word in\n";
@@ -99,7 +101,8 @@ std::string bashScript(const ProgramSpec& program)
         out += " ;;\n";
     }
     out += "  esac\n";
-    out += fmt::format("  if [[ $current == -* ]]; then arguments=\"$flags {} --help --version\"; fi\n", flagWords(globals));
+    out += fmt::format("  if [[ $current == -* ]]; then arguments=\"$flags {} --help --version\"; fi\n",
+                       flagWords(globals));
     out += "  COMPREPLY=($(compgen -W \"$arguments\" -- \"$current\"))\n}\ncomplete -F _penstock penstock\n";
     return out;
 }
@@ -131,7 +134,8 @@ void zshOptions(std::string& out, const std::vector<OptionSpec>& options, std::s
                 action = "(" + join(option.choices, " ") + ")";
             else if (option.valueName == "FILE" || option.valueName == "LINK")
                 action = "_files";
-            value = fmt::format(":{}:{}", option.valueName.empty() ? "value" : toLower(option.valueName), action);
+            value =
+                fmt::format(":{}:{}", option.valueName.empty() ? "value" : toLower(option.valueName), action);
         }
         out += fmt::format("{}'{}--{}[{}]{}' \\\n", indent, option.isList() ? "*" : "", option.name,
                            quoted(option.help, true), value);
@@ -174,7 +178,8 @@ void fishOptions(std::string& out, const std::vector<OptionSpec>& options, std::
 
 std::string fishScript(const ProgramSpec& program)
 {
-    std::string out = "# fish completion for penstock, made by `penstock completion fish`\ncomplete -c penstock -f\n";
+    std::string out =
+        "# fish completion for penstock, made by `penstock completion fish`\ncomplete -c penstock -f\n";
     fishOptions(out, globalOptions(program), "");
     for (const auto& command : program.commands)
         out += fmt::format("complete -c penstock -n __fish_use_subcommand -a {} -d '{}'\n", command.name,

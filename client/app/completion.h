@@ -10,6 +10,7 @@
 
 namespace penstock::client {
 
-[[nodiscard]] Result<std::string> completionScript(const config::ProgramSpec& program, std::string_view shell);
+[[nodiscard]] Result<std::string> completionScript(const config::ProgramSpec& program,
+                                                   std::string_view shell);
 
 } // namespace penstock::client

@@ -19,8 +19,7 @@ constexpr std::size_t kMaxPendingBytes = 8U << 20U;
 
 Console::Console(ConsoleSettings settings, std::function<bool()> interrupted)
     : m_settings(settings), m_interrupted(std::move(interrupted))
-{
-}
+{}
 
 void Console::out(std::string_view bytes)
 {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Standard output and standard error of the program. Results go to out(), talk to note(), and lines that are redrawn
-// in place to live(). Writes are complete or remembered: a signal during a blocked write ends the write early and the
-// rest goes first next time. One thread. A reader that went away is remembered (closed()), never an error by itself.
+// Standard output and standard error of the program. Results go to out(), talk to note(), and lines that are
+// redrawn in place to live(). Writes are complete or remembered: a signal during a blocked write ends the
+// write early and the rest goes first next time. One thread. A reader that went away is remembered
+// (closed()), never an error by itself.
 #pragma once
 
 #include "client/output/style.h"

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "client/app/interrupts.h"
 
-#include <QSocketNotifier>
 #include <cerrno>
 #include <fcntl.h>
+#include <QSocketNotifier>
 #include <unistd.h>
 
 namespace penstock::client {

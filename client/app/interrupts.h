@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // SIGINT, SIGTERM and SIGHUP as events of the program's loop, and SIGPIPE ignored so that a closed pipe is an
-// ordinary write error. One object at a time, on the program's only thread; the old dispositions come back with its
-// destruction.
+// ordinary write error. One object at a time, on the program's only thread; the old dispositions come back
+// with its destruction.
 #pragma once
 
 #include <array>

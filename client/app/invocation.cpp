@@ -9,8 +9,7 @@ namespace penstock::client {
 
 Invocation::Invocation(Globals globals, Console& console, ApiClient api)
     : m_globals(std::move(globals)), m_console(console), m_api(std::move(api))
-{
-}
+{}
 
 View Invocation::view() const
 {

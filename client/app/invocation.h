@@ -35,7 +35,8 @@ public:
     // The server's document as it came, on one line of its own.
     void printJson(std::string_view document);
     // A GET whose answer is printed: with --json as it came, else rendered.
-    int show(const std::string& target, const std::function<std::string(const QJsonObject&, const View&)>& render);
+    int show(const std::string& target,
+             const std::function<std::string(const QJsonObject&, const View&)>& render);
 
 private:
     Globals m_globals;

@@ -39,10 +39,11 @@ penstock got SIGHUP, the job goes on
 .B 141
 nobody reads penstock's standard output any more; \fBrun\fR cancels the job first
 .SH SIGNALS
-While a job is followed on a terminal, Ctrl-C asks whether to detach from the job or to cancel it; a second Ctrl-C cancels.
-Without a terminal SIGINT cancels. SIGTERM cancels, SIGHUP detaches.
+While a job is followed on a terminal, Ctrl-C asks whether to detach from the job or to cancel it; a second Ctrl-C
+cancels. Without a terminal SIGINT cancels. SIGTERM cancels, SIGHUP detaches.
 .SH ENVIRONMENT
-Each global flag has a variable: \fB--token-file\fR is \fBPENSTOCK_TOKEN_FILE\fR. Order: flag, environment, file, default.
+Each global flag has a variable: \fB--token-file\fR is \fBPENSTOCK_TOKEN_FILE\fR. Order: flag, environment, file,
+default.
 .TP
 .B NO_COLOR
 when set and not empty: no colours
@@ -120,7 +121,8 @@ void addCommand(std::string& out, const Command& command)
 
 std::string manualPage(const CommandTable& commands, const config::ProgramSpec& program)
 {
-    std::string out = ".\\\" Made by `penstock manual`; a test keeps it so.\n.TH PENSTOCK 1 \"\" \"Penstock\" \"User Commands\"\n"
+    std::string out = ".\\\" Made by `penstock manual`; a test keeps it so.\n.TH PENSTOCK 1 \"\" "
+                      "\"Penstock\" \"User Commands\"\n"
                       ".SH NAME\npenstock \\- run jobs and Nix builds on a farm\n.SH SYNOPSIS\n"
                       ".B penstock\n[\\fIOPTIONS\\fR] \\fICOMMAND\\fR [\\fIARGUMENTS\\fR]\n.SH DESCRIPTION\n";
     out += roff(program.summary) + "\n.SH OPTIONS\nThese may stand before or after the command.\n";

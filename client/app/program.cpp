@@ -6,10 +6,10 @@
 #include "client/app/interrupts.h"
 #include "shared/base/text.h"
 
-#include <QCoreApplication>
 #include <algorithm>
 #include <fmt/format.h>
 #include <pwd.h>
+#include <QCoreApplication>
 #include <unistd.h>
 
 namespace penstock::client {
@@ -34,7 +34,8 @@ bool isUnicode(const config::Environment& environment)
 ConsoleSettings consoleSettings(const config::Environment& environment, bool noColour, bool quiet)
 {
     const auto terminal = readTerminal();
-    const bool plain = noColour || !variable(environment, "NO_COLOR").empty() || variable(environment, "TERM") == "dumb";
+    const bool plain =
+        noColour || !variable(environment, "NO_COLOR").empty() || variable(environment, "TERM") == "dumb";
     const bool unicode = isUnicode(environment);
     ConsoleSettings settings;
     settings.outStyle = {terminal.outTerminal && !plain, unicode};
@@ -67,7 +68,8 @@ Result<ApiClient> makeClient(const config::Values& values, const config::Environ
     PENSTOCK_TRY(auto endpoint, parseEndpoint(values.text("server")));
     std::string token;
     if (values.has("token-file")) {
-        PENSTOCK_TRY(token, readToken(values.text("token-file"), variable(environment, "CREDENTIALS_DIRECTORY")));
+        PENSTOCK_TRY(token,
+                     readToken(values.text("token-file"), variable(environment, "CREDENTIALS_DIRECTORY")));
     }
     return ApiClient(std::move(endpoint), std::move(token));
 }

@@ -5,11 +5,11 @@
 #include "client/output/human_text.h"
 #include "shared/base/text.h"
 
+#include <algorithm>
+#include <fmt/format.h>
 #include <QJsonArray>
 #include <QJsonDocument>
 #include <QJsonObject>
-#include <algorithm>
-#include <fmt/format.h>
 
 namespace penstock::client {
 
@@ -57,7 +57,8 @@ QJsonObject stepObject(const monitor::StepRecord& step, StepPhase phase)
 {
     QJsonArray outputs;
     for (const auto& output : step.outputs())
-        outputs.append(QJsonObject{{QStringLiteral("name"), qt(output.name())}, {QStringLiteral("path"), qt(output.path())}});
+        outputs.append(QJsonObject{{QStringLiteral("name"), qt(output.name())},
+                                   {QStringLiteral("path"), qt(output.path())}});
     return {{QStringLiteral("event"), QStringLiteral("step")},
             {QStringLiteral("id"), static_cast<qint64>(step.id())},
             {QStringLiteral("name"), qt(step.name())},
@@ -98,6 +99,8 @@ StepProgress progressOf(const monitor::StepRecord& step)
 
 std::string lastLines(std::string_view text, std::size_t count)
 {
+    if (count == 0)
+        return {};
     while (text.ends_with('\n') || text.ends_with('\r'))
         text.remove_suffix(1);
     auto from = text.size();
@@ -117,7 +120,8 @@ void BuildView::onStep(std::uint64_t, const monitor::StepRecord& step)
         return;
     auto& console = m_invocation.console();
     if (m_invocation.globals().json) {
-        m_invocation.printJson(QJsonDocument(stepObject(step, next.phase)).toJson(QJsonDocument::Compact).toStdString());
+        m_invocation.printJson(
+            QJsonDocument(stepObject(step, next.phase)).toJson(QJsonDocument::Compact).toStdString());
         return;
     }
     // Where lines are redrawn, those show what runs; only failures get a line that stays.
@@ -145,9 +149,9 @@ void BuildView::onLog(std::uint64_t, const LogPiece& piece)
 void BuildView::printLogLine(std::uint64_t step, std::string_view line)
 {
     const auto name = printable(m_steps[step].name());
-    m_invocation.console().note(fmt::format("{} {}", paint(m_invocation.console().settings().noteStyle, Colour::Grey,
-                                                           name + ">"),
-                                            printable(trim(line))));
+    m_invocation.console().note(
+        fmt::format("{} {}", paint(m_invocation.console().settings().noteStyle, Colour::Grey, name + ">"),
+                    printable(trim(line))));
 }
 
 void BuildView::onJobEnd(const monitor::JobRecord& job)
@@ -166,7 +170,8 @@ void BuildView::onTick()
     auto& console = m_invocation.console();
     if (!console.settings().live || m_invocation.globals().json || m_ended || m_steps.empty())
         return;
-    const ProgressScreen screen{console.settings().noteWidth, std::min<std::size_t>(console.settings().noteHeight / 2, 16),
+    const ProgressScreen screen{console.settings().noteWidth,
+                                std::min<std::size_t>(console.settings().noteHeight / 2, 16),
                                 SystemClock().now().wall};
     console.live(renderProgress(m_progress, screen, console.settings().noteStyle));
 }
@@ -189,15 +194,16 @@ void BuildView::reportFailure(const monitor::StepRecord& step)
                                        end.empty() ? "" : ": ", end)));
     if (step.attempt_id() != 0) {
         const auto from = step.log_bytes() > kTailBytes ? step.log_bytes() - kTailBytes : 0;
-        const auto log = m_invocation.api().get(
-            fmt::format("/api/v1/runs/{}/log?offset={}&limit={}&format=text", step.attempt_id(), from, 2 * kTailBytes));
+        const auto log = m_invocation.api().get(fmt::format(
+            "/api/v1/runs/{}/log?offset={}&limit={}&format=text", step.attempt_id(), from, 2 * kTailBytes));
         const auto tail = log ? lastLines(log->body, kShownLogLines) : std::string();
         if (!log)
             console.complain("  its log cannot be had: " + printable(log.error().message));
         else if (tail.empty())
             console.complain("  it wrote no log");
         else
-            console.complain(fmt::format("  last lines of its log (`penstock logs {}` has more):", m_job.id()));
+            console.complain(
+                fmt::format("  last lines of its log (`penstock logs {}` has more):", m_job.id()));
         for (const auto line : split(tail, '\n'))
             console.complain(fmt::format("  > {}", printable(trim(line))));
     }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Shows a Nix build job: a line per running step that is redrawn in place, or plain lines without a terminal, or JSON
-// objects; and afterwards what failed, with its log, and what was not built because of it. One thread.
+// Shows a Nix build job: a line per running step that is redrawn in place, or plain lines without a terminal,
+// or JSON objects; and afterwards what failed, with its log, and what was not built because of it. One
+// thread.
 #pragma once
 
 #include "client/app/invocation.h"

@@ -4,9 +4,9 @@
 #include "shared/base/text.h"
 #include "shared/config/files.h"
 
+#include <fmt/format.h>
 #include <QProcess>
 #include <QStringList>
-#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,11 +29,13 @@ Result<Output> runNix(const char* program, const std::vector<std::string>& argum
     QProcess process;
     process.start(QLatin1String(program), list, QIODevice::ReadOnly);
     if (!process.waitForStarted(-1))
-        return fail(ErrorCode::Unavailable,
-                    fmt::format("cannot run {}: {}; `penstock build` needs nix on this machine (apt install nix-bin)",
-                                program, process.errorString().toStdString()));
+        return fail(
+            ErrorCode::Unavailable,
+            fmt::format("cannot run {}: {}; `penstock build` needs nix on this machine (apt install nix-bin)",
+                        program, process.errorString().toStdString()));
     process.waitForFinished(-1);
-    Output output{process.readAllStandardOutput().toStdString(), process.readAllStandardError().toStdString()};
+    Output output{process.readAllStandardOutput().toStdString(),
+                  process.readAllStandardError().toStdString()};
     if (process.exitStatus() != QProcess::NormalExit || process.exitCode() != 0)
         return fail(ErrorCode::Invalid, fmt::format("{} failed:\n{}", program, trim(output.err)));
     return output;
@@ -74,8 +76,8 @@ Result<void> addRoots(Instantiated& result, const Output& output)
 
 Result<void> instantiateFlake(Instantiated& result, const std::string& flake)
 {
-    PENSTOCK_TRY(const auto output, runNix("nix", {"--extra-experimental-features", "nix-command flakes", "path-info",
-                                                   "--derivation", flake}));
+    PENSTOCK_TRY(const auto output, runNix("nix", {"--extra-experimental-features", "nix-command flakes",
+                                                   "path-info", "--derivation", flake}));
     return addRoots(result, output);
 }
 
@@ -119,7 +121,8 @@ Result<Instantiated> instantiate(const BuildRequest& request)
         } else if (isFile) {
             PENSTOCK_TRY_VOID(instantiateFile(result, request, target));
         } else {
-            return fail(ErrorCode::NotFound, fmt::format("no file {}; give a .nix file, a .drv path or FLAKE#ATTR", target));
+            return fail(ErrorCode::NotFound,
+                        fmt::format("no file {}; give a .nix file, a .drv path or FLAKE#ATTR", target));
         }
     }
     if (result.roots.empty())
@@ -161,8 +164,10 @@ Result<void> linkResult(const std::string& link, const std::string& path)
 {
     struct stat status {};
     if (::lstat(link.c_str(), &status) == 0 && !S_ISLNK(status.st_mode))
-        return fail(ErrorCode::Conflict, fmt::format("{} exists and is not a symbolic link; it is left as it is", link));
-    PENSTOCK_TRY(const auto output, runNix("nix-store", {"--realise", path, "--add-root", link, "--indirect"}));
+        return fail(ErrorCode::Conflict,
+                    fmt::format("{} exists and is not a symbolic link; it is left as it is", link));
+    PENSTOCK_TRY(const auto output,
+                 runNix("nix-store", {"--realise", path, "--add-root", link, "--indirect"}));
     return {};
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The local nix's part of `penstock build`: expressions to derivations, their closure, their files. Runs nix programs
-// and waits for them; top level of a command only. Nix's own environment (NIX_STORE_DIR, NIX_REMOTE, …) is theirs by
-// inheritance. Unavailable when nix is not installed, Invalid with nix's own text when it refuses.
+// The local nix's part of `penstock build`: expressions to derivations, their closure, their files. Runs nix
+// programs and waits for them; top level of a command only. Nix's own environment (NIX_STORE_DIR, NIX_REMOTE,
+// …) is theirs by inheritance. Unavailable when nix is not installed, Invalid with nix's own text when it
+// refuses.
 #pragma once
 
 #include "shared/base/result.h"

@@ -21,8 +21,9 @@ Result<std::vector<std::size_t>> planParts(std::span<const LocalDerivation> clos
     for (const auto& derivation : closure) {
         const auto size = derivation.path.size() + derivation.text.size() + kOverhead;
         if (size > limit)
-            return fail(ErrorCode::Exhausted, fmt::format("derivation {} is {} bytes long; the limit is {}",
-                                                          derivation.path, derivation.text.size(), limit - kOverhead));
+            return fail(ErrorCode::Exhausted,
+                        fmt::format("derivation {} is {} bytes long; the limit is {}", derivation.path,
+                                    derivation.text.size(), limit - kOverhead));
         if (bytes + size > limit) {
             parts.push_back(count);
             count = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Sends a derivation closure to the server in parts and waits for the job's number. Parts are sent only as fast as the
-// network takes them; a broken connection starts the upload anew, and the job's key keeps it from becoming two.
-// One thread; the session must outlive the upload.
+// Sends a derivation closure to the server in parts and waits for the job's number. Parts are sent only as
+// fast as the network takes them; a broken connection starts the upload anew, and the job's key keeps it from
+// becoming two. One thread; the session must outlive the upload.
 #pragma once
 
 #include "client/build/local_nix.h"
@@ -18,7 +18,8 @@ namespace penstock::client {
 inline constexpr std::size_t kMaxPartBytes = 3U << 20U;
 
 // How many derivations go into each part: as many as fit. Exhausted when one alone does not, naming it.
-[[nodiscard]] Result<std::vector<std::size_t>> planParts(std::span<const LocalDerivation> closure, std::size_t limit);
+[[nodiscard]] Result<std::vector<std::size_t>> planParts(std::span<const LocalDerivation> closure,
+                                                         std::size_t limit);
 
 class BuildUpload {
 public:

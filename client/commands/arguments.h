@@ -13,7 +13,8 @@ namespace penstock::client {
 
 // A positive number; Invalid otherwise, naming the word.
 [[nodiscard]] Result<std::uint64_t> parseId(std::string_view what, std::string_view word);
-[[nodiscard]] Result<std::vector<std::uint64_t>> parseIds(std::string_view what, const std::vector<std::string>& words);
+[[nodiscard]] Result<std::vector<std::uint64_t>> parseIds(std::string_view what,
+                                                          const std::vector<std::string>& words);
 
 // Says the error and how to get help; the result is the exit code 2.
 int usageError(Invocation& invocation, const Error& error);

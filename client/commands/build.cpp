@@ -9,11 +9,12 @@
 #include "client/follow/outcome.h"
 #include "shared/base/text.h"
 
-#include <QJsonArray>
-#include <QJsonDocument>
-#include <QUuid>
 #include <algorithm>
 #include <fmt/format.h>
+#include <QJsonArray>
+#include <QJsonDocument>
+#include <QSysInfo>
+#include <unistd.h>
 
 namespace penstock::client {
 
@@ -58,8 +59,10 @@ Result<std::string> buildJson(const Globals& globals, const Values& values, cons
     PENSTOCK_TRY(auto job, commonJob(globals, values));
     if (!values.has("name"))
         job.insert(QStringLiteral("name"), QString::fromStdString(nameOf(plan.roots.front())));
-    // So that an upload that is repeated after a break makes one job.
-    job.insert(QStringLiteral("key"), QStringLiteral("build-") + QUuid::createUuid().toString(QUuid::WithoutBraces));
+    // So that an upload that is repeated after a break makes one job: unique to this run of the program.
+    const auto key = fmt::format("build-{}-{}-{}", QSysInfo::machineHostName().toStdString(), ::getpid(),
+                                 SystemClock().now().wall.micros());
+    job.insert(QStringLiteral("key"), QString::fromStdString(key));
     return QJsonDocument(job).toJson(QJsonDocument::Compact).toStdString();
 }
 
@@ -80,8 +83,9 @@ Result<std::vector<RootOutput>> rootOutputs(const BuildView& view, const std::ve
 {
     std::vector<RootOutput> outputs;
     for (const auto& root : roots) {
-        const auto step = std::find_if(view.steps().begin(), view.steps().end(),
-                                       [&](const auto& entry) { return entry.second.drv_path() == root.drv; });
+        const auto step = std::find_if(view.steps().begin(), view.steps().end(), [&](const auto& entry) {
+            return entry.second.drv_path() == root.drv;
+        });
         const bool told = step != view.steps().end() && step->second.outputs_size() > 0;
         if (!told) {
             PENSTOCK_TRY(const auto paths, localOutputs(root.drv));
@@ -115,7 +119,8 @@ Result<void> makeLinks(const std::string& link, const std::vector<RootOutput>& o
     return {};
 }
 
-int printOutputs(Invocation& invocation, const Values& values, const BuildView& view, const std::vector<Root>& roots)
+int printOutputs(Invocation& invocation, const Values& values, const BuildView& view,
+                 const std::vector<Root>& roots)
 {
     const auto outputs = rootOutputs(view, roots);
     if (!outputs)
@@ -139,7 +144,8 @@ int printOutputs(Invocation& invocation, const Values& values, const BuildView& 
             if (!existsLocally(output.path))
                 return invocation.complain(
                     {ErrorCode::Unavailable,
-                     fmt::format("{} is not in this machine's store. The farm's machines must share one store in this "
+                     fmt::format("{} is not in this machine's store. The farm's machines must share one "
+                                 "store in this "
                                  "version; copying an output back from another is not possible",
                                  output.path)});
     if (values.has("out-link"))
@@ -156,10 +162,11 @@ int reportEnd(Invocation& invocation, const Values& values, BuildView& view, con
         return printOutputs(invocation, values, view, roots);
     }
     if (invocation.globals().json) {
-        const QJsonObject object{{QStringLiteral("event"), QStringLiteral("finished")},
-                                 {QStringLiteral("id"), static_cast<qint64>(job.id())},
-                                 {QStringLiteral("state"), QString::fromStdString(std::string(stateWord(job.state())))},
-                                 {QStringLiteral("error"), QString::fromStdString(job.error())}};
+        const QJsonObject object{
+            {QStringLiteral("event"), QStringLiteral("finished")},
+            {QStringLiteral("id"), static_cast<qint64>(job.id())},
+            {QStringLiteral("state"), QString::fromStdString(std::string(stateWord(job.state())))},
+            {QStringLiteral("error"), QString::fromStdString(job.error())}};
         invocation.printJson(QJsonDocument(object).toJson(QJsonDocument::Compact).toStdString());
     }
     view.reportFailures();
@@ -183,15 +190,16 @@ int build(Invocation& invocation, const Values& values)
     const bool withLogs = values.flag("print-build-logs");
     BuildView view(invocation, withLogs);
     FollowLoop loop(invocation, view, withLogs);
-    BuildUpload upload(loop.follower().session(), std::move(*job), [&](Result<monitor::BuildAccepted> accepted) {
-        if (!accepted) {
-            loop.end({FollowEnd::Kind::Refused, 0, false, std::move(accepted).error()});
-            return;
-        }
-        if (!console.settings().live)
-            console.note(fmt::format("job {}: {} steps", accepted->job_id(), accepted->steps()));
-        loop.follow(accepted->job_id());
-    });
+    BuildUpload upload(
+        loop.follower().session(), std::move(*job), [&](Result<monitor::BuildAccepted> accepted) {
+            if (!accepted) {
+                loop.end({FollowEnd::Kind::Refused, 0, false, std::move(accepted).error()});
+                return;
+            }
+            if (!console.settings().live)
+                console.note(fmt::format("job {}: {} steps", accepted->job_id(), accepted->steps()));
+            loop.follow(accepted->job_id());
+        });
     loop.setConnected([&] { upload.onConnected(); });
     loop.setOther([&](const monitor::FeedMessage& message) { upload.onMessage(message); });
     loop.open();
@@ -210,20 +218,34 @@ int build(Invocation& invocation, const Values& values)
 Command buildCommand()
 {
     auto options = commonJobOptions();
-    options.insert(options.begin(),
-                   {{"attr", Kind::Text, "the attribute to build", "ATTR", {}, {}, {}, true, false, 'A'},
-                    {"arg", Kind::Text, "an argument of the expression, as Nix code", "NAME=EXPR", {}, {}, {}, true},
-                    {"argstr", Kind::Text, "an argument of the expression, as text", "NAME=TEXT", {}, {}, {}, true},
-                    {"include", Kind::Text, "where <NAME> is found", "NAME=PATH", {}, {}, {}, true, false, 'I'},
-                    {"out-link", Kind::Text, "make this symbolic link to the result; without it none is made", "LINK", {},
-                     {}, {}, false, false, 'o'},
-                    {"copy-back", Kind::Flag, "make sure that the outputs are in the local store"},
-                    {"print-build-logs", Kind::Flag, "show the logs of all steps", {}, {}, {}, {}, false, false, 'L'}});
-    return {{"build", "build Nix derivations on the farm", std::move(options),
+    options.insert(
+        options.begin(),
+        {{"attr", Kind::Text, "the attribute to build", "ATTR", {}, {}, {}, true, false, 'A'},
+         {"arg", Kind::Text, "an argument of the expression, as Nix code", "NAME=EXPR", {}, {}, {}, true},
+         {"argstr", Kind::Text, "an argument of the expression, as text", "NAME=TEXT", {}, {}, {}, true},
+         {"include", Kind::Text, "where <NAME> is found", "NAME=PATH", {}, {}, {}, true, false, 'I'},
+         {"out-link",
+          Kind::Text,
+          "make this symbolic link to the result; without it none is made",
+          "LINK",
+          {},
+          {},
+          {},
+          false,
+          false,
+          'o'},
+         {"copy-back", Kind::Flag, "make sure that the outputs are in the local store"},
+         {"print-build-logs", Kind::Flag, "show the logs of all steps", {}, {}, {}, {}, false, false, 'L'}});
+    return {{"build",
+             "build Nix derivations on the farm",
+             std::move(options),
              {{"TARGET", "FILE.nix, a .drv path, or FLAKE#ATTR", true, true}}},
-            "Instantiates here with the local nix, sends the derivations and all they need, and follows every step. Prints\n"
-            "the output paths; exits with 1 when a step failed, after the last lines of its log and what was not built\n"
-            "because of it. No result link is made unless -o is given. The farm's machines and this one must share one Nix\n"
+            "Instantiates here with the local nix, sends the derivations and all they need, and follows "
+            "every step. Prints\n"
+            "the output paths; exits with 1 when a step failed, after the last lines of its log and what was "
+            "not built\n"
+            "because of it. No result link is made unless -o is given. The farm's machines and this one must "
+            "share one Nix\n"
             "store in this version, so --copy-back only checks.",
             {"penstock build default.nix -A hello -o result", "penstock build /nix/store/…-hello-2.10.drv"},
             build};

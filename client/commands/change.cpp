@@ -52,16 +52,21 @@ int retry(Invocation& invocation, const Values& values)
 
 Command cancelCommand()
 {
-    return {{"cancel", "stop jobs: what waits is dropped, what runs is ended", {},
+    return {{"cancel",
+             "stop jobs: what waits is dropped, what runs is ended",
+             {},
              {{"ID", "numbers of the jobs", true, true}}},
-            "A running command gets SIGTERM, and SIGKILL if it does not end in time. Steps that another job needs go on.",
+            "A running command gets SIGTERM, and SIGKILL if it does not end in time. Steps that another job "
+            "needs go on.",
             {"penstock cancel 7 8"},
             cancel};
 }
 
 Command retryCommand()
 {
-    return {{"retry", "run finished jobs again: what failed or was cancelled", {},
+    return {{"retry",
+             "run finished jobs again: what failed or was cancelled",
+             {},
              {{"ID", "numbers of the jobs", true, true}}},
             "Steps that succeeded stay as they are.",
             {"penstock retry 7"},

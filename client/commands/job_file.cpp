@@ -3,11 +3,11 @@
 
 #include "shared/base/text.h"
 
+#include <algorithm>
+#include <fmt/format.h>
 #include <QJsonArray>
 #include <QJsonDocument>
 #include <QJsonObject>
-#include <algorithm>
-#include <fmt/format.h>
 #include <sstream>
 #include <toml++/toml.h>
 
@@ -37,7 +37,8 @@ QJsonObject objectOf(const toml::table& table)
 {
     QJsonObject object;
     for (const auto& [key, node] : table)
-        object.insert(QString::fromUtf8(key.str().data(), static_cast<qsizetype>(key.str().size())), valueOf(node));
+        object.insert(QString::fromUtf8(key.str().data(), static_cast<qsizetype>(key.str().size())),
+                      valueOf(node));
     return object;
 }
 
@@ -73,7 +74,8 @@ Result<std::string> tomlJob(std::string_view name, std::string_view text)
     try {
         return compact(objectOf(toml::parse(text, name)));
     } catch (const toml::parse_error& error) { // toml++ reports by exceptions
-        return fail(ErrorCode::Invalid, fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{}:{}: {}", name, error.source().begin.line, error.description()));
     }
 }
 
@@ -122,8 +124,8 @@ Result<std::optional<Batch>> BatchBuilder::add(std::string_view job, std::uint64
     if (!document.isObject())
         return fail(ErrorCode::Invalid, fmt::format("line {}: a job is a JSON object", lineNumber));
     if (job.size() + 2 > kMaxRequestBytes)
-        return fail(ErrorCode::Exhausted, fmt::format("line {}: the job is {} bytes long; the limit is {}", lineNumber,
-                                                      job.size(), kMaxRequestBytes - 2));
+        return fail(ErrorCode::Exhausted, fmt::format("line {}: the job is {} bytes long; the limit is {}",
+                                                      lineNumber, job.size(), kMaxRequestBytes - 2));
     std::optional<Batch> full;
     const bool fits = m_batch.json.size() + job.size() + 2 <= kMaxRequestBytes &&
                       m_batch.lineNumbers.size() < kMaxRequestJobs;
@@ -153,7 +155,8 @@ Result<std::vector<std::string>> arrayElements(std::string_view text)
     const auto array = document.array();
     for (qsizetype at = 0; at < array.size(); ++at) {
         if (!array.at(at).isObject())
-            return fail(ErrorCode::Invalid, fmt::format("job {} of the array: a job is a JSON object", at + 1));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("job {} of the array: a job is a JSON object", at + 1));
         elements.push_back(compact(array.at(at).toObject()));
     }
     return elements;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reads what `penstock submit` is given: one JSON or TOML object, a JSON array, or JSON lines, and cuts batches into
-// requests below the server's limit. Streaming: lines are read one after another, so a batch of any length fits.
-// Invalid, naming the line, for what is not JSON; Exhausted for one job above the limit.
+// Reads what `penstock submit` is given: one JSON or TOML object, a JSON array, or JSON lines, and cuts
+// batches into requests below the server's limit. Streaming: lines are read one after another, so a batch of
+// any length fits. Invalid, naming the line, for what is not JSON; Exhausted for one job above the limit.
 #pragma once
 
 #include "shared/base/result.h"
@@ -26,7 +26,7 @@ enum class JobFileKind : std::uint8_t { Single, Batch, Toml };
 [[nodiscard]] Result<std::string> singleJob(JobFileKind kind, std::string_view name, std::string_view text);
 
 struct Batch {
-    std::string json;                      // an array of jobs
+    std::string json;                       // an array of jobs
     std::vector<std::uint64_t> lineNumbers; // of each
 };
 

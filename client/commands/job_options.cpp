@@ -3,8 +3,8 @@
 
 #include "shared/base/text.h"
 
-#include <QJsonArray>
 #include <fmt/format.h>
+#include <QJsonArray>
 
 namespace penstock::client {
 
@@ -23,8 +23,8 @@ QString qt(std::string_view text)
 Result<QString> unicodeText(std::string_view what, const std::string& text)
 {
     if (!isUtf8(text))
-        return fail(ErrorCode::Invalid, fmt::format("{} \"{}\" is not valid UTF-8, so it cannot be sent", what,
-                                                    toValidUtf8(text)));
+        return fail(ErrorCode::Invalid, fmt::format("{} \"{}\" is not valid UTF-8, so it cannot be sent",
+                                                    what, toValidUtf8(text)));
     return qt(text);
 }
 
@@ -51,7 +51,8 @@ Result<QJsonObject> environmentObject(const std::vector<std::string>& settings)
     for (const auto& setting : settings) {
         const auto equals = setting.find('=');
         if (equals == std::string::npos || equals == 0)
-            return fail(ErrorCode::Invalid, fmt::format("--env \"{}\": write it as NAME=VALUE", toValidUtf8(setting)));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("--env \"{}\": write it as NAME=VALUE", toValidUtf8(setting)));
         PENSTOCK_TRY(const auto name, unicodeText("--env", setting.substr(0, equals)));
         PENSTOCK_TRY(const auto value, unicodeText("--env", setting.substr(equals + 1)));
         environment.insert(name, value);
@@ -70,21 +71,58 @@ std::string baseName(const std::string& path)
 std::vector<OptionSpec> commonJobOptions()
 {
     return {{"name", Kind::Text, "the job's name", "NAME"},
-            {"priority", Kind::Integer, "higher runs earlier", "N", {}, {}, {}, false, false, 0, -1'000'000, 1'000'000},
+            {"priority",
+             Kind::Integer,
+             "higher runs earlier",
+             "N",
+             {},
+             {},
+             {},
+             false,
+             false,
+             0,
+             -1'000'000,
+             1'000'000},
             {"timeout", Kind::Duration, "end each attempt after so long (10m, 90s)", "TIME"},
             {"silent-timeout", Kind::Duration, "end each attempt after so long without output", "TIME"},
             {"max-log", Kind::Text, "end each attempt when its log gets larger (64MiB)", "SIZE"},
-            {"retries", Kind::Integer, "run a failed command again, at most so many times", "N", {}, {}, {}, false,
-             false, 0, 0, 1000}};
+            {"retries",
+             Kind::Integer,
+             "run a failed command again, at most so many times",
+             "N",
+             {},
+             {},
+             {},
+             false,
+             false,
+             0,
+             0,
+             1000}};
 }
 
 std::vector<OptionSpec> commandJobOptions()
 {
     auto options = commonJobOptions();
     const std::vector<OptionSpec> more{
-        {"env", Kind::Text, "an environment variable for the command", "NAME=VALUE", {}, {}, {}, true, false, 'e'},
+        {"env",
+         Kind::Text,
+         "an environment variable for the command",
+         "NAME=VALUE",
+         {},
+         {},
+         {},
+         true,
+         false,
+         'e'},
         {"shell", Kind::Text, "CMD is one script for this shell: bash, sh, …", "SHELL"},
-        {"system", Kind::Text, "run on machines of this system, e.g. x86_64-linux", "SYSTEM", {}, {}, {}, true},
+        {"system",
+         Kind::Text,
+         "run on machines of this system, e.g. x86_64-linux",
+         "SYSTEM",
+         {},
+         {},
+         {},
+         true},
         {"feature", Kind::Text, "run on machines with this feature", "NAME", {}, {}, {}, true},
         {"tag", Kind::Text, "run on machines with this tag", "NAME", {}, {}, {}, true},
         {"machine", Kind::Text, "run on this machine", "NAME", {}, {}, {}, true},
@@ -118,16 +156,18 @@ Result<QJsonObject> commonJob(const Globals& globals, const Values& values)
     return job;
 }
 
-Result<QJsonObject> commandJob(const Globals& globals, const Values& values, const std::vector<std::string>& words)
+Result<QJsonObject> commandJob(const Globals& globals, const Values& values,
+                               const std::vector<std::string>& words)
 {
     PENSTOCK_TRY(auto job, commonJob(globals, values));
     if (!values.has("name"))
         job.insert(QStringLiteral("name"), qt(toValidUtf8(baseName(words.front()).substr(0, 100))));
     if (values.has("shell")) {
         if (words.size() != 1)
-            return fail(ErrorCode::Invalid, fmt::format("--shell takes the command as one word, quoted; {} words were "
-                                                        "given",
-                                                        words.size()));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("--shell takes the command as one word, quoted; {} words were "
+                                    "given",
+                                    words.size()));
         PENSTOCK_TRY(const auto script, unicodeText("the command", words.front()));
         job.insert(QStringLiteral("command"), script);
         job.insert(QStringLiteral("shell"), qt(values.text("shell")));

@@ -5,9 +5,9 @@
 #include "client/output/human_text.h"
 #include "shared/base/text.h"
 
-#include <QJsonDocument>
 #include <algorithm>
 #include <fmt/format.h>
+#include <QJsonDocument>
 
 namespace penstock::client {
 
@@ -41,8 +41,10 @@ QJsonObject jobObject(const monitor::JobRecord& job)
                        {QStringLiteral("error"), textOrNull(job.error())}};
     // As in the HTTP answers: the exit code means something only when the command exited by itself.
     const bool exited = isFinal(job.state()) && job.signal() == 0 && job.state() != monitor::JOB_CANCELLED;
-    object.insert(QStringLiteral("exit_code"), exited ? QJsonValue(job.exit_code()) : QJsonValue(QJsonValue::Null));
-    object.insert(QStringLiteral("signal"), job.signal() != 0 ? QJsonValue(job.signal()) : QJsonValue(QJsonValue::Null));
+    object.insert(QStringLiteral("exit_code"),
+                  exited ? QJsonValue(job.exit_code()) : QJsonValue(QJsonValue::Null));
+    object.insert(QStringLiteral("signal"),
+                  job.signal() != 0 ? QJsonValue(job.signal()) : QJsonValue(QJsonValue::Null));
     return object;
 }
 
@@ -59,7 +61,8 @@ QJsonObject logObject(std::uint64_t job, const LogPiece& piece)
                       qt(formatRfc3339(WallTime::fromMicros(static_cast<std::int64_t>(piece.timeMicros)))));
     const bool text = isUtf8(piece.data);
     const auto bytes = QByteArray::fromRawData(piece.data.data(), static_cast<qsizetype>(piece.data.size()));
-    object.insert(QStringLiteral("data"), text ? QString::fromUtf8(bytes) : QString::fromLatin1(bytes.toBase64()));
+    object.insert(QStringLiteral("data"),
+                  text ? QString::fromUtf8(bytes) : QString::fromLatin1(bytes.toBase64()));
     object.insert(QStringLiteral("base64"), !text);
     return object;
 }
@@ -120,8 +123,8 @@ void JobView::onTick()
         m_waitsSince = now;
     const auto waited = now - *m_waitsSince;
     if (waited > kQuietWait && !m_invocation.globals().json)
-        m_invocation.console().live({fmt::format("waiting for a machine, {} (`penstock why ID` explains)",
-                                                 humanDuration(waited))});
+        m_invocation.console().live(
+            {fmt::format("waiting for a machine, {} (`penstock why ID` explains)", humanDuration(waited))});
 }
 
 bool JobView::allSucceeded() const

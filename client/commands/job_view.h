@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Shows followed command jobs: their output byte for byte on the right stream, or with --json one object a line. One
-// thread, that of the loop.
+// Shows followed command jobs: their output byte for byte on the right stream, or with --json one object a
+// line. One thread, that of the loop.
 #pragma once
 
 #include "client/app/invocation.h"
 #include "client/follow/follow_loop.h"
 
-#include <QJsonObject>
 #include <map>
+#include <QJsonObject>
 
 namespace penstock::client {
 

@@ -4,9 +4,9 @@
 #include "client/commands/table.h"
 #include "client/output/json_fields.h"
 
+#include <fmt/format.h>
 #include <QJsonArray>
 #include <QJsonDocument>
-#include <fmt/format.h>
 
 namespace penstock::client {
 
@@ -22,7 +22,8 @@ struct Listing {
 };
 
 // One page, or with --all every page; pages are asked for by the last id.
-int showPages(Invocation& invocation, const Values& values, const std::function<Query()>& base, const Listing& listing)
+int showPages(Invocation& invocation, const Values& values, const std::function<Query()>& base,
+              const Listing& listing)
 {
     auto before = values.has("before") ? std::to_string(values.integer("before")) : std::string();
     const bool all = values.flag("all");
@@ -38,7 +39,8 @@ int showPages(Invocation& invocation, const Values& values, const std::function<
         const bool more = hasField(reply->object, "next");
         if (invocation.globals().json && all)
             for (const auto& record : records)
-                invocation.printJson(QJsonDocument(record.toObject()).toJson(QJsonDocument::Compact).toStdString());
+                invocation.printJson(
+                    QJsonDocument(record.toObject()).toJson(QJsonDocument::Compact).toStdString());
         else if (invocation.globals().json)
             invocation.printJson(reply->body);
         else if (!records.isEmpty())
@@ -57,9 +59,29 @@ int showPages(Invocation& invocation, const Values& values, const std::function<
 
 std::vector<config::OptionSpec> pageOptions(std::string_view noun)
 {
-    return {{"limit", Kind::Integer, fmt::format("at most so many {}", noun), "N", "50", {}, {}, false, false, 'n', 1, 1000},
-            {"before", Kind::Integer, fmt::format("only {} with a smaller id: the next page", noun), "ID", {}, {}, {},
-             false, false, 0, 1},
+    return {{"limit",
+             Kind::Integer,
+             fmt::format("at most so many {}", noun),
+             "N",
+             "50",
+             {},
+             {},
+             false,
+             false,
+             'n',
+             1,
+             1000},
+            {"before",
+             Kind::Integer,
+             fmt::format("only {} with a smaller id: the next page", noun),
+             "ID",
+             {},
+             {},
+             {},
+             false,
+             false,
+             0,
+             1},
             {"all", Kind::Flag, "every page"}};
 }
 
@@ -101,9 +123,10 @@ int runs(Invocation& invocation, const Values& values)
     const auto id = parseId("job", values.argument("ID"));
     if (!id)
         return usageError(invocation, id.error());
-    return invocation.show(fmt::format("/api/v1/jobs/{}/runs", *id), [](const QJsonObject& answer, const View& view) {
-        return renderList(RecordKind::Run, arrayField(answer, "runs"), view);
-    });
+    return invocation.show(fmt::format("/api/v1/jobs/{}/runs", *id),
+                           [](const QJsonObject& answer, const View& view) {
+                               return renderList(RecordKind::Run, arrayField(answer, "runs"), view);
+                           });
 }
 
 int steps(Invocation& invocation, const Values& values)
@@ -143,12 +166,16 @@ int why(Invocation& invocation, const Values& values)
 Command jobsCommand()
 {
     auto options = pageOptions("jobs");
-    options.insert(options.begin(),
-                   {{"state", Kind::Text, "only jobs in this state", "STATE", {}, {},
-                     {"queued", "running", "succeeded", "failed", "cancelled"}},
-                    {"open", Kind::Flag, "only jobs that have not finished"},
-                    {"user", Kind::Text, "only this user's jobs", "NAME"},
-                    {"name", Kind::Text, "only jobs of this name", "NAME"}});
+    options.insert(options.begin(), {{"state",
+                                      Kind::Text,
+                                      "only jobs in this state",
+                                      "STATE",
+                                      {},
+                                      {},
+                                      {"queued", "running", "succeeded", "failed", "cancelled"}},
+                                     {"open", Kind::Flag, "only jobs that have not finished"},
+                                     {"user", Kind::Text, "only this user's jobs", "NAME"},
+                                     {"name", Kind::Text, "only jobs of this name", "NAME"}});
     return {{"jobs", "list jobs, newest first", std::move(options), {}},
             "",
             {"penstock jobs --open", "penstock jobs --state failed --user ann --json"},
@@ -177,7 +204,12 @@ Command stepsCommand()
     options.insert(options.begin(),
                    {{"running", Kind::Flag, "only steps that run"},
                     {"queued", Kind::Flag, "only steps that wait for a slot or for their retry time"},
-                    {"state", Kind::Text, "only steps in this state", "STATE", {}, {},
+                    {"state",
+                     Kind::Text,
+                     "only steps in this state",
+                     "STATE",
+                     {},
+                     {},
                      {"blocked", "queued", "ready", "delayed", "running", "finished"}},
                     {"job", Kind::Integer, "all steps of this job", "ID", {}, {}, {}, false, false, 0, 1}});
     return {{"steps", "list steps: single commands and derivations", std::move(options), {}},
@@ -188,10 +220,11 @@ Command stepsCommand()
 
 Command whyCommand()
 {
-    return {{"why", "explain why a job does not run, and what would start it", {}, {{"ID", "the job's number"}}},
-            "",
-            {"penstock why 7"},
-            why};
+    return {
+        {"why", "explain why a job does not run, and what would start it", {}, {{"ID", "the job's number"}}},
+        "",
+        {"penstock why 7"},
+        why};
 }
 
 } // namespace penstock::client

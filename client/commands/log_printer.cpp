@@ -6,8 +6,8 @@
 #include "client/output/json_fields.h"
 #include "shared/base/text.h"
 
-#include <QJsonDocument>
 #include <fmt/format.h>
+#include <QJsonDocument>
 
 namespace penstock::client {
 
@@ -29,17 +29,18 @@ Result<LogFilter> readLogFilter(const std::string& since, const std::string& pat
         const auto time = parseRfc3339(since);
         const auto duration = parseDuration(since);
         if (!time && !duration)
-            return fail(ErrorCode::Invalid, fmt::format("--since \"{}\": neither a duration like 10m nor a time like "
-                                                        "2026-11-21T06:00:00Z",
-                                                        since));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("--since \"{}\": neither a duration like 10m nor a time like "
+                                    "2026-11-21T06:00:00Z",
+                                    since));
         filter.since = time ? *time : now + -*duration;
     }
     if (!pattern.empty()) {
         QRegularExpression expression(QString::fromStdString(pattern));
         if (!expression.isValid())
-            return fail(ErrorCode::Invalid, fmt::format("--grep \"{}\": {} at character {}", pattern,
-                                                        expression.errorString().toStdString(),
-                                                        expression.patternErrorOffset()));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("--grep \"{}\": {} at character {}", pattern,
+                                    expression.errorString().toStdString(), expression.patternErrorOffset()));
         filter.pattern = std::move(expression);
     }
     return filter;
@@ -84,7 +85,9 @@ void LogPrinter::addRecord(const QJsonObject& record, std::uint64_t attempt, std
     piece.step = step;
     piece.offset = static_cast<std::uint64_t>(numberField(record, "offset"));
     piece.timeMicros = static_cast<std::uint64_t>(timeField(record, "time").value_or(WallTime{}).micros());
-    piece.stream = stream == "err" ? monitor::LOG_ERR : stream == "system" ? monitor::LOG_SYSTEM : monitor::LOG_OUT;
+    piece.stream = stream == "err"      ? monitor::LOG_ERR
+                   : stream == "system" ? monitor::LOG_SYSTEM
+                                        : monitor::LOG_OUT;
     piece.data = {data.constData(), static_cast<std::size_t>(data.size())};
     add(0, piece);
 }

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Prints pieces of logs: raw, only what was written since a time, only lines that match, or as JSON lines. Lines are
-// put together per attempt and stream before they are matched. One thread.
+// Prints pieces of logs: raw, only what was written since a time, only lines that match, or as JSON lines.
+// Lines are put together per attempt and stream before they are matched. One thread.
 #pragma once
 
 #include "client/app/invocation.h"
 #include "client/follow/log_cursor.h"
 
-#include <QJsonObject>
-#include <QRegularExpression>
 #include <map>
 #include <optional>
+#include <QJsonObject>
+#include <QRegularExpression>
 #include <string>
 #include <utility>
 
@@ -21,11 +21,14 @@ struct LogFilter {
 };
 
 // since: a duration before now, or RFC 3339; both may be empty. Invalid, naming the flag.
-[[nodiscard]] Result<LogFilter> readLogFilter(const std::string& since, const std::string& pattern, WallTime now);
+[[nodiscard]] Result<LogFilter> readLogFilter(const std::string& since, const std::string& pattern,
+                                              WallTime now);
 
 class LogPrinter {
 public:
-    LogPrinter(Invocation& invocation, LogFilter filter) : m_invocation(invocation), m_filter(std::move(filter)) {}
+    LogPrinter(Invocation& invocation, LogFilter filter)
+        : m_invocation(invocation), m_filter(std::move(filter))
+    {}
 
     [[nodiscard]] bool filters() const { return m_filter.since || m_filter.pattern; }
     void add(std::uint64_t job, const LogPiece& piece);

@@ -7,10 +7,10 @@
 #include "client/output/json_fields.h"
 #include "shared/base/text.h"
 
-#include <QJsonArray>
 #include <algorithm>
 #include <fmt/format.h>
 #include <map>
+#include <QJsonArray>
 
 namespace penstock::client {
 
@@ -28,7 +28,8 @@ struct Run {
     std::string machine;
 };
 
-// The newest attempt of each step, or with a number that one of each step that has it; in the order of their start.
+// The newest attempt of each step, or with a number that one of each step that has it; in the order of their
+// start.
 std::vector<Run> chooseRuns(const QJsonArray& records, std::int64_t number)
 {
     std::map<std::uint64_t, Run> chosen; // by step
@@ -61,8 +62,8 @@ Result<void> printRaw(Invocation& invocation, const Run& run)
     std::int64_t offset = 0;
     while (!invocation.console().closed()) {
         PENSTOCK_TRY(const auto reply,
-                     invocation.api().get(fmt::format("/api/v1/runs/{}/log?offset={}&limit={}&format=text", run.id,
-                                                      offset, kPageBytes)));
+                     invocation.api().get(fmt::format("/api/v1/runs/{}/log?offset={}&limit={}&format=text",
+                                                      run.id, offset, kPageBytes)));
         invocation.console().out(reply.body);
         const auto next = headerNumber(reply, "x-log-next");
         if (reply.body.empty() || next <= offset || next >= headerNumber(reply, "x-log-size"))
@@ -77,8 +78,8 @@ Result<void> printRecords(Invocation& invocation, const Run& run, LogPrinter& pr
     std::int64_t offset = 0;
     while (!invocation.console().closed()) {
         PENSTOCK_TRY(const auto reply,
-                     invocation.api().get(fmt::format("/api/v1/runs/{}/log?offset={}&limit={}&format=json", run.id,
-                                                      offset, kPageBytes)));
+                     invocation.api().get(fmt::format("/api/v1/runs/{}/log?offset={}&limit={}&format=json",
+                                                      run.id, offset, kPageBytes)));
         const auto records = arrayField(reply.object, "records");
         for (const auto& record : records)
             printer.addRecord(record.toObject(), run.id, run.step);
@@ -95,13 +96,12 @@ class LogView final : public FollowView {
 public:
     LogView(Invocation& invocation, LogPrinter& printer, std::vector<Run> only)
         : m_invocation(invocation), m_printer(printer), m_only(std::move(only))
-    {
-    }
+    {}
     void onLog(std::uint64_t job, const LogPiece& piece) override
     {
         const bool wanted = m_only.empty() || std::any_of(m_only.begin(), m_only.end(), [&](const Run& run) {
-            return run.id == piece.attempt;
-        });
+                                return run.id == piece.attempt;
+                            });
         if (wanted)
             m_printer.add(job, piece);
     }
@@ -140,8 +140,9 @@ int printRuns(Invocation& invocation, const std::vector<Run>& runs, LogPrinter& 
     const bool raw = !invocation.globals().json && !printer.filters();
     for (const auto& run : runs) {
         if (runs.size() > 1 && !invocation.globals().json)
-            invocation.console().note(fmt::format("==> step {}, attempt {} on {}", run.step, run.number,
-                                                  run.machine.empty() ? "no machine" : printable(run.machine)));
+            invocation.console().note(
+                fmt::format("==> step {}, attempt {} on {}", run.step, run.number,
+                            run.machine.empty() ? "no machine" : printable(run.machine)));
         const auto printed = raw ? printRaw(invocation, run) : printRecords(invocation, run, printer);
         printer.finish();
         if (!printed)
@@ -164,12 +165,14 @@ int logs(Invocation& invocation, const Values& values)
     const auto number = values.integer("attempt");
     const auto runs = chooseRuns(arrayField(reply->object, "runs"), number);
     if (number != 0 && runs.empty())
-        return invocation.complain({ErrorCode::NotFound, fmt::format("job {} has no attempt {}", *id, number)});
+        return invocation.complain(
+            {ErrorCode::NotFound, fmt::format("job {} has no attempt {}", *id, number)});
     LogPrinter printer(invocation, std::move(*filter));
     if (values.flag("follow"))
         return followLogs(invocation, *id, printer, number != 0 ? runs : std::vector<Run>());
     if (runs.empty())
-        invocation.console().note(fmt::format("job {} has not run yet; `penstock why {}` explains", *id, *id));
+        invocation.console().note(
+            fmt::format("job {} has not run yet; `penstock why {}` explains", *id, *id));
     return printRuns(invocation, runs, printer);
 }
 
@@ -177,15 +180,28 @@ int logs(Invocation& invocation, const Values& values)
 
 Command logsCommand()
 {
-    return {{"logs", "print what a job wrote",
+    return {{"logs",
+             "print what a job wrote",
              {{"follow", Kind::Flag, "go on until the job has ended", {}, {}, {}, {}, false, false, 'f'},
-              {"attempt", Kind::Integer, "this attempt instead of the newest", "N", {}, {}, {}, false, false, 0, 1},
+              {"attempt",
+               Kind::Integer,
+               "this attempt instead of the newest",
+               "N",
+               {},
+               {},
+               {},
+               false,
+               false,
+               0,
+               1},
               {"since", Kind::Text, "only what was written since then: 10m, or 2026-11-21T06:00:00Z", "TIME"},
               {"grep", Kind::Text, "only lines that match this regular expression", "RE"}},
              {{"ID", "the job's number"}}},
-            "Both output streams go to standard output here; `penstock run` keeps them apart. Of a job with several steps\n"
+            "Both output streams go to standard output here; `penstock run` keeps them apart. Of a job with "
+            "several steps\n"
             "the newest attempt of each is printed. With --json one object for each piece of output.",
-            {"penstock logs 7", "penstock logs -f 7 --grep 'error|warning'", "penstock logs 7 --attempt 1 --since 2h"},
+            {"penstock logs 7", "penstock logs -f 7 --grep 'error|warning'",
+             "penstock logs 7 --attempt 1 --since 2h"},
             logs};
 }
 

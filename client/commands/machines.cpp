@@ -4,9 +4,9 @@
 #include "client/commands/table.h"
 #include "client/output/json_fields.h"
 
+#include <fmt/format.h>
 #include <QJsonArray>
 #include <QJsonDocument>
-#include <fmt/format.h>
 
 namespace penstock::client {
 
@@ -38,7 +38,8 @@ int machine(Invocation& invocation, const Values& values)
 
 int change(Invocation& invocation, const Values& values, std::string_view verb, std::string body)
 {
-    const auto reply = invocation.api().post(fmt::format("{}/{}", machinePath(values), verb), std::move(body));
+    const auto reply =
+        invocation.api().post(fmt::format("{}/{}", machinePath(values), verb), std::move(body));
     if (!reply)
         return invocation.complain(reply.error());
     if (invocation.globals().json)
@@ -52,7 +53,8 @@ int change(Invocation& invocation, const Values& values, std::string_view verb, 
 int drain(Invocation& invocation, const Values& values)
 {
     const QJsonObject body{{QStringLiteral("note"), QString::fromStdString(values.text("note"))}};
-    return change(invocation, values, "drain", QJsonDocument(body).toJson(QJsonDocument::Compact).toStdString());
+    return change(invocation, values, "drain",
+                  QJsonDocument(body).toJson(QJsonDocument::Compact).toStdString());
 }
 
 int undrain(Invocation& invocation, const Values& values)
@@ -69,7 +71,9 @@ int status(Invocation& invocation, const Values&)
         invocation.printJson(reply->body);
     else
         invocation.console().out(renderStatus(reply->object, invocation.view()));
-    return reply->object.value(QLatin1String("healthy")).toBool() ? kExitFine : kExitFailed;
+    // Without builders a farm is of no use yet, but nothing is broken.
+    const auto database = objectField(reply->object, "database");
+    return database.value(QLatin1String("ok")).toBool(true) ? kExitFine : kExitFailed;
 }
 
 } // namespace
@@ -92,8 +96,10 @@ Command machineCommand()
 
 Command drainCommand()
 {
-    return {{"drain", "give a machine no new work; what it runs goes on",
-             {{"note", Kind::Text, "why, for others to see", "TEXT"}}, {{"NAME", "its name or number"}}},
+    return {{"drain",
+             "give a machine no new work; what it runs goes on",
+             {{"note", Kind::Text, "why, for others to see", "TEXT"}},
+             {{"NAME", "its name or number"}}},
             "",
             {"penstock drain builder-1 --note 'new disk on Monday'"},
             drain};
@@ -110,7 +116,7 @@ Command undrainCommand()
 Command statusCommand()
 {
     return {{"status", "say whether the farm is healthy, and what is wrong if not", {}, {}},
-            "Exits with 1 when it is not healthy.",
+            "Exits with 1 when the server cannot be reached or its database is away.",
             {"penstock status", "penstock status --json | jq .problems"},
             status};
 }

@@ -7,9 +7,9 @@
 #include "client/follow/outcome.h"
 #include "client/output/json_fields.h"
 
-#include <QJsonDocument>
 #include <csignal>
 #include <fmt/format.h>
+#include <QJsonDocument>
 
 namespace penstock::client {
 
@@ -62,12 +62,14 @@ int followed(Invocation& invocation, std::string json)
     if (end.error) {
         invocation.complain(*end.error);
         if (job != 0)
-            invocation.console().complain(fmt::format("penstock: job {} may go on; `penstock job {}` tells", job, job));
+            invocation.console().complain(
+                fmt::format("penstock: job {} may go on; `penstock job {}` tells", job, job));
     }
     if (end.kind == FollowEnd::Kind::Refused && end.error)
         return refusalCode(*end.error);
     if (end.kind == FollowEnd::Kind::Detached && job != 0)
-        invocation.console().complain(fmt::format("penstock: job {} goes on; `penstock logs -f {}` follows it", job, job));
+        invocation.console().complain(
+            fmt::format("penstock: job {} goes on; `penstock logs -f {}` follows it", job, job));
     if (const auto code = exitCodeOf(end, kExitFarm))
         return *code;
     const auto record = view.ended().find(job);
@@ -83,12 +85,14 @@ int run(Invocation& invocation, const Values& values)
 {
     const auto& words = values.arguments("CMD");
     if (words.empty() || words.front().empty())
-        return usageError(invocation, {ErrorCode::Invalid, "run needs a command: penstock run -- CMD [ARG…]"});
+        return usageError(invocation,
+                          {ErrorCode::Invalid, "run needs a command: penstock run -- CMD [ARG…]"});
     const auto job = commandJob(invocation.globals(), values, words);
     if (!job)
         return usageError(invocation, job.error());
     auto json = QJsonDocument(*job).toJson(QJsonDocument::Compact).toStdString();
-    return values.flag("detach") ? detached(invocation, std::move(json)) : followed(invocation, std::move(json));
+    return values.flag("detach") ? detached(invocation, std::move(json))
+                                 : followed(invocation, std::move(json));
 }
 
 } // namespace
@@ -96,15 +100,29 @@ int run(Invocation& invocation, const Values& values)
 Command runCommand()
 {
     auto options = commandJobOptions();
-    options.push_back({"detach", Kind::Flag, "print the job's number and leave it running", {}, {}, {}, {}, false, false, 'd'});
-    return {{"run", "run a command on the farm as if it ran here", std::move(options), {}},
-            "The command's standard output and error come out here unchanged, and penstock exits with its exit code. Otherwise:\n"
-            "124 the job's time limit ended it; 125 the farm failed, not the job; 128+N signal N ended the command;\n"
-            "130 the job was cancelled. The command is run as it stands, without a shell, unless --shell is given.\n"
-            "Ctrl-C asks whether to detach or to cancel; without a terminal it cancels, as SIGTERM always does.",
-            {"penstock run -- make -C /srv/project check", "penstock run --shell bash -- 'set -o pipefail; seq 9 | sort -R'",
-             "penstock run --detach --timeout 1h --memory 4GiB -- ./simulate --seed 7"},
-            run};
+    options.push_back({"detach",
+                       Kind::Flag,
+                       "print the job's number and leave it running",
+                       {},
+                       {},
+                       {},
+                       {},
+                       false,
+                       false,
+                       'd'});
+    return {
+        {"run", "run a command on the farm as if it ran here", std::move(options), {}},
+        "The command's standard output and error come out here unchanged, and penstock exits with its exit "
+        "code. Otherwise:\n"
+        "124 the job's time limit ended it; 125 the farm failed, not the job; 128+N signal N ended the "
+        "command;\n"
+        "130 the job was cancelled. The command is run as it stands, without a shell, unless --shell is "
+        "given.\n"
+        "Ctrl-C asks whether to detach or to cancel; without a terminal it cancels, as SIGTERM always does.",
+        {"penstock run -- make -C /srv/project check",
+         "penstock run --shell bash -- 'set -o pipefail; seq 9 | sort -R'",
+         "penstock run --detach --timeout 1h --memory 4GiB -- ./simulate --seed 7"},
+        run};
 }
 
 } // namespace penstock::client

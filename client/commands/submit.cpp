@@ -9,10 +9,11 @@
 #include "client/output/json_fields.h"
 #include "shared/base/text.h"
 
+#include <fmt/format.h>
+#include <QEventLoop>
 #include <QFile>
 #include <QJsonArray>
-#include <QThread>
-#include <fmt/format.h>
+#include <QTimer>
 
 namespace penstock::client {
 
@@ -27,7 +28,8 @@ constexpr qint64 kMaxLineBytes = 4 << 20;
 
 class Submission {
 public:
-    Submission(Invocation& invocation, std::string name) : m_invocation(invocation), m_name(std::move(name)) {}
+    Submission(Invocation& invocation, std::string name) : m_invocation(invocation), m_name(std::move(name))
+    {}
 
     Result<void> sendFile(QFile& file);
     [[nodiscard]] const std::vector<std::uint64_t>& ids() const { return m_ids; }
@@ -60,9 +62,10 @@ Result<std::string> readWhole(QFile& file, const std::string& name)
 {
     const auto bytes = file.read(kMaxSingleBytes + 1);
     if (bytes.size() > kMaxSingleBytes)
-        return fail(ErrorCode::Exhausted, fmt::format("{}: larger than {} bytes; send a batch as JSON lines, one job a "
-                                                      "line",
-                                                      name, kMaxSingleBytes));
+        return fail(ErrorCode::Exhausted,
+                    fmt::format("{}: larger than {} bytes; send a batch as JSON lines, one job a "
+                                "line",
+                                name, kMaxSingleBytes));
     return bytes.toStdString();
 }
 
@@ -112,7 +115,8 @@ Result<void> Submission::sendBatch(const std::optional<Batch>& batch)
     auto reply = post(batch->json);
     if (!reply) {
         auto error = std::move(reply).error();
-        error.message += fmt::format(" (lines {} to {})", batch->lineNumbers.front(), batch->lineNumbers.back());
+        error.message +=
+            fmt::format(" (lines {} to {})", batch->lineNumbers.front(), batch->lineNumbers.back());
         return fail(std::move(error));
     }
     const auto ids = arrayField(reply->object, "ids");
@@ -137,7 +141,10 @@ Result<ApiReply> Submission::post(const std::string& json)
         if (!refusedForNow || SystemClock().now().mono + pause > deadline)
             return reply;
         m_invocation.console().note("penstock: " + printable(reply.error().message) + "; trying again");
-        QThread::usleep(static_cast<unsigned long>(pause.count()));
+        QEventLoop loop;
+        QTimer::singleShot(std::chrono::duration_cast<std::chrono::milliseconds>(pause), &loop,
+                           [&loop] { loop.quit(); });
+        loop.exec();
     }
 }
 
@@ -189,15 +196,16 @@ int submit(Invocation& invocation, const Values& values)
     QFile file(QString::fromStdString(name));
     const bool opened = name == "-" ? file.open(0, QIODevice::ReadOnly) : file.open(QIODevice::ReadOnly);
     if (!opened)
-        return usageError(invocation, {ErrorCode::Invalid, fmt::format("{}: {}", name, file.errorString().toStdString())});
+        return usageError(
+            invocation, {ErrorCode::Invalid, fmt::format("{}: {}", name, file.errorString().toStdString())});
     Submission submission(invocation, name == "-" ? "standard input" : name);
     const auto sent = submission.sendFile(file);
     invocation.console().clearLive();
     const auto& ids = submission.ids();
     if (!sent) {
         if (!ids.empty())
-            invocation.console().complain(
-                fmt::format("penstock: {} jobs before that were taken; their numbers were printed", ids.size()));
+            invocation.console().complain(fmt::format(
+                "penstock: {} jobs before that were taken; their numbers were printed", ids.size()));
         return invocation.complain(sent.error());
     }
     int code = kExitFine;
@@ -212,14 +220,33 @@ int submit(Invocation& invocation, const Values& values)
 
 Command submitCommand()
 {
-    return {{"submit", "submit jobs from a file",
-             {{"wait", Kind::Flag, "wait until all have ended; exit with 1 if one did not succeed", {}, {}, {}, {},
-               false, false, 'w'},
-              {"follow", Kind::Flag, "the same, with the jobs' output, one job after another", {}, {}, {}, {}, false,
-               false, 'f'}},
+    return {{"submit",
+             "submit jobs from a file",
+             {{"wait",
+               Kind::Flag,
+               "wait until all have ended; exit with 1 if one did not succeed",
+               {},
+               {},
+               {},
+               {},
+               false,
+               false,
+               'w'},
+              {"follow",
+               Kind::Flag,
+               "the same, with the jobs' output, one job after another",
+               {},
+               {},
+               {},
+               {},
+               false,
+               false,
+               'f'}},
              {{"FILE", "the file, or - for standard input"}}},
-            "The file holds one job as JSON or TOML, a JSON array of jobs, or JSON lines, one job a line. A batch is sent\n"
-            "in requests of at most 1 MiB, each of which is taken as a whole or not at all. Prints the jobs' numbers. Give\n"
+            "The file holds one job as JSON or TOML, a JSON array of jobs, or JSON lines, one job a line. A "
+            "batch is sent\n"
+            "in requests of at most 1 MiB, each of which is taken as a whole or not at all. Prints the jobs' "
+            "numbers. Give\n"
             "a job a \"key\" and submitting it twice makes one job.",
             {"penstock submit job.toml", "penstock submit --wait jobs.jsonl",
              "echo '{\"command\": \"date\", \"shell\": \"sh\"}' | penstock submit - --follow"},

@@ -16,23 +16,25 @@ Command completionCommand()
 }
 Command helpCommand()
 {
-    return {{"help", "explain a command, or list them all", {}, {{"COMMAND", "the command to explain", false}}},
-            "",
-            {"penstock help run"}};
+    return {
+        {"help", "explain a command, or list them all", {}, {{"COMMAND", "the command to explain", false}}},
+        "",
+        {"penstock help run"}};
 }
 Command manualCommand()
 {
-    return {{"manual", "print the manual page penstock(1) in roff", {}, {}}, "", {"penstock manual | man -l -"}};
+    return {
+        {"manual", "print the manual page penstock(1) in roff", {}, {}}, "", {"penstock manual | man -l -"}};
 }
 
 } // namespace
 
 CommandTable commandTable()
 {
-    return {runCommand(),     submitCommand(),     buildCommand(), jobsCommand(),   jobCommand(),
-            runsCommand(),    stepsCommand(),      logsCommand(),  cancelCommand(), retryCommand(),
-            whyCommand(),     machinesCommand(),   machineCommand(), drainCommand(), undrainCommand(),
-            statusCommand(),  tokenCommand(),      completionCommand(), helpCommand(), manualCommand()};
+    return {runCommand(),    submitCommand(),   buildCommand(),      jobsCommand(),   jobCommand(),
+            runsCommand(),   stepsCommand(),    logsCommand(),       cancelCommand(), retryCommand(),
+            whyCommand(),    machinesCommand(), machineCommand(),    drainCommand(),  undrainCommand(),
+            statusCommand(), tokenCommand(),    completionCommand(), helpCommand(),   manualCommand()};
 }
 
 } // namespace penstock::client

@@ -5,9 +5,9 @@
 #include "client/output/json_fields.h"
 #include "shared/base/text.h"
 
+#include <fmt/format.h>
 #include <QJsonArray>
 #include <QJsonDocument>
-#include <fmt/format.h>
 
 namespace penstock::client {
 
@@ -25,8 +25,8 @@ int create(Invocation& invocation, const Values& values)
         const auto at = SystemClock().now().wall + values.duration("expires");
         body.insert(QStringLiteral("expires"), QString::fromStdString(formatRfc3339(at)));
     }
-    const auto reply =
-        invocation.api().post("/api/v1/tokens", QJsonDocument(body).toJson(QJsonDocument::Compact).toStdString());
+    const auto reply = invocation.api().post(
+        "/api/v1/tokens", QJsonDocument(body).toJson(QJsonDocument::Compact).toStdString());
     if (!reply)
         return invocation.complain(reply.error());
     if (invocation.globals().json) {
@@ -34,9 +34,10 @@ int create(Invocation& invocation, const Values& values)
         return kExitFine;
     }
     invocation.console().out(textField(reply->object, "token") + "\n");
-    invocation.console().note(fmt::format("token {} made; it is shown only now. Keep it in a file of mode 0600 and name "
-                                          "that with --token-file",
-                                          textField(reply->object, "id")));
+    invocation.console().note(
+        fmt::format("token {} made; it is shown only now. Keep it in a file of mode 0600 and name "
+                    "that with --token-file",
+                    textField(reply->object, "id")));
     return kExitFine;
 }
 
@@ -49,16 +50,17 @@ int list(Invocation& invocation)
 
 int revoke(Invocation& invocation, const Values& values)
 {
-    const auto id = parseId("token", values.argument("ID"));
-    if (!id)
-        return usageError(invocation, id.error());
-    const auto reply = invocation.api().post(fmt::format("/api/v1/tokens/{}/revoke", *id), {});
+    const auto id = values.argument("ID");
+    if (id.empty())
+        return usageError(invocation, {ErrorCode::Invalid,
+                                       "token revoke needs the token's ID; `penstock token list` shows it"});
+    const auto reply = invocation.api().post(fmt::format("/api/v1/tokens/{}/revoke", percentEncode(id)), {});
     if (!reply)
         return invocation.complain(reply.error());
     if (invocation.globals().json)
         invocation.printJson(reply->body);
     else if (!invocation.globals().quiet)
-        invocation.console().out(fmt::format("token {} revoked\n", *id));
+        invocation.console().out(fmt::format("token {} revoked\n", printable(id)));
     return kExitFine;
 }
 
@@ -79,14 +81,18 @@ int token(Invocation& invocation, const Values& values)
 
 Command tokenCommand()
 {
-    return {{"token", "create, list and revoke access tokens",
-             {{"kind", Kind::Text, "create: whom the token is for", "KIND", "client", {}, {"builder", "client"}},
-              {"name", Kind::Text, "create: a name to know it by", "NAME"},
-              {"expires", Kind::Duration, "create: valid for so long", "TIME"}},
-             {{"ACTION", "create, list or revoke"}, {"ID", "revoke: the token's number", false}}},
-            "create prints the token on standard output, this once. revoke takes the token's number.",
-            {"penstock token create --kind builder --name builder-1 > builder-1.token", "penstock token revoke 3"},
-            token};
+    return {
+        {"token",
+         "create, list and revoke access tokens",
+         {{"kind", Kind::Text, "create: whom the token is for", "KIND", "client", {}, {"builder", "client"}},
+          {"name", Kind::Text, "create: a name to know it by", "NAME"},
+          {"expires", Kind::Duration, "create: valid for so long", "TIME"}},
+         {{"ACTION", "create, list or revoke"},
+          {"ID", "revoke: the token's id, as `token list` shows it", false}}},
+        "create prints the token on standard output, this once. revoke takes the token's id.",
+        {"penstock token create --kind builder --name builder-1 > builder-1.token",
+         "penstock token revoke fc16a9a0413486de"},
+        token};
 }
 
 } // namespace penstock::client

@@ -3,18 +3,19 @@
 
 #include "client/output/json_fields.h"
 
-#include <QSocketNotifier>
 #include <algorithm>
 #include <array>
 #include <csignal>
 #include <fmt/format.h>
+#include <QSocketNotifier>
 #include <unistd.h>
 
 namespace penstock::client {
 
 namespace {
 
-// How long a cancelled job may take to end before we stop waiting for it: the builder's SIGTERM grace and some more.
+// How long a cancelled job may take to end before we stop waiting for it: the builder's SIGTERM grace and
+// some more.
 constexpr std::chrono::seconds kCancelPatience{30};
 constexpr std::chrono::milliseconds kTickEvery{100};
 
@@ -26,7 +27,9 @@ SessionSettings sessionSettings(const Invocation& invocation)
 } // namespace
 
 FollowLoop::FollowLoop(Invocation& invocation, FollowView& view, bool withLogs)
-    : m_invocation(invocation), m_view(view), m_terminal(::isatty(0) == 1 && ::isatty(2) == 1),
+    : m_invocation(invocation),
+      m_view(view),
+      m_terminal(::isatty(0) == 1 && ::isatty(2) == 1),
       m_follower(sessionSettings(invocation), withLogs, *this),
       m_interrupts([this](int signal) { onInterrupt(signal); })
 {
@@ -156,7 +159,8 @@ void FollowLoop::ask()
     m_mode = FollowMode::Asking;
     auto& console = m_invocation.console();
     console.clearLive();
-    console.err("\npenstock: the job is still there. [d]etach and let it go on, [c]ancel it, or Enter to follow on? ");
+    console.err("\npenstock: the job is still there. [d]etach and let it go on, [c]ancel it, or Enter to "
+                "follow on? ");
     if (m_answer)
         return;
     m_answer = std::make_unique<QSocketNotifier>(0, QSocketNotifier::Read);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Submits or takes over jobs and follows them to their end, with a person or a script in front: signals, the question
-// detach-or-cancel, a reader that goes away, a server that goes away. Runs an event loop of its own and is for the
-// top level of a command. What is shown is the FollowView's business.
+// Submits or takes over jobs and follows them to their end, with a person or a script in front: signals, the
+// question detach-or-cancel, a reader that goes away, a server that goes away. Runs an event loop of its own
+// and is for the top level of a command. What is shown is the FollowView's business.
 #pragma once
 
 #include "client/app/interrupts.h"
@@ -9,9 +9,9 @@
 #include "client/follow/interruption.h"
 #include "client/follow/job_follower.h"
 
-#include <QEventLoop>
 #include <memory>
 #include <optional>
+#include <QEventLoop>
 
 class QSocketNotifier;
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What a signal means while a job is followed. Pure. On a terminal the first Ctrl-C asks, the second cancels, the
-// third leaves at once; elsewhere the first cancels. SIGTERM cancels, as it would end a local command. SIGHUP means
-// that the terminal went away: the job goes on.
+// What a signal means while a job is followed. Pure. On a terminal the first Ctrl-C asks, the second cancels,
+// the third leaves at once; elsewhere the first cancels. SIGTERM cancels, as it would end a local command.
+// SIGHUP means that the terminal went away: the job goes on.
 #pragma once
 
 #include <cstdint>

@@ -119,7 +119,8 @@ void JobFollower::onMessage(const monitor::FeedMessage& message)
     }
     case monitor::FeedMessage::kProblem: {
         const auto& problem = message.problem();
-        const Error error{problem.code() == "not_found" ? ErrorCode::NotFound : ErrorCode::Invalid, problem.message()};
+        const Error error{problem.code() == "not_found" ? ErrorCode::NotFound : ErrorCode::Invalid,
+                          problem.message()};
         if (m_jobByWatch.contains(problem.watch()))
             onWatchEnd(problem.watch(), &error);
         else
@@ -174,7 +175,8 @@ void JobFollower::onLogData(const monitor::LogData& data)
         return;
     }
     if (log.cursor.lost() != lostBefore)
-        m_sink.onNotice(fmt::format("{} bytes of the log are missing on the server", log.cursor.lost() - lostBefore));
+        m_sink.onNotice(
+            fmt::format("{} bytes of the log are missing on the server", log.cursor.lost() - lostBefore));
     for (const auto& piece : pieces)
         m_sink.onLog(entry->first, piece);
     if (m_grace.isActive())
@@ -267,8 +269,8 @@ void JobFollower::onGraceOver()
         if (job.final)
             over.push_back(id);
     for (const auto id : over) {
-        m_sink.onNotice(fmt::format("the end of the log of job {} did not come; `penstock logs {}` may have more later",
-                                    id, id));
+        m_sink.onNotice(fmt::format(
+            "the end of the log of job {} did not come; `penstock logs {}` may have more later", id, id));
         finish(id);
     }
 }

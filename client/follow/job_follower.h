@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Follows jobs to their end over a MonitorSession: their state, their steps and, if wanted, the log of every attempt,
-// each byte once and in order, across reconnects. At most kMaxWatches jobs are watched at once; the rest wait
-// their turn. One thread; the sink must outlive the follower.
+// Follows jobs to their end over a MonitorSession: their state, their steps and, if wanted, the log of every
+// attempt, each byte once and in order, across reconnects. At most kMaxWatches jobs are watched at once; the
+// rest wait their turn. One thread; the sink must outlive the follower.
 #pragma once
 
 #include "client/follow/log_cursor.h"
 #include "client/follow/monitor_session.h"
 
-#include <QTimer>
 #include <deque>
 #include <map>
+#include <QTimer>
 #include <set>
 
 namespace penstock::client {
@@ -62,7 +62,7 @@ private:
         std::uint64_t watch = 0;
         monitor::JobRecord record;
         std::map<std::uint64_t, AttemptLog> logs; // by attempt
-        bool asked = false;  // its logs come with the job's own watch
+        bool asked = false;                       // its logs come with the job's own watch
         bool final = false;
         bool chased = false; // final, and its open logs were asked for by themselves
     };
@@ -82,11 +82,11 @@ private:
     JobSink& m_sink;
     bool m_withLogs;
     std::deque<std::uint64_t> m_waiting;
-    std::map<std::uint64_t, Followed> m_active;              // by job
-    std::map<std::uint64_t, std::uint64_t> m_jobByWatch;     // job and log watches alike
+    std::map<std::uint64_t, Followed> m_active;          // by job
+    std::map<std::uint64_t, std::uint64_t> m_jobByWatch; // job and log watches alike
     std::uint64_t m_nextWatch = 1;
     bool m_reconnected = false;
-    QTimer m_grace; // for logs whose end never comes
+    QTimer m_grace;           // for logs whose end never comes
     MonitorSession m_session; // last: it calls us back
 };
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Where we are in one attempt's log. Cuts off what came before (after a reconnect the server may repeat itself) and
-// notices what is missing, so that a job's output is printed once and whole. Offsets count the bytes of the records'
-// data from the log's start. Pure value.
+// Where we are in one attempt's log. Cuts off what came before (after a reconnect the server may repeat
+// itself) and notices what is missing, so that a job's output is printed once and whole. Offsets count the
+// bytes of the records' data from the log's start. Pure value.
 #pragma once
 
 #include "proto/monitor.pb.h"
@@ -23,15 +23,15 @@ struct LogPiece {
 
 class LogCursor {
 public:
-    // What of the message is new. Nothing, when it starts after our position: then missing() tells to ask again
-    // from next().
+    // What of the message is new. Nothing, when it starts after our position: then missing() tells to ask
+    // again from next().
     [[nodiscard]] std::vector<LogPiece> take(const monitor::LogData& message);
 
     [[nodiscard]] std::uint64_t next() const { return m_next; }
     [[nodiscard]] bool missing() const { return m_missing; }
     [[nodiscard]] bool ended() const { return m_ended; }
-    // A request for the missing part was sent; its first message decides. Should that too start later, those bytes
-    // are gone for good and are left out, once noticed by lost().
+    // A request for the missing part was sent; its first message decides. Should that too start later, those
+    // bytes are gone for good and are left out, once noticed by lost().
     void askedAgain();
     void setEnded() { m_ended = true; }
     [[nodiscard]] std::uint64_t lost() const { return m_lost; }

@@ -4,12 +4,12 @@
 #include "client/output/human_text.h"
 #include "client/output/style.h"
 
+#include <algorithm>
+#include <fmt/format.h>
 #include <QNetworkProxy>
 #include <QNetworkRequest>
 #include <QUrl>
 #include <QWebSocket>
-#include <algorithm>
-#include <fmt/format.h>
 
 namespace penstock::client {
 
@@ -172,15 +172,16 @@ void MonitorSession::onLost(const std::string& reason)
     ++m_attempt;
     const auto pause = reconnectPause(m_attempt);
     if (!m_everReady && !m_patient) {
-        giveUp({ErrorCode::Unavailable, fmt::format("cannot reach the server at {}: {}; is penstock-server running "
-                                                    "there? (--server or PENSTOCK_SERVER names another)",
-                                                    m_settings.endpoint.text(), text)});
+        giveUp({ErrorCode::Unavailable,
+                fmt::format("cannot reach the server at {}: {}; is penstock-server running "
+                            "there? (--server or PENSTOCK_SERVER names another)",
+                            m_settings.endpoint.text(), text)});
         return;
     }
     if (now - *m_lostSince + pause > m_settings.giveUpAfter) {
-        giveUp({ErrorCode::Unavailable, fmt::format("no connection to the server at {} for {}: {}",
-                                                    m_settings.endpoint.text(),
-                                                    humanDuration(now - *m_lostSince), text)});
+        giveUp({ErrorCode::Unavailable,
+                fmt::format("no connection to the server at {} for {}: {}", m_settings.endpoint.text(),
+                            humanDuration(now - *m_lostSince), text)});
         return;
     }
     m_retry.start(std::chrono::duration_cast<std::chrono::milliseconds>(pause));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A WebSocket to the server's /monitor path that comes back by itself: reconnects with growing pauses, answers for a
-// silent link, and gives up after a set time. What is being watched is the listener's to ask for again in onReady.
-// One thread, that of the event loop; the listener must outlive the session.
+// A WebSocket to the server's /monitor path that comes back by itself: reconnects with growing pauses,
+// answers for a silent link, and gives up after a set time. What is being watched is the listener's to ask
+// for again in onReady. One thread, that of the event loop; the listener must outlive the session.
 #pragma once
 
 #include "client/api/endpoint.h"
@@ -10,9 +10,9 @@
 #include "shared/base/result.h"
 #include "shared/protocol/frame.h"
 
-#include <QTimer>
 #include <memory>
 #include <optional>
+#include <QTimer>
 #include <string>
 
 class QWebSocket;

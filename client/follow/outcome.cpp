@@ -46,12 +46,13 @@ std::string describeEnd(const monitor::JobRecord& job)
     auto out = fmt::format("job {} {}", job.id(), stateWord(job.state()));
     std::string why;
     if (job.state() != monitor::JOB_SUCCEEDED) {
-        if (job.signal() != 0)
-            why = fmt::format("signal {}", job.signal());
-        else if (job.exit_code() != 0)
-            why = fmt::format("exit code {}", job.exit_code());
-        else if (!job.result().empty() && job.result() != stateWord(job.state()))
+        if (!job.result().empty() && job.result() != stateWord(job.state()))
             why = words(job.result());
+        const auto separator = why.empty() ? "" : ", ";
+        if (job.signal() != 0)
+            why += fmt::format("{}signal {}", separator, job.signal());
+        else if (job.exit_code() != 0)
+            why += fmt::format("{}exit code {}", separator, job.exit_code());
         if (!job.error().empty())
             why += (why.empty() ? "" : ", ") + job.error();
     }

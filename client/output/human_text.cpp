@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "client/output/human_text.h"
 
-#include <QDateTime>
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
+#include <QDateTime>
 
 namespace penstock::client {
 

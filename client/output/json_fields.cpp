@@ -3,8 +3,8 @@
 
 #include "client/output/human_text.h"
 
-#include <QJsonArray>
 #include <fmt/format.h>
+#include <QJsonArray>
 
 namespace penstock::client {
 
@@ -42,7 +42,9 @@ std::string textField(const QJsonObject& object, const char* key)
 
 std::int64_t numberField(const QJsonObject& object, const char* key)
 {
-    return valueOf(object, key).toInteger(0);
+    const auto value = valueOf(object, key);
+    // toInteger() gives its default for 9.3; seconds come with a fraction.
+    return value.toInteger(static_cast<qint64>(value.toDouble()));
 }
 
 bool hasField(const QJsonObject& object, const char* key)

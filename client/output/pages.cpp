@@ -5,8 +5,8 @@
 #include "client/output/records.h"
 #include "client/output/table.h"
 
-#include <QJsonDocument>
 #include <fmt/format.h>
+#include <QJsonDocument>
 
 namespace penstock::client {
 
@@ -26,11 +26,12 @@ void addList(Fields& fields, const QJsonObject& object, const char* key, const s
         fields.emplace_back(title, Cell{text});
 }
 
-void addTime(Fields& fields, const QJsonObject& object, const char* key, const std::string& title, WallTime now)
+void addTime(Fields& fields, const QJsonObject& object, const char* key, const std::string& title,
+             WallTime now)
 {
     if (hasField(object, key))
-        fields.emplace_back(title,
-                            Cell{fmt::format("{} ({} ago)", textField(object, key), ageField(object, key, now))});
+        fields.emplace_back(
+            title, Cell{fmt::format("{} ({} ago)", textField(object, key), ageField(object, key, now))});
 }
 
 std::uint64_t bytesField(const QJsonObject& object, const char* key)
@@ -57,16 +58,17 @@ void addLoad(Fields& fields, const QJsonObject& load)
     fields.emplace_back("Load", Cell{fmt::format("{:.2f}, CPU {:.0f} % busy", fraction(load, "load1"),
                                                  fraction(load, "cpu_busy_percent"))});
     fields.emplace_back("Memory free", Cell{humanBytes(bytesField(load, "memory_available_bytes"))});
-    fields.emplace_back("Disk free", Cell{fmt::format("{} of {}", humanBytes(bytesField(load, "disk_free_bytes")),
-                                                      humanBytes(bytesField(load, "disk_total_bytes")))});
+    fields.emplace_back("Disk free",
+                        Cell{fmt::format("{} of {}", humanBytes(bytesField(load, "disk_free_bytes")),
+                                         humanBytes(bytesField(load, "disk_total_bytes")))});
     const auto psi = objectField(load, "psi");
-    fields.emplace_back("Pressure",
-                        Cell{psi.isEmpty() ? "not reported by this kernel"
-                                           : fmt::format("cpu {:.1f} %, memory {:.1f} % (all stalled {:.1f} %), "
-                                                         "io {:.1f} % (all stalled {:.1f} %)",
-                                                         fraction(psi, "cpu_some"), fraction(psi, "mem_some"),
-                                                         fraction(psi, "mem_full"), fraction(psi, "io_some"),
-                                                         fraction(psi, "io_full"))});
+    fields.emplace_back(
+        "Pressure", Cell{psi.isEmpty() ? "not reported by this kernel"
+                                       : fmt::format("cpu {:.1f} %, memory {:.1f} % (all stalled {:.1f} %), "
+                                                     "io {:.1f} % (all stalled {:.1f} %)",
+                                                     fraction(psi, "cpu_some"), fraction(psi, "mem_some"),
+                                                     fraction(psi, "mem_full"), fraction(psi, "io_some"),
+                                                     fraction(psi, "io_full"))});
 }
 
 } // namespace
@@ -93,9 +95,10 @@ std::string renderJob(const QJsonObject& job, const View& view)
     if (const auto took = spanField(job, "started", "finished", view.now); !took.empty())
         fields.emplace_back("Took", Cell{took});
     const auto steps = objectField(job, "steps");
-    fields.emplace_back("Steps", Cell{fmt::format("{} of {} done, {} running, {} failed", numberField(steps, "done"),
-                                                  numberField(steps, "total"), numberField(steps, "running"),
-                                                  numberField(steps, "failed"))});
+    fields.emplace_back("Steps",
+                        Cell{fmt::format("{} of {} done, {} running, {} failed", numberField(steps, "done"),
+                                         numberField(steps, "total"), numberField(steps, "running"),
+                                         numberField(steps, "failed"))});
     const auto definition = objectField(job, "definition");
     if (hasField(definition, "command"))
         fields.emplace_back("Command", Cell{commandText(definition.value(QLatin1String("command")))});
@@ -126,17 +129,25 @@ std::string renderMachine(const QJsonObject& machine, const View& view)
     addList(fields, machine, "tags", "Tags");
     addList(fields, machine, "executors", "Executors");
     addLoad(fields, objectField(machine, "load"));
-    fields.emplace_back("Finished", Cell{fmt::format("{} runs, {} of them failed", numberField(machine, "finished"),
-                                                     numberField(machine, "failed"))});
+    fields.emplace_back("Finished",
+                        Cell{fmt::format("{} runs, {} of them failed", numberField(machine, "finished"),
+                                         numberField(machine, "failed"))});
     auto out = renderFields(fields, view.style);
     const auto running = arrayField(machine, "running");
     if (running.isEmpty())
         return out;
-    Table table({{"STEP", Align::Right}, {"JOB", Align::Right}, {"NAME", Align::Left, true}, {"PHASE"}, {"SINCE", Align::Right}});
+    Table table({{"STEP", Align::Right},
+                 {"JOB", Align::Right},
+                 {"NAME", Align::Left, true},
+                 {"PHASE"},
+                 {"SINCE", Align::Right}});
     for (const auto& item : running) {
         const auto row = item.toObject();
-        table.add({{textField(row, "step")}, {textField(row, "job")}, {textField(row, "name")},
-                   {textField(row, "phase")}, {ageField(row, "since", view.now)}});
+        table.add({{textField(row, "step")},
+                   {textField(row, "job")},
+                   {textField(row, "name")},
+                   {textField(row, "phase")},
+                   {ageField(row, "since", view.now)}});
     }
     return out + "\n" + table.render(view.style, view.width);
 }
@@ -154,7 +165,8 @@ std::string renderStatus(const QJsonObject& status, const View& view)
         fields.emplace_back("Problem", Cell{problem.toString().toStdString(), Colour::Red});
     addText(fields, status, "server_name", "Server");
     addText(fields, status, "version", "Version");
-    fields.emplace_back("Up for", Cell{humanDuration(std::chrono::seconds(numberField(status, "uptime_seconds")))});
+    fields.emplace_back("Up for",
+                        Cell{humanDuration(std::chrono::seconds(numberField(status, "uptime_seconds")))});
     addList(fields, status, "listen", "Listens on");
     addText(fields, status, "auth", "Access");
     const auto database = objectField(status, "database");
@@ -164,14 +176,14 @@ std::string renderStatus(const QJsonObject& status, const View& view)
                                          databaseOk ? Colour::None : Colour::Red});
     fields.emplace_back("Open jobs", Cell{textField(objectField(status, "jobs"), "open")});
     const auto steps = objectField(status, "steps");
-    fields.emplace_back("Steps", Cell{fmt::format("{} running, {} ready, {} blocked, {} delayed",
-                                                  numberField(steps, "running"), numberField(steps, "ready"),
-                                                  numberField(steps, "blocked"), numberField(steps, "delayed"))});
+    fields.emplace_back("Steps",
+                        Cell{fmt::format("{} running, {} ready, {} blocked, {} delayed",
+                                         numberField(steps, "running"), numberField(steps, "ready"),
+                                         numberField(steps, "blocked"), numberField(steps, "delayed"))});
     const auto machines = objectField(status, "machines");
-    fields.emplace_back("Machines", Cell{fmt::format("{} of {} connected, {} draining",
-                                                     numberField(machines, "connected"),
-                                                     numberField(machines, "total"),
-                                                     numberField(machines, "draining"))});
+    fields.emplace_back(
+        "Machines", Cell{fmt::format("{} of {} connected, {} draining", numberField(machines, "connected"),
+                                     numberField(machines, "total"), numberField(machines, "draining"))});
     const auto slots = objectField(status, "slots");
     fields.emplace_back("Slots", Cell{fmt::format("{} of {} in use", numberField(slots, "used"),
                                                   numberField(slots, "total"))});
@@ -190,14 +202,16 @@ std::string renderExplain(const QJsonObject& answer, const View& view)
     for (const auto& item : steps) {
         const auto step = item.toObject();
         const auto state = stateCell(textField(step, "state"), view.style);
-        out += fmt::format("  step {} {}  {}\n", numberField(step, "step"), printable(textField(step, "name")),
-                           paint(view.style, state.colour, printable(state.text)));
+        out +=
+            fmt::format("  step {} {}  {}\n", numberField(step, "step"), printable(textField(step, "name")),
+                        paint(view.style, state.colour, printable(state.text)));
         const auto reasons = arrayField(step, "reasons");
         for (const auto& reason : reasons) {
             const auto entry = reason.toObject();
             const auto machine = textField(entry, "machine");
             out += fmt::format("    {} {}{}\n", view.style.unicode ? "•" : "*",
-                               machine.empty() ? "" : printable(machine) + ": ", printable(textField(entry, "text")));
+                               machine.empty() ? "" : printable(machine) + ": ",
+                               printable(textField(entry, "text")));
         }
         if (const auto change = textField(step, "change"); !change.empty())
             out += fmt::format("    {} {}\n", view.style.unicode ? "→" : "=>",

@@ -40,7 +40,8 @@ std::string runningLine(const StepProgress& step, const ProgressScreen& screen, 
     const auto fixed = 4 + displayWidth(right) + 1;
     const auto room = screen.width > fixed ? screen.width - fixed : 1;
     const auto name = elide(printable(step.name) + place, room, style);
-    return fmt::format("  {} {} {}", paint(style, glyph.colour, mark), name, paint(style, Colour::Grey, right));
+    return fmt::format("  {} {} {}", paint(style, glyph.colour, mark), name,
+                       paint(style, Colour::Grey, right));
 }
 
 } // namespace
@@ -54,7 +55,8 @@ std::string summarize(const StepProgressMap& steps)
     return out.empty() ? "no steps" : out;
 }
 
-std::vector<std::string> renderProgress(const StepProgressMap& steps, const ProgressScreen& screen, const Style& style)
+std::vector<std::string> renderProgress(const StepProgressMap& steps, const ProgressScreen& screen,
+                                        const Style& style)
 {
     const auto running = count(steps, StepPhase::Running);
     const auto open = running + count(steps, StepPhase::Waiting);
@@ -74,7 +76,8 @@ std::vector<std::string> renderProgress(const StepProgressMap& steps, const Prog
     for (std::size_t at = 0; at < lineCount; ++at)
         lines.push_back(runningLine(*shown[at], screen, style));
     if (tooMany && room > 0)
-        lines.push_back(elide(fmt::format("  and {} more running", shown.size() - lineCount), screen.width, style));
+        lines.push_back(
+            elide(fmt::format("  and {} more running", shown.size() - lineCount), screen.width, style));
     return lines;
 }
 
@@ -89,7 +92,8 @@ std::string describeChange(const StepProgress& step, const Style& style)
     case StepPhase::Succeeded: return paint(style, Colour::Green, fmt::format("built {}", name));
     case StepPhase::Failed:
         return paint(style, Colour::Red,
-                     detail.empty() ? fmt::format("failed {}", name) : fmt::format("failed {}: {}", name, detail));
+                     detail.empty() ? fmt::format("failed {}", name)
+                                    : fmt::format("failed {}: {}", name, detail));
     case StepPhase::NotBuilt:
     case StepPhase::Cached:
     case StepPhase::Waiting:

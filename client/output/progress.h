@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The live lines of `penstock build` and of a followed job: one summary and one line per running step. Pure: what to
-// draw for given steps, width and time; the caller redraws them in place or, without a terminal, prints changes.
+// The live lines of `penstock build` and of a followed job: one summary and one line per running step. Pure:
+// what to draw for given steps, width and time; the caller redraws them in place or, without a terminal,
+// prints changes.
 #pragma once
 
 #include "client/output/style.h"
@@ -32,8 +33,8 @@ struct ProgressScreen {
     WallTime now;
 };
 
-[[nodiscard]] std::vector<std::string> renderProgress(const StepProgressMap& steps, const ProgressScreen& screen,
-                                                      const Style& style);
+[[nodiscard]] std::vector<std::string> renderProgress(const StepProgressMap& steps,
+                                                      const ProgressScreen& screen, const Style& style);
 // One line for a step's change, for logs and pipes; empty when the change is not worth a line.
 [[nodiscard]] std::string describeChange(const StepProgress& step, const Style& style);
 // "12 built, 3 already there, 1 failed, 4 not built".

@@ -38,7 +38,8 @@ Cell stepsOf(const Row& row, const View&)
 
 Cell waitOf(const Row& row, const View& view)
 {
-    return {textField(row, "state") == "ready" ? ageField(row, "ready_since", view.now) : std::string(), Colour::None};
+    return {textField(row, "state") == "ready" ? ageField(row, "ready_since", view.now) : std::string(),
+            Colour::None};
 }
 
 Cell pressureOf(const Row& row, const View&)
@@ -55,12 +56,14 @@ Cell pressureOf(const Row& row, const View&)
 Cell memoryOf(const Row& row, const View&)
 {
     const auto free = numberField(objectField(row, "load"), "memory_available_bytes");
-    return {fmt::format("{}", humanBytes(static_cast<std::uint64_t>(std::max<std::int64_t>(free, 0)))), Colour::None};
+    return {fmt::format("{}", humanBytes(static_cast<std::uint64_t>(std::max<std::int64_t>(free, 0)))),
+            Colour::None};
 }
 
 Cell loadOf(const Row& row, const View&)
 {
-    return {fmt::format("{:.2f}", objectField(row, "load").value(QLatin1String("load1")).toDouble()), Colour::None};
+    return {fmt::format("{:.2f}", objectField(row, "load").value(QLatin1String("load1")).toDouble()),
+            Colour::None};
 }
 
 const std::vector<RecordColumn>& jobColumns()
@@ -70,9 +73,11 @@ const std::vector<RecordColumn>& jobColumns()
         {{"STATE"}, stateOf},
         {{"NAME", Align::Left, true}, [](const Row& r, const View&) { return Cell{textField(r, "name")}; }},
         {{"USER"}, [](const Row& r, const View&) { return Cell{textField(r, "user")}; }},
-        {{"PRIORITY", Align::Right}, [](const Row& r, const View&) { return Cell{textField(r, "priority")}; }},
+        {{"PRIORITY", Align::Right},
+         [](const Row& r, const View&) { return Cell{textField(r, "priority")}; }},
         {{"STEPS", Align::Right}, stepsOf},
-        {{"AGE", Align::Right}, [](const Row& r, const View& v) { return Cell{ageField(r, "created", v.now)}; }},
+        {{"AGE", Align::Right},
+         [](const Row& r, const View& v) { return Cell{ageField(r, "created", v.now)}; }},
         {{"TOOK", Align::Right},
          [](const Row& r, const View& v) { return Cell{spanField(r, "started", "finished", v.now)}; }},
         {{"END"}, [](const Row& r, const View&) { return Cell{endingOf(r)}; }},
@@ -108,12 +113,14 @@ const std::vector<RecordColumn>& runColumns()
              return stateCell(end.empty() ? textField(r, "state") : end, v.style);
          }},
         {{"MACHINE"}, [](const Row& r, const View&) { return Cell{textField(r, "machine")}; }},
-        {{"AGE", Align::Right}, [](const Row& r, const View& v) { return Cell{ageField(r, "created", v.now)}; }},
+        {{"AGE", Align::Right},
+         [](const Row& r, const View& v) { return Cell{ageField(r, "created", v.now)}; }},
         {{"TOOK", Align::Right},
          [](const Row& r, const View& v) { return Cell{spanField(r, "started", "stopped", v.now)}; }},
         {{"LOG", Align::Right},
          [](const Row& r, const View&) {
-             return Cell{humanBytes(static_cast<std::uint64_t>(std::max<std::int64_t>(numberField(r, "log_bytes"), 0)))};
+             return Cell{humanBytes(
+                 static_cast<std::uint64_t>(std::max<std::int64_t>(numberField(r, "log_bytes"), 0)))};
          }},
         {{"END", Align::Left, true}, [](const Row& r, const View&) { return Cell{endingOf(r)}; }},
     };
@@ -141,7 +148,8 @@ const std::vector<RecordColumn>& machineColumns()
         {{"LOAD", Align::Right}, loadOf},
         {{"PSI cpu/mem/io", Align::Right}, pressureOf},
         {{"MEM FREE", Align::Right}, memoryOf},
-        {{"SEEN", Align::Right}, [](const Row& r, const View& v) { return Cell{ageField(r, "last_seen", v.now)}; }},
+        {{"SEEN", Align::Right},
+         [](const Row& r, const View& v) { return Cell{ageField(r, "last_seen", v.now)}; }},
         {{"NOTE", Align::Left, true}, [](const Row& r, const View&) { return Cell{textField(r, "note")}; }},
     };
     return columns;

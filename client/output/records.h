@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The lists and pages of jobs, steps, attempts and machines, made from the very JSON objects that --json prints: one
-// row type for both. Pure, callable from any thread.
+// The lists and pages of jobs, steps, attempts and machines, made from the very JSON objects that --json
+// prints: one row type for both. Pure, callable from any thread.
 #pragma once
 
 #include "client/output/style.h"
 #include "shared/base/clock.h"
 
+#include <cstdint>
 #include <QJsonArray>
 #include <QJsonObject>
-#include <cstdint>
 #include <string>
 
 namespace penstock::client {

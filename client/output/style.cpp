@@ -37,15 +37,15 @@ constexpr Glyph kStopped{"⊘", "-", Colour::Grey};
 constexpr Glyph kNeutral{"·", " ", Colour::None};
 
 constexpr std::array kWords{
-    Word{"succeeded", kGood},     Word{"cached", kGood},           Word{"ready", kWaits},
-    Word{"queued", kWaits},       Word{"blocked", kWaits},         Word{"delayed", kWaits},
-    Word{"running", kBusy},       Word{"assigned", kBusy},         Word{"failed", kBad},
-    Word{"timed_out", kBad},      Word{"silent_timed_out", kBad},  Word{"log_limit", kBad},
-    Word{"output_limit", kBad},   Word{"not_deterministic", kBad}, Word{"dependency_failed", kBad},
-    Word{"unsupported", kBad},    Word{"aborted", kBad},           Word{"infrastructure", kBad},
-    Word{"lost", kBad},           Word{"transient", kBad},         Word{"rejected", kStopped},
-    Word{"cancelled", kStopped},  Word{"connected", kGood},        Word{"draining", kWaits},
-    Word{"disconnected", kBad},   Word{"quarantined", kBad},       Word{"revoked", kStopped},
+    Word{"succeeded", kGood},    Word{"cached", kGood},           Word{"ready", kWaits},
+    Word{"queued", kWaits},      Word{"blocked", kWaits},         Word{"delayed", kWaits},
+    Word{"running", kBusy},      Word{"assigned", kBusy},         Word{"failed", kBad},
+    Word{"timed_out", kBad},     Word{"silent_timed_out", kBad},  Word{"log_limit", kBad},
+    Word{"output_limit", kBad},  Word{"not_deterministic", kBad}, Word{"dependency_failed", kBad},
+    Word{"unsupported", kBad},   Word{"aborted", kBad},           Word{"infrastructure", kBad},
+    Word{"lost", kBad},          Word{"transient", kBad},         Word{"rejected", kStopped},
+    Word{"cancelled", kStopped}, Word{"connected", kGood},        Word{"draining", kWaits},
+    Word{"disconnected", kBad},  Word{"quarantined", kBad},       Word{"revoked", kStopped},
 };
 
 std::size_t sequenceLength(unsigned char lead)

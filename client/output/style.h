@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// How text looks on this terminal: colours, and a glyph beside every colour so that none carries meaning alone.
-// Also makes text from jobs and peers safe to print. Pure, callable from any thread.
+// How text looks on this terminal: colours, and a glyph beside every colour so that none carries meaning
+// alone. Also makes text from jobs and peers safe to print. Pure, callable from any thread.
 #pragma once
 
 #include <cstdint>

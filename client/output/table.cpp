@@ -10,8 +10,8 @@ namespace penstock::client {
 
 namespace {
 
-constexpr std::size_t kGap = 2;         // blanks between columns
-constexpr std::size_t kLeastShort = 8;  // a shortened column keeps at least this
+constexpr std::size_t kGap = 2;        // blanks between columns
+constexpr std::size_t kLeastShort = 8; // a shortened column keeps at least this
 
 void appendPadded(std::string& line, const Cell& cell, Align align, std::size_t width, const Style& style)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A table for people: columns as wide as their content, numbers to the right, and on a terminal at most one column
-// shortened so that a row stays on one line. Pure, callable from any thread.
+// A table for people: columns as wide as their content, numbers to the right, and on a terminal at most one
+// column shortened so that a row stays on one line. Pure, callable from any thread.
 #pragma once
 
 #include "client/output/style.h"
@@ -47,6 +47,7 @@ private:
 };
 
 // "Name:  value" lines, values in one column; the page of one record.
-[[nodiscard]] std::string renderFields(const std::vector<std::pair<std::string, Cell>>& fields, const Style& style);
+[[nodiscard]] std::string renderFields(const std::vector<std::pair<std::string, Cell>>& fields,
+                                       const Style& style);
 
 } // namespace penstock::client

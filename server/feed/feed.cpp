@@ -4,6 +4,7 @@
 #include "server/feed/detail/client.h"
 
 #include <map>
+#include <set>
 #include <utility>
 
 namespace penstock::feed {
@@ -63,17 +64,25 @@ public:
             for (auto& [number, client] : m_clients)
                 client->onAnyStepChanged();
         }
+        // First all is marked, then each watch looks once.
+        std::set<WatchKey> affected;
         for (const auto id : steps) {
             for (const auto key : m_steps.of(id)) {
                 if (auto* client = find(key.client); client != nullptr)
-                    client->onStepChanged(key.watch, id);
+                    client->markStep(key.watch, id);
+                affected.insert(key);
             }
         }
         for (const auto id : jobs) {
             for (const auto key : m_jobs.of(id)) {
                 if (auto* client = find(key.client); client != nullptr)
-                    client->onJobChanged(key.watch);
+                    client->markJob(key.watch);
+                affected.insert(key);
             }
+        }
+        for (const auto key : affected) {
+            if (auto* client = find(key.client); client != nullptr)
+                client->pumpJob(key.watch);
         }
     }
 

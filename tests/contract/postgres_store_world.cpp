@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/store/postgres/postgres_store.h"
-#include "tests/contract/store_world.h"
+#include "tests/support/store_world.h"
 #include "tests/support/postgres_fixture.h"
 
 namespace penstock::store {

@@ -289,16 +289,22 @@ void Client::onFarmDelta(const std::string& delta)
     }
 }
 
-void Client::onJobChanged(std::uint64_t watch)
+void Client::markJob(std::uint64_t watch)
 {
     if (const auto found = m_jobs.find(watch); found != m_jobs.end())
-        found->second->onJobChanged();
+        found->second->markJob();
 }
 
-void Client::onStepChanged(std::uint64_t watch, StepId step)
+void Client::markStep(std::uint64_t watch, StepId step)
 {
     if (const auto found = m_jobs.find(watch); found != m_jobs.end())
-        found->second->onStepChanged(step);
+        found->second->markStep(step);
+}
+
+void Client::pumpJob(std::uint64_t watch)
+{
+    if (const auto found = m_jobs.find(watch); found != m_jobs.end())
+        found->second->pump();
 }
 
 void Client::onAnyStepChanged()

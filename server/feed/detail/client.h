@@ -51,8 +51,9 @@ public:
 
     void onFarmStart();
     void onFarmDelta(const std::string& delta);
-    void onJobChanged(std::uint64_t watch);
-    void onStepChanged(std::uint64_t watch, StepId step);
+    void markJob(std::uint64_t watch);
+    void markStep(std::uint64_t watch, StepId step);
+    void pumpJob(std::uint64_t watch);
     void onAnyStepChanged();
     void onLogGrew(std::uint64_t watch, AttemptId attempt);
 

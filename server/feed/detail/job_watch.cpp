@@ -21,7 +21,8 @@ constexpr std::chrono::seconds kLogPatience{20};
 
 std::size_t sizeOf(const StepEntry& step)
 {
-    std::size_t bytes = 200 + step.name.size() + step.drvPath.size() + step.error.size() + 10 * step.dependsOn.size();
+    std::size_t bytes =
+        200 + step.name.size() + step.drvPath.size() + step.error.size() + 10 * step.dependsOn.size();
     for (const auto& output : step.outputs)
         bytes += output.name.size() + output.path.size() + 8;
     return bytes;
@@ -52,18 +53,6 @@ void JobWatch::start()
     });
 }
 
-void JobWatch::onJobChanged()
-{
-    m_jobDirty = true;
-    pump();
-}
-
-void JobWatch::onStepChanged(StepId step)
-{
-    m_dirty.insert(step); // one of m_steps, so bounded by them
-    pump();
-}
-
 Duration JobWatch::pause() const
 {
     return m_steps.size() <= kSmallJob ? Duration(0) : Duration(kPauseOfLargeJob);
@@ -71,17 +60,19 @@ Duration JobWatch::pause() const
 
 void JobWatch::pump()
 {
-    if (m_over || !m_listed || m_asking || m_paused || (!m_jobDirty && m_dirty.empty()) || !m_environment.outlet.hasRoom())
+    if (m_over || !m_listed || m_asking || m_paused || (!m_jobDirty && m_dirty.empty()) ||
+        !m_environment.outlet.hasRoom())
         return;
     if (pause() == Duration(0))
         return ask();
     m_paused = true;
-    m_environment.loop.postAt(m_environment.outlet.now().mono + pause(), [this, alive = std::weak_ptr(m_alive)] {
-        if (!alive.lock())
-            return;
-        m_paused = false;
-        ask();
-    });
+    m_environment.loop.postAt(m_environment.outlet.now().mono + pause(),
+                              [this, alive = std::weak_ptr(m_alive)] {
+                                  if (!alive.lock())
+                                      return;
+                                  m_paused = false;
+                                  ask();
+                              });
 }
 
 void JobWatch::ask()
@@ -161,7 +152,8 @@ void JobWatch::take(const JobRecords& records, bool complete)
     std::size_t from = 0;
     do {
         std::size_t to = from;
-        for (std::size_t bytes = 0; to < records.steps.size() && to - from < kStepsPerPart && bytes < kPartBytes; ++to)
+        for (std::size_t bytes = 0;
+             to < records.steps.size() && to - from < kStepsPerPart && bytes < kPartBytes; ++to)
             bytes += sizeOf(records.steps[to]);
         sendPart(records, from, to, complete && to == records.steps.size());
         from = to;

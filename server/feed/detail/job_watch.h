@@ -33,11 +33,12 @@ public:
     JobWatch& operator=(const JobWatch&) = delete;
 
     void start();
-    void onJobChanged();
-    void onStepChanged(StepId step);
+    // Marked; pump() asks for what is marked.
+    void markJob() { m_jobDirty = true; }
+    void markStep(StepId step) { m_dirty.insert(step); } // one of its own, so bounded by them
     // Some step of some job changed while the list of steps was not known yet.
     void onAnyStepChanged() { m_missed = m_missed || !m_listed; }
-    void pump(); // there may be room again
+    void pump(); // something is marked, or there may be room again
     void check(); // a log ended, or time went by: is it over?
 
 private:

@@ -6,7 +6,9 @@
 namespace penstock::store::postgres {
 namespace {
 
-constexpr Statement kIsThere{"schema_is_there", "SELECT to_regclass('penstock.migrations') IS NOT NULL"};
+// Not to_regclass(): inside a transaction that one may answer from a cache, older than a migration we waited for.
+constexpr Statement kIsThere{"schema_is_there", "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'penstock' "
+                                                "AND tablename = 'migrations')"};
 constexpr Statement kVersion{"schema_version", "SELECT coalesce(max(number), 0) FROM penstock.migrations"};
 constexpr Statement kLock{"schema_lock", "SELECT pg_advisory_xact_lock(5788143690190745)"};
 constexpr Statement kRecord{"schema_record",

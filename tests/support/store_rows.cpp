@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "tests/contract/store_rows.h"
+#include "tests/support/store_rows.h"
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
