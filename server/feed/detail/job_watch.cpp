@@ -184,13 +184,20 @@ void JobWatch::followLogs(const JobRecords& records)
     }
 }
 
+void JobWatch::onLogEnd(AttemptId attempt, const Error* error)
+{
+    if (error != nullptr && m_logError.empty())
+        m_logError = fmt::format("the log of run {} cannot be read: {}", attempt.value(), error->message);
+    check();
+}
+
 void JobWatch::check()
 {
     if (m_over || !m_listed || !m_finished || m_asking || m_paused || m_jobDirty || !m_dirty.empty())
         return;
     const auto logs = m_environment.logs.countOf(m_key.watch);
     if (logs == 0)
-        return end({});
+        return end(m_logError);
     const auto since = std::max(*m_finished, m_environment.logs.lastProgress());
     if (m_environment.logs.isWaiting() && m_environment.outlet.now().mono - since > kLogPatience)
         end(fmt::format("job {} is over, but {} of its logs did not come to their end", m_job.value(), logs));

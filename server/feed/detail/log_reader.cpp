@@ -99,7 +99,9 @@ void LogReader::answered(const Key& key, Result<LogSlice> slice)
     if (found != m_follows.end() && found->second.reading) {
         auto& follow = found->second;
         follow.reading = false;
-        if (!slice) {
+        if (!slice && slice.error().code == ErrorCode::Unavailable) {
+            // The next look (pollAll) tries again.
+        } else if (!slice) {
             finish(key, &slice.error());
         } else {
             const bool moved = slice->next > follow.target.offset;

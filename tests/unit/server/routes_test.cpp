@@ -57,6 +57,9 @@ TEST_F(RoutesTest, SubmitsOneOrMany)
     EXPECT_EQ(ask(post("/api/v1/jobs", R"({"command":"a"})", "Idempotency-Key: k1\r\n")).status, 201U);
     EXPECT_EQ(gateway.submitted.back().spec.key, "k1");
     EXPECT_EQ(gateway.submitted.back().spec.user, "local");
+    const auto key = "Idempotency-Key: " + std::string(201, 'k') + "\r\n";
+    EXPECT_EQ(ask(post("/api/v1/jobs", R"({"command":"a"})", key)).status, 400U);
+    EXPECT_EQ(ask(post("/api/v1/jobs", R"({"command":"a"})", "Idempotency-Key: \xff\r\n")).status, 400U);
 }
 
 TEST_F(RoutesTest, AnswersProblemsAsDocuments)
