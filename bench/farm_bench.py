@@ -24,7 +24,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../tests/integration"))
 from farm import BIN, Farm, until  # noqa: E402
 
-BENCH = os.path.join(BIN, "../bench")
+BENCH = os.path.join(BIN, "../bench/tools")
 RESULTS = []
 
 

@@ -115,7 +115,7 @@ Result<void> ServerApp::Parts::openStore()
         url = cluster->connectionString();
     }
     store::PostgresOptions postgres;
-    postgres.url = std::move(url);
+    postgres.connectionString = std::move(url);
     postgres.onHealth = [this](Result<void> health) {
         netLoop.post([this, health = std::move(health)] {
             if (dispatcher != nullptr)

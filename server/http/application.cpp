@@ -61,6 +61,12 @@ Application::Application(const Clock& clock, Logger& logger, auth::Authenticator
     m_router.add(statusRoutes(m_site));
     m_router.add({{"GET", "/metrics", auth::Action::Watch, {},
                    [this](const Request&, Respond respond) { metrics(std::move(respond)); }}});
+    const auto upgradeOnly = [](const Request& request, Respond respond) {
+        auto reply = problem(426, request.head.path + " is a WebSocket; ask for an upgrade");
+        reply.headers.emplace_back("Upgrade", "websocket");
+        respond(std::move(reply));
+    };
+    m_router.add({{"GET", "/link", std::nullopt, {}, upgradeOnly}, {"GET", "/monitor", std::nullopt, {}, upgradeOnly}});
     m_router.add(jobRoutes(m_site));
     m_router.add(stepRoutes(m_site));
     m_router.add(runRoutes(m_site));
@@ -140,8 +146,6 @@ std::vector<MetricFamily> Application::ownMetrics() const
     for (const auto& [status, count] : *m_answers)
         answers.samples.push_back({{{"status", std::to_string(status)}}, static_cast<double>(count)});
     families.push_back(std::move(answers));
-    families.push_back(counter("penstock_auth_refusals_total", "Credentials that were refused",
-                               static_cast<double>(m_authenticator.refusals())));
     if (m_connectionMetrics)
         std::ranges::move(m_connectionMetrics(), std::back_inserter(families));
     return families;

@@ -115,6 +115,7 @@ private:
     void moveStep(StepId id, const work::StepEvent& event, bool taken = false);
     void setStep(StepId id, StepRecord& step, work::StepProgress progress, bool taken);
     void enqueue(StepId id, StepRecord& step);
+    bool dequeue(StepId id, StepRecord& step); // false: it was not queued
     void enter(StepId id, StepRecord& step); // queue or deadline of its state
     void finishStep(StepId id, StepRecord& step, work::StepState from);
     void settleStep(StepId id, StepRecord& step, work::StepState from); // counts and jobs, not the graph

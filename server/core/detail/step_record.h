@@ -62,8 +62,9 @@ public:
     AttemptId newest{0}; // attempt, live or not; 0 none since the server started
     sched::PlacementIndex placement = 0; // while not finished; so the next
     std::uint32_t policy = 0;
-    sched::ClassIndex queue = 0; // while Ready
+    sched::ClassIndex queue = 0; // while queued
     std::int32_t priority = 0;   // the largest of its open jobs
+    bool isQueued = false;       // in the planner's hands: Ready, once everything is loaded
     bool isDirty = false;        // in the list of what this batch writes
 
 private:

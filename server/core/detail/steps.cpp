@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 namespace penstock::core::detail {
 
@@ -27,8 +28,9 @@ void Farm::setStep(StepId id, StepRecord& step, work::StepProgress progress, boo
 {
     const work::StepState from = step.state();
     const work::StepState to = progress.state;
-    if (from == work::StepState::Ready && !taken)
-        m_planner.dequeue(step.queue, orderOf(id, step));
+    if (taken)
+        step.isQueued = false;
+    dequeue(id, step);
     m_planner.placements().count(step.placement, from, -1);
     m_planner.placements().count(step.placement, to, 1);
     step.setProgress(std::move(progress));
@@ -77,6 +79,15 @@ sched::QueueOrder Farm::orderOf(StepId id, const StepRecord& step) const
 void Farm::enqueue(StepId id, StepRecord& step)
 {
     step.queue = m_planner.enqueue(step.placement, orderOf(id, step), step.avoided());
+    step.isQueued = true;
+}
+
+bool Farm::dequeue(StepId id, StepRecord& step)
+{
+    if (!std::exchange(step.isQueued, false))
+        return false;
+    m_planner.dequeue(step.queue, orderOf(id, step));
+    return true;
 }
 
 void Farm::enter(StepId id, StepRecord& step)
@@ -306,13 +317,13 @@ void Farm::stepDeadline(const Deadline& deadline)
         if (step->state() == work::StepState::Delayed && step->retryDue() <= m_now.mono)
             moveStep(id, work::RetryDue{});
         return;
-    case DeadlineKind::StepShunEnds:
-        if (step->state() == work::StepState::Ready)
-            m_planner.dequeue(step->queue, orderOf(id, *step));
+    case DeadlineKind::StepShunEnds: {
+        const bool isQueued = dequeue(id, *step);
         step->forgetShunned(m_now.mono);
-        if (step->state() == work::StepState::Ready)
+        if (isQueued)
             enqueue(id, *step);
         return;
+    }
     case DeadlineKind::StepUnsupported:
         if (step->state() == work::StepState::Ready && isForeverUnable(*step))
             moveStep(id, work::NoMachine{"no machine of the farm can run it; see why"});

@@ -220,13 +220,10 @@ void Farm::raisePriority(StepId id, std::int32_t priority)
     StepRecord& step = m_steps.at(id);
     if (step.priority >= priority)
         return;
-    if (step.state() != work::StepState::Ready) {
-        step.priority = priority;
-        return;
-    }
-    m_planner.dequeue(step.queue, orderOf(id, step));
+    const bool isQueued = dequeue(id, step);
     step.priority = priority;
-    enqueue(id, step);
+    if (isQueued)
+        enqueue(id, step);
 }
 
 void Farm::countJobSteps(JobRecord& job)

@@ -143,7 +143,7 @@ TEST_F(Recovered, NamesRowsThatContradictEachOther)
     rows.steps.push_back(rows.steps.at(0));
     EXPECT_EQ(crash().error().code, ErrorCode::Corrupt);
     rows = good;
-    rows.dependencies.push_back({StepId(1), StepId(9)});
+    rows.dependencies.push_back({StepId(9), StepId(1)});
     EXPECT_EQ(crash().error().code, ErrorCode::Corrupt);
     rows = good;
     EXPECT_TRUE(crash());

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Open and lately finished jobs as a table. GUI thread; follows a LiveFarm, which outlives it.
+#pragma once
+
+#include "monitor-gui/models/live_farm.h"
+#include "monitor-gui/models/record_model.h"
+
+namespace penstock::gui {
+
+class JobsModel final : public RecordModel<JobRecord, JobId> {
+    Q_OBJECT
+public:
+    enum Column : int { Number, Name, Steps, Age, kColumns };
+
+    explicit JobsModel(const LiveFarm& farm, QObject* parent = nullptr);
+
+    void refresh();
+    [[nodiscard]] int columnCount(const QModelIndex& parent = {}) const override;
+    [[nodiscard]] QVariant data(const QModelIndex& index, int role) const override;
+    [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation, int role) const override;
+
+protected:
+    [[nodiscard]] JobId keyOf(const JobRecord& record) const override { return record.id; }
+    [[nodiscard]] bool matches(const JobRecord& record, const QString& filter) const override;
+    [[nodiscard]] bool lessThan(const JobRecord& left, const JobRecord& right, int column) const override;
+    [[nodiscard]] bool ages() const override { return true; }
+
+private:
+    [[nodiscard]] QString display(const JobRecord& job, int column) const;
+
+    const LiveFarm& m_farm;
+};
+
+} // namespace penstock::gui

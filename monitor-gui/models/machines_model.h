@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The machines of the farm as a table. GUI thread; follows a LiveFarm, which outlives it.
+#pragma once
+
+#include "monitor-gui/models/live_farm.h"
+#include "monitor-gui/models/record_model.h"
+
+namespace penstock::gui {
+
+class MachinesModel final : public RecordModel<MachineRecord, MachineId> {
+    Q_OBJECT
+public:
+    enum Column : int { Name, Systems, Slots, Load, Cpu, Memory, Io, FreeMemory, FreeDisk, Seen, Running, kColumns };
+
+    explicit MachinesModel(const LiveFarm& farm, QObject* parent = nullptr);
+
+    void refresh();
+    [[nodiscard]] int columnCount(const QModelIndex& parent = {}) const override;
+    [[nodiscard]] QVariant data(const QModelIndex& index, int role) const override;
+    [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation, int role) const override;
+
+protected:
+    [[nodiscard]] MachineId keyOf(const MachineRecord& record) const override { return record.id; }
+    [[nodiscard]] bool matches(const MachineRecord& record, const QString& filter) const override;
+    [[nodiscard]] bool lessThan(const MachineRecord& left, const MachineRecord& right, int column) const override;
+    [[nodiscard]] bool ages() const override { return true; }
+
+private:
+    [[nodiscard]] QString display(const MachineRecord& machine, int column) const;
+    [[nodiscard]] QVariant bar(const MachineRecord& machine, int column) const;
+    [[nodiscard]] QString toolTip(const MachineRecord& machine, int column) const;
+
+    const LiveFarm& m_farm;
+};
+
+} // namespace penstock::gui

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "monitor-gui/models/queues_model.h"
+
+#include "monitor-gui/models/format.h"
+#include "monitor-gui/replica/freshness.h"
+#include "monitor-gui/replica/verdict.h"
+
+#include <array>
+
+namespace penstock::gui {
+
+namespace {
+
+Tone toneOf(VerdictKind kind)
+{
+    switch (kind) {
+    case VerdictKind::Quiet:
+        return Tone::Succeeded;
+    case VerdictKind::Moving:
+        return Tone::Running;
+    case VerdictKind::Busy:
+        return Tone::Ready;
+    case VerdictKind::Starving:
+        return Tone::Failed;
+    }
+    return Tone::Plain;
+}
+
+} // namespace
+
+QueuesModel::QueuesModel(const LiveFarm& farm, QObject* parent) : RecordModel(parent), m_farm(farm)
+{
+    connect(&farm, &LiveFarm::refreshed, this, &QueuesModel::refresh);
+    connect(&farm, &LiveFarm::secondPassed, this, &QueuesModel::refresh);
+}
+
+void QueuesModel::refresh()
+{
+    std::vector<QueuePtr> all;
+    double largest = 1;
+    for (const auto& [key, queue] : m_farm.farm().queues()) {
+        all.push_back(queue);
+        largest = std::max(largest, static_cast<double>(queue->queued + queue->running + queue->blocked));
+    }
+    m_largest = largest;
+    assign(std::move(all));
+}
+
+int QueuesModel::columnCount(const QModelIndex& parent) const
+{
+    return parent.isValid() ? 0 : kColumns;
+}
+
+int QueuesModel::alignment(int column) const
+{
+    const bool number = column >= Queued && column <= FreeSlots;
+    return static_cast<int>(Qt::AlignVCenter | (number ? Qt::AlignRight : Qt::AlignLeft));
+}
+
+QVariant QueuesModel::headerData(int section, Qt::Orientation orientation, int role) const
+{
+    static constexpr std::array kTitles = {"System",  "Features",    "Running, ready, blocked", "Ready", "Running",
+                                           "Blocked", "Oldest wait", "Machines",                "Free slots", "How it stands"};
+    static constexpr std::array kTips = {"System the steps need",
+                                         "Features a machine must have",
+                                         "All steps of the queue in proportion to the fullest queue",
+                                         "Steps that could start now",
+                                         "Steps that run",
+                                         "Steps that wait for other steps",
+                                         "How long the oldest ready step has waited",
+                                         "Connected machines that can run these steps",
+                                         "Slots free on those machines",
+                                         "One sentence on why it stands so"};
+    if (orientation != Qt::Horizontal || section < 0 || section >= kColumns)
+        return {};
+    if (role == Qt::DisplayRole)
+        return QString::fromLatin1(kTitles[static_cast<std::size_t>(section)]);
+    if (role == Qt::ToolTipRole)
+        return QString::fromLatin1(kTips[static_cast<std::size_t>(section)]);
+    if (role == Qt::TextAlignmentRole)
+        return alignment(section);
+    return {};
+}
+
+QVariant QueuesModel::data(const QModelIndex& index, int role) const
+{
+    const QueuePtr queue = at(index.row());
+    if (!queue || !index.isValid())
+        return {};
+    switch (role) {
+    case Qt::DisplayRole:
+    case Qt::AccessibleTextRole:
+    case Qt::ToolTipRole:
+        return display(*queue, index.column());
+    case Qt::TextAlignmentRole:
+        return alignment(index.column());
+    case kToneRole:
+        if (index.column() == Sentence)
+            return static_cast<int>(toneOf(verdictOf(*queue, m_farm.serverNow()).kind));
+        return {};
+    case kPartsRole:
+        if (index.column() == Share)
+            return QVariant::fromValue(CellParts{static_cast<double>(queue->running) / m_largest,
+                                                 static_cast<double>(queue->queued) / m_largest,
+                                                 static_cast<double>(queue->blocked) / m_largest});
+        return {};
+    default:
+        return {};
+    }
+}
+
+QString QueuesModel::display(const QueueRecord& queue, int column) const
+{
+    switch (column) {
+    case System:
+        return queue.system.empty() ? QStringLiteral("any") : text(queue.system);
+    case Features:
+        return joined(queue.features);
+    case Share:
+        return {};
+    case Queued:
+        return formatCount(queue.queued);
+    case Running:
+        return formatCount(queue.running);
+    case Blocked:
+        return formatCount(queue.blocked);
+    case Oldest:
+        return formatAgeText(ageOf(queue.oldestReady, m_farm.serverNow()));
+    case Machines:
+        return formatCount(queue.eligibleMachines);
+    case FreeSlots:
+        return formatCount(queue.freeSlots);
+    default:
+        return text(verdictOf(queue, m_farm.serverNow()).sentence);
+    }
+}
+
+bool QueuesModel::matches(const QueueRecord& record, const QString& filter) const
+{
+    return text(describeNeeds(record)).contains(filter, Qt::CaseInsensitive) ||
+           display(record, Sentence).contains(filter, Qt::CaseInsensitive);
+}
+
+bool QueuesModel::lessThan(const QueueRecord& left, const QueueRecord& right, int column) const
+{
+    const auto wait = [](const QueueRecord& record) { return record.oldestReady.value_or(WallTime::fromMicros(INT64_MAX)); };
+    switch (column) {
+    case Features:
+        return left.features < right.features;
+    case Share:
+        return left.queued + left.running + left.blocked < right.queued + right.running + right.blocked;
+    case Queued:
+        return left.queued < right.queued;
+    case Running:
+        return left.running < right.running;
+    case Blocked:
+        return left.blocked < right.blocked;
+    case Oldest:
+        return wait(left) > wait(right);
+    case Machines:
+        return left.eligibleMachines < right.eligibleMachines;
+    case FreeSlots:
+        return left.freeSlots < right.freeSlots;
+    case Sentence:
+        return verdictOf(left, m_farm.serverNow()).kind > verdictOf(right, m_farm.serverNow()).kind;
+    default:
+        return left.key < right.key;
+    }
+}
+
+} // namespace penstock::gui

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Page 4: the jobs; of the selected one its steps; of the selected step its log, followed live. GUI thread.
+#pragma once
+
+#include "monitor-gui/models/jobs_model.h"
+#include "monitor-gui/models/steps_model.h"
+#include "monitor-gui/views/log_view.h"
+#include "monitor-gui/views/page.h"
+#include "monitor-gui/views/record_table.h"
+
+namespace penstock::gui {
+
+class JobPage final : public Page {
+    Q_OBJECT
+public:
+    JobPage(LiveFarm& farm, const ThemeSource& theme, QWidget* parent = nullptr);
+
+    void find() override;
+    void open(JobId job); // also one that is not listed
+    void shown() override;
+
+private:
+    void refresh();
+    void showTexts();
+    void chooseFirst();
+    [[nodiscard]] QString logRemark() const;
+    [[nodiscard]] QString emptyLogSentence() const;
+
+    LiveFarm& m_farm;
+    JobsModel m_jobs;
+    StepsModel m_steps;
+    RecordTable* m_jobTable;
+    RecordTable* m_stepTable;
+    LogView* m_log;
+    Panel* m_jobPanel;
+    Panel* m_stepPanel;
+    Panel* m_logPanel;
+    bool m_chosen = false; // a job was opened by somebody
+};
+
+} // namespace penstock::gui

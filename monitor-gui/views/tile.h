@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// One number of the farm: title, value, a remark, a sparkline of the last minutes. GUI thread.
+#pragma once
+
+#include "monitor-gui/views/theme_source.h"
+
+#include <QFrame>
+#include <QList>
+#include <QPointF>
+
+namespace penstock::gui {
+
+class Tile final : public QFrame {
+    Q_OBJECT
+public:
+    Tile(QString title, Tone tone, const ThemeSource& theme, QWidget* parent = nullptr);
+
+    // outdated: the value is not of the present, and the remark says since when.
+    void show(const QString& value, const QString& remark, bool outdated);
+    void setSpark(QList<QPointF> points);
+
+    [[nodiscard]] QSize sizeHint() const override { return {150, 104}; }
+    [[nodiscard]] QSize minimumSizeHint() const override { return {104, 104}; }
+
+protected:
+    void paintEvent(QPaintEvent* event) override;
+
+private:
+    void paintSpark(class QPainter& painter, const QRectF& box);
+
+    QString m_title;
+    Tone m_tone;
+    const ThemeSource& m_theme;
+    QString m_value;
+    QString m_remark;
+    QList<QPointF> m_spark;
+    bool m_outdated = false;
+};
+
+} // namespace penstock::gui
