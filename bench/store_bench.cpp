@@ -155,4 +155,10 @@ BENCHMARK(latency)->Iterations(500)->UseRealTime()->Unit(benchmark::kMicrosecond
 } // namespace
 } // namespace penstock::store
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv)
+{
+    benchmark::Initialize(&argc, argv);
+    (void)penstock::test::sharedCluster(penstock::test::Place::Disk); // durable means: on a disk
+    benchmark::RunSpecifiedBenchmarks();
+    return 0;
+}

@@ -67,6 +67,7 @@ private:
     std::vector<std::unique_ptr<SimBuilder>> m_builders;
     Faults m_faults;
     bool m_isHealing = false;
+    std::size_t m_goneForEver = 0; // index of a builder; the first two come back always
     std::vector<JobId> m_known;
 };
 
@@ -246,12 +247,21 @@ void Scenario::heal()
 {
     m_isHealing = true;
     m_world.note("heal");
+    if (m_faults.builders && m_world.random.chance(50))
+        m_goneForEver = m_world.random.between(2, 5);
+    if (m_faults.server && m_world.random.chance(50))
+        m_server.crash(m_server.inFlight());
     if (m_faults.duplicate)
-        m_builders.back()->crash();
+        m_builders.back()->retire();
     m_server.setDisk(milliseconds(2), true);
     m_server.start();
     for (std::size_t i = 0; i < m_builders.size() - (m_faults.duplicate ? 1 : 0); ++i) {
         SimBuilder& builder = *m_builders[i];
+        if (i >= 2 && i == m_goneForEver) { // its work must not wait for it
+            builder.retire();
+            m_world.reach("machine.gone_for_ever");
+            continue;
+        }
         builder.setNetwork(true);
         builder.setLoad(0);
         builder.drain(false);

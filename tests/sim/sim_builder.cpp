@@ -26,7 +26,7 @@ SimBuilder::SimBuilder(World& world, Ledger& ledger, SimServer& server, std::str
 
 void SimBuilder::start()
 {
-    if (std::exchange(m_isUp, true))
+    if (m_isRetired || std::exchange(m_isUp, true))
         return;
     ++m_life;
     m_instance = fmt::format("{:032x}", m_world.random.next());

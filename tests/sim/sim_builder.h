@@ -38,7 +38,11 @@ public:
 
     void start(); // the program
     void crash(); // the program, by SIGKILL: children die with it
-    [[nodiscard]] bool isUp() const { return m_isUp; }
+    void retire() // never to be seen again
+    {
+        crash();
+        m_isRetired = true;
+    }
     void cutLink(bool halfOpen);
     void setNetwork(bool reachable) { m_networkUp = reachable; }
     void setLoad(double load1) { m_load1 = load1; }
@@ -77,6 +81,7 @@ private:
     std::string m_identity;
     protocol::MachineFacts m_facts;
     bool m_isUp = false;
+    bool m_isRetired = false;
     std::uint64_t m_life = 0;
     std::uint64_t m_connection = 0;
     std::string m_instance;

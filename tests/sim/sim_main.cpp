@@ -25,7 +25,7 @@ struct Arguments {
 // Below this many seeds, chance alone may leave a rare path out.
 constexpr std::uint64_t kSeedsForReach = 200;
 
-constexpr std::array<std::string_view, 45> kRarePaths{
+constexpr std::array<std::string_view, 46> kRarePaths{
     "attempt.succeeded",
     "attempt.failed",
     "attempt.cancelled",
@@ -69,6 +69,7 @@ constexpr std::array<std::string_view, 45> kRarePaths{
     "core.refused",
     "core.retries",
     "execution.fenced_one_goes_on",
+    "machine.gone_for_ever",
     "only_the_server",
     "only_the_server.adopted",
 };
