@@ -50,7 +50,8 @@ class ClientTest(unittest.TestCase):
         self.assertEqual(done.stdout, b"--json|a b||--|$HOME|*|")
 
     def test_a_shell_takes_one_word(self):
-        done = self.farm.client("run", "--shell", "bash", "-e", "X=5", "--", "set -o pipefail; echo $((X * 2))", check=0)
+        done = self.farm.client("run", "--shell", "bash", "-e", "X=5", "--", "set -o pipefail; echo $((X * 2))",
+                                check=0)
         self.assertEqual(done.stdout, b"10\n")
 
     def test_placement_flags_are_honoured(self):
