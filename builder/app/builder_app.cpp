@@ -4,6 +4,7 @@
 #include "builder/app/recovery.h"
 #include "builder/exec/command_executor.h"
 #include "builder/exec/descendants.h"
+#include "builder/exec/nix_executor.h"
 
 #include <fmt/format.h>
 #include <future>
@@ -75,6 +76,11 @@ void BuilderApp::buildHost(Journal journal)
             m_exec, m_cleaner, std::move(*shared), m_logger,
             HostSettings{m_options.name, m_directory.attemptsPath(), m_directory.logsPath()}, hostEvents());
         m_host->addExecutor(std::make_unique<CommandExecutor>(m_exec));
+        if (m_nix) {
+            NixExecutorOptions nix{{m_options.nix.socketPath, m_nix->storeDir, m_nix->trust, false},
+                                   m_core.facts().maxJobs};
+            m_host->addExecutor(std::make_unique<NixExecutor>(m_exec, std::move(nix), m_clock));
+        }
         m_host->adoptLogs();
     });
 }
@@ -167,9 +173,6 @@ void BuilderApp::applyInbox()
     m_applyPosted = false;
     for (CoreCommand& command : m_core.apply(std::exchange(m_inbox, {})))
         carryOut(std::move(command));
-    const std::uint64_t revision = m_core.report().appliedRevision;
-    if (std::exchange(m_revisionTold, revision) != revision && revision != 0)
-        m_link.reportNow();
 }
 
 void BuilderApp::onHost(std::function<void(AttemptHost&)> work)

@@ -64,6 +64,7 @@ private:
     Logger& m_logger;
     std::function<void()> m_finished;
     std::string m_instance;
+    SystemClock m_clock;
     std::optional<nixdaemon::NixFacts> m_nix;
     qt::QtLoop m_loop;
     BuilderCore m_core;
@@ -75,7 +76,6 @@ private:
     bool m_aborting = false;
     bool m_left = false;
     std::string m_shortage;
-    std::uint64_t m_revisionTold = 0;
     StdLoop m_cleaner;
     ExecLoop m_exec;
     std::unique_ptr<AttemptHost> m_host; // lives on m_exec

@@ -187,12 +187,6 @@ void ServerLink::sendReport()
     armTick();
 }
 
-void ServerLink::reportNow()
-{
-    if (m_up)
-        sendReport();
-}
-
 void ServerLink::send(const protocol::BuilderMessage& message)
 {
     if (!m_up)

@@ -52,8 +52,6 @@ public:
     void start();
     // Nothing happens while the link is down.
     void send(const protocol::BuilderMessage& message);
-    // A report soon, besides those of the heartbeat.
-    void reportNow();
     // Says goodbye and stays away.
     void stop(const std::string& text);
 
