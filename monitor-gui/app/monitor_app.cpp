@@ -30,7 +30,7 @@ ThemeChoice themeOf(const Options& options)
 
 QString placeName(const Options& options)
 {
-    return options.demo ? QStringLiteral("simulated farm in this program")
+    return options.demo ? QStringLiteral("simulated in this program")
                         : QStringLiteral("%1:%2").arg(options.server->host()).arg(options.server->port(443));
 }
 
