@@ -142,8 +142,9 @@ void MonitorApp::watchLog(std::optional<AttemptId> attempt)
 
 void MonitorApp::takeScreenshot()
 {
-    const QImage picture = m_window.grab().toImage();
-    if (picture.isNull() || !picture.save(m_options.screenshot, "PNG")) {
+    constexpr int kSmallestFile = 0; // Qt's "quality" of a PNG: 0 compresses most
+    const QImage picture = m_window.grab().toImage().convertToFormat(QImage::Format_RGB888);
+    if (picture.isNull() || !picture.save(m_options.screenshot, "PNG", kSmallestFile)) {
         fmt::print(stderr, "penstock-monitor: cannot write {}; check that the folder exists and may be written\n",
                    m_options.screenshot.toStdString());
         QApplication::exit(1);

@@ -86,6 +86,8 @@ void JobPage::refresh()
         return;
     if (!m_chosen)
         chooseFirst();
+    else if (!m_jobTable->currentIndex().isValid() && m_farm.job().watched())
+        m_jobTable->setCurrentIndex(m_jobs.indexOf(*m_farm.job().watched())); // opened before it was listed
     m_log->refresh();
     showTexts();
 }

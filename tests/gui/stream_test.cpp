@@ -30,9 +30,12 @@ StreamSettings quickSettings()
     return settings;
 }
 
-struct MonitorStreamTest : ::testing::Test {
-    MonitorStreamTest() { test::ensureApplication(); }
+// A base, so that the application is there before the members that need it.
+struct WithApplication : ::testing::Test {
+    WithApplication() { test::ensureApplication(); }
+};
 
+struct MonitorStreamTest : WithApplication {
     std::unique_ptr<MonitorStream> streamTo(const QUrl& url, const QByteArray& token = {})
     {
         auto stream = std::make_unique<MonitorStream>(quickSettings(), std::make_unique<WebSocketTransport>(url, token),

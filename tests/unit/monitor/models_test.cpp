@@ -32,9 +32,12 @@ struct FixedClock final : Clock {
     Now current = at(0);
 };
 
-struct Models : ::testing::Test {
-    Models() { ensureApplication(); }
+// A base, so that the application is there before the members that need it.
+struct WithApplication : ::testing::Test {
+    WithApplication() { ensureApplication(); }
+};
 
+struct Models : WithApplication {
     void take(FeedEvent event) { farm.take({std::move(event)}, {}); }
     std::uint32_t below(std::uint32_t limit) { return static_cast<std::uint32_t>(random() % limit); }
 
