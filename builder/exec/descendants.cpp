@@ -1,131 +1,158 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "builder/exec/descendants.h"
 
+#include "builder/exec/exec_loop.h"
 #include "shared/base/text.h"
 
 #include <array>
+#include <cerrno>
 #include <csignal>
+#include <dirent.h>
 #include <fcntl.h>
-#include <filesystem>
 #include <fmt/format.h>
-#include <string_view>
+#include <memory>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-namespace penstock::exec {
+namespace penstock::builder {
 namespace {
 
-constexpr std::size_t kMaxProcFile = 256U << 10U; // an environment larger than this is read in part
+constexpr std::size_t kMaxProcFileBytes = 256U << 10U; // an environment may be large; the marker may be anywhere in it
+constexpr int kKillRounds = 20;
 
 std::string readProcFile(const std::string& path)
 {
+    const FileHandle file(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     std::string text;
-    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-    if (descriptor < 0)
-        return text; // the process has ended meanwhile, or is another user's
-    std::array<char, 8192> buffer{};
-    while (text.size() < kMaxProcFile) {
-        const ssize_t got = ::read(descriptor, buffer.data(), buffer.size());
+    std::array<char, 4096> buffer{};
+    while (file.isOpen() && text.size() < kMaxProcFileBytes) {
+        const ssize_t got = ::read(file.get(), buffer.data(), buffer.size());
         if (got <= 0)
             break;
         text.append(buffer.data(), static_cast<std::size_t>(got));
     }
-    ::close(descriptor);
     return text;
 }
 
-// Field 3 of stat: the state letter, behind the name in parentheses.
-bool hasEnded(int pid)
+struct CloseDirectory {
+    void operator()(DIR* directory) const { ::closedir(directory); }
+};
+
+template <class Visit> void forEachNumber(const char* path, Visit visit)
 {
-    const std::string stat = readProcFile(fmt::format("/proc/{}/stat", pid));
-    const std::size_t close = stat.rfind(')');
-    return close == std::string::npos || close + 2 >= stat.size() || stat[close + 2] == 'Z' || stat[close + 2] == 'X';
+    const std::unique_ptr<DIR, CloseDirectory> directory(::opendir(path));
+    if (!directory)
+        return;
+    while (const dirent* entry = ::readdir(directory.get())) {
+        if (const auto number = parseUnsigned(entry->d_name))
+            visit(static_cast<pid_t>(*number));
+    }
 }
 
-std::vector<int> childrenOf(int pid)
+bool readFacts(pid_t pid, ProcessFacts& to)
 {
-    std::vector<int> children;
-    std::error_code error;
-    std::filesystem::directory_iterator tasks(fmt::format("/proc/{}/task", pid), error);
-    for (; !error && tasks != std::filesystem::directory_iterator(); tasks.increment(error))
-        for (const std::string_view word : split(trim(readProcFile(tasks->path().string() + "/children")), ' '))
-            if (const auto child = parseUnsigned(word); child)
-                children.push_back(static_cast<int>(*child));
-    return children;
-}
-
-void killTree(int pid, int depth)
-{
-    constexpr int kMaxDepth = 64; // deeper ones become orphans when these are gone, and are found then
-    ::kill(pid, SIGSTOP);         // so that it makes no more children while we look
-    if (depth < kMaxDepth)
-        for (const int child : childrenOf(pid))
-            killTree(child, depth + 1);
-    ::kill(pid, SIGKILL);
+    return parseProcessStat(readProcFile(fmt::format("/proc/{}/stat", pid)), ::sysconf(_SC_CLK_TCK), to);
 }
 
 } // namespace
 
-Descendants::Descendants(std::string attemptsFolder) : m_attemptsFolder(std::move(attemptsFolder)) {}
-
-std::optional<AttemptId> Descendants::attemptOf(int pid) const
+bool parseProcessStat(std::string_view text, long ticksPerSecond, ProcessFacts& to)
 {
-    constexpr std::string_view kMarker = "PENSTOCK_ATTEMPT=";
-    const std::string environment = readProcFile(fmt::format("/proc/{}/environ", pid));
-    for (const std::string_view entry : split(environment, '\0')) {
-        if (!entry.starts_with(kMarker))
-            continue;
-        if (const auto id = parseUnsigned(entry.substr(kMarker.size())); id)
-            return AttemptId{*id};
-    }
-    std::error_code error;
-    const std::string directory = std::filesystem::read_symlink(fmt::format("/proc/{}/cwd", pid), error).string();
-    if (error || !directory.starts_with(m_attemptsFolder + "/"))
-        return std::nullopt;
-    const std::string_view below = std::string_view(directory).substr(m_attemptsFolder.size() + 1);
-    const auto id = parseUnsigned(below.substr(0, below.find('/')));
-    return id ? std::optional(AttemptId{*id}) : std::nullopt;
+    // "pid (name) state ppid pgrp session …": the name may hold anything, so start behind the last bracket.
+    const std::size_t bracket = text.rfind(')');
+    const auto pid = parseUnsigned(trim(text.substr(0, std::min(text.find('('), text.size()))));
+    if (bracket == std::string_view::npos || !pid || ticksPerSecond <= 0)
+        return false;
+    const auto fields = split(trim(text.substr(bracket + 1)), ' ');
+    constexpr std::size_t kStartField = 19; // 22nd in proc(5), counted from the state
+    if (fields.size() <= kStartField)
+        return false;
+    const auto parent = parseUnsigned(fields[1]);
+    const auto group = parseUnsigned(fields[2]);
+    const auto session = parseUnsigned(fields[3]);
+    const auto start = parseUnsigned(fields[kStartField]);
+    if (!parent || !group || !session || !start)
+        return false;
+    to.pid = static_cast<pid_t>(*pid);
+    to.parent = static_cast<pid_t>(*parent);
+    to.group = static_cast<pid_t>(*group);
+    to.session = static_cast<pid_t>(*session);
+    to.zombie = fields[0] == "Z" || fields[0] == "X";
+    to.startedSinceBoot = Duration{static_cast<std::int64_t>(*start) * (1'000'000 / ticksPerSecond)};
+    return true;
 }
 
-std::vector<Descendants::Orphan> Descendants::orphans(const std::set<int>& known) const
+bool environmentNames(std::string_view environ, std::string_view folder)
 {
-    std::vector<Orphan> found;
-    for (const int pid : childrenOf(::getpid()))
-        if (!known.contains(pid))
-            found.push_back({pid, attemptOf(pid), hasEnded(pid)});
-    return found;
-}
-
-bool Descendants::endAll(AttemptId attempt, const std::set<int>& known)
-{
-    bool left = false;
-    for (const Orphan& orphan : orphans(known)) {
-        if (orphan.attempt)
-            m_seen.insert(orphan.pid);
-        if (orphan.attempt != attempt || orphan.ended)
-            continue;
-        killTree(orphan.pid, 0);
-        left = true;
-    }
-    return left;
-}
-
-void Descendants::reap(const std::set<int>& known)
-{
-    std::set<int> aged;
-    for (const Orphan& orphan : orphans(known)) {
-        if (orphan.attempt)
-            m_seen.insert(orphan.pid);
-        if (!orphan.ended)
-            continue;
-        if (m_seen.contains(orphan.pid) || m_aged.contains(orphan.pid)) {
-            ::waitpid(orphan.pid, nullptr, WNOHANG);
-            m_seen.erase(orphan.pid);
-        } else {
-            aged.insert(orphan.pid);
+    for (const std::string_view entry : split(environ, '\0')) {
+        for (const std::string_view name : {std::string_view("HOME="), std::string_view("TMPDIR=")}) {
+            if (!entry.starts_with(name) || !entry.substr(name.size()).starts_with(folder))
+                continue;
+            const std::string_view rest = entry.substr(name.size() + folder.size());
+            if (rest.empty() || rest.front() == '/' || rest == ".tmp" || rest.starts_with(".tmp/"))
+                return true;
         }
     }
-    m_aged = std::move(aged);
+    return false;
 }
 
-} // namespace penstock::exec
+bool carriesFolder(pid_t pid, std::string_view folder)
+{
+    std::array<char, 4096> link{};
+    const ssize_t length = ::readlink(fmt::format("/proc/{}/cwd", pid).c_str(), link.data(), link.size());
+    const std::string_view directory(link.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
+    if (directory.starts_with(folder)) { // " (deleted)" may follow
+        const std::string_view rest = directory.substr(folder.size());
+        if (rest.empty() || rest.front() == '/' || rest.front() == ' ')
+            return true;
+    }
+    return environmentNames(readProcFile(fmt::format("/proc/{}/environ", pid)), folder);
+}
+
+std::vector<pid_t> adoptedOrphans(const std::set<pid_t>& known)
+{
+    // The kernel gives an orphan to any live thread of the subreaper, so all of them are asked.
+    std::vector<pid_t> orphans;
+    const pid_t ownSession = ::getsid(0);
+    forEachNumber("/proc/self/task", [&](pid_t thread) {
+        const std::string text = readProcFile(fmt::format("/proc/self/task/{}/children", thread));
+        for (const std::string_view part : split(text, ' ')) {
+            const auto number = parseUnsigned(trim(part));
+            const auto pid = number ? static_cast<pid_t>(*number) : 0;
+            // Jobs live in sessions of their own; a child in our session is a probe's and not ours to touch.
+            if (pid <= 0 || known.contains(pid) || ::getsid(pid) == ownSession)
+                continue;
+            if (::waitpid(pid, nullptr, WNOHANG) == 0)
+                orphans.push_back(pid);
+        }
+    });
+    return orphans;
+}
+
+std::size_t killMatching(const ProcessTest& test)
+{
+    std::set<pid_t> killed;
+    for (int round = 0; round < kKillRounds; ++round) {
+        bool alive = false;
+        forEachNumber("/proc", [&](pid_t pid) {
+            ProcessFacts facts;
+            if (pid == ::getpid() || !readFacts(pid, facts) || facts.zombie || !test(facts))
+                return;
+            if (::kill(pid, SIGKILL) == 0) {
+                alive = alive || !killed.contains(pid); // one that is dying already needs no further round
+                killed.insert(pid);
+            }
+        });
+        if (!alive)
+            break;
+    }
+    return killed.size();
+}
+
+void becomeSubreaper()
+{
+    ::prctl(PR_SET_CHILD_SUBREAPER, 1);
+}
+
+} // namespace penstock::builder

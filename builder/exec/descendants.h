@@ -1,43 +1,47 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Processes that a job left behind: they became children of the builder (a "child subreaper", prctl(2)) when their
-// parent ended. Which attempt they belong to is read from PENSTOCK_ATTEMPT in their environment, else from a working
-// directory below the attempts folder. Reads /proc; blocking for microseconds; used by one thread.
+// Finds and kills what an attempt leaves behind: members of its process group and session, and processes that made
+// themselves a session of their own but still carry the attempt's HOME or TMPDIR in their environment. The builder is
+// a child subreaper, so an orphan becomes its child and cannot hide behind init.
+// Reads /proc; on the exec loop only when there is reason to, and at start-up. Never fails: what cannot be read
+// has ended or is not ours.
 #pragma once
 
-#include "shared/base/ids.h"
+#include "shared/base/clock.h"
 
-#include <optional>
+#include <functional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <sys/types.h>
 #include <vector>
 
-namespace penstock::exec {
+namespace penstock::builder {
 
-class Descendants {
-public:
-    // attemptsFolder: "<work-dir>/attempts"; an attempt's directory is a number below it.
-    explicit Descendants(std::string attemptsFolder);
-
-    struct Orphan {
-        int pid;
-        std::optional<AttemptId> attempt; // nothing: cannot be told
-        bool ended;                       // waits to be reaped
-    };
-    // Children of this process that are not in known.
-    [[nodiscard]] std::vector<Orphan> orphans(const std::set<int>& known) const;
-
-    // Ends the orphans of this attempt with everything below them. True while some may be left: call again soon.
-    [[nodiscard]] bool endAll(AttemptId attempt, const std::set<int>& known);
-    // Takes in the exit of orphans that have ended. Those nobody can be asked about are left for one more call, as
-    // they may belong to another part of the program that is about to wait for them.
-    void reap(const std::set<int>& known);
-
-private:
-    [[nodiscard]] std::optional<AttemptId> attemptOf(int pid) const;
-
-    std::string m_attemptsFolder;
-    std::set<int> m_seen;  // orphans known to be of some attempt
-    std::set<int> m_aged;  // unknown ended ones of the last call
+struct ProcessFacts {
+    pid_t pid = 0;
+    pid_t parent = 0;
+    pid_t group = 0;
+    pid_t session = 0;
+    bool zombie = false;
+    Duration startedSinceBoot{0};
 };
+// The text of /proc/PID/stat; false when it is no such text. Pure.
+[[nodiscard]] bool parseProcessStat(std::string_view text, long ticksPerSecond, ProcessFacts& to);
 
-} // namespace penstock::exec
+// True when HOME or TMPDIR in this /proc/PID/environ is the folder, or inside it, or its ".tmp" sibling. Pure.
+[[nodiscard]] bool environmentNames(std::string_view environ, std::string_view folder);
+
+// Orphans that were reparented to this process and belong to no known child. Ended ones among them are reaped.
+// known: the attempts' main processes.
+[[nodiscard]] std::vector<pid_t> adoptedOrphans(const std::set<pid_t>& known);
+
+// Kills every process for which the test says yes, and repeats until none is left, since they may fork meanwhile;
+// at most a few rounds. Gives how many were killed.
+using ProcessTest = std::function<bool(const ProcessFacts& facts)>;
+std::size_t killMatching(const ProcessTest& test);
+// A test for it: the process works in the folder, or its environment names it (see above).
+[[nodiscard]] bool carriesFolder(pid_t pid, std::string_view folder);
+
+void becomeSubreaper();
+
+} // namespace penstock::builder

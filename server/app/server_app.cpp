@@ -111,11 +111,11 @@ Result<void> ServerApp::Parts::openStore()
 {
     std::string url = options.databaseUrl;
     if (url.empty()) {
-        PENSTOCK_TRY(cluster, postgres_cluster::Cluster::start({.dataDir = options.dataDir}, logger));
+        PENSTOCK_TRY(cluster, postgres_cluster::Cluster::start({.directory = options.dataDir + "/db"}, logger));
         url = cluster->connectionString();
     }
     store::PostgresOptions postgres;
-    postgres.url = std::move(url);
+    postgres.connectionString = std::move(url);
     postgres.onHealth = [this](Result<void> health) {
         netLoop.post([this, health = std::move(health)] {
             if (dispatcher != nullptr)

@@ -63,11 +63,11 @@ void Dispatcher::drain()
     m_drainPosted = false;
     if (m_stopped || m_pending.empty())
         return;
-    const std::vector<core::Event> batch = std::exchange(m_pending, {});
+    std::vector<core::Event> batch = std::exchange(m_pending, {});
     const Now now = m_clock.now();
     ++m_counters.batches;
     m_counters.events += batch.size();
-    carryOut(m_farm.apply(batch, now));
+    carryOut(m_farm.consume(batch, now));
     const Duration turn = m_clock.now().mono - now.mono;
     m_counters.slowestTurnMicros =
         std::max(m_counters.slowestTurnMicros, static_cast<std::uint64_t>(turn.count()));

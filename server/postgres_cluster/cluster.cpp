@@ -72,6 +72,9 @@ Result<Program> writeSettings(const Layout& layout, const Installation& installa
                                 serverSettings(directory, layout.socketDirectory.string())));
     PENSTOCK_TRY_VOID(writeFile(layout.directory / "pg_hba.conf", accessRules()));
     PENSTOCK_TRY_VOID(writeFile(layout.directory / "pg_ident.conf", ""));
+    std::error_code ignored; // unreadable: the postmaster then tells
+    if (const fs::path own = layout.directory / "postgresql.local.conf"; !fs::exists(own, ignored))
+        PENSTOCK_TRY_VOID(writeFile(own, "# Your own settings for Penstock's database; read last at each start.\n"));
     return Program{{(installation.programs / "postgres").string(), "-D", layout.database.string(), "-c",
                     "config_file=" + directory + "/postgresql.conf", "-c",
                     "hba_file=" + directory + "/pg_hba.conf", "-c", "ident_file=" + directory + "/pg_ident.conf"},

@@ -58,13 +58,13 @@ std::optional<MachineRank> Planner::choose(ClassIndex index, bool evenAvoided, V
     return best;
 }
 
-bool Planner::hasAbleBeside(const Class& queue) const
+bool Planner::hasOpenBeside(const Class& queue) const
 {
     const std::vector<std::string>& names = placementOf(queue).machines;
     for (const GroupIndex index : queue.groups) {
-        if (names.empty() && m_groups[index].able.size() > queue.key->avoid.size())
+        if (names.empty() && m_groups[index].open.size() > queue.key->avoid.size())
             return true;
-        for (const MachineId id : m_groups[index].able)
+        for (const MachineId id : m_groups[index].open)
             if (allows(queue, id, false))
                 return true;
     }
@@ -82,8 +82,8 @@ Plan Planner::plan(VisitBudget& budget)
         const ClassIndex index = m_active.begin()->waiting.queue;
         const Class& queue = m_classes[index];
         std::optional<MachineRank> chosen = choose(index, false, budget);
-        // A machine that failed the step is better than none at all, but not better than one that is busy.
-        if (!chosen && !queue.key->avoid.empty() && !hasAbleBeside(queue))
+        // A machine that failed the step is better than none, or than one that is too loaded; a busy one is better.
+        if (!chosen && !queue.key->avoid.empty() && !hasOpenBeside(queue))
             chosen = choose(index, true, budget);
         if (chosen)
             start(index, chosen->machine, plan);
@@ -167,20 +167,20 @@ Planner::Reach Planner::reach(const work::Placement& placement) const
     for (const Group& group : m_groups) {
         if (group.capability == nullptr || mismatch(placement, *group.capability))
             continue;
-        reach.able += static_cast<std::uint32_t>(group.able.size());
+        reach.able += group.able;
         freeSlots += group.freeSlots;
     }
     reach.freeSlots = static_cast<std::uint32_t>(std::min<std::uint64_t>(freeSlots, UINT32_MAX));
     return reach;
 }
 
-bool Planner::hasAbleBeside(PlacementIndex index, std::span<const MachineId> avoid) const
+bool Planner::hasOpenBeside(PlacementIndex index, std::span<const MachineId> avoid) const
 {
     const work::Placement& placement = m_placements.at(index);
     for (const Group& group : m_groups) {
-        if (group.capability == nullptr || group.able.empty() || mismatch(placement, *group.capability))
+        if (group.capability == nullptr || group.open.empty() || mismatch(placement, *group.capability))
             continue;
-        for (const MachineId id : group.able)
+        for (const MachineId id : group.open)
             if (std::find(avoid.begin(), avoid.end(), id) == avoid.end() &&
                 allowsName(placement, m_machines.at(id).name))
                 return true;

@@ -90,8 +90,8 @@ public:
         std::uint32_t freeSlots = 0;
     };
     [[nodiscard]] Reach reach(const work::Placement& placement) const;
-    // Is there an able machine for it that is not to be avoided.
-    [[nodiscard]] bool hasAbleBeside(PlacementIndex placement, std::span<const MachineId> avoid) const;
+    // Is there a machine for it, open though perhaps busy, that is not to be avoided.
+    [[nodiscard]] bool hasOpenBeside(PlacementIndex placement, std::span<const MachineId> avoid) const;
     [[nodiscard]] std::size_t queued() const { return m_queued; }
 
 private:
@@ -115,7 +115,8 @@ private:
     struct Group { // machines of equal capability
         const Capability* capability = nullptr; // null: free
         std::set<MachineId> members;
-        std::set<MachineId> able;
+        std::set<MachineId> open;               // able, and below their thresholds; busy or not
+        std::uint32_t able = 0;
         std::uint64_t freeSlots = 0;            // of able members
         std::set<MachineRank> available;
         std::set<ClassIndex> classes; // that can run here
@@ -138,7 +139,7 @@ private:
 
     [[nodiscard]] const work::Placement& placementOf(const Class& queue) const;
     [[nodiscard]] bool allows(const Class& queue, MachineId machine, bool evenAvoided) const;
-    [[nodiscard]] bool hasAbleBeside(const Class& queue) const;
+    [[nodiscard]] bool hasOpenBeside(const Class& queue) const;
     [[nodiscard]] std::optional<MachineRank> choose(ClassIndex index, bool evenAvoided, VisitBudget& budget) const;
     void start(ClassIndex index, MachineId machine, Plan& plan);
     void stall(ClassIndex index);
@@ -153,7 +154,7 @@ private:
     void leave(MachineId id, Machine& machine);
     void enter(MachineId id, Machine& machine); // its status into its group's sums and ranking
     void withdraw(MachineId id, Machine& machine);
-    void ableChanged(GroupIndex group);
+    void wakeStalled(GroupIndex group);
     void nameChanged(MachineId id, Machine& machine, const std::string& name);
 
     PlacementTable m_placements;

@@ -32,12 +32,12 @@ void Planner::setStatus(MachineId id, const MachineStatus& status)
     Machine& machine = m_machines.at(id);
     if (machine.status == status)
         return;
-    const bool ableMoved = machine.status.able != status.able;
+    const bool moved = machine.status.able != status.able || machine.status.open != status.open;
     withdraw(id, machine);
     machine.status = status;
     enter(id, machine);
-    if (ableMoved)
-        ableChanged(machine.group);
+    if (moved)
+        wakeStalled(machine.group);
 }
 
 void Planner::removeMachine(MachineId id)
@@ -93,7 +93,7 @@ void Planner::join(MachineId id, Machine& machine, GroupIndex group)
     machine.group = group;
     m_groups[group].members.insert(id);
     enter(id, machine);
-    ableChanged(group);
+    wakeStalled(group);
 }
 
 void Planner::leave(MachineId id, Machine& machine)
@@ -102,7 +102,7 @@ void Planner::leave(MachineId id, Machine& machine)
     withdraw(id, machine);
     Group& group = m_groups[index];
     group.members.erase(id);
-    ableChanged(index);
+    wakeStalled(index);
     if (!group.members.empty())
         return;
     for (const ClassIndex queue : group.classes)
@@ -120,18 +120,20 @@ void Planner::enter(MachineId id, Machine& machine)
     Group& group = m_groups[machine.group];
     if (!status.able)
         return;
-    group.able.insert(id);
-    if (status.used >= status.slots)
-        return;
-    group.freeSlots += status.slots - status.used;
+    ++group.able;
+    if (status.used < status.slots)
+        group.freeSlots += status.slots - status.used;
     if (!status.open)
+        return;
+    group.open.insert(id);
+    if (status.used >= status.slots)
         return;
     machine.rank = MachineRank{usedShare(status.used, status.slots), status.load, id};
     group.available.insert(*machine.rank);
     // Classes that found nobody allowed look again when this one is.
     for (auto at = group.stalled.begin(); at != group.stalled.end();) {
         const ClassIndex queue = *at++;
-        if (allows(m_classes[queue], id, false) || !hasAbleBeside(m_classes[queue]))
+        if (allows(m_classes[queue], id, false) || !hasOpenBeside(m_classes[queue]))
             wake(queue);
     }
     refreshActive(machine.group);
@@ -140,9 +142,12 @@ void Planner::enter(MachineId id, Machine& machine)
 void Planner::withdraw(MachineId id, Machine& machine)
 {
     Group& group = m_groups[machine.group];
-    if (machine.status.able && machine.status.used < machine.status.slots)
-        group.freeSlots -= machine.status.slots - machine.status.used;
-    group.able.erase(id);
+    if (machine.status.able) {
+        --group.able;
+        if (machine.status.used < machine.status.slots)
+            group.freeSlots -= machine.status.slots - machine.status.used;
+    }
+    group.open.erase(id);
     if (machine.rank) {
         group.available.erase(*machine.rank);
         machine.rank.reset();
@@ -151,7 +156,7 @@ void Planner::withdraw(MachineId id, Machine& machine)
 }
 
 // Whether an avoided machine is better than none may have changed, also for classes that other groups know.
-void Planner::ableChanged(GroupIndex index)
+void Planner::wakeStalled(GroupIndex index)
 {
     const std::set<ClassIndex> stalled = m_groups[index].stalled;
     for (const ClassIndex queue : stalled)

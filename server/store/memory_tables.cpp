@@ -56,6 +56,9 @@ Result<void> MemoryTables::checkKeysAndIdentities(const work::Changes& changes) 
             return fail(ErrorCode::Conflict, fmt::format("machine {} has the identity {} of another machine",
                                                          row.id.value(), row.identity));
     }
+    std::map<JobId, work::JobState> states; // as they will be: a job may finish in the batch that passes its key on
+    for (const work::JobUpdate& update : changes.jobs)
+        states.insert_or_assign(update.id, update.progress.state);
     std::map<Key, JobId> keys;
     for (const work::JobRow& row : changes.newJobs) {
         if (row.spec.key.empty())
@@ -63,8 +66,12 @@ Result<void> MemoryTables::checkKeysAndIdentities(const work::Changes& changes) 
         const Key key{row.spec.nameSpace, row.spec.key};
         const auto stored = m_keys.find(key);
         const auto [mine, isNew] = keys.emplace(key, row.id);
-        const bool held = stored != m_keys.end() && stored->second != row.id &&
-                          !isFinished(m_jobs.at(stored->second).progress.state);
+        bool held = stored != m_keys.end() && stored->second != row.id;
+        if (held) {
+            const auto changed = states.find(stored->second);
+            held = !isFinished(changed != states.end() ? changed->second
+                                                       : m_jobs.at(stored->second).progress.state);
+        }
         if (held || mine->second != row.id)
             return fail(ErrorCode::Conflict, fmt::format("job {} has the key \"{}\" of another unfinished job",
                                                          row.id.value(), row.spec.key));

@@ -28,7 +28,8 @@ target_compile_options(penstock_warnings INTERFACE
   $<$<BOOL:${PENSTOCK_WERROR}>:-Werror>)
 if(PENSTOCK_SANITIZE)
   # GCC's flow-based warning is unreliable in instrumented code.
-  target_compile_options(penstock_warnings INTERFACE -Wno-null-dereference -Wno-maybe-uninitialized)
+  target_compile_options(penstock_warnings INTERFACE -Wno-null-dereference
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
 endif()
 
 add_library(penstock_qt_options INTERFACE)

@@ -107,7 +107,7 @@ Result<void> assignDefault(Values& values, const OptionSpec& spec)
 
 std::string normalFlag(std::string_view text)
 {
-    const std::string lower = toLower(text);
+    std::string lower = toLower(text);
     if (lower == "1" || lower == "yes" || lower == "on")
         return "true";
     if (lower == "0" || lower == "no" || lower == "off")
@@ -340,8 +340,9 @@ std::variant<Values, int> parseOrExplain(ProgramSpec program, int argc, const ch
     const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
     Result<Outcome> outcome = parse(std::move(program), arguments, processEnvironment());
     if (!outcome) {
-        std::fputs(fmt::format("{}: {}\ntry: {} --help\n", name, outcome.error().message, name).c_str(),
-                   stderr);
+        // Nowhere is left to say that standard error is gone.
+        static_cast<void>(std::fputs(
+            fmt::format("{}: {}\ntry: {} --help\n", name, outcome.error().message, name).c_str(), stderr));
         return kExitUsage;
     }
     if (const Answer* answer = std::get_if<Answer>(&*outcome))

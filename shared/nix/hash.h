@@ -59,6 +59,8 @@ public:
     ~Hasher();
     Hasher(Hasher&&) noexcept;
     Hasher& operator=(Hasher&&) noexcept;
+    Hasher(const Hasher&) = delete;
+    Hasher& operator=(const Hasher&) = delete;
 
     void update(ByteView bytes);
     void update(std::string_view text) { update(bytesOf(text)); }

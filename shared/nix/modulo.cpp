@@ -85,8 +85,8 @@ Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
 
 Result<void> ModuloHashes::add(const StorePath& drvPath, const Derivation& drv)
 {
-    PENSTOCK_TRY(Modulo modulo, compute(drv, false));
-    m_hashes.insert_or_assign(drvPath, std::move(modulo));
+    PENSTOCK_TRY(const Modulo modulo, compute(drv, false));
+    m_hashes.insert_or_assign(drvPath, modulo);
     return {};
 }
 

@@ -24,7 +24,14 @@ constexpr unsigned kOutputMap = 22;
 constexpr unsigned kBuildPathsResults = 34;
 constexpr unsigned kAddReturnsInfo = 25;
 
+constexpr std::size_t kRequestsUnderWay = 512;
+
 class NoEvents final : public DaemonEvents {};
+
+tl::unexpected<Error> ended()
+{
+    return fail(ErrorCode::Unavailable, "the connection to the nix-daemon has ended; open another");
+}
 
 Trust trustOf(std::uint64_t number)
 {
@@ -110,7 +117,7 @@ Result<void> DaemonConnection::exchange(const WireWriter& request, DaemonEvents&
 {
     const State before = std::exchange(m_state, State::Broken);
     if (before == State::Broken)
-        return fail(ErrorCode::Unavailable, "the connection to the nix-daemon has ended; open another");
+        return ended();
     PENSTOCK_TRY_VOID(m_transport->write(request.bytes()));
     PENSTOCK_TRY(const auto complaint, readMessages(m_reader, m_greeting.minor, events));
     if (complaint) {
@@ -285,6 +292,43 @@ Result<void> DaemonConnection::addTempRoot(const nix::StorePath& path)
     request.path(m_dir, path);
     NoEvents events;
     return callForOne(request, events);
+}
+
+Result<void> DaemonConnection::addTempRoots(const nix::StorePathSet& paths)
+{
+    for (auto path = paths.begin(); path != paths.end();) {
+        PENSTOCK_TRY_VOID(recover());
+        if (std::exchange(m_state, State::Broken) == State::Broken)
+            return ended();
+        std::string requests;
+        std::size_t count = 0;
+        for (; path != paths.end() && count < kRequestsUnderWay; ++path, ++count) {
+            WireWriter request = beginRequest(Operation::AddTempRoot);
+            request.path(m_dir, *path);
+            requests += request.bytes();
+        }
+        PENSTOCK_TRY_VOID(m_transport->write(requests));
+        PENSTOCK_TRY_VOID(readTempRootAnswers(count));
+    }
+    return {};
+}
+
+// Reads all of them, so that the connection stays in step; the first complaint is the error.
+Result<void> DaemonConnection::readTempRootAnswers(std::size_t count)
+{
+    NoEvents events;
+    std::optional<Complaint> first;
+    for (; count > 0; --count) {
+        PENSTOCK_TRY(auto complaint, readMessages(m_reader, m_greeting.minor, events));
+        if (!complaint)
+            PENSTOCK_TRY_VOID(m_reader.number());
+        else if (!first)
+            first = std::move(complaint);
+    }
+    m_state = first ? State::AfterError : State::Ready;
+    if (first)
+        return fail(ErrorCode::Invalid, first->text);
+    return {};
 }
 
 Result<void> DaemonConnection::ensurePath(const nix::StorePath& path, DaemonEvents& events)

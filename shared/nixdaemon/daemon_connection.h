@@ -72,6 +72,8 @@ public:
 
     // Spares the path from garbage collection until the connection ends.
     [[nodiscard]] Result<void> addTempRoot(const nix::StorePath& path);
+    // The same for many, without waiting for each answer.
+    [[nodiscard]] Result<void> addTempRoots(const nix::StorePathSet& paths);
     [[nodiscard]] Result<void> ensurePath(const nix::StorePath& path, DaemonEvents& events);
     [[nodiscard]] Result<nix::StorePath> addTextToStore(std::string_view name, std::string_view content,
                                                         const nix::StorePathSet& references);
@@ -99,6 +101,7 @@ private:
     [[nodiscard]] Result<void> callForOne(const WireWriter& request, DaemonEvents& events);
     [[nodiscard]] Result<void> exchange(const WireWriter& request, DaemonEvents& events);
     [[nodiscard]] Result<void> recover();
+    [[nodiscard]] Result<void> readTempRootAnswers(std::size_t count);
     [[nodiscard]] Result<void> needMinor(unsigned minor, std::string_view operation) const;
     [[nodiscard]] Result<std::vector<std::string>>
     printDerivedPaths(const std::vector<DerivedPath>& paths) const;

@@ -46,6 +46,8 @@ struct DaemonEvents {
     // A line of a build's log, without its newline.
     virtual void logLine(std::uint64_t /*activity*/, std::string_view /*line*/) {}
     virtual void phase(std::uint64_t /*activity*/, std::string_view /*name*/) {}
+    // Nothing more has arrived for now: the time to pass on what was gathered.
+    virtual void idle() {}
     // A message for people, without colours and without the newline.
     virtual void message(std::string_view /*text*/) {}
 };

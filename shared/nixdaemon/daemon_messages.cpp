@@ -155,6 +155,8 @@ std::string stripAnsi(std::string_view text)
 Result<std::optional<Complaint>> readMessages(WireReader& reader, unsigned minor, DaemonEvents& events)
 {
     for (;;) {
+        if (!reader.hasBuffered())
+            events.idle();
         PENSTOCK_TRY(const std::uint64_t kind, reader.number());
         switch (kind) {
         case kLast: return std::nullopt;

@@ -57,6 +57,8 @@ class WireReader {
 public:
     explicit WireReader(Transport& transport) : m_transport(transport) {}
 
+    // False: the next read may wait for the peer.
+    [[nodiscard]] bool hasBuffered() const { return m_at < m_buffer.size(); }
     [[nodiscard]] Result<std::uint64_t> number();
     [[nodiscard]] Result<bool> boolean();
     [[nodiscard]] Result<std::string> string();

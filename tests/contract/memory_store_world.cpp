@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/store/memory_store.h"
 #include "shared/base/std_loop.h"
-#include "tests/contract/store_world.h"
+#include "tests/support/store_world.h"
 
 namespace penstock::store {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What every Store promises about reading: filters, paging, unknown ids, views, tokens.
-#include "tests/contract/store_rows.h"
-#include "tests/contract/store_world.h"
+#include "tests/support/store_rows.h"
+#include "tests/support/store_world.h"
 
 namespace penstock::store {
 namespace {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What every Store promises about writing: durability, order, idempotency, recovery, refusals.
-#include "tests/contract/store_rows.h"
-#include "tests/contract/store_world.h"
+#include "tests/support/store_rows.h"
+#include "tests/support/store_world.h"
 
 #include <atomic>
 
@@ -261,6 +261,20 @@ TEST_P(StoreContract, AFinishedJobsKeyPassesToTheNextJob)
     ASSERT_EQ(recovery.keys.size(), 1U);
     EXPECT_EQ(recovery.keys[0].first, (std::pair<std::string, std::string>("default", "nightly")));
     EXPECT_EQ(recovery.keys[0].second, JobId(2));
+}
+
+TEST_P(StoreContract, AKeyPassesOnInTheBatchThatFinishesItsJob)
+{
+    lead();
+    work::Changes first = oneJob(1);
+    first.newJobs[0].spec.key = "nightly";
+    ASSERT_TRUE(persist(first).has_value());
+    work::Changes second = oneJob(2);
+    second.newJobs[0].spec.key = "nightly";
+    second.jobs = {{JobId(1), finishedJob(work::JobState::Succeeded)}};
+    const auto stored = persist(second);
+    ASSERT_TRUE(stored.has_value()) << stored.error().message;
+    EXPECT_EQ(restart().keys[0].second, JobId(2));
 }
 
 TEST_P(StoreContract, RefusesTheIdentityOfAnotherMachine)

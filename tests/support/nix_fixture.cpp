@@ -166,7 +166,7 @@ Result<void> NixFixture::startDaemon()
         fmt::format("experimental-features = nix-command\nsubstituters =\nbuilders =\n"
                     "build-users-group =\nsandbox = false\nsystem-features = benchmark\n"
                     "max-jobs = 4\ntrusted-users = {}\n{}\n",
-                    m_options.isTrusted ? "*" : "nobody", m_options.extraConfig);
+                    m_options.isTrusted ? "*" : "", m_options.extraConfig);
     const std::string log = m_root + "/daemon.log";
     // A test that dies takes its daemon along.
     PENSTOCK_TRY(m_pid,

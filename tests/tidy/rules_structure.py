@@ -189,7 +189,7 @@ def proto_fields(tree):
             if not found or line.strip().startswith(("reserved", "option", "syntax")):
                 continue
             field = found.group(1)
-            if field[0].isupper() or field in used:
+            if field[0].isupper() or field in used or field + "_" in used:  # "namespace" is namespace_() in C++
                 continue  # an enumerator, or in use
             key = (os.path.basename(file.path), field)
             if key in excused:

@@ -53,10 +53,10 @@ std::string ServerLog::lastWords() const
         if (text.empty())
             continue;
         words += words.empty() ? "" : " | ";
-        words += toValidUtf8(text);
+        words += text;
     }
     constexpr std::size_t kShown = 700;
-    return words.size() > kShown ? words.substr(words.size() - kShown) : words;
+    return toValidUtf8(words.size() > kShown ? std::string_view(words).substr(words.size() - kShown) : words);
 }
 
 } // namespace penstock::postgres_cluster

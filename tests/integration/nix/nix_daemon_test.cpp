@@ -217,6 +217,18 @@ TEST_F(NixDaemon, AddsDerivationsAndBuildsTheirClosure)
     EXPECT_TRUE(connection->ensurePath(top.output(), events));
 }
 
+TEST_F(NixDaemon, TakesManyTemporaryRootsAtOnce)
+{
+    const auto connection = connect();
+    nix::StorePathSet paths;
+    for (int i = 0; i < 3000; ++i)
+        paths.insert(derivation(fmt::format("root-{}", i), "").output());
+    const auto added = connection->addTempRoots(paths);
+    EXPECT_TRUE(added) << added.error().message;
+    EXPECT_TRUE(connection->addTempRoots({}));
+    EXPECT_TRUE(connection->ping()) << "all answers were read";
+}
+
 TEST_F(NixDaemon, RefusesAWrongOutputPathInADerivation)
 {
     const nix::StoreDir& dir = m_nix->storeDir();

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "builder/exec/attempt_runner.h"
+
+#include "shared/base/check.h"
+#include "shared/protocol/limits.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace penstock::builder {
+
+using protocol::Outcome;
+using protocol::Stream;
+
+AttemptRunner::AttemptRunner(Loop& loop, AttemptSpec spec, LogPump& log, RunnerEvents events)
+    : m_loop(loop), m_spec(std::move(spec)), m_log(log), m_events(std::move(events))
+{
+    const Now now = SystemClock{}.now();
+    m_startedAt = now.wall;
+    m_lastOutput = now.mono;
+}
+
+AttemptRunner::~AttemptRunner()
+{
+    for (const auto& timer : {m_timeout, m_silence}) {
+        if (timer)
+            m_loop.cancel(*timer);
+    }
+}
+
+void AttemptRunner::start(Executor& executor)
+{
+    m_loop.checkHere();
+    m_running = executor.start(m_spec, *this);
+    const protocol::Limits& limits = m_spec.assignment.limits;
+    if (limits.timeout.count() > 0) {
+        m_timeout = m_loop.postAt(SystemClock{}.now().mono + limits.timeout, [this, limits] {
+            m_timeout.reset();
+            end(Outcome::TimedOut, fmt::format("timed out after {} s", Duration(limits.timeout) / std::chrono::duration<double>(1)),
+                false);
+        });
+    }
+    armSilence();
+}
+
+void AttemptRunner::refuse(std::string error)
+{
+    AttemptExit exit;
+    exit.error = std::move(error);
+    sayEnded(std::move(exit));
+}
+
+void AttemptRunner::armSilence()
+{
+    const auto limit = m_spec.assignment.limits.silentTimeout;
+    if (limit.count() > 0)
+        m_silence = m_loop.postAt(m_lastOutput + limit, [this] { onSilenceTimer(); });
+}
+
+// The timer is not moved with every byte; it looks at the time of the last one when it fires.
+void AttemptRunner::onSilenceTimer()
+{
+    m_silence.reset();
+    const auto limit = m_spec.assignment.limits.silentTimeout;
+    const Instant now = SystemClock{}.now().mono;
+    if (!m_reading) // it is we who do not listen
+        m_lastOutput = now;
+    if (now - m_lastOutput < limit)
+        return armSilence();
+    end(Outcome::SilentTimedOut,
+        fmt::format("no output for {} s", Duration(limit) / std::chrono::duration<double>(1)), false);
+}
+
+void AttemptRunner::stop(Outcome outcome, const std::string& reason, bool atOnce)
+{
+    end(outcome, reason.empty() ? std::string("stopped") : reason, atOnce);
+}
+
+void AttemptRunner::end(Outcome outcome, std::string text, bool atOnce)
+{
+    if (m_ended)
+        return;
+    if (!m_cause) { // the first cause is the one that counts
+        writeSystemLine(text);
+        m_cause = StopCause{outcome, std::move(text)};
+    }
+    if (!m_running)
+        return;
+    const auto grace = m_spec.assignment.limits.killGrace;
+    m_running->stop(atOnce ? Duration{0} : Duration(grace.count() > 0 ? grace : kDefaultKillGrace));
+}
+
+void AttemptRunner::write(Stream stream, std::string_view bytes)
+{
+    const auto written = m_log.append(SystemClock{}.now().wall, stream, bytes);
+    if (written) {
+        m_events.logGrew();
+    } else if (!m_cause) { // it could not be written to the log either
+        m_cause = StopCause{Outcome::Infrastructure, written.error().message};
+        if (m_running)
+            m_running->stop(Duration{0});
+    }
+}
+
+void AttemptRunner::writeSystemLine(std::string_view text)
+{
+    write(Stream::System, fmt::format("{}\n", text));
+}
+
+void AttemptRunner::onOutput(Stream stream, std::string_view bytes)
+{
+    m_lastOutput = SystemClock{}.now().mono;
+    if (m_truncated)
+        return;
+    const std::uint64_t limit = m_spec.assignment.limits.maxLogBytes;
+    const std::uint64_t room = limit == 0 ? bytes.size() : limit - std::min(limit, m_log.length());
+    write(stream, bytes.substr(0, std::min<std::uint64_t>(bytes.size(), room)));
+    if (room < bytes.size()) {
+        m_truncated = true;
+        end(Outcome::LogLimit, fmt::format("the log limit of {} bytes is reached; the rest is dropped", limit), false);
+    }
+    reviewBackPressure();
+}
+
+void AttemptRunner::onPhase(std::string phase)
+{
+    phase.resize(std::min(phase.size(), protocol::kMaxNameBytes));
+    m_events.moved({m_spec.assignment.attempt, std::move(phase), SystemClock{}.now().wall});
+}
+
+void AttemptRunner::reviewBackPressure()
+{
+    if (!m_running)
+        return;
+    const bool reading = m_log.backlog() < (m_reading ? kMaxBacklogBytes : kMaxBacklogBytes / 2);
+    if (std::exchange(m_reading, reading) != reading) {
+        m_lastOutput = SystemClock{}.now().mono; // silence is counted from when we listen again
+        m_running->setReading(reading);
+    }
+}
+
+void AttemptRunner::onExit(AttemptExit exit)
+{
+    PENSTOCK_CHECK(!m_ended);
+    if (m_cause) {
+        exit.outcome = m_cause->outcome;
+        exit.error = m_cause->text;
+    } else if (!exit.error.empty()) {
+        writeSystemLine(exit.error);
+    }
+    sayEnded(std::move(exit));
+}
+
+void AttemptRunner::sayEnded(AttemptExit exit)
+{
+    m_ended = true;
+    protocol::AttemptResult result;
+    result.attempt = m_spec.assignment.attempt;
+    result.outcome = exit.outcome;
+    result.exitCode = exit.exitCode;
+    result.signal = exit.signal;
+    result.coreDumped = exit.coreDumped;
+    result.error = exit.error.substr(0, protocol::kMaxErrorBytes);
+    result.startedAt = m_startedAt;
+    result.stoppedAt = SystemClock{}.now().wall;
+    result.cpuUser = exit.cpuUser;
+    result.cpuSystem = exit.cpuSystem;
+    result.maxRssBytes = exit.maxRssBytes;
+    result.logBytes = m_log.length();
+    result.logTruncated = m_truncated;
+    result.outputs = std::move(exit.outputs);
+    result.cached = exit.cached;
+    result.nixStatus = exit.nixStatus;
+    m_events.ended(std::move(result));
+}
+
+} // namespace penstock::builder

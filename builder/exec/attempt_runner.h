@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// AttemptRunner: one attempt's life: folder, executor, log, limits (time, silence, log length), stop, result. What it
+// knows better than the executor wins: an attempt that was stopped ends with the reason it was stopped for.
+// Lives on the exec loop; the callbacks are called there and may not destroy the runner but by posting.
+#pragma once
+
+#include "builder/exec/attempt_folder.h"
+#include "builder/exec/executor.h"
+#include "builder/exec/log_pump.h"
+#include "shared/base/loop.h"
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+namespace penstock::builder {
+
+inline constexpr std::chrono::milliseconds kDefaultKillGrace{10'000};
+
+struct RunnerEvents {
+    std::function<void(protocol::AttemptResult result)> ended; // once; the folder may be removed
+    std::function<void(protocol::AttemptProgress progress)> moved;
+    std::function<void()> logGrew; // pump() is due
+};
+
+class AttemptRunner final : public AttemptSink {
+public:
+    AttemptRunner(Loop& loop, AttemptSpec spec, LogPump& log, RunnerEvents events);
+    AttemptRunner(const AttemptRunner&) = delete;
+    AttemptRunner& operator=(const AttemptRunner&) = delete;
+    ~AttemptRunner() override;
+
+    void start(Executor& executor);
+    // Ends at once, with this error, without starting.
+    void refuse(std::string error);
+    // outcome: Cancelled or Infrastructure.
+    void stop(protocol::Outcome outcome, const std::string& reason, bool atOnce);
+    // The log has room again, or not.
+    void reviewBackPressure();
+
+    [[nodiscard]] pid_t session() const { return m_running ? m_running->session() : 0; }
+    [[nodiscard]] WallTime startedAt() const { return m_startedAt; }
+
+private:
+    struct StopCause {
+        protocol::Outcome outcome;
+        std::string text;
+    };
+
+    void onOutput(protocol::Stream stream, std::string_view bytes) override;
+    void onPhase(std::string phase) override;
+    void onExit(AttemptExit exit) override;
+
+    void end(protocol::Outcome outcome, std::string text, bool atOnce);
+    void write(protocol::Stream stream, std::string_view bytes);
+    void writeSystemLine(std::string_view text);
+    void armSilence();
+    void onSilenceTimer();
+    void sayEnded(AttemptExit exit);
+
+    Loop& m_loop;
+    AttemptSpec m_spec;
+    LogPump& m_log;
+    RunnerEvents m_events;
+    std::unique_ptr<Running> m_running;
+    std::optional<StopCause> m_cause;
+    WallTime m_startedAt;
+    Instant m_lastOutput;
+    bool m_reading = true;
+    bool m_truncated = false;
+    bool m_ended = false;
+    std::optional<Loop::TimerId> m_timeout;
+    std::optional<Loop::TimerId> m_silence;
+};
+
+} // namespace penstock::builder

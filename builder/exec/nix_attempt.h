@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// One attempt of a derivation through the machine's nix-daemon, from connecting to the verdict. Blocking:
+// runs on a thread of NixExecutor. Closing the daemon's connection ends the build, so an interrupt needs
+// nothing else. Never fails: whatever goes wrong is in the exit.
+#pragma once
+
+#include "builder/exec/executor.h"
+#include "shared/base/clock.h"
+#include "shared/nix/store_path.h"
+#include "shared/nixdaemon/daemon_types.h"
+#include "shared/nixdaemon/unix_socket.h"
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <string>
+#include <variant>
+
+namespace penstock::builder {
+
+struct NixMachine {
+    std::string socketPath;
+    nix::StoreDir storeDir = nix::StoreDir::standard();
+    nixdaemon::Trust trust = nixdaemon::Trust::Unknown; // as the probe found it
+    bool useSubstitutes = false;
+};
+
+// How much news may be under way to the loop: the attempt's thread takes a credit for each piece and the loop
+// gives it back when the piece is delivered. So a slow log slows the build, and nothing grows. Copies share
+// it.
+class NewsCredits {
+public:
+    [[nodiscard]] static Result<NewsCredits> create(unsigned count);
+
+    void give() const;
+    // Waits for one. False: the interrupt was raised.
+    [[nodiscard]] bool take(const nixdaemon::Interrupt& interrupt) const;
+
+private:
+    explicit NewsCredits(nixdaemon::FileDescriptor semaphore);
+    std::shared_ptr<const nixdaemon::FileDescriptor> m_semaphore;
+};
+
+struct NixOutputNews {
+    std::string data; // whole lines where possible, at most 64 KiB
+};
+struct NixPhaseNews {
+    std::string phase;
+};
+using NixNews = std::variant<NixOutputNews, NixPhaseNews>;
+using TellNews = std::function<void(NixNews)>; // called with a credit taken, on the attempt's thread
+
+struct NixAttemptLinks {
+    nixdaemon::Interrupt interrupt;
+    NewsCredits credits;
+    TellNews tell;
+};
+
+// The assignment must be NixWork.
+[[nodiscard]] AttemptExit runNixAttempt(const NixMachine& machine, const protocol::Assignment& assignment,
+                                        const NixAttemptLinks& links, const Clock& clock);
+
+// How a verdict of Nix counts for Penstock (hydra-database 2.1). timedOut: which of the two limits was
+// reached.
+[[nodiscard]] protocol::Outcome outcomeOf(nixdaemon::BuildStatus status, protocol::Outcome timedOut);
+
+} // namespace penstock::builder

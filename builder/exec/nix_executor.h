@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// NixExecutor: runs derivations through the machine's nix-daemon, each on one of a fixed number of threads
+// with a connection of its own; those threads tell the exec loop, where everything else happens. Stopping an
+// attempt closes its connection, whereupon the daemon kills the build at once, so a grace is not needed. The
+// loop and the clock outlive the executor; every Running ends before it. The destructor joins the threads.
+#pragma once
+
+#include "builder/exec/executor.h"
+#include "builder/exec/nix_attempt.h"
+#include "shared/base/clock.h"
+#include "shared/base/loop.h"
+#include "shared/base/queue.h"
+
+#include <memory>
+#include <thread>
+#include <vector>
+
+namespace penstock::builder {
+
+struct NixExecutorOptions {
+    NixMachine machine;
+    unsigned slots = 1; // attempts at a time; more wait, and above a bound they end as Infrastructure
+};
+
+class NixExecutor final : public Executor {
+public:
+    NixExecutor(Loop& loop, NixExecutorOptions options, const Clock& clock);
+    ~NixExecutor() override;
+    NixExecutor(const NixExecutor&) = delete;
+    NixExecutor& operator=(const NixExecutor&) = delete;
+
+    [[nodiscard]] std::string_view name() const override { return "nix"; }
+    [[nodiscard]] std::unique_ptr<Running> start(const AttemptSpec& spec, AttemptSink& sink) override;
+
+private:
+    struct Job {
+        protocol::Assignment assignment;
+        NixAttemptLinks links;
+        std::function<void(AttemptExit)> end;
+    };
+
+    void runJobs();
+
+    Loop& m_loop;
+    NixMachine m_machine;
+    const Clock& m_clock;
+    BoundedQueue<Job> m_jobs;
+    std::vector<std::thread> m_threads; // last: they use everything above
+};
+
+} // namespace penstock::builder

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// All commands of the program, in the order of its help. One file per verb or small family of verbs.
+#pragma once
+
+#include "client/app/command.h"
+
+namespace penstock::client {
+
+[[nodiscard]] Command runCommand();
+[[nodiscard]] Command submitCommand();
+[[nodiscard]] Command buildCommand();
+[[nodiscard]] Command jobsCommand();
+[[nodiscard]] Command jobCommand();
+[[nodiscard]] Command runsCommand();
+[[nodiscard]] Command stepsCommand();
+[[nodiscard]] Command logsCommand();
+[[nodiscard]] Command cancelCommand();
+[[nodiscard]] Command retryCommand();
+[[nodiscard]] Command whyCommand();
+[[nodiscard]] Command machinesCommand();
+[[nodiscard]] Command machineCommand();
+[[nodiscard]] Command drainCommand();
+[[nodiscard]] Command undrainCommand();
+[[nodiscard]] Command statusCommand();
+[[nodiscard]] Command tokenCommand();
+
+[[nodiscard]] CommandTable commandTable();
+
+} // namespace penstock::client

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The lists and pages of jobs, steps, attempts and machines, made from the very JSON objects that --json
+// prints: one row type for both. Pure, callable from any thread.
+#pragma once
+
+#include "client/output/style.h"
+#include "shared/base/clock.h"
+
+#include <cstdint>
+#include <QJsonArray>
+#include <QJsonObject>
+#include <string>
+
+namespace penstock::client {
+
+struct View {
+    Style style;
+    std::size_t width = 0; // of the terminal; 0: not one
+    WallTime now;          // ages are relative to it
+};
+
+enum class RecordKind : std::uint8_t { Job, Step, Run, Machine, Token };
+
+[[nodiscard]] std::string renderList(RecordKind kind, const QJsonArray& records, const View& view);
+[[nodiscard]] std::string renderJob(const QJsonObject& job, const View& view);
+[[nodiscard]] std::string renderMachine(const QJsonObject& machine, const View& view);
+[[nodiscard]] std::string renderStatus(const QJsonObject& status, const View& view);
+[[nodiscard]] std::string renderExplain(const QJsonObject& answer, const View& view);
+
+} // namespace penstock::client

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Jobs that people stop or open again, and jobs that are forgotten.
+#include "server/core/detail/farm.h"
+
+#include "shared/base/check.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace penstock::core::detail {
+
+void Farm::on(CancelJob& event)
+{
+    JobRecord* job = m_jobs.find(event.job);
+    if (job == nullptr || !job->isOpen())
+        return reply(event.request, fail(ErrorCode::NotFound, fmt::format("no job {}", event.job.value())));
+    if (!work::isCancelAsked(job->progress))
+        cancelJob(event.job, *job, event.who);
+    reply(event.request, std::variant<Submitted, Done>(Done{}));
+}
+
+// What others need goes on without this job; what runs is stopped, and the job ends when the last of it has.
+void Farm::cancelJob(JobId id, JobRecord& job, const std::string& who)
+{
+    const std::string reason = who.empty() ? std::string("cancelled") : "cancelled by " + who;
+    auto moved = work::next(job.progress, work::JobCancelAsked{reason}, m_now);
+    if (!moved)
+        return PENSTOCK_BUG(moved.error().message);
+    job.progress = *std::move(moved);
+    touch(id, job);
+    ++job.open; // held open until all its steps have been seen
+    const std::vector<JobStep> steps = job.steps;
+    for (const JobStep& entry : steps)
+        cancelStep(entry.step, id, reason);
+    if (--job.open == 0)
+        finishJob(id, job);
+}
+
+void Farm::cancelStep(StepId id, JobId jobId, const std::string& reason)
+{
+    StepRecord* step = m_steps.find(id);
+    if (step == nullptr || step->state() == work::StepState::Finished)
+        return;
+    if (isNeededBeside(id, jobId)) {
+        JobRecord& job = m_jobs.at(jobId);
+        m_dag.removeUser(id, jobId);
+        --job.open;
+        if (step->state() == work::StepState::Running)
+            --job.running;
+        return;
+    }
+    if (step->state() == work::StepState::Running) {
+        m_dag.unshare(step->work.sharingKey(), id); // a new job gets a step of its own
+        return stopAttempt(step->newest, reason);
+    }
+    m_dag.finishAlone(id); // all that depends on it is this job's too, and cancelled with it
+    moveStep(id, work::CancelStep{reason});
+}
+
+bool Farm::isNeededBeside(StepId step, JobId job) const
+{
+    const std::span<const JobId> users = m_dag.users(step);
+    return std::any_of(users.begin(), users.end(), [&](JobId user) {
+        const JobRecord& other = m_jobs.at(user);
+        return user != job && other.isOpen() && !work::isCancelAsked(other.progress);
+    });
+}
+
+Result<void> Farm::checkReopen(const work::StoredJob& stored) const
+{
+    const JobId id = stored.job.id;
+    const JobRecord* known = m_jobs.find(id);
+    if ((known != nullptr && known->isOpen()) || !work::isFinished(stored.job.progress.state))
+        return fail(ErrorCode::Conflict, fmt::format("job {} is still open", id.value()));
+    if (known != nullptr && (known->finishedIn == 0 || known->finishedIn > m_confirmed))
+        return fail(ErrorCode::Unavailable,
+                    fmt::format("the end of job {} is not stored yet; try again later", id.value()));
+    if (m_openSteps + stored.steps.size() > m_options.maxOpenSteps)
+        return fail(ErrorCode::Exhausted, fmt::format("{} steps would be open, the limit is {}; wait until some have "
+                                                      "finished",
+                                                      m_openSteps + stored.steps.size(), m_options.maxOpenSteps));
+    if (stored.job.progress.state == work::JobState::Succeeded)
+        return fail(ErrorCode::Conflict, fmt::format("job {} succeeded; there is nothing to try again", id.value()));
+    for (const work::StepRow& row : stored.steps) {
+        const StepRecord* step = m_steps.find(row.id);
+        if (step == nullptr || !step->result() || work::isGood(*step->result()))
+            continue;
+        for (const JobId user : m_dag.users(row.id)) {
+            const JobRecord& other = m_jobs.at(user);
+            if (other.isOpen())
+                return fail(ErrorCode::Conflict,
+                            fmt::format("step {} failed and is shared with job {}, which is still open; try again "
+                                        "when that has finished",
+                                        row.id.value(), user.value()));
+            if (other.finishedIn == 0 || other.finishedIn > m_confirmed)
+                return fail(ErrorCode::Unavailable,
+                            fmt::format("the end of job {} is not stored yet; try again later", user.value()));
+        }
+    }
+    return {};
+}
+
+void Farm::on(ReopenJob& event)
+{
+    if (auto checked = checkReopen(event.stored); !checked)
+        return reply(event.request, fail(std::move(checked).error()));
+    // Recently finished jobs that share a failed step with it are forgotten with it: their rows are in the store.
+    std::vector<JobId> forgotten{event.stored.job.id};
+    for (const work::StepRow& row : event.stored.steps)
+        if (const StepRecord* step = m_steps.find(row.id);
+            step != nullptr && step->result() && !work::isGood(*step->result()))
+            for (const JobId user : m_dag.users(row.id))
+                forgotten.push_back(user);
+    for (const JobId id : forgotten)
+        forgetFinished(id);
+    reopen(event.stored);
+    reply(event.request, std::variant<Submitted, Done>(Done{}));
+}
+
+void Farm::reopen(work::StoredJob& stored)
+{
+    const JobId id = stored.job.id;
+    auto fresh = work::next(stored.job.progress, work::JobReopened{}, m_now);
+    if (!fresh)
+        return PENSTOCK_BUG(fresh.error().message);
+    stored.job.progress = *std::move(fresh);
+    std::vector<work::StepRow> added;
+    for (work::StepRow& row : stored.steps) {
+        if (m_steps.find(row.id) != nullptr)
+            continue;
+        const bool good = row.progress.result && work::isGood(*row.progress.result);
+        if (!good) {
+            // The rows of a finished job are finished; one cut off by a crash between two batches starts anew as well.
+            const std::uint32_t attempts = row.progress.attempts;
+            row.progress = work::StepProgress{};
+            row.progress.attempts = attempts;
+        }
+        added.push_back(std::move(row));
+    }
+    stored.steps = std::move(added);
+    if (auto loaded = loadSteps(stored.steps); !loaded)
+        return PENSTOCK_BUG(loaded.error().message);
+    std::vector<work::DependencyRow> edges;
+    std::vector<StepId> opened;
+    for (const work::StepRow& row : stored.steps)
+        opened.push_back(row.id);
+    std::sort(opened.begin(), opened.end());
+    for (const work::DependencyRow& row : stored.dependencies)
+        if (std::binary_search(opened.begin(), opened.end(), row.step))
+            edges.push_back(row);
+    if (auto loaded = loadDependencies(edges); !loaded)
+        return PENSTOCK_BUG(loaded.error().message);
+    if (auto loaded = loadJobs({&stored.job, 1}, stored.jobSteps); !loaded)
+        return PENSTOCK_BUG(loaded.error().message);
+    for (const StepId step : opened)
+        if (StepRecord& record = m_steps.at(step); record.state() != work::StepState::Finished)
+            touch(step, record);
+    touch(id, m_jobs.at(id));
+    resumeSteps(opened);
+    resumeJobs({&id, 1});
+}
+
+void Farm::forgetFinished(JobId id)
+{
+    const JobRecord* job = m_jobs.find(id);
+    if (job == nullptr || job->isOpen())
+        return;
+    std::erase(m_finished, id);
+    forgetJob(id);
+}
+
+// Takes a finished job and the steps that nobody else needs out of memory; the store has them.
+void Farm::forgetJob(JobId id)
+{
+    JobRecord& job = m_jobs.at(id);
+    m_finishedSteps -= job.steps.size();
+    std::vector<StepId> gone;
+    for (const JobStep& entry : job.steps) {
+        StepRecord* step = m_steps.find(entry.step);
+        if (step == nullptr)
+            continue;
+        m_dag.removeUser(entry.step, id);
+        if (m_dag.users(entry.step).empty() && step->state() == work::StepState::Finished)
+            gone.push_back(entry.step);
+    }
+    m_dag.remove(gone);
+    for (const StepId step : gone) {
+        const StepRecord& record = m_steps.at(step);
+        m_dag.unshare(record.work.sharingKey(), step);
+        if (record.newest.value() != 0)
+            m_attempts.erase(record.newest);
+        m_steps.erase(step);
+    }
+    if (job.key != nullptr) {
+        m_oldKeys.emplace_back(m_origins.at(job.origin).nameSpace, *job.key);
+        while (m_oldKeys.size() > m_options.keysKept) {
+            m_keys.erase(m_oldKeys.front());
+            m_oldKeys.pop_front();
+        }
+    }
+    m_origins.release(job.origin);
+    m_jobs.erase(id);
+}
+
+} // namespace penstock::core::detail

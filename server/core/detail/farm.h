@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Farm: the inside of FarmCore. One class, because every decision touches several of its maps; its parts live in
+// files by subject: submit, cancel, steps, attempts, machines, reports, recovery, invariants, views, explain. One thread.
+//
+// How a batch works: handlers change records at once and note what is dirty; at the end the planner runs, dirty
+// records become one Persist, and messages leave after it, marked with its sequence.
+#pragma once
+
+#include "server/core/command.h"
+#include "server/core/detail/deadlines.h"
+#include "server/core/detail/interner.h"
+#include "server/core/detail/records.h"
+#include "server/core/event.h"
+#include "server/core/explain.h"
+#include "server/core/options.h"
+#include "server/core/view.h"
+#include "server/sched/planner.h"
+#include "server/work/dag.h"
+#include "server/work/id_map.h"
+#include "server/work/job.h"
+#include "server/work/step.h"
+
+#include <deque>
+#include <map>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace penstock::core::detail {
+
+class Farm {
+public:
+    explicit Farm(CoreOptions options) : m_options(std::move(options)) {}
+
+    [[nodiscard]] Result<std::vector<Command>> recover(const work::Recovery& recovery, Now now);
+    [[nodiscard]] std::vector<Command> consume(std::span<Event> batch, Now now);
+    [[nodiscard]] Result<void> checkInvariants() const;
+
+    // views.cpp, explain.cpp
+    [[nodiscard]] std::optional<JobView> job(JobId job) const;
+    [[nodiscard]] std::vector<JobId> newestJobs(bool finished, std::size_t limit) const;
+    [[nodiscard]] std::vector<StepId> stepsOf(JobId job) const;
+    [[nodiscard]] std::optional<StepView> step(StepId step, JobId forJob) const;
+    [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
+    [[nodiscard]] std::vector<MachineId> machines() const;
+    [[nodiscard]] std::optional<MachineView> machine(MachineId machine) const;
+    [[nodiscard]] Result<MachineId> findMachine(const std::string& nameOrId) const;
+    [[nodiscard]] std::vector<QueueView> queues() const;
+    [[nodiscard]] Totals totals() const;
+    [[nodiscard]] const Counters& counters() const { return m_counters; }
+    [[nodiscard]] Result<Explanation> explain(JobId job, std::size_t maxSteps, Now now) const;
+
+private:
+    // ---- farm.cpp: the frame of a batch
+    void begin(Now now);
+    [[nodiscard]] std::vector<Command> end();
+    void flushDesired(std::uint64_t after);
+    void flushPublish(std::uint64_t after);
+    [[nodiscard]] bool collectChanges();
+    void runDeadlines();
+    void evictFinished();
+    void reply(RequestId request, Result<std::variant<Submitted, Done>> answer);
+    void touch(StepId id, StepRecord& step);
+    void touch(AttemptId id, AttemptRecord& attempt);
+    void touch(JobId id, JobRecord& job);
+    void show(MachineId machine) { m_shownMachines.push_back(machine); }
+    [[nodiscard]] bool mayStart() const;
+
+    void on(SubmitJobs& event);
+    void on(CancelJob& event);
+    void on(ReopenJob& event);
+    void on(DrainMachine& event);
+    void on(MachineConnected& event);
+    void on(MachineReported& event);
+    void on(MachineFactsChanged& event);
+    void on(AttemptAnswered& event);
+    void on(AttemptProgressed& event);
+    void on(AttemptFinished& event);
+    void on(MachineDrains& event);
+    void on(MachineDisconnected& event);
+    void on(const StoreConfirmed& event);
+    void on(StoreHealth& event);
+    void on(const TimerFired& event);
+
+    // ---- submit.cpp
+    struct ResolvedStep {
+        StepId step{0};
+        bool isNew = false;
+    };
+    [[nodiscard]] Result<void> checkSubmission(const SubmitJobs& event) const;
+    [[nodiscard]] JobId insertJob(JobRequest& request);
+    [[nodiscard]] std::vector<ResolvedStep> resolveSteps(JobRequest& request);
+    [[nodiscard]] std::optional<StepId> liveStepFor(const std::string& key) const;
+    void connectSteps(const JobRequest& request, const std::vector<ResolvedStep>& resolved);
+    void startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& resolved);
+    [[nodiscard]] std::vector<JobStep> claimSteps(JobId job, const JobRequest& request,
+                                                  const std::vector<ResolvedStep>& resolved);
+    void raisePriority(StepId id, std::int32_t priority);
+    StepRecord& addStep(StepId id, const work::StepSpec& spec, WallTime created, const work::StepProgress& progress);
+    void countJobSteps(JobRecord& job);
+
+    // ---- cancel.cpp
+    void cancelJob(JobId id, JobRecord& job, const std::string& who);
+    void cancelStep(StepId id, JobId job, const std::string& reason);
+    [[nodiscard]] bool isNeededBeside(StepId step, JobId job) const;
+    [[nodiscard]] Result<void> checkReopen(const work::StoredJob& stored) const;
+    void reopen(work::StoredJob& stored);
+    void forgetFinished(JobId id);
+    void forgetJob(JobId id);
+
+    // ---- steps.cpp
+    // Applies the event; a refused one is our own mistake. taken: the planner has already taken it from its queue.
+    void moveStep(StepId id, const work::StepEvent& event, bool taken = false);
+    void setStep(StepId id, StepRecord& step, work::StepProgress progress, bool taken);
+    void enqueue(StepId id, StepRecord& step);
+    bool dequeue(StepId id, StepRecord& step); // false: it was not queued
+    void enter(StepId id, StepRecord& step); // queue or deadline of its state
+    void finishStep(StepId id, StepRecord& step, work::StepState from);
+    void settleStep(StepId id, StepRecord& step, work::StepState from); // counts and jobs, not the graph
+    void countForJobs(StepId id, work::StepState from, work::StepState to);
+    void finishJob(JobId id, JobRecord& job);
+    [[nodiscard]] work::JobOver judge(const JobRecord& job) const;
+    void jobStarted(JobId id);
+    [[nodiscard]] bool isWanted(StepId id) const;
+    [[nodiscard]] sched::QueueOrder orderOf(StepId id, const StepRecord& step) const;
+    void plan();
+    void startAttempt(const sched::Start& start);
+    [[nodiscard]] protocol::Assignment assignmentFor(AttemptId id, const AttemptRecord& attempt) const;
+    void stepDeadline(const Deadline& deadline);
+    [[nodiscard]] bool isForeverUnable(const StepRecord& step) const;
+
+    // ---- attempts.cpp
+    void endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report);
+    void loseAttempt(AttemptId id, const std::string& why);
+    void acceptAttempt(AttemptId id, AttemptRecord& attempt);
+    void rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::AttemptAnswer& answer);
+    void stopAttempt(AttemptId id, const std::string& reason);
+    void leaveMachine(AttemptId id, AttemptRecord& attempt);
+    void sendStored(SessionId session, AttemptId attempt);
+    void countEnd(work::AttemptEnd end);
+
+    // ---- machines.cpp, reports.cpp
+    [[nodiscard]] MachineRecord* machineOf(SessionId session, MachineId* id = nullptr);
+    [[nodiscard]] bool admit(const MachineConnected& event, MachineRecord* known);
+    MachineRecord& newMachine(const MachineConnected& event);
+    void close(SessionId session, protocol::GoodbyeReason reason, std::string text);
+    void goAway(MachineId id, MachineRecord& machine);
+    void refreshStatus(MachineId id, MachineRecord& machine);
+    void persistMachine(MachineRecord& machine);
+    [[nodiscard]] protocol::Desired& desiredFor(MachineRecord& machine);
+    void firstReport(MachineRecord& machine, const MachineReported& event);
+    void laterReport(MachineRecord& machine, const MachineReported& event);
+    void adopt(MachineRecord& machine, AttemptId id, const protocol::HeldAttempt* held);
+    void countForeign(MachineRecord& machine, const MachineReported& event, bool stop);
+
+    // ---- recovery.cpp
+    [[nodiscard]] Result<void> loadMachines(const work::Recovery& recovery);
+    [[nodiscard]] Result<void> loadSteps(std::span<const work::StepRow> steps);
+    [[nodiscard]] Result<void> loadDependencies(std::span<const work::DependencyRow> rows);
+    [[nodiscard]] Result<void> loadJobs(std::span<const work::JobRow> jobs, std::span<const work::JobStepRow> links);
+    [[nodiscard]] Result<void> loadAttempts(const work::Recovery& recovery);
+    JobRecord& addJob(const work::JobRow& row);
+    void resumeSteps(std::span<const StepId> steps);
+    void resumeJobs(std::span<const JobId> jobs);
+
+    // ---- invariants.cpp
+    [[nodiscard]] Result<void> checkJobs() const;
+    [[nodiscard]] Result<void> checkSteps() const;
+    [[nodiscard]] Result<void> checkAttempts() const;
+    [[nodiscard]] Result<void> checkMachines() const;
+
+    // ---- views.cpp, explain.cpp
+    [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
+    struct Survey; // what each machine says to one placement
+    [[nodiscard]] Survey survey(const StepRecord& step) const;
+    [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Now now) const;
+    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation) const;
+    void explainBlocked(StepId id, StepExplanation& explanation) const;
+
+    CoreOptions m_options;
+    Now m_now{};
+    work::IdMarks m_marks;
+    work::IdMarks m_storedMarks; // as of the last batch
+
+    work::IdMap<JobId, JobRecord> m_jobs;
+    work::IdMap<StepId, StepRecord> m_steps;
+    work::IdMap<AttemptId, AttemptRecord> m_attempts; // of each step the newest
+    work::IdMap<MachineId, MachineRecord> m_machines;
+    std::map<SessionId, MachineId> m_sessions;
+    std::map<std::string, MachineId> m_identities;
+    work::Dag m_dag;
+    sched::Planner m_planner;
+    Interner<StepPolicy> m_policies;
+    Interner<JobOrigin> m_origins;
+    Deadlines m_deadlines;
+    std::uint64_t m_openJobs = 0;
+    std::uint64_t m_openSteps = 0;
+    Counters m_counters;
+
+    // Idempotency keys of the jobs in memory and of a bounded number of older ones, oldest first.
+    std::map<std::pair<std::string, std::string>, JobId> m_keys;
+    std::deque<std::pair<std::string, std::string>> m_oldKeys;
+
+    std::deque<JobId> m_finished; // recently, oldest first
+    std::uint64_t m_finishedSteps = 0; // of those jobs, as they were counted
+
+    std::uint64_t m_sequence = 0; // of the last Persist
+    std::uint64_t m_confirmed = 0;
+    bool m_storeOk = true;
+    std::string m_storeError;
+    bool m_planAgain = false;
+    std::optional<Instant> m_armed;
+
+    // This batch.
+    work::Changes m_changes;
+    std::vector<JobId> m_dirtyJobs;
+    std::vector<StepId> m_dirtySteps;
+    std::vector<AttemptId> m_dirtyAttempts;
+    std::vector<MachineId> m_dirtyMachines;
+    std::vector<AttemptId> m_superseded;  // by a newer attempt of their step
+    std::vector<MachineId> m_outgoing; // machines with a Desired to send
+    std::vector<JobId> m_shownJobs;
+    std::vector<StepId> m_shownSteps;
+    std::vector<MachineId> m_shownMachines;
+    std::map<SessionId, std::vector<AttemptId>> m_stored;
+    std::vector<Command> m_early; // carry no `after` of their own batch: closes
+    std::vector<Command> m_late;  // their `after` is filled in at the end
+};
+
+} // namespace penstock::core::detail

@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the core remembers of a job, an attempt and a machine. Values, one thread.
+#pragma once
+
+#include "server/core/detail/step_record.h"
+#include "server/core/view.h"
+#include "server/work/changes.h"
+#include "shared/protocol/link_values.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace penstock::core::detail {
+
+struct JobOrigin { // what many jobs have in common
+    std::string user;
+    std::string nameSpace;
+    std::string shareGroup;
+    friend auto operator<=>(const JobOrigin&, const JobOrigin&) = default;
+};
+
+struct JobStep {
+    StepId step;
+    bool root;
+};
+
+struct JobRecord {
+    std::string name;
+    std::unique_ptr<std::string> key; // none: no idempotency key
+    std::vector<JobStep> steps;       // by step id
+    work::JobProgress progress;
+    WallTime created;
+    std::uint64_t finishedIn = 0; // the batch that says so
+    std::uint32_t origin = 0;
+    std::int32_t priority = 0;
+    std::uint32_t open = 0; // steps that it still waits for
+    std::uint32_t done = 0;
+    std::uint32_t running = 0;
+    std::uint32_t failed = 0;
+    bool isDirty = false;
+
+    [[nodiscard]] bool isOpen() const { return !work::isFinished(progress.state); }
+};
+
+struct AttemptRecord {
+    StepId step;
+    JobId job;
+    MachineId machine;
+    std::uint32_t number = 1;
+    WallTime created;
+    work::AttemptProgress progress;
+    std::string phase;
+    std::uint64_t revision = 0; // of the Desired that told this connection about it; 0 not yet
+    std::string stopReason;     // empty: it shall go on
+    bool isDirty = false;
+
+    [[nodiscard]] bool isLive() const { return progress.state != work::AttemptState::Ended; }
+    [[nodiscard]] bool isStopped() const { return !stopReason.empty(); }
+};
+
+enum class Link : std::uint8_t {
+    Away,     // no connection
+    Welcomed, // connected, its first report is awaited
+    Ready,
+};
+
+struct MachineRecord {
+    explicit MachineRecord(work::MachineRow stored) : row(std::move(stored)) {}
+
+    work::MachineRow row;
+    std::optional<std::uint64_t> rowSequence; // the batch that first made the row durable; 0: it was recovered
+    protocol::MachineFacts facts;
+    std::string instance; // empty: none since the server started
+    std::string version;
+    Link link = Link::Away;
+    SessionId session{0}; // while not Away
+    Instant graceEnds;    // while Away
+    bool isNewInstance = true;
+    bool drainsItself = false;
+    std::string drainNote; // its own
+    std::optional<protocol::LoadSample> load;
+    std::optional<WallTime> lastReport;
+    std::vector<sched::OverThreshold> over;
+    std::uint64_t revision = 0; // of the last Desired on this connection
+    std::set<AttemptId> running; // live attempts
+    std::set<AttemptId> stopsSent; // on this connection, for attempts that are not ours any more
+    std::uint32_t foreign = 0;     // attempts it holds unfinished though we do not want them
+    std::uint64_t finished = 0;
+    std::uint64_t failed = 0;
+    std::optional<protocol::Desired> outgoing; // of this batch
+
+    [[nodiscard]] bool isDraining() const { return row.drained || drainsItself; }
+    [[nodiscard]] std::uint32_t used() const { return static_cast<std::uint32_t>(running.size()) + foreign; }
+};
+
+} // namespace penstock::core::detail

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Steps on their way: every change of a step's progress goes through setStep.
+#include "server/core/detail/farm.h"
+
+#include "server/work/job.h"
+#include "shared/base/check.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+namespace penstock::core::detail {
+
+void Farm::moveStep(StepId id, const work::StepEvent& event, bool taken)
+{
+    StepRecord& step = m_steps.at(id);
+    // A finished step has given its policy back, and no event but a reopen, which has its own way, moves it.
+    if (step.state() == work::StepState::Finished)
+        return PENSTOCK_BUG("an event for a finished step");
+    const work::RetryRules rules{id, m_policies.at(step.policy).retry, m_options.limits};
+    auto moved = work::next(step.progress(), event, rules, m_now);
+    if (!moved)
+        return PENSTOCK_BUG(moved.error().message);
+    setStep(id, step, *std::move(moved), taken);
+}
+
+void Farm::setStep(StepId id, StepRecord& step, work::StepProgress progress, bool taken)
+{
+    const work::StepState from = step.state();
+    const work::StepState to = progress.state;
+    if (taken)
+        step.isQueued = false;
+    dequeue(id, step);
+    m_planner.placements().count(step.placement, from, -1);
+    m_planner.placements().count(step.placement, to, 1);
+    step.setProgress(std::move(progress));
+    touch(id, step);
+    if (to == work::StepState::Finished)
+        return finishStep(id, step, from);
+    countForJobs(id, from, to);
+    enter(id, step);
+}
+
+void Farm::countForJobs(StepId id, work::StepState from, work::StepState to)
+{
+    const bool began = to == work::StepState::Running;
+    const bool ended = from == work::StepState::Running;
+    if (began == ended)
+        return;
+    for (const JobId user : m_dag.users(id)) {
+        JobRecord& job = m_jobs.at(user);
+        if (began)
+            ++job.running;
+        else
+            --job.running;
+        m_shownJobs.push_back(user);
+        if (began)
+            jobStarted(user);
+    }
+}
+
+void Farm::jobStarted(JobId id)
+{
+    JobRecord& job = m_jobs.at(id);
+    if (job.progress.state != work::JobState::Queued)
+        return;
+    auto moved = work::next(job.progress, work::JobStarted{}, m_now);
+    if (!moved)
+        return PENSTOCK_BUG(moved.error().message);
+    job.progress = *std::move(moved);
+    touch(id, job);
+}
+
+sched::QueueOrder Farm::orderOf(StepId id, const StepRecord& step) const
+{
+    return {step.priority, step.created, id};
+}
+
+void Farm::enqueue(StepId id, StepRecord& step)
+{
+    step.queue = m_planner.enqueue(step.placement, orderOf(id, step), step.avoided());
+    step.isQueued = true;
+}
+
+bool Farm::dequeue(StepId id, StepRecord& step)
+{
+    if (!std::exchange(step.isQueued, false))
+        return false;
+    m_planner.dequeue(step.queue, orderOf(id, step));
+    return true;
+}
+
+void Farm::enter(StepId id, StepRecord& step)
+{
+    switch (step.state()) {
+    case work::StepState::Ready:
+        enqueue(id, step);
+        if (m_options.unsupportedAfter)
+            m_deadlines.add({m_now.mono + *m_options.unsupportedAfter, DeadlineKind::StepUnsupported, id.value()});
+        return;
+    case work::StepState::Delayed: {
+        const WallTime due = step.progress().retryAt.value_or(m_now.wall);
+        step.setRetryDue(m_now.mono + std::max(due - m_now.wall, Duration(0)));
+        m_deadlines.add({step.retryDue(), DeadlineKind::StepRetry, id.value()});
+        return;
+    }
+    case work::StepState::Blocked:
+    case work::StepState::Running:
+    case work::StepState::Finished: return;
+    }
+}
+
+// Ends the step and all that fails with it. The graph gives everyone that fails once, so nothing recurses.
+void Farm::finishStep(StepId id, StepRecord& step, work::StepState from)
+{
+    const bool good = step.result() && work::isGood(*step.result());
+    work::Dag::Consequences after;
+    if (m_dag.outcome(id) == work::Dag::Outcome::Open)
+        after = m_dag.finish(id, good);
+    settleStep(id, step, from);
+    for (const auto& [dependent, dependency] : after.failed) {
+        StepRecord& failed = m_steps.at(dependent);
+        const work::RetryRules rules{dependent, m_policies.at(failed.policy).retry, m_options.limits};
+        auto moved = work::next(failed.progress(), work::DependencyFailed{dependency}, rules, m_now);
+        if (!moved) {
+            PENSTOCK_BUG(moved.error().message);
+            continue;
+        }
+        m_planner.placements().count(failed.placement, failed.state(), -1);
+        m_planner.placements().count(failed.placement, work::StepState::Finished, 1);
+        failed.setProgress(*std::move(moved));
+        touch(dependent, failed);
+        settleStep(dependent, failed, work::StepState::Blocked);
+    }
+    for (const StepId ready : after.ready)
+        moveStep(ready, work::DependenciesDone{});
+}
+
+void Farm::settleStep(StepId id, StepRecord& step, work::StepState from)
+{
+    const bool good = step.result() && work::isGood(*step.result());
+    --m_openSteps;
+    ++m_counters.stepsFinished;
+    m_planner.placements().count(step.placement, work::StepState::Finished, -1);
+    m_planner.placements().release(step.placement);
+    m_policies.release(step.policy);
+    if (!good)
+        m_dag.unshare(step.work.sharingKey(), id);
+    const std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
+    for (const JobId user : users) {
+        JobRecord& job = m_jobs.at(user);
+        if (!job.isOpen())
+            continue;
+        if (from == work::StepState::Running)
+            --job.running;
+        --job.open;
+        ++(good ? job.done : job.failed);
+        m_shownJobs.push_back(user);
+        if (job.open == 0)
+            finishJob(user, job);
+    }
+}
+
+work::JobOver Farm::judge(const JobRecord& job) const
+{
+    work::JobOver over{.result = work::StepResult::Cached, .exitCode = 0, .signal = 0, .error = {}};
+    bool hasRoot = false;
+    const auto consider = [&](const StepRecord& step, const work::StepProgress& progress) {
+        const work::StepResult result = progress.result.value_or(work::StepResult::Aborted);
+        const bool isWorse = !hasRoot || work::worse(over.result, result) != over.result;
+        hasRoot = true;
+        if (!isWorse)
+            return;
+        over.result = result;
+        over.error = work::isGood(result) ? std::string() : progress.error;
+        if (progress.failedDependency) {
+            const StepRecord* cause = m_steps.find(*progress.failedDependency);
+            over.error = fmt::format("{} was not tried: {} did not succeed", step.work.name(),
+                                     cause == nullptr ? std::string("a step it needs") : cause->work.name());
+        }
+    };
+    for (const JobStep& entry : job.steps)
+        if (const StepRecord* step = entry.root ? m_steps.find(entry.step) : nullptr)
+            consider(*step, step->progress());
+    if (!hasRoot) // then whatever it asked for counts
+        for (const JobStep& entry : job.steps)
+            if (const StepRecord* step = m_steps.find(entry.step))
+                consider(*step, step->progress());
+    if (job.steps.size() == 1) {
+        const StepRecord* step = m_steps.find(job.steps.front().step);
+        const AttemptRecord* attempt = step == nullptr ? nullptr : m_attempts.find(step->newest);
+        if (attempt != nullptr) {
+            over.exitCode = attempt->progress.exitCode;
+            over.signal = attempt->progress.signal;
+        }
+    }
+    return over;
+}
+
+void Farm::finishJob(JobId id, JobRecord& job)
+{
+    auto moved = work::next(job.progress, judge(job), m_now);
+    if (!moved)
+        return PENSTOCK_BUG(moved.error().message);
+    job.progress = *std::move(moved);
+    job.running = 0;
+    touch(id, job);
+    --m_openJobs;
+    ++m_counters.jobsFinished;
+    m_finished.push_back(id);
+    m_finishedSteps += job.steps.size();
+}
+
+// Somebody still waits for it: an open job that nobody has cancelled.
+bool Farm::isWanted(StepId id) const
+{
+    const std::span<const JobId> users = m_dag.users(id);
+    return std::any_of(users.begin(), users.end(), [this](JobId user) {
+        const JobRecord& job = m_jobs.at(user);
+        return job.isOpen() && !work::isCancelAsked(job.progress);
+    });
+}
+
+void Farm::plan()
+{
+    m_planAgain = false;
+    if (!mayStart())
+        return;
+    sched::VisitBudget budget(m_options.visitsPerPass);
+    const sched::Plan plan = m_planner.plan(budget);
+    for (const sched::Start& start : plan.starts)
+        startAttempt(start);
+    m_counters.planVisits += budget.used();
+    m_counters.plansCutShort += plan.more ? 1 : 0;
+    m_planAgain = plan.more;
+}
+
+void Farm::startAttempt(const sched::Start& start)
+{
+    moveStep(start.step, work::AttemptStarted{}, true);
+    StepRecord& step = m_steps.at(start.step);
+    const AttemptId id(++m_marks.attempt);
+    JobId job(0);
+    for (const JobId user : m_dag.users(start.step))
+        if (job.value() == 0 || (!m_jobs.at(job).isOpen() && m_jobs.at(user).isOpen()))
+            job = user;
+    if (step.newest.value() != 0)
+        m_superseded.push_back(step.newest);
+    step.newest = id;
+    const std::uint32_t number = step.progress().attempts;
+    const AttemptRecord& attempt = m_attempts.insert(
+        id, AttemptRecord{.step = start.step, .job = job, .machine = start.machine, .number = number,
+                          .created = m_now.wall, .progress = {}, .phase = {}, .stopReason = {}});
+    m_changes.newAttempts.push_back({id, attempt.step, job, attempt.machine, number, attempt.created, {}});
+    MachineRecord& machine = m_machines.at(start.machine);
+    machine.running.insert(id);
+    refreshStatus(start.machine, machine);
+    show(start.machine);
+    desiredFor(machine).assign.push_back(assignmentFor(id, attempt));
+    ++m_counters.attemptsStarted;
+    m_counters.retries += number > 1 ? 1 : 0;
+}
+
+protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& attempt) const
+{
+    using std::chrono::duration_cast;
+    using std::chrono::milliseconds;
+    const StepRecord& step = m_steps.at(attempt.step);
+    const StepPolicy& policy = m_policies.at(step.policy);
+    protocol::Assignment assignment;
+    assignment.attempt = id;
+    assignment.step = attempt.step;
+    assignment.job = attempt.job;
+    assignment.attemptNumber = attempt.number;
+    assignment.name = step.work.name();
+    work::Work work = step.work.work();
+    if (auto* command = std::get_if<work::CommandWork>(&work)) {
+        assignment.work = protocol::CommandWork{std::move(command->argv), std::move(command->env)};
+    } else if (auto* nix = std::get_if<work::NixWork>(&work)) {
+        protocol::NixWork build{std::move(nix->drvPath), std::move(nix->drv), std::move(nix->inputPaths), {}};
+        for (work::NixOutput& output : nix->outputs)
+            build.outputs.push_back({std::move(output.name), std::move(output.path), {}, 0});
+        assignment.work = std::move(build);
+    }
+    // Rounded up: a limit of less than a millisecond is a limit, and zero would mean none.
+    const auto limit = [](Duration value) { return std::chrono::ceil<milliseconds>(value); };
+    assignment.limits = {limit(policy.limits.timeout), limit(policy.limits.silentTimeout),
+                         policy.limits.maxLogBytes, milliseconds(0)};
+    assignment.cpus = policy.cpus;
+    assignment.memoryBytes = policy.memoryBytes;
+    return assignment;
+}
+
+// No machine of the farm, connected or not, could run it however free it were.
+bool Farm::isForeverUnable(const StepRecord& step) const
+{
+    const work::Placement& placement = m_planner.placements().at(step.placement);
+    bool able = false;
+    m_machines.forEach([&](MachineId, const MachineRecord& machine) {
+        // What a machine can do is known only once it has been here.
+        able = able || machine.instance.empty() ||
+               (sched::allowsName(placement, machine.facts.name) &&
+                !sched::mismatch(placement, sched::capabilityOf(machine.facts)));
+    });
+    return !able;
+}
+
+void Farm::stepDeadline(const Deadline& deadline)
+{
+    const StepId id(deadline.id);
+    StepRecord* step = m_steps.find(id);
+    if (step == nullptr)
+        return;
+    switch (deadline.kind) {
+    case DeadlineKind::StepRetry:
+        // The reminder may be of an earlier delay.
+        if (step->state() == work::StepState::Delayed && step->retryDue() <= m_now.mono)
+            moveStep(id, work::RetryDue{});
+        return;
+    case DeadlineKind::StepShunEnds: {
+        const bool isQueued = dequeue(id, *step);
+        step->forgetShunned(m_now.mono);
+        if (isQueued)
+            enqueue(id, *step);
+        return;
+    }
+    case DeadlineKind::StepUnsupported:
+        if (step->state() == work::StepState::Ready && isForeverUnable(*step))
+            moveStep(id, work::NoMachine{"no machine of the farm can run it; see why"});
+        return;
+    case DeadlineKind::MachineGrace:
+    case DeadlineKind::AttemptStop: return;
+    }
+}
+
+} // namespace penstock::core::detail

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// New jobs: checked as a whole first, then inserted, so that a refusal leaves nothing behind.
+#include "server/core/detail/farm.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <set>
+
+namespace penstock::core::detail {
+
+Result<void> Farm::checkSubmission(const SubmitJobs& event) const
+{
+    const std::uint64_t waiting = m_sequence - m_confirmed;
+    if (waiting > m_options.maxUnconfirmed)
+        return fail(ErrorCode::Unavailable,
+                    fmt::format("the database does not keep up: {} batches wait for it (limit {}){}{}; try again later",
+                                waiting, m_options.maxUnconfirmed, m_storeOk ? "" : "; ", m_storeError));
+    std::uint64_t steps = m_openSteps;
+    for (const JobRequest& job : event.jobs) {
+        if (job.steps.empty())
+            return fail(ErrorCode::Invalid, fmt::format("job {} has no steps; give it at least one", job.spec.name));
+        steps += job.steps.size();
+        if (steps > m_options.maxOpenSteps)
+            return fail(ErrorCode::Exhausted,
+                        fmt::format("{} steps would be open, the limit is {}; wait until some have finished", steps,
+                                    m_options.maxOpenSteps));
+        if (job.steps.size() == 1 && job.steps.front().dependsOn.empty())
+            continue;
+        std::vector<const std::vector<std::uint32_t>*> dependsOn;
+        dependsOn.reserve(job.steps.size());
+        std::set<std::string_view> keys;
+        for (const StepRequest& step : job.steps) {
+            dependsOn.push_back(&step.dependsOn);
+            const std::string& key = step.spec.sharingKey();
+            if (!key.empty() && !keys.insert(key).second)
+                return fail(ErrorCode::Invalid, fmt::format("job {} lists {} twice; list each derivation once",
+                                                            job.spec.name, key));
+        }
+        if (auto order = work::topologicalOrder(dependsOn); !order)
+            return fail(std::move(order).error().in(fmt::format("job {}", job.spec.name)));
+    }
+    return {};
+}
+
+void Farm::on(SubmitJobs& event)
+{
+    if (auto checked = checkSubmission(event); !checked)
+        return reply(event.request, fail(std::move(checked).error()));
+    Submitted submitted;
+    submitted.jobs.reserve(event.jobs.size());
+    for (JobRequest& job : event.jobs) {
+        if (!job.spec.key.empty()) {
+            const auto known = m_keys.find({job.spec.nameSpace, job.spec.key});
+            if (known != m_keys.end()) {
+                submitted.jobs.push_back(known->second);
+                continue;
+            }
+        }
+        submitted.jobs.push_back(insertJob(job));
+    }
+    m_counters.jobsSubmitted += submitted.jobs.size();
+    reply(event.request, std::variant<Submitted, Done>(std::move(submitted)));
+}
+
+JobId Farm::insertJob(JobRequest& request)
+{
+    const JobId id(++m_marks.job);
+    work::JobRow row{id, std::move(request.spec), m_now.wall, {}, 0};
+    addJob(row);
+    const std::vector<ResolvedStep> resolved = resolveSteps(request);
+    connectSteps(request, resolved);
+    JobRecord& job = m_jobs.at(id);
+    job.steps = claimSteps(id, request, resolved);
+    job.steps.shrink_to_fit();
+    row.stepsTotal = static_cast<std::uint32_t>(job.steps.size());
+    m_changes.newJobs.push_back(std::move(row));
+    startNewSteps(request, resolved);
+    for (const JobStep& step : job.steps) {
+        m_changes.jobSteps.push_back({id, step.step, step.root});
+        raisePriority(step.step, job.priority);
+    }
+    countJobSteps(job);
+    m_shownJobs.push_back(id);
+    if (job.running > 0)
+        jobStarted(id);
+    if (job.open == 0)
+        finishJob(id, job);
+    return id;
+}
+
+JobRecord& Farm::addJob(const work::JobRow& row)
+{
+    JobRecord job;
+    job.name = row.spec.name;
+    job.created = row.created;
+    job.priority = row.spec.priority;
+    job.progress = row.progress;
+    job.origin = m_origins.acquire({row.spec.user, row.spec.nameSpace, row.spec.shareGroup});
+    if (!row.spec.key.empty()) {
+        job.key = std::make_unique<std::string>(row.spec.key);
+        m_keys.insert_or_assign({row.spec.nameSpace, row.spec.key}, row.id);
+    }
+    if (job.isOpen())
+        ++m_openJobs;
+    return m_jobs.insert(row.id, std::move(job));
+}
+
+// The step that stands for a derivation now, unless it has failed or is being stopped.
+std::optional<StepId> Farm::liveStepFor(const std::string& key) const
+{
+    if (key.empty())
+        return std::nullopt;
+    const std::optional<StepId> step = m_dag.findShared(key);
+    return step && m_dag.outcome(*step) != work::Dag::Outcome::Bad ? step : std::nullopt;
+}
+
+std::vector<Farm::ResolvedStep> Farm::resolveSteps(JobRequest& request)
+{
+    std::vector<ResolvedStep> resolved;
+    resolved.reserve(request.steps.size());
+    for (const StepRequest& step : request.steps) {
+        const std::string& key = step.spec.sharingKey();
+        if (const std::optional<StepId> live = liveStepFor(key)) {
+            resolved.push_back({*live, false});
+            continue;
+        }
+        const StepId id(++m_marks.step);
+        m_dag.add(id, work::Dag::Outcome::Open);
+        if (!key.empty())
+            m_dag.share(key, id);
+        resolved.push_back({id, true});
+    }
+    return resolved;
+}
+
+// A step that lives already keeps its own dependencies.
+void Farm::connectSteps(const JobRequest& request, const std::vector<ResolvedStep>& resolved)
+{
+    std::vector<StepId> below;
+    for (std::size_t i = 0; i < resolved.size(); ++i) {
+        if (!resolved[i].isNew || request.steps[i].dependsOn.empty())
+            continue;
+        below.clear();
+        for (const std::uint32_t dependency : request.steps[i].dependsOn)
+            below.push_back(resolved[dependency].step);
+        std::sort(below.begin(), below.end());
+        below.erase(std::unique(below.begin(), below.end()), below.end());
+        for (const StepId dependency : below) {
+            m_dag.addDependency(resolved[i].step, dependency);
+            m_changes.dependencies.push_back({resolved[i].step, dependency});
+        }
+    }
+}
+
+// The job needs the steps it lists and, through steps that lived before, what those still wait for.
+std::vector<JobStep> Farm::claimSteps(JobId job, const JobRequest& request, const std::vector<ResolvedStep>& resolved)
+{
+    std::map<StepId, bool> roots;
+    std::vector<StepId> open;
+    for (std::size_t i = 0; i < resolved.size(); ++i) {
+        bool& root = roots[resolved[i].step];
+        root = root || request.steps[i].root;
+        if (!resolved[i].isNew)
+            open.push_back(resolved[i].step);
+    }
+    while (!open.empty()) {
+        const StepId step = open.back();
+        open.pop_back();
+        if (m_dag.outcome(step) != work::Dag::Outcome::Open)
+            continue;
+        for (const StepId dependency : m_dag.dependencies(step))
+            if (m_dag.outcome(dependency) == work::Dag::Outcome::Open && roots.try_emplace(dependency, false).second)
+                open.push_back(dependency);
+    }
+    std::vector<JobStep> steps;
+    steps.reserve(roots.size());
+    for (const auto& [step, root] : roots) {
+        m_dag.addUser(step, job);
+        steps.push_back({step, root});
+    }
+    return steps;
+}
+
+StepRecord& Farm::addStep(StepId id, const work::StepSpec& spec, WallTime created,
+                          const work::StepProgress& progress)
+{
+    StepRecord record(spec, created, progress);
+    if (progress.state != work::StepState::Finished) {
+        record.placement = m_planner.placements().acquire(spec.placement);
+        record.policy = m_policies.acquire(policyOf(spec));
+        m_planner.placements().count(record.placement, progress.state, 1);
+        ++m_openSteps;
+    }
+    return m_steps.insert(id, std::move(record));
+}
+
+void Farm::startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& resolved)
+{
+    for (std::size_t i = 0; i < resolved.size(); ++i) {
+        if (!resolved[i].isNew)
+            continue;
+        const StepId id = resolved[i].step;
+        work::StepProgress progress;
+        if (m_dag.waitsFor(id) == 0) {
+            progress.state = work::StepState::Ready;
+            progress.readySince = m_now.wall;
+        }
+        StepRecord& record = addStep(id, request.steps[i].spec, m_now.wall, progress);
+        const std::span<const JobId> users = m_dag.users(id);
+        record.priority = m_jobs.at(users.front()).priority;
+        m_changes.newSteps.push_back({id, std::move(request.steps[i].spec), m_now.wall, std::move(progress)});
+        m_shownSteps.push_back(id);
+        enter(id, record);
+    }
+}
+
+// A step is as urgent as the most urgent job that needs it.
+void Farm::raisePriority(StepId id, std::int32_t priority)
+{
+    StepRecord& step = m_steps.at(id);
+    if (step.priority >= priority)
+        return;
+    const bool isQueued = dequeue(id, step);
+    step.priority = priority;
+    if (isQueued)
+        enqueue(id, step);
+}
+
+void Farm::countJobSteps(JobRecord& job)
+{
+    job.open = 0;
+    job.done = 0;
+    job.running = 0;
+    job.failed = 0;
+    for (const JobStep& entry : job.steps) {
+        const StepRecord* step = m_steps.find(entry.step);
+        if (step == nullptr)
+            continue;
+        if (step->state() != work::StepState::Finished)
+            ++job.open;
+        else if (step->result() && work::isGood(*step->result()))
+            ++job.done;
+        else
+            ++job.failed;
+        if (step->state() == work::StepState::Running)
+            ++job.running;
+    }
+}
+
+} // namespace penstock::core::detail

@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the farm tells about itself.
+#include "server/core/detail/farm.h"
+
+#include "shared/base/text.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace penstock::core::detail {
+
+std::optional<JobView> Farm::job(JobId id) const
+{
+    const JobRecord* job = m_jobs.find(id);
+    if (job == nullptr)
+        return std::nullopt;
+    const JobOrigin& origin = m_origins.at(job->origin);
+    return JobView{.id = id,
+                   .name = job->name,
+                   .user = origin.user,
+                   .nameSpace = origin.nameSpace,
+                   .shareGroup = origin.shareGroup,
+                   .priority = job->priority,
+                   .key = job->key == nullptr ? std::string() : *job->key,
+                   .created = job->created,
+                   .progress = job->progress,
+                   .stepsTotal = static_cast<std::uint32_t>(job->steps.size()),
+                   .stepsDone = job->done,
+                   .stepsRunning = job->running,
+                   .stepsFailed = job->failed};
+}
+
+std::vector<JobId> Farm::newestJobs(bool finished, std::size_t limit) const
+{
+    std::vector<JobId> jobs;
+    if (limit == 0)
+        return jobs;
+    if (finished) {
+        for (auto at = m_finished.rbegin(); at != m_finished.rend() && jobs.size() < limit; ++at)
+            jobs.push_back(*at);
+        return jobs;
+    }
+    m_jobs.forEachBackwards([&](JobId id, const JobRecord& job) {
+        if (job.isOpen())
+            jobs.push_back(id);
+        return jobs.size() < limit;
+    });
+    return jobs;
+}
+
+std::vector<StepId> Farm::stepsOf(JobId id) const
+{
+    std::vector<StepId> steps;
+    if (const JobRecord* job = m_jobs.find(id))
+        for (const JobStep& entry : job->steps)
+            if (m_steps.find(entry.step) != nullptr)
+                steps.push_back(entry.step);
+    return steps;
+}
+
+AttemptView Farm::viewOf(AttemptId id, const AttemptRecord& attempt) const
+{
+    return {.id = id,
+            .step = attempt.step,
+            .job = attempt.job,
+            .machine = attempt.machine,
+            .machineName = m_machines.at(attempt.machine).row.name,
+            .number = attempt.number,
+            .created = attempt.created,
+            .progress = attempt.progress,
+            .phase = attempt.phase};
+}
+
+std::optional<AttemptView> Farm::attempt(AttemptId id) const
+{
+    const AttemptRecord* attempt = m_attempts.find(id);
+    return attempt == nullptr ? std::nullopt : std::optional(viewOf(id, *attempt));
+}
+
+std::optional<StepView> Farm::step(StepId id, JobId forJob) const
+{
+    const StepRecord* step = m_steps.find(id);
+    if (step == nullptr)
+        return std::nullopt;
+    const auto below = m_dag.dependencies(id);
+    StepView view{.id = id,
+                  .name = step->work.name(),
+                  .drvPath = step->work.sharingKey(),
+                  .progress = step->progress(),
+                  .created = step->created,
+                  .dependsOn = {below.begin(), below.end()},
+                  .root = false,
+                  .newest = attempt(step->newest)};
+    if (const JobRecord* job = m_jobs.find(forJob)) {
+        const auto found = std::lower_bound(job->steps.begin(), job->steps.end(), id,
+                                            [](const JobStep& entry, StepId wanted) { return entry.step < wanted; });
+        view.root = found != job->steps.end() && found->step == id && found->root;
+    }
+    return view;
+}
+
+std::vector<MachineId> Farm::machines() const
+{
+    std::vector<MachineId> machines;
+    machines.reserve(m_machines.size());
+    m_machines.forEach([&](MachineId id, const MachineRecord&) { machines.push_back(id); });
+    return machines;
+}
+
+std::optional<MachineView> Farm::machine(MachineId id) const
+{
+    const MachineRecord* machine = m_machines.find(id);
+    if (machine == nullptr)
+        return std::nullopt;
+    MachineView view{.id = id,
+                     .identity = machine->row.identity,
+                     .condition = machine->link != Link::Ready  ? MachineCondition::Disconnected
+                                  : machine->isDraining()       ? MachineCondition::Draining
+                                                                : MachineCondition::Ready,
+                     .drainedByOperator = machine->row.drained,
+                     .note = machine->row.drained ? machine->row.drainNote : machine->drainNote,
+                     .facts = machine->facts,
+                     .load = machine->load,
+                     .over = machine->over,
+                     .used = machine->used(),
+                     .lastSeen = machine->lastReport ? machine->lastReport : machine->row.lastSeen,
+                     .version = machine->version,
+                     .finished = machine->finished,
+                     .failed = machine->failed,
+                     .running = {},
+                     .runningNames = {}};
+    for (const AttemptId running : machine->running) {
+        const AttemptRecord& attempt = m_attempts.at(running);
+        view.running.push_back(viewOf(running, attempt));
+        view.runningNames.push_back(m_steps.at(attempt.step).work.name());
+    }
+    return view;
+}
+
+Result<MachineId> Farm::findMachine(const std::string& nameOrId) const
+{
+    std::vector<MachineId> named;
+    m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
+        if (machine.row.name == nameOrId)
+            named.push_back(id);
+    });
+    if (named.size() == 1)
+        return named.front();
+    if (named.size() > 1)
+        return fail(ErrorCode::Conflict,
+                    fmt::format("{} machines are called {}; use an id, such as {} or {}", named.size(), nameOrId,
+                                named[0].value(), named[1].value()));
+    const Result<std::uint64_t> number = parseUnsigned(nameOrId);
+    if (number && m_machines.find(MachineId(*number)) != nullptr)
+        return MachineId(*number);
+    return fail(ErrorCode::NotFound, fmt::format("no machine {}", nameOrId));
+}
+
+std::vector<QueueView> Farm::queues() const
+{
+    std::map<std::string, QueueView> byKey;
+    m_planner.placements().forEach([&](sched::PlacementIndex index, const work::Placement& placement,
+                                       const sched::PlacementTable::Counts& counts) {
+        std::string key = placement.system.empty() ? "any" : placement.system;
+        for (const std::string& feature : placement.features)
+            key += "+" + feature;
+        QueueView& queue = byKey[key];
+        if (queue.key.empty()) {
+            queue.key = key;
+            queue.system = placement.system.empty() ? "any" : placement.system;
+            queue.features = placement.features;
+            work::Placement asked;
+            asked.system = placement.system;
+            asked.features = placement.features;
+            asked.executor = placement.executor;
+            const sched::Planner::Reach reach = m_planner.reach(asked);
+            queue.eligibleMachines = reach.able;
+            queue.freeSlots = reach.freeSlots;
+        }
+        const auto count = [&counts](work::StepState state) { return counts[static_cast<std::size_t>(state)]; };
+        queue.blocked += count(work::StepState::Blocked);
+        queue.queued += count(work::StepState::Ready);
+        queue.delayed += count(work::StepState::Delayed);
+        queue.running += count(work::StepState::Running);
+        for (const StepId step : m_planner.oldest(index))
+            if (const auto since = m_steps.at(step).readySince();
+                since && (!queue.oldestReady || *since < *queue.oldestReady))
+                queue.oldestReady = since;
+    });
+    std::vector<QueueView> queues;
+    queues.reserve(byKey.size());
+    for (auto& [key, queue] : byKey)
+        queues.push_back(std::move(queue));
+    return queues;
+}
+
+Totals Farm::totals() const
+{
+    Totals totals;
+    m_planner.placements().forEach([&](sched::PlacementIndex, const work::Placement&,
+                                       const sched::PlacementTable::Counts& counts) {
+        totals.stepsBlocked += counts[static_cast<std::size_t>(work::StepState::Blocked)];
+        totals.stepsReady += counts[static_cast<std::size_t>(work::StepState::Ready)];
+        totals.stepsDelayed += counts[static_cast<std::size_t>(work::StepState::Delayed)];
+        totals.stepsRunning += counts[static_cast<std::size_t>(work::StepState::Running)];
+    });
+    totals.jobsOpen = m_openJobs;
+    m_machines.forEach([&](MachineId, const MachineRecord& machine) {
+        ++totals.machinesTotal;
+        totals.slotsUsed += machine.running.size();
+        if (machine.link != Link::Ready)
+            return;
+        ++totals.machinesConnected;
+        totals.machinesDraining += machine.isDraining() ? 1U : 0U;
+        totals.slotsTotal += machine.facts.maxJobs;
+    });
+    totals.databaseOk = m_storeOk;
+    totals.databaseError = m_storeError;
+    totals.unconfirmedBatches = m_sequence - m_confirmed;
+    return totals;
+}
+
+} // namespace penstock::core::detail

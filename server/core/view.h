@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the core tells about itself: plain records for the feed, HTTP and metrics. Values; a zero or empty field means
+// "none" unless said.
+#pragma once
+
+#include "server/sched/gate.h"
+#include "server/work/changes.h"
+#include "shared/protocol/link_values.h"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace penstock::core {
+
+struct JobView {
+    JobId id{0};
+    std::string name;
+    std::string user;
+    std::string nameSpace;
+    std::string shareGroup;
+    std::int32_t priority = 0;
+    std::string key;
+    WallTime created;
+    work::JobProgress progress; // result is set early, as cancelled, while a cancelled job still has running attempts
+    std::uint32_t stepsTotal = 0;
+    std::uint32_t stepsDone = 0; // succeeded or cached
+    std::uint32_t stepsRunning = 0;
+    std::uint32_t stepsFailed = 0; // finished otherwise
+};
+
+struct AttemptView {
+    AttemptId id{0};
+    StepId step{0};
+    JobId job{0};
+    MachineId machine{0};
+    std::string machineName;
+    std::uint32_t number = 1;
+    WallTime created;
+    work::AttemptProgress progress;
+    std::string phase;
+};
+
+struct StepView {
+    StepId id{0};
+    std::string name;
+    std::string drvPath; // empty for commands
+    work::StepProgress progress;
+    WallTime created;
+    std::vector<StepId> dependsOn;
+    bool root = false;                  // of the job in question
+    std::optional<AttemptView> newest;  // attempt, when it was made since the server started or is live
+};
+
+enum class MachineCondition : std::uint8_t { Ready, Draining, Disconnected };
+
+struct MachineView {
+    MachineId id{0};
+    std::string identity;
+    MachineCondition condition = MachineCondition::Disconnected;
+    bool drainedByOperator = false;
+    std::string note;             // why it drains
+    protocol::MachineFacts facts; // of the last connection; only the name when there was none since the start
+    std::optional<protocol::LoadSample> load;
+    std::vector<sched::OverThreshold> over; // thresholds it is above now
+    std::uint32_t used = 0;                 // slots
+    std::optional<WallTime> lastSeen;       // last report, else last connection
+    std::string version;
+    std::uint64_t finished = 0; // attempts since the server started
+    std::uint64_t failed = 0;   // of those
+    std::vector<AttemptView> running;
+    std::vector<std::string> runningNames; // step names, same order
+};
+
+struct QueueView { // one per (system, features)
+    std::string key; // "x86_64-linux+kvm"
+    std::string system;
+    std::vector<std::string> features;
+    std::uint64_t queued = 0; // ready
+    std::uint64_t delayed = 0;
+    std::uint64_t running = 0;
+    std::uint64_t blocked = 0;
+    std::optional<WallTime> oldestReady;
+    std::uint32_t eligibleMachines = 0; // connected, able and not draining
+    std::uint32_t freeSlots = 0;
+};
+
+struct Totals {
+    std::uint64_t stepsBlocked = 0;
+    std::uint64_t stepsReady = 0;
+    std::uint64_t stepsRunning = 0;
+    std::uint64_t stepsDelayed = 0;
+    std::uint64_t jobsOpen = 0;
+    std::uint64_t slotsTotal = 0;
+    std::uint64_t slotsUsed = 0;
+    std::uint64_t machinesTotal = 0;
+    std::uint64_t machinesConnected = 0;
+    std::uint64_t machinesDraining = 0;
+    bool databaseOk = true;
+    std::string databaseError;
+    std::uint64_t unconfirmedBatches = 0;
+};
+
+struct Counters { // since the server started
+    std::uint64_t jobsSubmitted = 0;
+    std::uint64_t jobsFinished = 0;
+    std::uint64_t stepsFinished = 0;
+    std::uint64_t attemptsStarted = 0;
+    std::uint64_t finishedOk = 0; // attempts
+    std::uint64_t finishedFailed = 0;
+    std::uint64_t finishedCancelled = 0;
+    std::uint64_t rejected = 0;
+    std::uint64_t lost = 0;
+    std::uint64_t retries = 0;
+    std::uint64_t fenced = 0;        // messages about attempts that were over
+    std::uint64_t refused = 0;       // messages about another machine's attempts
+    std::uint64_t adopted = 0;       // attempts that went on over a break
+    std::uint64_t connectionsRefused = 0; // wrong credential, identity in use, too many machines
+    std::uint64_t planVisits = 0;
+    std::uint64_t plansCutShort = 0;
+};
+
+} // namespace penstock::core

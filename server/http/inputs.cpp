@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/http/inputs.h"
+
+namespace penstock::http {
+
+std::optional<std::string_view> queryText(const Request& request, std::string_view key)
+{
+    for (const auto& [name, value] : request.query) {
+        if (name == key)
+            return value;
+    }
+    return std::nullopt;
+}
+
+Result<std::optional<std::uint64_t>> queryNumber(const Request& request, std::string_view key, Bounds bounds)
+{
+    const auto text = queryText(request, key);
+    if (!text)
+        return std::nullopt;
+    const auto number = parseUnsigned(*text);
+    if (!number || *number < bounds.least || *number > bounds.most)
+        return fail(ErrorCode::Invalid, fmt::format("query key \"{}\" must be a number from {} to {}, not \"{}\"", key,
+                                                    bounds.least, bounds.most, text->substr(0, 60)));
+    return *number;
+}
+
+Result<std::uint32_t> queryLimit(const Request& request, std::uint32_t usual)
+{
+    PENSTOCK_TRY(const auto limit, queryNumber(request, "limit", {1, 1'000}));
+    return static_cast<std::uint32_t>(limit.value_or(usual));
+}
+
+Reply badQuery(const Error& error)
+{
+    return error.code == ErrorCode::Invalid || error.code == ErrorCode::Exhausted ? problem(400, error.message)
+                                                                                   : problem(error);
+}
+
+} // namespace penstock::http

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Route: one resource and method; the table of all of them is searched by Router. A route parses the request, asks
+// the Gateway and renders what it answers. Runs on the HTTP loop; must call respond exactly once, now or later.
+#pragma once
+
+#include "server/auth/identity.h"
+#include "server/auth/policy.h"
+#include "server/http/gateway.h"
+#include "server/http/reply.h"
+#include "server/http/request_head.h"
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace penstock::http {
+
+struct Request {
+    RequestHead head;
+    std::string body;
+    QueryItems query;
+    auth::Identity who;
+    std::vector<std::string> params; // what stands for the {} of the pattern, in order
+};
+
+using Respond = std::function<void(Reply)>;
+
+struct Route {
+    std::string_view method;
+    std::string_view pattern;             // "/api/v1/jobs/{}"
+    std::optional<auth::Action> action;   // none: open to everybody
+    std::vector<std::string_view> query;  // keys it knows
+    std::function<void(const Request&, Respond)> run;
+};
+
+class Router {
+public:
+    void add(std::vector<Route> routes);
+
+    struct Match {
+        const Route* route = nullptr;      // null: none fits
+        std::vector<std::string> params;
+        std::vector<std::string_view> allowed; // methods of the path, when only the method does not fit
+    };
+    // HEAD is served by GET.
+    [[nodiscard]] Match find(std::string_view method, const std::vector<std::string>& segments) const;
+
+private:
+    struct Entry {
+        Route route;
+        std::vector<std::string_view> segments;
+    };
+    std::vector<Entry> m_entries;
+};
+
+// What the routes share; outlives them.
+struct Site {
+    Gateway& gateway;
+    const Clock& clock;
+};
+
+[[nodiscard]] std::vector<Route> jobRoutes(const Site& site);
+[[nodiscard]] std::vector<Route> stepRoutes(const Site& site);
+[[nodiscard]] std::vector<Route> runRoutes(const Site& site);
+[[nodiscard]] std::vector<Route> machineRoutes(const Site& site);
+[[nodiscard]] std::vector<Route> statusRoutes(const Site& site);
+[[nodiscard]] std::vector<Route> tokenRoutes(const Site& site);
+[[nodiscard]] std::vector<Route> plainJobRoutes(const Site& site); // of hydra-jobs
+
+} // namespace penstock::http

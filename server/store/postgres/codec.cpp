@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/store/postgres/codec.h"
+
+#include <fmt/core.h>
+#include <limits>
+
+namespace penstock::store::postgres {
+namespace {
+
+constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kCommand = 0;
+constexpr std::uint64_t kNix = 1;
+
+class Writer {
+public:
+    void number(std::uint64_t value)
+    {
+        while (value >= 0x80U) {
+            m_bytes.push_back(static_cast<char>(value | 0x80U));
+            value >>= 7U;
+        }
+        m_bytes.push_back(static_cast<char>(value));
+    }
+    void duration(Duration value) { number(static_cast<std::uint64_t>(value.count())); }
+    void text(std::string_view value)
+    {
+        number(value.size());
+        m_bytes.append(value);
+    }
+    void texts(const std::vector<std::string>& values)
+    {
+        number(values.size());
+        for (const std::string& value : values)
+            text(value);
+    }
+    [[nodiscard]] std::string take() { return std::move(m_bytes); }
+
+private:
+    std::string m_bytes;
+};
+
+// After the first error everything reads as zero or empty, and finish() tells.
+class Reader {
+public:
+    explicit Reader(std::string_view bytes) : m_left(bytes) {}
+
+    std::uint64_t number()
+    {
+        std::uint64_t value = 0;
+        for (unsigned shift = 0; shift < 64 && !m_left.empty(); shift += 7) {
+            const auto byte = static_cast<unsigned char>(m_left.front());
+            m_left.remove_prefix(1);
+            value |= static_cast<std::uint64_t>(byte & 0x7FU) << shift;
+            if ((byte & 0x80U) == 0)
+                return value;
+        }
+        return spoil();
+    }
+    std::uint32_t small()
+    {
+        const std::uint64_t value = number();
+        return static_cast<std::uint32_t>(value > std::numeric_limits<std::uint32_t>::max() ? spoil() : value);
+    }
+    Duration duration() { return Duration(static_cast<std::int64_t>(number())); }
+    std::string text()
+    {
+        const std::uint64_t size = number();
+        if (size > m_left.size()) {
+            spoil();
+            return {};
+        }
+        std::string value(m_left.substr(0, size));
+        m_left.remove_prefix(size);
+        return value;
+    }
+    // Each element takes at least one byte, which bounds the allocation.
+    std::size_t count()
+    {
+        const std::uint64_t value = number();
+        return value > m_left.size() ? spoil() : value;
+    }
+    std::vector<std::string> texts()
+    {
+        std::vector<std::string> values(count());
+        for (std::string& value : values)
+            value = text();
+        return values;
+    }
+    void version()
+    {
+        if (number() != kVersion)
+            spoil();
+    }
+    [[nodiscard]] Result<void> finish(const char* what) const
+    {
+        if (m_isSpoilt || !m_left.empty())
+            return fail(ErrorCode::Corrupt, fmt::format("the stored {} cannot be read; was it written by a newer "
+                                                        "Penstock?",
+                                                        what));
+        return {};
+    }
+    std::uint64_t spoil()
+    {
+        m_isSpoilt = true;
+        m_left = {};
+        return 0;
+    }
+
+private:
+    std::string_view m_left;
+    bool m_isSpoilt = false;
+};
+
+void write(Writer& out, const work::CommandWork& work)
+{
+    out.texts(work.argv);
+    out.number(work.env.size());
+    for (const auto& [name, value] : work.env) {
+        out.text(name);
+        out.text(value);
+    }
+}
+
+void write(Writer& out, const work::NixWork& work)
+{
+    out.text(work.drvPath);
+    out.texts(work.inputPaths);
+    out.number(work.outputs.size());
+    for (const work::NixOutput& output : work.outputs) {
+        out.text(output.name);
+        out.text(output.path);
+    }
+}
+
+work::CommandWork readCommand(Reader& in)
+{
+    work::CommandWork work;
+    work.argv = in.texts();
+    for (std::size_t left = in.count(); left > 0; --left) {
+        std::string name = in.text();
+        work.env.insert_or_assign(std::move(name), in.text());
+    }
+    return work;
+}
+
+work::NixWork readNix(Reader& in, std::string_view drv)
+{
+    work::NixWork work;
+    work.drvPath = in.text();
+    work.drv = drv;
+    work.inputPaths = in.texts();
+    work.outputs.resize(in.count());
+    for (work::NixOutput& output : work.outputs) {
+        output.name = in.text();
+        output.path = in.text();
+    }
+    return work;
+}
+
+} // namespace
+
+std::string encodeSpec(const work::StepSpec& spec)
+{
+    Writer out;
+    out.number(kVersion);
+    const work::Placement& placement = spec.placement;
+    out.text(placement.system);
+    out.texts(placement.features);
+    out.texts(placement.tags);
+    out.texts(placement.os);
+    out.texts(placement.machines);
+    out.text(placement.executor);
+    out.text(placement.user);
+    out.duration(spec.limits.timeout);
+    out.duration(spec.limits.silentTimeout);
+    out.number(spec.limits.maxLogBytes);
+    out.number(spec.retry.retries);
+    out.duration(spec.retry.initial);
+    out.number(spec.retry.factor);
+    out.duration(spec.retry.max);
+    out.number(spec.retry.jitterPercent);
+    out.number(spec.cpus);
+    out.number(spec.memoryBytes);
+    out.number(std::holds_alternative<work::NixWork>(*spec.work) ? kNix : kCommand);
+    std::visit([&out](const auto& work) { write(out, work); }, *spec.work);
+    return out.take();
+}
+
+Result<work::StepSpec> decodeSpec(std::string_view bytes, std::string_view drv)
+{
+    Reader in(bytes);
+    in.version();
+    work::StepSpec spec;
+    work::Placement& placement = spec.placement;
+    placement.system = in.text();
+    placement.features = in.texts();
+    placement.tags = in.texts();
+    placement.os = in.texts();
+    placement.machines = in.texts();
+    placement.executor = in.text();
+    placement.user = in.text();
+    spec.limits.timeout = in.duration();
+    spec.limits.silentTimeout = in.duration();
+    spec.limits.maxLogBytes = in.number();
+    spec.retry.retries = in.small();
+    spec.retry.initial = in.duration();
+    spec.retry.factor = in.small();
+    spec.retry.max = in.duration();
+    spec.retry.jitterPercent = in.small();
+    spec.cpus = in.small();
+    spec.memoryBytes = in.number();
+    const std::uint64_t kind = in.number();
+    if (kind == kCommand)
+        spec.work = std::make_shared<const work::Work>(readCommand(in));
+    else if (kind == kNix)
+        spec.work = std::make_shared<const work::Work>(readNix(in, drv));
+    else
+        in.spoil();
+    PENSTOCK_TRY_VOID(in.finish("spec of a step"));
+    return spec;
+}
+
+std::string encodeAvoid(const std::vector<MachineId>& machines)
+{
+    if (machines.empty())
+        return {};
+    Writer out;
+    out.number(kVersion);
+    out.number(machines.size());
+    for (const MachineId machine : machines)
+        out.number(machine.value());
+    return out.take();
+}
+
+Result<std::vector<MachineId>> decodeAvoid(std::string_view bytes)
+{
+    std::vector<MachineId> machines;
+    if (bytes.empty())
+        return machines;
+    Reader in(bytes);
+    in.version();
+    for (std::size_t left = in.count(); left > 0; --left)
+        machines.emplace_back(in.number());
+    PENSTOCK_TRY_VOID(in.finish("list of machines to avoid"));
+    return machines;
+}
+
+std::string encodeOutputs(const std::vector<work::OutputFact>& outputs)
+{
+    if (outputs.empty())
+        return {};
+    Writer out;
+    out.number(kVersion);
+    out.number(outputs.size());
+    for (const work::OutputFact& output : outputs) {
+        out.text(output.name);
+        out.text(output.path);
+        out.text(output.narHash);
+        out.number(output.narSize);
+    }
+    return out.take();
+}
+
+Result<std::vector<work::OutputFact>> decodeOutputs(std::string_view bytes)
+{
+    std::vector<work::OutputFact> outputs;
+    if (bytes.empty())
+        return outputs;
+    Reader in(bytes);
+    in.version();
+    outputs.resize(in.count());
+    for (work::OutputFact& output : outputs) {
+        output.name = in.text();
+        output.path = in.text();
+        output.narHash = in.text();
+        output.narSize = in.number();
+    }
+    PENSTOCK_TRY_VOID(in.finish("list of outputs"));
+    return outputs;
+}
+
+} // namespace penstock::store::postgres

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The compact binary form of what no query looks into: a step's spec, the machines it avoids, an attempt's outputs.
+// A version byte, then variable-length integers (7 bits a byte, low first) and strings with their length in front. New
+// fields are appended under a new version; old versions stay readable. Decoding checks every length against what is
+// there and fails with Corrupt; it never reads past the end. Pure.
+#pragma once
+
+#include "server/work/changes.h"
+#include "shared/base/result.h"
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace penstock::store::postgres {
+
+// Without name, which is a column of its own, and without the derivation's text (NixWork::drv).
+[[nodiscard]] std::string encodeSpec(const work::StepSpec& spec);
+[[nodiscard]] Result<work::StepSpec> decodeSpec(std::string_view bytes, std::string_view drv);
+
+[[nodiscard]] std::string encodeAvoid(const std::vector<MachineId>& machines);
+[[nodiscard]] Result<std::vector<MachineId>> decodeAvoid(std::string_view bytes);
+
+[[nodiscard]] std::string encodeOutputs(const std::vector<work::OutputFact>& outputs);
+[[nodiscard]] Result<std::vector<work::OutputFact>> decodeOutputs(std::string_view bytes);
+
+} // namespace penstock::store::postgres

@@ -1,0 +1,20 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Writes the migrations into a C++ file: cmake -DOUTPUT=… -DFILES=a.sql;b.sql -P embed_migrations.cmake
+# Each becomes one raw string; a file must stay under 60 KiB and must not contain the closing mark.
+set(text "// Made by embed_migrations.cmake.\n#include \"server/store/postgres/schema.h\"\n\n")
+string(APPEND text "namespace penstock::store::postgres {\n\nstd::span<const Migration> migrations()\n{\n")
+string(APPEND text "    static constexpr Migration kAll[] = {\n")
+set(expected 0)
+foreach(file IN LISTS FILES)
+  get_filename_component(name ${file} NAME_WE)
+  string(REGEX MATCH "^[0-9][0-9][0-9][0-9]" number ${name})
+  math(EXPR expected "${expected} + 1")
+  math(EXPR value "1${number} - 10000")
+  if(NOT value EQUAL expected)
+    message(FATAL_ERROR "migration ${file}: expected number ${expected}; migrations are numbered without gaps")
+  endif()
+  file(READ ${file} sql)
+  string(APPEND text "        {${value}, \"${name}\", R\"penstock_sql(${sql})penstock_sql\"},\n")
+endforeach()
+string(APPEND text "    };\n    return kAll;\n}\n\n} // namespace penstock::store::postgres\n")
+file(WRITE ${OUTPUT} "${text}")

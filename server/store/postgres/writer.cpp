@@ -1,0 +1,356 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/store/postgres/writer.h"
+
+#include "server/store/postgres/queries.h"
+#include "server/store/postgres/row_writer.h"
+#include "server/store/postgres/schema.h"
+#include "server/store/postgres/sql.h"
+#include "shared/base/clock.h"
+
+#include <algorithm>
+#include <fmt/core.h>
+#include <iterator>
+#include <pthread.h>
+#include <string_view>
+
+namespace penstock::store::postgres {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kFirstPause(20);
+constexpr milliseconds kLongestPause(2'000);
+// A server that has just ended keeps its session, and so the lead, for a moment.
+constexpr std::chrono::seconds kLeadLimit(2);
+// One transaction: enough to be fast, small enough to be done in about a second.
+constexpr std::size_t kMaxGroupWeight = 32 * 1024 * 1024;
+constexpr std::size_t kRowWeight = 200;
+
+std::size_t weightOf(const work::Changes& c)
+{
+    std::size_t weight = kRowWeight * (c.machines.size() + c.newJobs.size() + c.newSteps.size() +
+                                       c.dependencies.size() + c.jobSteps.size() + c.newAttempts.size() +
+                                       c.steps.size() + c.attempts.size() + c.jobs.size());
+    for (const work::JobRow& row : c.newJobs)
+        weight += row.spec.definition.size();
+    for (const work::StepRow& row : c.newSteps)
+        if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get()))
+            weight += nix->drv.size();
+    return weight;
+}
+
+// These settings make each plan a walk over an index for each row given, whatever the planner believes about the sizes
+// of tables that have never been analysed: a plan made for an empty table must not stay when it has a million rows.
+constexpr const char* kWriterSettings = "SET enable_seqscan = off; SET enable_hashjoin = off; "
+                                        "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
+
+bool isWorthTrying(const Error& error)
+{
+    return error.code == ErrorCode::Unavailable || error.code == ErrorCode::Timeout;
+}
+
+} // namespace
+
+Writer::Writer(WriterOptions options, Logger& logger)
+    : m_options(std::move(options)), m_logger(logger),
+      m_applicationName(fmt::format("penstock-writer-{:x}", SystemClock{}.now().wall.micros())),
+      m_queue(kMaxWaitingBatches), m_health(fail(ErrorCode::Unavailable, "the database was not asked yet")),
+      m_thread([this] {
+          ::pthread_setname_np(::pthread_self(), "store-writer");
+          run();
+      })
+{
+}
+
+Writer::~Writer()
+{
+    m_queue.close();
+    m_stop.request();
+    m_thread.join();
+}
+
+Result<work::Recovery> Writer::loadOpen()
+{
+    auto promise = std::make_shared<std::promise<Result<work::Recovery>>>();
+    auto loaded = promise->get_future();
+    if (!m_queue.push(Load{promise}))
+        return fail(ErrorCode::Exhausted, "too many batches wait for the database; end the server and start it anew");
+    return loaded.get();
+}
+
+void Writer::persist(work::Changes changes, const work::IdMarks& marks, Answer<void> done)
+{
+    Item item = Batch{std::move(changes), marks, std::move(done)};
+    // A batch left out would make those after it wrong, so this ends the process.
+    if (!m_queue.push(std::move(item)))
+        std::get<Batch>(item).done(fail(
+            ErrorCode::Conflict,
+            fmt::format("more than {} batches wait for the database, the last of them is lost", kMaxWaitingBatches)));
+}
+
+void Writer::tell(const Result<void>& health)
+{
+    const bool hasChanged = health.has_value() != m_health.get().has_value();
+    m_health.publish(health);
+    if (!hasChanged)
+        return;
+    if (health)
+        m_logger.info("store.available");
+    else
+        m_logger.error("store.unavailable", {{"error", health.error().message}});
+    if (m_options.onHealth)
+        m_options.onHealth(health);
+}
+
+// ------------------------------------------------------------------------------------------------------ the thread
+
+void Writer::run()
+{
+    for (auto items = m_queue.takeAll(); !items.empty(); items = m_queue.takeAll()) {
+        std::vector<Batch> group;
+        std::size_t weight = 0;
+        for (Item& item : items) {
+            if (auto* load = std::get_if<Load>(&item)) {
+                writeGroup(std::exchange(group, {}));
+                weight = 0;
+                auto loaded = this->load();
+                tell(loaded ? Result<void>() : Result<void>(fail(loaded.error())));
+                load->promise->set_value(std::move(loaded));
+                continue;
+            }
+            auto& batch = std::get<Batch>(item);
+            weight += weightOf(batch.changes);
+            group.push_back(std::move(batch));
+            if (weight >= kMaxGroupWeight) {
+                writeGroup(std::exchange(group, {}));
+                weight = 0;
+            }
+        }
+        writeGroup(std::move(group));
+    }
+}
+
+void Writer::writeGroup(std::vector<Batch> group)
+{
+    if (group.empty())
+        return;
+    Result<void> done;
+    if (m_epoch == 0 && !m_refusal)
+        done = fail(ErrorCode::Conflict, "this server does not lead, so it may not write");
+    else if (m_refusal)
+        done = fail(*m_refusal);
+    else {
+        MergedBatch merged;
+        for (Batch& batch : group)
+            merged.add(std::move(batch.changes), batch.marks);
+        merged.finish();
+        done = writeUntilDone(merged);
+        if (!done)
+            m_refusal = done.error();
+    }
+    for (Batch& batch : group)
+        batch.done(done);
+}
+
+Result<void> Writer::writeUntilDone(const MergedBatch& merged)
+{
+    milliseconds pause = kFirstPause;
+    for (;;) {
+        Result<void> done = writeOnce(merged);
+        if (done) {
+            tell(done);
+            return done;
+        }
+        if (m_connection && !m_connection->isUsable()) {
+            m_formerBackend = m_connection->backend();
+            m_connection.reset();
+            m_holdsLead = false;
+        }
+        tell(done);
+        if (!isWorthTrying(done.error()) && done.error().code != ErrorCode::Cancelled)
+            return fail(ErrorCode::Conflict, done.error().message);
+        if (done.error().code == ErrorCode::Cancelled || !m_stop.sleepFor(pause))
+            return fail(ErrorCode::Unavailable, "the store was stopped before the database had confirmed: " +
+                                                    done.error().message);
+        pause = std::min(pause * 2, kLongestPause);
+    }
+}
+
+Result<void> Writer::writeOnce(const MergedBatch& merged)
+{
+    if (!m_connection)
+        PENSTOCK_TRY_VOID(connect());
+    if (!m_holdsLead)
+        PENSTOCK_TRY_VOID(regainLead());
+    auto written = writeInTransaction(merged);
+    if (!written && m_connection->isUsable())
+        if (const auto undone = m_connection->runScript("ROLLBACK"); !undone)
+            m_logger.warning("store.rollback_failed", {{"error", undone.error().message}});
+    return written;
+}
+
+// -------------------------------------------------------------------------------------------------- transactions
+
+Result<void> Writer::writeInTransaction(const MergedBatch& merged)
+{
+    const work::IdMarks& marks = merged.marks();
+    std::vector<Write> writes = insertsOf(merged.changes());
+    for (auto more : {updatesOf(merged.changes()), keysOf(merged.changes())})
+        writes.insert(writes.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    const bool raisesMarks = marks.job > m_storedMarks.job || marks.step > m_storedMarks.step ||
+                             marks.attempt > m_storedMarks.attempt || marks.machine > m_storedMarks.machine;
+    if (writes.empty() && !raisesMarks)
+        return {};
+    std::vector<Request> requests{{&sql::kBegin}, {&sql::kCheckEpoch}};
+    if (raisesMarks) {
+        requests.push_back({&sql::kRaiseMarks});
+        for (const std::uint64_t mark : {marks.job, marks.step, marks.attempt, marks.machine})
+            requests.back().parameters.int64(static_cast<std::int64_t>(mark));
+    }
+    const std::size_t firstWrite = requests.size();
+    for (Write& write : writes)
+        requests.push_back(std::move(write.request));
+    PENSTOCK_TRY(const std::vector<Rows> answers, m_connection->runAll(requests));
+
+    RowReader epoch(answers[1], 0);
+    if (answers[1].count() != 1 || epoch.int64() != m_epoch)
+        return fail(otherLeads());
+    bool isAllNew = true;
+    for (std::size_t index = 0; index < writes.size(); ++index) {
+        const Write& write = writes[index];
+        const std::uint64_t affected = answers[firstWrite + index].affected();
+        if (affected == write.rows)
+            continue;
+        isAllNew = false;
+        if (write.expect == Write::Expect::All)
+            return fail(ErrorCode::Conflict,
+                        fmt::format("{} rows of kind \"{}\" were to be written and {} were found; our view of the "
+                                    "rows is wrong (an update of a row that is not stored, or a key that another "
+                                    "unfinished job holds)",
+                                    write.rows, write.what, affected));
+    }
+    if (!isAllNew)
+        PENSTOCK_TRY_VOID(checkFolded(merged));
+    PENSTOCK_TRY(const Rows committed, m_connection->run(sql::kCommit));
+    m_storedMarks = {std::max(m_storedMarks.job, marks.job), std::max(m_storedMarks.step, marks.step),
+                     std::max(m_storedMarks.attempt, marks.attempt), std::max(m_storedMarks.machine, marks.machine)};
+    return {};
+}
+
+// Some new rows exist already, as they are written for the second time: their updates count all the same.
+Result<void> Writer::checkFolded(const MergedBatch& merged)
+{
+    std::vector<Request> requests;
+    for (Write& write : updatesOf(merged.folded()))
+        requests.push_back(std::move(write.request));
+    if (!requests.empty())
+        PENSTOCK_TRY_VOID(m_connection->runAll(requests));
+    return {};
+}
+
+// ------------------------------------------------------------------------------------------------------ the lead
+
+Result<void> Writer::connect()
+{
+    PENSTOCK_TRY(m_connection, Connection::open(m_options.connectionString, m_applicationName, m_stop));
+    m_holdsLead = false;
+    return {};
+}
+
+Result<bool> Writer::tryLead()
+{
+    PENSTOCK_TRY(const Rows rows, m_connection->runPlanned(sql::kTryLead, {}));
+    RowReader row(rows, 0);
+    const bool isTaken = rows.count() == 1 && row.boolean();
+    PENSTOCK_TRY_VOID(row.finish("lock"));
+    return isTaken;
+}
+
+Result<std::int64_t> Writer::readEpoch()
+{
+    PENSTOCK_TRY(const Rows rows, m_connection->runPlanned(sql::kReadEpoch, {}));
+    RowReader row(rows, 0);
+    if (rows.count() != 1)
+        return fail(ErrorCode::Corrupt, "the table penstock.epoch must hold one row; restore it from a backup");
+    const std::int64_t epoch = row.int64();
+    PENSTOCK_TRY_VOID(row.finish("epoch"));
+    return epoch;
+}
+
+Error Writer::otherLeads()
+{
+    std::string who = "another server";
+    if (m_connection && m_connection->isUsable())
+        if (const auto rows = m_connection->runPlanned(sql::kWhoLeads, {}); rows && rows->count() > 0) {
+            RowReader row(*rows, 0);
+            const std::int64_t pid = row.int64();
+            const std::string name = row.text();
+            const std::string host = row.text();
+            who = fmt::format("another server (database session {} \"{}\" from {})", pid, name, host);
+        }
+    return {ErrorCode::Conflict, who + " leads on this database; only one may write: stop it, or give this one "
+                                       "another database"};
+}
+
+// At start-up: for the first time, with a new epoch.
+Result<void> Writer::takeLead()
+{
+    const Instant limit = SystemClock{}.now().mono + kLeadLimit;
+    for (;;) {
+        PENSTOCK_TRY(const bool isTaken, tryLead());
+        if (isTaken)
+            break;
+        if (SystemClock{}.now().mono >= limit || !m_stop.sleepFor(kFirstPause))
+            return fail(otherLeads());
+    }
+    PENSTOCK_TRY(const Rows rows, m_connection->runPlanned(sql::kRaiseEpoch, {}));
+    RowReader row(rows, 0);
+    if (rows.count() != 1)
+        return fail(ErrorCode::Corrupt, "the table penstock.epoch must hold one row; restore it from a backup");
+    m_epoch = row.int64();
+    PENSTOCK_TRY_VOID(row.finish("epoch"));
+    m_holdsLead = true;
+    return {};
+}
+
+// After a lost connection: with the epoch we had, or not at all.
+Result<void> Writer::regainLead()
+{
+    PENSTOCK_TRY(const std::int64_t epoch, readEpoch());
+    if (epoch != m_epoch)
+        return fail(otherLeads());
+    PENSTOCK_TRY(const bool isTaken, tryLead());
+    if (!isTaken) {
+        Parameters former;
+        former.int64(m_formerBackend);
+        former.text(std::string_view(m_applicationName));
+        PENSTOCK_TRY_VOID(m_connection->runPlanned(sql::kEndBackend, former));
+        return fail(ErrorCode::Unavailable, "our former session with the database still holds the lead");
+    }
+    // Between the two questions another server may have led for a moment.
+    PENSTOCK_TRY(const std::int64_t still, readEpoch());
+    if (still != m_epoch)
+        return fail(otherLeads());
+    m_holdsLead = true;
+    return m_connection->runScript(kWriterSettings);
+}
+
+Result<work::Recovery> Writer::load()
+{
+    if (m_connection && !m_connection->isUsable())
+        m_connection.reset();
+    if (!m_connection)
+        PENSTOCK_TRY_VOID(connect());
+    PENSTOCK_TRY_VOID(m_connection->runScript("RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin; "
+                                              "RESET plan_cache_mode"));
+    PENSTOCK_TRY_VOID(migrate(*m_connection));
+    if (!m_holdsLead)
+        PENSTOCK_TRY_VOID(takeLead());
+    PENSTOCK_TRY(work::Recovery recovery, loadRecovery(*m_connection));
+    PENSTOCK_TRY_VOID(m_connection->runScript(kWriterSettings));
+    m_storedMarks = recovery.marks;
+    m_refusal.reset();
+    return recovery;
+}
+
+} // namespace penstock::store::postgres

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/unit/core/farm_fixture.h"
+
+namespace penstock::core::test {
+namespace {
+
+using Farm = FarmTest;
+using work::JobState;
+using work::StepResult;
+using work::StepState;
+
+TEST_F(Farm, AnswersARepeatedResultAgainAndCountsIt)
+{
+    const SessionId builder = connect("one");
+    const JobId job = submit(commandJob("a"));
+    const AttemptId attempt = onlyAssigned();
+    finish(builder, attempt);
+    finish(builder, attempt, protocol::Outcome::Failed, 1);
+    EXPECT_EQ(stored.at(0).attempts, std::vector<AttemptId>{attempt});
+    EXPECT_FALSE(persist);
+    EXPECT_EQ(stateOf(job), JobState::Succeeded);
+    EXPECT_EQ(core->counters().fenced, 1U);
+    finish(builder, AttemptId(12345));
+    EXPECT_EQ(stored.at(0).attempts, std::vector<AttemptId>{AttemptId(12345)});
+}
+
+TEST_F(Farm, RefusesAResultForAnotherMachinesAttempt)
+{
+    const SessionId one = connect("one");
+    const JobId job = submit(commandJob("a"));
+    const AttemptId attempt = onlyAssigned();
+    const SessionId two = connect("two");
+    finish(two, attempt);
+    EXPECT_TRUE(stored.empty());
+    EXPECT_EQ(core->counters().refused, 1U);
+    EXPECT_EQ(stateOf(job), JobState::Running);
+    finish(one, attempt);
+    EXPECT_EQ(stateOf(job), JobState::Succeeded);
+}
+
+TEST_F(Farm, RetriesAfterItsOwnBackOff)
+{
+    const SessionId builder = connect("one");
+    JobRequest request = commandJob("a");
+    request.steps.at(0).spec.retry = {.retries = 1, .initial = std::chrono::seconds(60), .factor = 3,
+                                      .max = std::chrono::hours(1), .jitterPercent = 0};
+    const JobId job = submit(request);
+    finish(builder, onlyAssigned(), protocol::Outcome::TimedOut);
+    EXPECT_TRUE(assigned().empty());
+    EXPECT_EQ(progressOf(stepOf(job)).state, StepState::Delayed);
+    advance(std::chrono::seconds(59));
+    tick();
+    EXPECT_TRUE(assigned().empty());
+    advance(std::chrono::seconds(1));
+    tick();
+    finish(builder, onlyAssigned(), protocol::Outcome::TimedOut);
+    EXPECT_EQ(stateOf(job), JobState::Failed);
+    EXPECT_EQ(core->job(job)->progress.result, StepResult::TimedOut);
+}
+
+TEST_F(Farm, InfrastructureTroubleIsTriedElsewhereAndHasItsOwnBudget)
+{
+    const SessionId one = connect("one");
+    const JobId job = submit(commandJob("a"));
+    const AttemptId first = onlyAssigned();
+    const SessionId two = connect("two");
+    finish(one, first, protocol::Outcome::Infrastructure);
+    advance(std::chrono::seconds(2));
+    tick();
+    ASSERT_EQ(desired.size(), 1U);
+    EXPECT_EQ(desired.at(0).session, two);
+    AttemptId attempt = onlyAssigned();
+    SessionId at = two;
+    for (int i = 0; i < 5; ++i) {
+        ASSERT_NE(stateOf(job), JobState::Failed);
+        finish(at, attempt, protocol::Outcome::Infrastructure);
+        advance(std::chrono::minutes(2));
+        tick();
+        if (assigned().empty())
+            break;
+        attempt = onlyAssigned();
+        at = desired.at(0).session;
+    }
+    EXPECT_EQ(stateOf(job), JobState::Failed);
+    EXPECT_EQ(core->job(job)->progress.result, StepResult::Aborted);
+    EXPECT_EQ(progressOf(stepOf(job)).failures, 0U);
+}
+
+TEST_F(Farm, ARejectedStepGoesElsewhereAtOnceAndNeverSpins)
+{
+    const SessionId one = connect("one");
+    const JobId job = submit(commandJob("a"));
+    const AttemptId first = onlyAssigned();
+    const SessionId two = connect("two");
+    reject(one, first, protocol::RejectReason::NoSlot);
+    ASSERT_EQ(desired.size(), 1U);
+    EXPECT_EQ(desired.at(0).session, two);
+    reject(two, onlyAssigned(), protocol::RejectReason::Resources);
+    EXPECT_TRUE(assigned().empty()); // both have refused: the step waits
+    EXPECT_EQ(progressOf(stepOf(job)).state, StepState::Delayed);
+    std::size_t tries = 0;
+    for (int second = 0; second < 60; ++second) {
+        advance(std::chrono::seconds(1));
+        tick();
+        const std::vector<SendDesired> orders = desired;
+        for (const SendDesired& order : orders)
+            for (const protocol::Assignment& assignment : order.desired.assign) {
+                ++tries;
+                reject(order.session, assignment.attempt, protocol::RejectReason::Resources);
+            }
+    }
+    EXPECT_GE(tries, 2U);
+    EXPECT_LE(tries, 20U);
+    EXPECT_EQ(progressOf(stepOf(job)).failures, 0U);
+    EXPECT_EQ(progressOf(stepOf(job)).infrastructureFailures, 0U);
+}
+
+TEST_F(Farm, AnUnwantedStopIsTheMachinesFault)
+{
+    const SessionId builder = connect("one");
+    const JobId job = submit(commandJob("a"));
+    finish(builder, onlyAssigned(), protocol::Outcome::Cancelled);
+    EXPECT_EQ(progressOf(stepOf(job)).infrastructureFailures, 1U);
+    EXPECT_EQ(stateOf(job), JobState::Running);
+}
+
+TEST_F(Farm, StartsNothingWhileTheDatabaseIsAway)
+{
+    const SessionId builder = connect("one", 2);
+    const JobId first = submit(commandJob("a"));
+    const AttemptId attempt = onlyAssigned();
+    send(StoreHealth{false, "connection refused"});
+    static_cast<void>(submit(commandJob("b")));
+    EXPECT_TRUE(assigned().empty());
+    finish(builder, attempt);
+    EXPECT_EQ(stateOf(first), JobState::Succeeded);
+    send(StoreHealth{true, {}});
+    EXPECT_EQ(assigned().size(), 1U);
+}
+
+TEST_F(Farm, ShowsPhasesWithoutStoringThem)
+{
+    const SessionId builder = connect("one");
+    const JobId job = submit(commandJob("a"));
+    const AttemptId attempt = onlyAssigned();
+    accept(builder, attempt);
+    send(AttemptProgressed{builder, attempt, "buildPhase", WallTime::fromMicros(5)});
+    EXPECT_FALSE(persist);
+    EXPECT_EQ(core->step(stepOf(job), job)->newest->phase, "buildPhase");
+}
+
+} // namespace
+} // namespace penstock::core::test

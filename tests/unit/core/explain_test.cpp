@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "tests/unit/core/farm_fixture.h"
+
+#include <algorithm>
+
+namespace penstock::core::test {
+namespace {
+
+struct Explain : FarmTest {
+    [[nodiscard]] std::vector<std::string> codes(JobId job, std::size_t step = 0) const
+    {
+        std::vector<std::string> codes;
+        const Result<Explanation> explanation = core->explain(job, 100, now);
+        for (const Reason& reason : explanation->steps.at(step).reasons)
+            codes.push_back(reason.code);
+        return codes;
+    }
+    [[nodiscard]] bool has(JobId job, const std::string& code) const
+    {
+        const std::vector<std::string> all = codes(job);
+        return std::find(all.begin(), all.end(), code) != all.end();
+    }
+};
+
+TEST_F(Explain, SaysThatNoMachineEverConnected)
+{
+    EXPECT_TRUE(has(submit(commandJob("a")), "no_machines"));
+}
+
+TEST_F(Explain, SaysWhichSystemIsMissing)
+{
+    static_cast<void>(connect("one"));
+    JobRequest request = commandJob("a");
+    request.steps.at(0).spec.placement.system = "aarch64-linux";
+    const JobId job = submit(request);
+    EXPECT_TRUE(has(job, "no_machine_supports_system"));
+    EXPECT_FALSE(core->explain(job, 1, now)->steps.at(0).change.empty());
+}
+
+TEST_F(Explain, SaysWhichFeatureTagOrUserIsMissing)
+{
+    protocol::MachineFacts facts = machineFacts("one", 1);
+    facts.users = {"bob"};
+    report(connectAs(kIdentity, kInstance, facts), {});
+    JobRequest feature = commandJob("a");
+    feature.steps.at(0).spec.placement.features = {"kvm"};
+    EXPECT_TRUE(has(submit(feature), "feature_missing"));
+    JobRequest tag = commandJob("a");
+    tag.steps.at(0).spec.placement.tags = {"gpu"};
+    EXPECT_TRUE(has(submit(tag), "tag_missing"));
+    JobRequest user = commandJob("a");
+    user.steps.at(0).spec.placement.user = "ann";
+    EXPECT_TRUE(has(submit(user), "user_not_allowed"));
+    JobRequest name = commandJob("a");
+    name.steps.at(0).spec.placement.machines = {"two"};
+    EXPECT_TRUE(has(submit(name), "machine_not_named"));
+}
+
+TEST_F(Explain, SaysHowManySlotsAreBusyAndHowManyAreAhead)
+{
+    static_cast<void>(connect("one"));
+    const std::vector<JobId> jobs = submitAll({commandJob("a"), commandJob("b"), commandJob("c")});
+    EXPECT_EQ(codes(jobs.at(0)), std::vector<std::string>{"running"});
+    EXPECT_EQ(codes(jobs.at(2)), (std::vector<std::string>{"all_slots_busy", "behind_in_queue"}));
+    const auto why = core->explain(jobs.at(2), 1, now);
+    EXPECT_DOUBLE_EQ(why->steps.at(0).reasons.at(0).numbers.at("slots"), 1);
+    EXPECT_DOUBLE_EQ(why->steps.at(0).reasons.at(1).numbers.at("ahead"), 1);
+}
+
+TEST_F(Explain, SaysThatMachinesDrainOrAreAway)
+{
+    const SessionId one = connect("one");
+    send(DrainMachine{RequestId(9), "one", true, ""});
+    const JobId job = submit(commandJob("a"));
+    EXPECT_TRUE(has(job, "machine_draining"));
+    send(MachineDisconnected{one, ""});
+    EXPECT_TRUE(has(job, "machine_disconnected"));
+}
+
+TEST_F(Explain, SaysWhatAStepWaitsFor)
+{
+    const JobId job = submit(nixJob("j", {"base", "top"}, {{1, 0}}));
+    const auto why = core->explain(job, 100, now);
+    EXPECT_EQ(why->steps.at(1).reasons.at(0).code, "waits_for_dependency");
+    EXPECT_NE(why->steps.at(1).reasons.at(0).text.find("base"), std::string::npos);
+}
+
+TEST_F(Explain, SaysThatTheDatabaseIsAwayAndWhenItTriesAgain)
+{
+    const SessionId one = connect("one", 2);
+    JobRequest request = commandJob("a");
+    request.steps.at(0).spec.retry.retries = 1;
+    const JobId delayed = submit(request);
+    finish(one, onlyAssigned(), protocol::Outcome::Failed, 1);
+    EXPECT_EQ(codes(delayed), std::vector<std::string>{"retry_at"});
+    send(StoreHealth{false, "gone"});
+    EXPECT_TRUE(has(submit(commandJob("b")), "database_unavailable"));
+}
+
+TEST_F(Explain, KnowsNoFinishedOrUnknownJob)
+{
+    EXPECT_EQ(core->explain(JobId(42), 1, now).error().message, "no job 42");
+}
+
+TEST_F(Explain, CountsQueuesPerSystemAndFeatures)
+{
+    static_cast<void>(connect("one"));
+    JobRequest kvm = nixJob("k", {"x"}, {});
+    kvm.steps.at(0).spec.placement.features = {"kvm"};
+    static_cast<void>(submitAll({commandJob("a"), commandJob("b"), kvm}));
+    const std::vector<QueueView> queues = core->queues();
+    ASSERT_EQ(queues.size(), 2U);
+    EXPECT_EQ(queues.at(0).key, "any");
+    EXPECT_EQ(queues.at(0).running, 1U);
+    EXPECT_EQ(queues.at(0).queued, 1U);
+    EXPECT_EQ(queues.at(0).eligibleMachines, 1U);
+    EXPECT_EQ(queues.at(0).freeSlots, 0U);
+    EXPECT_TRUE(queues.at(0).oldestReady.has_value());
+    EXPECT_EQ(queues.at(1).key, "x86_64-linux+kvm");
+    EXPECT_EQ(queues.at(1).eligibleMachines, 0U);
+}
+
+} // namespace
+} // namespace penstock::core::test

@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Values on their way to the database and back: binary forms, texts, arrays, merged batches, SQLSTATEs.
+#include "server/store/postgres/codec.h"
+#include "server/store/postgres/connection.h"
+#include "server/store/postgres/merged_batch.h"
+#include "server/store/postgres/parameters.h"
+#include "server/store/postgres/text.h"
+#include "tests/support/store_rows.h"
+
+#include <gtest/gtest.h>
+
+namespace penstock::store::postgres {
+namespace {
+
+using namespace std::string_literals;
+
+TEST(StoreCodec, ReadsBackEverySpec)
+{
+    for (const work::StepRow& row : {fullStep(1), commandStep(2), nixStep(3)}) {
+        const auto* nix = std::get_if<work::NixWork>(row.spec.work.get());
+        auto spec = decodeSpec(encodeSpec(row.spec), nix == nullptr ? std::string() : nix->drv);
+        ASSERT_TRUE(spec.has_value()) << spec.error().message;
+        work::StepRow again = row;
+        again.spec = *spec;
+        again.spec.name = row.spec.name; // a column of its own
+        EXPECT_EQ(show(again), show(row));
+    }
+}
+
+TEST(StoreCodec, RefusesEveryTruncationAndSurplus)
+{
+    const std::string whole = encodeSpec(fullStep(1).spec);
+    for (std::size_t size = 0; size < whole.size(); ++size) {
+        const auto cut = decodeSpec(whole.substr(0, size), "");
+        ASSERT_FALSE(cut.has_value()) << size;
+        EXPECT_EQ(cut.error().code, ErrorCode::Corrupt);
+    }
+    EXPECT_FALSE(decodeSpec(whole + "x", "").has_value());
+    EXPECT_FALSE(decodeSpec("\x02" + whole.substr(1), "").has_value()); // of a later version
+    EXPECT_FALSE(decodeAvoid("\x01\x05\x01").has_value());
+    EXPECT_FALSE(decodeOutputs("\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01").has_value());
+    EXPECT_FALSE(decodeOutputs("\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF").has_value());
+}
+
+TEST(StoreCodec, NeverReadsPastDamage)
+{
+    const std::string whole = encodeSpec(fullStep(1).spec);
+    for (std::size_t at = 0; at < whole.size(); ++at)
+        for (const char byte : {'\x00', '\x7F', '\x80', '\xFF'}) {
+            std::string damaged = whole;
+            damaged[at] = byte;
+            const auto spec = decodeSpec(damaged, ""); // any answer, but no harm (seen by the sanitizers)
+            EXPECT_TRUE(!spec || spec->work != nullptr);
+        }
+}
+
+TEST(StoreCodec, KeepsEmptyListsShort)
+{
+    EXPECT_EQ(encodeAvoid({}), "");
+    EXPECT_EQ(encodeOutputs({}), "");
+    EXPECT_TRUE(decodeAvoid("")->empty());
+    EXPECT_TRUE(decodeOutputs("")->empty());
+    EXPECT_EQ(*decodeAvoid(encodeAvoid({MachineId(3), MachineId(~0ULL)})),
+              (std::vector{MachineId(3), MachineId(~0ULL)}));
+}
+
+TEST(ColumnText, KeepsPlainTextReadableAndAnyBytesWhole)
+{
+    EXPECT_EQ(toColumnText("Grüße"), "Grüße");
+    EXPECT_EQ(toColumnText("a\0b"s), "\x01hex:610062");
+    EXPECT_EQ(toColumnText("\xFF"), "\x01hex:ff");
+    for (const std::string& bytes : {""s, "x"s, "a\0b"s, "\xFF\xFE"s, "\x01hex:zz"s, "\x01hex:"s, "\xED\xA0\x80"s}) {
+        const std::string text = toColumnText(bytes);
+        EXPECT_EQ(text.find('\0'), std::string::npos);
+        EXPECT_EQ(fromColumnText(text).value_or("?"), bytes);
+    }
+    EXPECT_FALSE(fromColumnText("\x01hex:6").has_value());
+    EXPECT_FALSE(fromColumnText("\x01hex:6g").has_value());
+}
+
+TEST(ArrayColumn, HasTheBinaryFormatOfAnArray)
+{
+    ArrayColumn column(ArrayColumn::Element::Int32);
+    column.int32(1);
+    column.null();
+    column.int32(-1);
+    EXPECT_EQ(column.take(), "\0\0\0\1\0\0\0\1\0\0\0\x17\0\0\0\3\0\0\0\1"
+                             "\0\0\0\4\0\0\0\1\xFF\xFF\xFF\xFF\0\0\0\4\xFF\xFF\xFF\xFF"s);
+}
+
+TEST(MergedBatch, WritesTheLastUpdateOnce)
+{
+    MergedBatch merged;
+    work::Changes changes;
+    work::StepProgress progress;
+    progress.attempts = 1;
+    changes.steps = {{StepId(2), progress}, {StepId(1), progress}};
+    merged.add(changes, {1, 2, 3, 4});
+    progress.attempts = 2;
+    changes.steps = {{StepId(2), progress}};
+    merged.add(changes, {0, 5, 0, 0});
+    merged.finish();
+    ASSERT_EQ(merged.changes().steps.size(), 2U);
+    EXPECT_EQ(merged.changes().steps[0].id, StepId(1));
+    EXPECT_EQ(merged.changes().steps[1].progress.attempts, 2U);
+    EXPECT_EQ(merged.marks(), (work::IdMarks{1, 5, 3, 4}));
+}
+
+TEST(MergedBatch, WritesAnUpdateOfANewRowWithTheRow)
+{
+    MergedBatch merged;
+    merged.add(oneJob(1), {});
+    work::Changes changes;
+    changes.jobs = {{JobId(1), finishedJob(work::JobState::Failed)}};
+    changes.steps = {{StepId(1), finishedStep(work::StepResult::Failed)}};
+    merged.add(changes, {});
+    merged.finish();
+    EXPECT_TRUE(merged.changes().jobs.empty());
+    EXPECT_TRUE(merged.changes().steps.empty());
+    EXPECT_EQ(merged.changes().newJobs[0].progress.state, work::JobState::Failed);
+    EXPECT_EQ(merged.changes().newSteps[0].progress.state, work::StepState::Finished);
+    EXPECT_EQ(merged.folded().jobs.size(), 1U);
+    EXPECT_EQ(merged.rows(), 3U);
+}
+
+TEST(MergedBatch, KeepsTheFirstOfTwoNewRowsAndTheLastOfTwoMachines)
+{
+    MergedBatch merged;
+    work::Changes changes = oneJob(1, "first");
+    changes.machines = {machineRow(1, "old")};
+    merged.add(changes, {});
+    changes = oneJob(1, "second");
+    changes.machines = {machineRow(1, "new")};
+    merged.add(changes, {});
+    merged.finish();
+    ASSERT_EQ(merged.changes().newJobs.size(), 1U);
+    EXPECT_EQ(merged.changes().newJobs[0].spec.name, "first");
+    ASSERT_EQ(merged.changes().machines.size(), 1U);
+    EXPECT_EQ(merged.changes().machines[0].name, "new");
+}
+
+TEST(SqlState, TellsWhetherTryingAgainHelps)
+{
+    for (const char* state : {"08006", "57P01", "57P02", "57P03", "53300", "53100", "40001", "40P01", "25006", "58030"})
+        EXPECT_EQ(codeOfSqlState(state), ErrorCode::Unavailable) << state;
+    for (const char* state : {"23505", "23503", "23514", "22021", "42P01", "54000", "21000"})
+        EXPECT_EQ(codeOfSqlState(state), ErrorCode::Conflict) << state;
+    EXPECT_EQ(codeOfSqlState("57014"), ErrorCode::Timeout);
+}
+
+} // namespace
+} // namespace penstock::store::postgres
