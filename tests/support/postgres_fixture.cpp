@@ -81,11 +81,12 @@ int TestCluster::postmaster() const
 
 TestCluster& sharedCluster(Place place)
 {
+    Logger& logger = testLogger(); // first, so that it outlives the cluster
     static TestCluster shared{TemporaryDirectory(place), nullptr};
     if (shared.cluster == nullptr) {
         postgres_cluster::ClusterOptions options;
         options.directory = shared.directory.path() / "pg";
-        auto cluster = postgres_cluster::Cluster::start(options, testLogger());
+        auto cluster = postgres_cluster::Cluster::start(options, logger);
         if (!cluster)
             endProgram(cluster.error().message);
         shared.cluster = *std::move(cluster);

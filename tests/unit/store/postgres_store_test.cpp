@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What only the real store has: lost sessions, a killed database, unknown outcomes, a lost lead, schemas of other times.
+// What only the real store has: lost sessions, a killed database, unknown outcomes, a lost lead, schemas of other
+// times.
 #include "server/store/postgres/postgres_store.h"
 #include "server/store/postgres/schema.h"
 #include "shared/base/queue.h"
@@ -76,7 +77,8 @@ work::Changes numbered(std::uint32_t number)
 
 void persistNumbered(Store& store, std::uint32_t number, const std::shared_ptr<Outcomes>& outcomes)
 {
-    store.persist(numbered(number), {}, [outcomes](const Result<void>& done) { ++(done ? outcomes->good : outcomes->bad); });
+    store.persist(numbered(number), {},
+                  [outcomes](const Result<void>& done) { ++(done ? outcomes->good : outcomes->bad); });
 }
 
 void expectAllStored(const std::string& connectionString, std::uint32_t count)
@@ -299,10 +301,10 @@ TEST(PostgresStore, MigratesOnceWhenSeveralServersStartTogether)
 // The words of a CHECK constraint's list, in its order.
 std::vector<std::string> wordsOf(Beside& beside, const std::string& constraint)
 {
-    return beside.texts(("SELECT m[1] FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), '''([a-z_]+)''', 'g') "
-                         "WITH ORDINALITY AS found (m, place) WHERE conname = '" +
-                         constraint + "' ORDER BY place")
-                            .c_str());
+    const std::string sql = "SELECT m[1] FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), "
+                            "'''([a-z_]+)''', 'g') WITH ORDINALITY AS found (m, place) WHERE conname = '" +
+                            constraint + "' ORDER BY place";
+    return beside.texts(sql.c_str());
 }
 
 template <class Enum> void expectSameWords(const std::vector<std::string>& stored, Enum last)
