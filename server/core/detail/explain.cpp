@@ -203,7 +203,7 @@ Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
     const JobRecord* job = m_jobs.find(id);
     if (job == nullptr || !job->isOpen())
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
-    Explanation explanation{.job = id, .state = job->progress.state, .steps = {}};
+    Explanation explanation{.job = id, .state = job->progress().state, .steps = {}};
     for (const JobStep& entry : job->steps) {
         const StepRecord* step = m_steps.find(entry.step);
         if (step == nullptr || step->state() == work::StepState::Finished)

@@ -199,13 +199,13 @@ void Farm::resumeJobs(std::span<const JobId> jobs)
             finishJob(id, job);
             continue;
         }
-        if (!work::isCancelAsked(job.progress))
+        if (!work::isCancelAsked(job.progress()))
             continue;
         // The stop may not have been sent before the crash; who asked is in the job's error.
         ++job.open;
         const std::vector<JobStep> entries = job.steps;
         for (const JobStep& entry : entries)
-            cancelStep(entry.step, id, job.progress.error);
+            cancelStep(entry.step, id, job.progress().error);
         if (--job.open == 0)
             finishJob(id, job);
     }
