@@ -89,8 +89,9 @@ bool MonitorApp::mayGoThere(const QUrl& server)
         return true;
     if (!m_options.screenshot.isEmpty())
         return false;
-    const auto answer = QMessageBox::question(&m_window, QStringLiteral("Unknown server"),
-                                              QStringLiteral("The link leads to %1, where this monitor has never been. Connect?").arg(host));
+    const auto answer = QMessageBox::question(
+        &m_window, QStringLiteral("Unknown server"),
+        QStringLiteral("The link leads to %1, where this monitor has never been. Connect?").arg(host));
     if (answer != QMessageBox::Yes)
         return false;
     constexpr qsizetype kMostHosts = 50;
@@ -106,12 +107,18 @@ void MonitorApp::connectFarm()
     settings.randomSeed = std::random_device{}();
     StreamThread::MakeTransport make;
     if (m_options.demo) {
-        make = [demo = m_options.demoSettings, wall = m_clock.now().wall] { return std::make_unique<DemoTransport>(demo, wall); };
+        make = [demo = m_options.demoSettings, wall = m_clock.now().wall] {
+            return std::make_unique<DemoTransport>(demo, wall);
+        };
     } else {
-        make = [server = *m_options.server, token = m_token] { return std::make_unique<WebSocketTransport>(server, token); };
+        make = [server = *m_options.server, token = m_token] {
+            return std::make_unique<WebSocketTransport>(server, token);
+        };
     }
-    m_stream = std::make_unique<StreamThread>(std::move(settings), make, m_loop,
-                                              [this](const FeedBatch& batch) { m_farm.take(batch.events, batch.status); });
+    m_stream =
+        std::make_unique<StreamThread>(std::move(settings), make, m_loop, [this](const FeedBatch& batch) {
+            m_farm.take(batch.events, batch.status);
+        });
     m_stream->watchJob(m_farm.job().watched());
     m_stream->start();
 }

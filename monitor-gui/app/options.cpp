@@ -44,8 +44,8 @@ Result<void> setSize(Options& options, const QString& value)
     const QSize size(match.captured(1).toInt(), match.captured(2).toInt());
     if (!match.hasMatch() || std::min(size.width(), size.height()) < kSmallestSide ||
         std::max(size.width(), size.height()) > kLargestSide)
-        return fail(ErrorCode::Invalid, fmt::format("--size {}: write WIDTHxHEIGHT, each from {} to {}", value.toStdString(),
-                                                    kSmallestSide, kLargestSide));
+        return fail(ErrorCode::Invalid, fmt::format("--size {}: write WIDTHxHEIGHT, each from {} to {}",
+                                                    value.toStdString(), kSmallestSide, kLargestSide));
     options.size = size;
     return {};
 }
@@ -96,8 +96,8 @@ Result<void> setDemoMachines(Options& options, const QString& value)
 {
     const Result<std::uint64_t> count = parseUnsigned(value.toStdString());
     if (!count || *count == 0 || *count > kMostDemoMachines)
-        return fail(ErrorCode::Invalid,
-                    fmt::format("--demo-machines {}: write a number from 1 to {}", value.toStdString(), kMostDemoMachines));
+        return fail(ErrorCode::Invalid, fmt::format("--demo-machines {}: write a number from 1 to {}",
+                                                    value.toStdString(), kMostDemoMachines));
     options.demo = true;
     options.demoSettings.machines = static_cast<std::uint32_t>(*count);
     return {};
@@ -216,7 +216,8 @@ Result<Options> parseOptions(const QStringList& arguments, const QString& enviro
     if (options.link && !options.serverNamed)
         options.server = options.link->server;
     if (!options.server && !options.demo) {
-        const QString fallback = environmentServer.isEmpty() ? QStringLiteral("ws://127.0.0.1:7780") : environmentServer;
+        const QString fallback =
+            environmentServer.isEmpty() ? QStringLiteral("ws://127.0.0.1:7780") : environmentServer;
         auto server = parseServer(fallback);
         if (!server)
             return fail(std::move(server).error().in("PENSTOCK_SERVER"));

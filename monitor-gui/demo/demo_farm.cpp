@@ -350,7 +350,8 @@ void DemoFarm::weather(monitor::MachineRecord& machine)
     machine.set_load1(drift(machine.load1(), use * cores * 1.05 * temper, cores * 0.06));
     machine.set_cpu_busy_percent(std::min(100.0, drift(machine.cpu_busy_percent(), use * 92, 6)));
     machine.set_psi_cpu_some(std::min(100.0, drift(machine.psi_cpu_some(), use * use * 52 * temper, 5)));
-    machine.set_psi_mem_full(std::min(100.0, drift(machine.psi_mem_full(), std::max(0.0, use - 0.55) * 11 * temper, 0.8)));
+    machine.set_psi_mem_full(
+        std::min(100.0, drift(machine.psi_mem_full(), std::max(0.0, use - 0.55) * 11 * temper, 0.8)));
     machine.set_psi_io_full(
         std::min(100.0, drift(machine.psi_io_full(), use * (13 + 13 * tide) * temper * temper, 3)));
     machine.set_psi_mem_some(machine.psi_mem_full() * 1.4);

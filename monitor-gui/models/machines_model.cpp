@@ -80,7 +80,8 @@ QVariant MachinesModel::headerData(int section, Qt::Orientation orientation, int
     if (role == Qt::ToolTipRole)
         return QString::fromLatin1(kTips[place]);
     if (role == Qt::TextAlignmentRole)
-        return static_cast<int>(Qt::AlignVCenter | (section == FreeDisk || section == Seen ? Qt::AlignRight : Qt::AlignLeft));
+        return static_cast<int>(Qt::AlignVCenter |
+                                (section == FreeDisk || section == Seen ? Qt::AlignRight : Qt::AlignLeft));
     return {};
 }
 
@@ -144,9 +145,11 @@ QString MachinesModel::display(const MachineRecord& machine, int column) const
         break;
     }
     if (machine.state == MachineState::Disconnected)
-        return machine.lastSeen ? QStringLiteral("last seen %1").arg(formatClock(*machine.lastSeen)) : QStringLiteral("never seen");
+        return machine.lastSeen ? QStringLiteral("last seen %1").arg(formatClock(*machine.lastSeen))
+                                : QStringLiteral("never seen");
     if (machine.state == MachineState::Draining && machine.running.empty())
-        return machine.note.empty() ? QStringLiteral("draining") : QStringLiteral("draining: %1").arg(text(machine.note));
+        return machine.note.empty() ? QStringLiteral("draining")
+                                    : QStringLiteral("draining: %1").arg(text(machine.note));
     QStringList names;
     for (const RunningStep& step : machine.running)
         names.push_back(text(step.name));
@@ -160,14 +163,18 @@ QVariant MachinesModel::bar(const MachineRecord& machine, int column) const
     const Pressure& psi = machine.pressure ? *machine.pressure : none;
     switch (column) {
     case Slots:
-        return QVariant::fromValue(CellBar{machine.slots == 0 ? 0.0 : std::min(1.0, double(machine.used) / machine.slots), 0,
-                                           false, static_cast<int>(std::min(machine.slots, 64U)), Tone::Running});
+        return QVariant::fromValue(
+            CellBar{machine.slots == 0 ? 0.0 : std::min(1.0, double(machine.used) / machine.slots), 0, false,
+                    static_cast<int>(std::min(machine.slots, 64U)), Tone::Running});
     case Load:
         return QVariant::fromValue(pressureBar(machine.load1, machine.gates.load1, cores * 2));
     case Cpu:
-        return machine.pressure ? QVariant::fromValue(pressureBar(psi.cpuSome, machine.gates.cpuSome, 100)) : QVariant();
+        return machine.pressure ? QVariant::fromValue(pressureBar(psi.cpuSome, machine.gates.cpuSome, 100))
+                                : QVariant();
     case Memory:
-        return machine.pressure ? QVariant::fromValue(pressureBar(psi.memoryFull, machine.gates.memoryFull, 100)) : QVariant();
+        return machine.pressure
+                   ? QVariant::fromValue(pressureBar(psi.memoryFull, machine.gates.memoryFull, 100))
+                   : QVariant();
     case Io:
         return machine.pressure ? QVariant::fromValue(pressureBar(psi.ioFull, machine.gates.ioFull, 100)) : QVariant();
     case FreeMemory:
@@ -184,7 +191,8 @@ QString MachinesModel::toolTip(const MachineRecord& machine, int column) const
         return QStringLiteral("This machine reports no pressure (its kernel has no PSI)");
     switch (column) {
     case Name:
-        return machine.note.empty() ? wordOf(machine.state) : wordOf(machine.state) + QStringLiteral(": ") + text(machine.note);
+        return machine.note.empty() ? wordOf(machine.state)
+                                    : wordOf(machine.state) + QStringLiteral(": ") + text(machine.note);
     case Systems:
         return QStringLiteral("%1\nfeatures: %2").arg(joined(machine.systems), joined(machine.features));
     case Load:
@@ -199,9 +207,11 @@ QString MachinesModel::toolTip(const MachineRecord& machine, int column) const
     case Io:
         return gateText("io full", machine.pressure->ioFull, machine.gates.ioFull);
     case FreeMemory:
-        return QStringLiteral("%1 free of %2").arg(formatBytes(machine.memoryAvailableBytes), formatBytes(machine.memoryBytes));
+        return QStringLiteral("%1 free of %2")
+            .arg(formatBytes(machine.memoryAvailableBytes), formatBytes(machine.memoryBytes));
     case FreeDisk:
-        return QStringLiteral("%1 free of %2").arg(formatBytes(machine.diskFreeBytes), formatBytes(machine.diskTotalBytes));
+        return QStringLiteral("%1 free of %2")
+            .arg(formatBytes(machine.diskFreeBytes), formatBytes(machine.diskTotalBytes));
     default:
         return display(machine, column);
     }
@@ -210,7 +220,9 @@ QString MachinesModel::toolTip(const MachineRecord& machine, int column) const
 bool MachinesModel::matches(const MachineRecord& record, const QString& filter) const
 {
     const auto has = [&](const std::string& value) { return text(value).contains(filter, Qt::CaseInsensitive); };
-    const auto any = [&](const std::vector<std::string>& values) { return std::any_of(values.begin(), values.end(), has); };
+    const auto any = [&](const std::vector<std::string>& values) {
+        return std::any_of(values.begin(), values.end(), has);
+    };
     return has(record.name) || any(record.systems) || any(record.features) || any(record.tags) ||
            wordOf(record.state).contains(filter, Qt::CaseInsensitive);
 }

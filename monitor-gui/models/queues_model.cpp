@@ -59,8 +59,10 @@ int QueuesModel::alignment(int column) const
 
 QVariant QueuesModel::headerData(int section, Qt::Orientation orientation, int role) const
 {
-    static constexpr std::array kTitles = {"System",  "Features",    "Running, ready, blocked", "Ready", "Running",
-                                           "Blocked", "Oldest wait", "Machines",                "Free slots", "How it stands"};
+    static constexpr std::array kTitles = {"System",       "Features", "Running, ready, blocked",
+                                           "Ready",        "Running",  "Blocked",
+                                           "Oldest wait",  "Machines", "Free slots",
+                                           "How it stands"};
     static constexpr std::array kTips = {"System the steps need",
                                          "Features a machine must have",
                                          "All steps of the queue in proportion to the fullest queue",
@@ -143,7 +145,9 @@ bool QueuesModel::matches(const QueueRecord& record, const QString& filter) cons
 
 bool QueuesModel::lessThan(const QueueRecord& left, const QueueRecord& right, int column) const
 {
-    const auto wait = [](const QueueRecord& record) { return record.oldestReady.value_or(WallTime::fromMicros(INT64_MAX)); };
+    const auto wait = [](const QueueRecord& record) {
+        return record.oldestReady.value_or(WallTime::fromMicros(INT64_MAX));
+    };
     switch (column) {
     case Features:
         return left.features < right.features;

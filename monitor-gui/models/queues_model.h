@@ -11,7 +11,19 @@ namespace penstock::gui {
 class QueuesModel final : public RecordModel<QueueRecord, std::string> {
     Q_OBJECT
 public:
-    enum Column : int { System, Features, Share, Queued, Running, Blocked, Oldest, Machines, FreeSlots, Sentence, kColumns };
+    enum Column : int {
+        System,
+        Features,
+        Share,
+        Queued,
+        Running,
+        Blocked,
+        Oldest,
+        Machines,
+        FreeSlots,
+        Sentence,
+        kColumns
+    };
 
     explicit QueuesModel(const LiveFarm& farm, QObject* parent = nullptr);
 

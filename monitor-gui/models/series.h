@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Samples of the history as points for charts: x in minutes before the present (0 is now), y in the metric's unit.
-// One point for each kBucket, by its highest value (so an hour is at most 720 points); the last is exact. Pure but for QPointF; any thread.
+// Samples of the history as points for charts: x in minutes before the present (0 is now), y in the metric's
+// unit. One point for each kBucket, by its highest value (so an hour is at most 720 points); the last is
+// exact. Pure but for QPointF; any thread.
 #pragma once
 
 #include "monitor-gui/replica/history.h"

@@ -100,7 +100,8 @@ Result<DeepLink> parseDeepLink(const QString& text)
     const QStringList parts = url.path().split(QLatin1Char('/'), Qt::SkipEmptyParts);
     const QString first = parts.value(0, QStringLiteral("overview"));
     if (parts.size() == 1 || parts.isEmpty()) {
-        if (first == QStringLiteral("overview") || first == QStringLiteral("queue") || first == QStringLiteral("machines"))
+        if (first == QStringLiteral("overview") || first == QStringLiteral("queue") ||
+            first == QStringLiteral("machines"))
             link.page = first;
         else if (first == QStringLiteral("jobs"))
             link.page = QStringLiteral("job");

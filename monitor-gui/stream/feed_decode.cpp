@@ -374,7 +374,8 @@ Result<FeedEvent> decodeFeed(ByteView payload)
     case monitor::FeedMessage::kEnd:
         return FeedEvent{time, WatchEndEvent{message.end().watch(), message.end().error()}};
     case monitor::FeedMessage::kProblem:
-        return FeedEvent{time, ProblemEvent{message.problem().watch(), message.problem().code(), message.problem().message()}};
+        return FeedEvent{time, ProblemEvent{message.problem().watch(), message.problem().code(),
+                                            message.problem().message()}};
     case monitor::FeedMessage::kPong:
         return FeedEvent{time, PongEvent{message.pong().sequence()}};
     case monitor::FeedMessage::kGoodbye:

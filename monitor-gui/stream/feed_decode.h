@@ -20,7 +20,8 @@ inline constexpr std::uint32_t kProtocolMax = 1;
 
 // Each returns one whole frame.
 [[nodiscard]] std::string encodeHello(const std::string& program);
-[[nodiscard]] std::string encodeWatchFarm(std::uint64_t watch, const std::string& resumeStream, std::uint64_t resumeAfter);
+[[nodiscard]] std::string encodeWatchFarm(std::uint64_t watch, const std::string& resumeStream,
+                                          std::uint64_t resumeAfter);
 [[nodiscard]] std::string encodeWatchJob(std::uint64_t watch, JobId job);
 [[nodiscard]] std::string encodeWatchLog(std::uint64_t watch, AttemptId attempt, std::uint64_t offset);
 [[nodiscard]] std::string encodeUnwatch(std::uint64_t watch);

@@ -19,7 +19,8 @@ public:
     using MakeTransport = std::function<std::unique_ptr<Transport>()>;
 
     // home is the loop of the window's thread and outlives this; sink is called there.
-    StreamThread(StreamSettings settings, const MakeTransport& makeTransport, Loop& home, MonitorStream::BatchSink sink);
+    StreamThread(StreamSettings settings, const MakeTransport& makeTransport, Loop& home,
+                 MonitorStream::BatchSink sink);
     ~StreamThread();
     StreamThread(const StreamThread&) = delete;
     StreamThread& operator=(const StreamThread&) = delete;

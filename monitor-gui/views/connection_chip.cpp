@@ -75,7 +75,8 @@ void ConnectionChip::paintEvent(QPaintEvent*)
     paintGlyph(painter, QRectF(10, (height() - kGlyph) / 2.0, kGlyph, kGlyph), toneOf(m_chip.kind), theme);
     painter.setPen(theme.ink);
     const QRect words = rect().adjusted(10 + kGlyph + 7, 0, -10, 0);
-    painter.drawText(words, Qt::AlignLeft | Qt::AlignVCenter, fontMetrics().elidedText(text(), Qt::ElideRight, words.width()));
+    painter.drawText(words, Qt::AlignLeft | Qt::AlignVCenter,
+                     fontMetrics().elidedText(text(), Qt::ElideRight, words.width()));
 }
 
 } // namespace penstock::gui

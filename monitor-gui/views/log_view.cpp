@@ -153,11 +153,13 @@ void LogView::paintLine(QPainter& painter, const LogLine& line, std::uint64_t nu
         painter.fillRect(QRect(0, top, 3, lineHeight()), theme.tone(Tone::Failed));
     painter.setPen(theme.mutedInk);
     if (line.time.micros() > 0)
-        painter.drawText(QRect(kSpace, top, kTimeColumn, lineHeight()), Qt::AlignLeft | Qt::AlignVCenter, formatClock(line.time));
+        painter.drawText(QRect(kSpace, top, kTimeColumn, lineHeight()), Qt::AlignLeft | Qt::AlignVCenter,
+                         formatClock(line.time));
     const int left = kSpace + kTimeColumn;
     if (error) {
         painter.setPen(theme.tone(Tone::Failed));
-        painter.drawText(QRect(left, top, kStreamColumn, lineHeight()), Qt::AlignLeft | Qt::AlignVCenter, QStringLiteral("err"));
+        painter.drawText(QRect(left, top, kStreamColumn, lineHeight()), Qt::AlignLeft | Qt::AlignVCenter,
+                         QStringLiteral("err"));
     }
     QFont font = viewport()->font();
     font.setItalic(line.stream == LogStream::System);
@@ -188,7 +190,8 @@ void LogView::paintPill(QPainter& painter)
     painter.setFont(scaled(font(), 0.9));
     painter.setPen(theme.ink);
     painter.drawText(box, Qt::AlignCenter,
-                     fresh > 0 ? QStringLiteral("%1 new, End to follow").arg(formatCount(fresh)) : QStringLiteral("paused, End to follow"));
+                     fresh > 0 ? QStringLiteral("%1 new, End to follow").arg(formatCount(fresh))
+                               : QStringLiteral("paused, End to follow"));
 }
 
 std::uint64_t LogView::lineAt(int y) const

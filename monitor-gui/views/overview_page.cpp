@@ -117,23 +117,30 @@ void OverviewPage::showTiles()
     m_running->show(QStringLiteral("%1 / %2").arg(formatCount(totals.stepsRunning), formatCount(totals.slotsTotal)),
                     QStringLiteral("%1 % of slots in use").arg(percent), outdated);
     m_ready->show(formatCount(totals.stepsReady),
-                  totals.stepsDelayed > 0 ? QStringLiteral("and %1 to retry later").arg(formatCount(totals.stepsDelayed))
-                                          : QStringLiteral("could start now"),
+                  totals.stepsDelayed > 0
+                      ? QStringLiteral("and %1 to retry later").arg(formatCount(totals.stepsDelayed))
+                      : QStringLiteral("could start now"),
                   outdated);
     m_blocked->show(formatCount(totals.stepsBlocked), QStringLiteral("wait for other steps"), outdated);
     showWait(outdated);
     const std::optional<Throughput> rate = m_farm.history().throughput();
     const QString counting = QStringLiteral("counting for 10 s");
-    m_finished->show(rate ? formatDecimal(rate->finishedPerMinute, rate->finishedPerMinute < 10 ? 1 : 0) : dash(),
-                     rate ? QStringLiteral("%1 since server start").arg(formatCount(totals.finishedOk + totals.finishedFailed))
+    m_finished->show(rate ? formatDecimal(rate->finishedPerMinute, rate->finishedPerMinute < 10 ? 1 : 0)
+                          : dash(),
+                     rate ? QStringLiteral("%1 since server start")
+                                .arg(formatCount(totals.finishedOk + totals.finishedFailed))
                           : counting,
                      outdated);
     m_failed->show(rate ? formatDecimal(rate->failedPerMinute) : dash(),
-                   rate ? QStringLiteral("%1 since server start").arg(formatCount(totals.finishedFailed)) : counting, outdated);
+                   rate ? QStringLiteral("%1 since server start").arg(formatCount(totals.finishedFailed))
+                        : counting,
+                   outdated);
     const auto held = std::count_if(m_farm.farm().machines().begin(), m_farm.farm().machines().end(),
                                     [](const auto& entry) { return pastGate(*entry.second); });
-    m_machines->show(QStringLiteral("%1 / %2").arg(formatCount(totals.machinesConnected), formatCount(totals.machinesTotal)),
-                     held > 0 ? QStringLiteral("%1 held by a gate").arg(held) : QStringLiteral("connected"), outdated);
+    m_machines->show(QStringLiteral("%1 / %2").arg(formatCount(totals.machinesConnected),
+                                                   formatCount(totals.machinesTotal)),
+                     held > 0 ? QStringLiteral("%1 held by a gate").arg(held) : QStringLiteral("connected"),
+                     outdated);
 }
 
 void OverviewPage::showWait(bool outdated)
@@ -193,7 +200,9 @@ void OverviewPage::showChart(std::size_t chart)
     Spread FarmSample::*spread = kSpreads[chart - 1];
     const bool pressure = chart > 1;
     if (m_samples.empty() || (pressure && !m_samples.back().hasPressure)) {
-        m_charts[chart]->show({}, gaps, 0, m_samples.empty() ? collecting : QStringLiteral("No machine reports pressure (PSI)."));
+        m_charts[chart]->show({}, gaps, 0,
+                              m_samples.empty() ? collecting
+                                                : QStringLiteral("No machine reports pressure (PSI)."));
         return;
     }
     m_charts[chart]->show({pointsOf(m_samples, now, spreadMetric(spread, &Spread::median)),

@@ -84,7 +84,8 @@ void paintGlyph(QPainter& painter, const QRectF& box, Tone tone, const Theme& th
         strokeGlyph(painter, inner, colour, linesPath(inner, {{0.08, 0.55}, {0.38, 0.86}, {0.92, 0.16}}, false));
         break;
     case Tone::Failed:
-        strokeGlyph(painter, inner, colour, linesPath(inner, {{0.12, 0.12}, {0.88, 0.88}, {0.88, 0.12}, {0.12, 0.88}}, true));
+        strokeGlyph(painter, inner, colour,
+                    linesPath(inner, {{0.12, 0.12}, {0.88, 0.88}, {0.88, 0.12}, {0.12, 0.88}}, true));
         break;
     case Tone::Cancelled: {
         QPainterPath path;

@@ -77,10 +77,14 @@ void QueuePage::showCharts()
     m_waiting->show({pointsOf(samples, now, [](const FarmSample& sample) { return sample.ready; }),
                      pointsOf(samples, now, [](const FarmSample& sample) { return sample.blocked; })},
                     gaps, 0, collecting);
-    m_rates->show({ratesOf(samples, now,
-                           [](const FarmSample& sample) { return static_cast<double>(sample.finishedOk + sample.finishedFailed); }),
-                   ratesOf(samples, now, [](const FarmSample& sample) { return static_cast<double>(sample.finishedFailed); })},
-                  gaps, 0, QStringLiteral("Counting: the chart begins after a minute."));
+    m_rates->show(
+        {ratesOf(samples, now,
+                 [](const FarmSample& sample) {
+                     return static_cast<double>(sample.finishedOk + sample.finishedFailed);
+                 }),
+         ratesOf(samples, now,
+                 [](const FarmSample& sample) { return static_cast<double>(sample.finishedFailed); })},
+        gaps, 0, QStringLiteral("Counting: the chart begins after a minute."));
 }
 
 void QueuePage::showSummary()
@@ -93,9 +97,11 @@ void QueuePage::showSummary()
     if (!m_farm.farm().filled())
         m_table->setEmptySentence(QStringLiteral("Waiting for the server."));
     else if (m_model.totalRows() > 0)
-        m_table->setEmptySentence(QStringLiteral("0 of %1 queues match. Clear the filter to see them.").arg(m_model.totalRows()));
+        m_table->setEmptySentence(
+            QStringLiteral("0 of %1 queues match. Clear the filter to see them.").arg(m_model.totalRows()));
     else
-        m_table->setEmptySentence(QStringLiteral("Nothing is queued and nothing runs. Submit work with penstock run or penstock build."));
+        m_table->setEmptySentence(QStringLiteral(
+            "Nothing is queued and nothing runs. Submit work with penstock run or penstock build."));
 }
 
 } // namespace penstock::gui

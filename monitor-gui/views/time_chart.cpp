@@ -71,8 +71,13 @@ void TimePlot::drawForeground(QPainter* painter, const QRectF&)
 }
 
 TimeChart::TimeChart(ChartLook look, const ThemeSource& theme, QWidget* parent)
-    : QFrame(parent), m_look(std::move(look)), m_theme(theme), m_plot(new TimePlot(theme, this)), m_x(new QValueAxis(this)),
-      m_y(new QValueAxis(this)), m_last(m_look.series.size(), 0.0)
+    : QFrame(parent),
+      m_look(std::move(look)),
+      m_theme(theme),
+      m_plot(new TimePlot(theme, this)),
+      m_x(new QValueAxis(this)),
+      m_y(new QValueAxis(this)),
+      m_last(m_look.series.size(), 0.0)
 {
     setAccessibleName(m_look.title);
     build();
@@ -229,7 +234,8 @@ void TimeChart::paintEvent(QPaintEvent*)
     paintCard(painter, rect(), theme);
     painter.setFont(scaled(font(), 1.0, true));
     painter.setPen(theme.ink);
-    painter.drawText(QRect(kSpace, 6, width() - 2 * kSpace, kHeader - 6), Qt::AlignLeft | Qt::AlignVCenter, m_look.title);
+    painter.drawText(QRect(kSpace, 6, width() - 2 * kSpace, kHeader - 6), Qt::AlignLeft | Qt::AlignVCenter,
+                     m_look.title);
     paintLegend(painter);
 }
 
@@ -257,7 +263,8 @@ void TimeChart::paintLegend(QPainter& painter)
         entry(look.name + QLatin1Char(' ') + valueText(m_last[at]), pen);
     }
     if (m_gate != nullptr && m_gateValue > 0)
-        entry(QStringLiteral("gate %1").arg(valueText(m_gateValue)), QPen(theme.tone(Tone::Failed), 1.5, Qt::DashDotLine));
+        entry(QStringLiteral("gate %1").arg(valueText(m_gateValue)),
+              QPen(theme.tone(Tone::Failed), 1.5, Qt::DashDotLine));
 }
 
 } // namespace penstock::gui

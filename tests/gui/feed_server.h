@@ -81,7 +81,8 @@ private:
             m_client = m_server->nextPendingConnection();
             authorization = m_client->request().rawHeader("Authorization");
             connect(m_client, &QWebSocket::binaryMessageReceived, this, [this](const QByteArray& bytes) {
-                protocol::FrameDecoder().push(bytesOf({bytes.constData(), static_cast<std::size_t>(bytes.size())}), *this);
+                protocol::FrameDecoder().push(
+                    bytesOf({bytes.constData(), static_cast<std::size_t>(bytes.size())}), *this);
             });
             connect(m_client, &QWebSocket::disconnected, m_client, &QObject::deleteLater);
         }

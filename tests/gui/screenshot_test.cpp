@@ -72,8 +72,8 @@ TEST_F(Screenshot, WorksWithoutAnyServer)
 
 TEST_F(Screenshot, SaysWhenThePictureCannotBeWritten)
 {
-    EXPECT_EQ(run({QStringLiteral("--demo"), QStringLiteral("--after"), QStringLiteral("0"), QStringLiteral("--screenshot"),
-                   m_folder.filePath(QStringLiteral("none/page.png"))}),
+    EXPECT_EQ(run({QStringLiteral("--demo"), QStringLiteral("--after"), QStringLiteral("0"),
+                   QStringLiteral("--screenshot"), m_folder.filePath(QStringLiteral("none/page.png"))}),
               1);
     EXPECT_TRUE(m_errors.contains("cannot write")) << m_errors.toStdString();
 }
@@ -82,7 +82,9 @@ TEST_F(Screenshot, BadOptionsEndWithTwoAndASentence)
 {
     EXPECT_EQ(run({QStringLiteral("--page"), QStringLiteral("nowhere")}), 2);
     EXPECT_TRUE(m_errors.contains("overview, queue")) << m_errors.toStdString();
-    EXPECT_EQ(run({QStringLiteral("--token-file"), QStringLiteral("/none"), QStringLiteral("--screenshot"), picture()}), 2);
+    EXPECT_EQ(run({QStringLiteral("--token-file"), QStringLiteral("/none"), QStringLiteral("--screenshot"),
+                   picture()}),
+              2);
     EXPECT_EQ(run({QStringLiteral("--help")}), 0);
     EXPECT_TRUE(m_output.contains("--screenshot"));
     EXPECT_EQ(run({QStringLiteral("--version")}), 0);
@@ -92,8 +94,8 @@ TEST_F(Screenshot, BadOptionsEndWithTwoAndASentence)
 TEST_F(Screenshot, FiveHundredMachinesAreDrawn)
 {
     ASSERT_EQ(run({QStringLiteral("--demo-machines"), QStringLiteral("500"), QStringLiteral("--page"),
-                   QStringLiteral("machines"), QStringLiteral("--after"), QStringLiteral("4"), QStringLiteral("--screenshot"),
-                   picture()}),
+                   QStringLiteral("machines"), QStringLiteral("--after"), QStringLiteral("4"),
+                   QStringLiteral("--screenshot"), picture()}),
               0)
         << m_errors.toStdString();
     EXPECT_GT(colours(QImage(picture())), 100);

@@ -205,8 +205,10 @@ TEST_F(MonitorStreamTest, RunsOnAThreadOfItsOwnAndEndsCleanly)
     qt::QtLoop home;
     std::size_t events = 0;
     {
-        StreamThread thread(quickSettings(), [url = server.url()] { return std::make_unique<WebSocketTransport>(url, QByteArray()); },
-                            home, [&](const FeedBatch& batch) { events += batch.events.size(); });
+        StreamThread thread(
+            quickSettings(),
+            [url = server.url()] { return std::make_unique<WebSocketTransport>(url, QByteArray()); }, home,
+            [&](const FeedBatch& batch) { events += batch.events.size(); });
         thread.start();
         ASSERT_TRUE(until([&] { return events == 1; }));
         server.sendDelta(11);

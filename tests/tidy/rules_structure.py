@@ -173,7 +173,8 @@ def documented_tree(tree):
     exact = {entry.rstrip("/") for entry in listed if not entry.endswith("/**")}
     below = tuple(entry[:-2] for entry in listed if entry.endswith("/**"))
     real = {os.path.dirname(p) for p in tree.paths
-            if p.endswith((".cpp", ".h", ".proto", ".cmake", ".py")) and not os.path.dirname(p).endswith("detail")} - {""}
+            if p.endswith((".cpp", ".h", ".proto", ".cmake", ".py"))}
+    real = {folder for folder in real if folder and not folder.endswith("detail")}
     for folder in sorted(real):
         if folder not in exact and not (folder + "/").startswith(below or ("\0",)):
             yield f"ARCHITECTURE.md's tree does not list {folder}/"
@@ -206,7 +207,8 @@ def proto_fields(tree):
             if key in excused:
                 excused[key] = True
             else:
-                yield f"{file.path}:{number}: field {field} is used nowhere; use it, reserve its number, or excuse it"
+                yield (f"{file.path}:{number}: field {field} is used nowhere; "
+                       "use it, reserve its number, or excuse it")
     for key, seen in excused.items():
         if not seen:
             yield f"tests/tidy/proto_unused.txt: {' '.join(key)} is in use or gone; remove the line"

@@ -59,9 +59,13 @@ Vector labOf(Vector rgb)
 {
     for (double& part : rgb)
         part = std::clamp(part, 0.0, 1.0);
-    const Matrix toXyz = {{{0.4124564, 0.3575761, 0.1804375}, {0.2126729, 0.7151522, 0.0721750}, {0.0193339, 0.1191920, 0.9503041}}};
+    const Matrix toXyz = {{{0.4124564, 0.3575761, 0.1804375},
+                           {0.2126729, 0.7151522, 0.0721750},
+                           {0.0193339, 0.1191920, 0.9503041}}};
     const Vector xyz = times(toXyz, rgb);
-    const auto f = [](double value) { return value > 216.0 / 24389 ? std::cbrt(value) : (24389.0 / 27 * value + 16) / 116; };
+    const auto f = [](double value) {
+        return value > 216.0 / 24389 ? std::cbrt(value) : (24389.0 / 27 * value + 16) / 116;
+    };
     const double x = f(xyz[0] / 0.95047);
     const double y = f(xyz[1]);
     const double z = f(xyz[2] / 1.08883);
