@@ -246,8 +246,17 @@ void AttemptHost::requestSync()
     });
 }
 
+void AttemptHost::whenDelivered(std::function<void()> then)
+{
+    m_loop.checkHere();
+    m_whenDelivered = std::move(then);
+    reviewSpool();
+}
+
 void AttemptHost::reviewSpool()
 {
+    if (m_undelivered == 0 && m_whenDelivered)
+        std::exchange(m_whenDelivered, nullptr)();
     const bool full = m_undelivered >= kMaxUndeliveredLogs;
     if (std::exchange(m_spoolFull, full) != full)
         m_events.spoolFull(full);

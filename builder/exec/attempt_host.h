@@ -56,6 +56,8 @@ public:
     void linkUp();
     void linkDown();
     void logStored(const protocol::LogStored& stored);
+    // Calls it once, when no log of an ended attempt waits for the server any more; now, if none does.
+    void whenDelivered(std::function<void()> then);
 
 private:
     struct Entry {
@@ -93,6 +95,7 @@ private:
     bool m_syncPosted = false;
     bool m_spoolFull = false;
     std::size_t m_undelivered = 0; // logs on disk of attempts that have ended
+    std::function<void()> m_whenDelivered;
     std::shared_ptr<const bool> m_alive = std::make_shared<const bool>(true); // for posted tasks
 };
 

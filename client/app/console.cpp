@@ -47,16 +47,16 @@ void Console::complain(std::string_view line)
 
 void Console::live(const std::vector<std::string>& lines)
 {
-    if (!m_settings.live || (m_liveLines == 0 && lines.empty()))
+    if (!m_settings.live || lines == m_live)
         return;
     std::string text;
-    if (m_liveLines > 0)
-        text += fmt::format("\r\x1b[{}A", m_liveLines);
+    if (!m_live.empty())
+        text += fmt::format("\r\x1b[{}A", m_live.size());
     for (const auto& line : lines)
         text += fmt::format("{}\x1b[K\n", line);
     // What was below the new last line goes.
     text += "\x1b[J";
-    m_liveLines = lines.size();
+    m_live = lines;
     write(m_err, text);
 }
 

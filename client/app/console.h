@@ -58,7 +58,7 @@ private:
     Channel m_out{1, {}};
     Channel m_err{2, {}};
     bool m_closed = false;
-    std::size_t m_liveLines = 0;
+    std::vector<std::string> m_live; // drawn last
 };
 
 struct TerminalFacts {

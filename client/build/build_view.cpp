@@ -92,7 +92,8 @@ StepProgress progressOf(const monitor::StepRecord& step)
                                                               : StepPhase::Failed;
         progress.detail = endOf(step);
         break;
-    default: progress.phase = StepPhase::Waiting; break;
+    case monitor::STEP_DELAYED: progress.detail = endOf(step); break;
+    default: break;
     }
     return progress;
 }

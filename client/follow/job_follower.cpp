@@ -13,6 +13,12 @@ namespace {
 // A finished job's log should end at once; a machine that died with the end of it never delivers.
 constexpr std::chrono::seconds kGrace{10};
 
+bool isFinal(monitor::StepState state)
+{
+    return state == monitor::STEP_SUCCEEDED || state == monitor::STEP_FAILED ||
+           state == monitor::STEP_CANCELLED;
+}
+
 } // namespace
 
 bool isFinal(monitor::JobState state)
@@ -148,13 +154,19 @@ void JobFollower::onJobUpdate(const monitor::JobUpdate& update)
     }
     for (const auto& step : update.steps()) {
         m_sink.onStep(id, step);
-        if (!m_withLogs || step.attempt_id() == 0)
+        if (isFinal(step.state()))
+            job.openSteps.erase(step.id());
+        else
+            job.openSteps.insert(step.id());
+        // What was valid already has not run.
+        if (!m_withLogs || step.attempt_id() == 0 || step.result() == "cached")
             continue;
         const auto [log, isNew] = job.logs.try_emplace(step.attempt_id());
         log->second.step = step.id();
         if (isNew && !job.asked)
             watchLog(id, step.attempt_id(), log->second);
     }
+    job.listed = job.listed || update.complete();
     maybeEnd(*entry);
 }
 
@@ -167,9 +179,10 @@ void JobFollower::onLogData(const monitor::LogData& data)
     if (entry == m_active.end())
         return;
     auto& log = entry->second.logs[data.attempt_id()];
-    log.step = data.step_id();
+    if (data.step_id() != 0)
+        log.step = data.step_id(); // a log asked for by itself comes without
     const auto lostBefore = log.cursor.lost();
-    const auto pieces = log.cursor.take(data);
+    auto pieces = log.cursor.take(data);
     if (log.cursor.missing()) {
         watchLog(entry->first, data.attempt_id(), log);
         return;
@@ -177,8 +190,10 @@ void JobFollower::onLogData(const monitor::LogData& data)
     if (log.cursor.lost() != lostBefore)
         m_sink.onNotice(
             fmt::format("{} bytes of the log are missing on the server", log.cursor.lost() - lostBefore));
-    for (const auto& piece : pieces)
+    for (auto& piece : pieces) {
+        piece.step = log.step;
         m_sink.onLog(entry->first, piece);
+    }
     if (m_grace.isActive())
         m_grace.start(kGrace);
     maybeEnd(*entry);
@@ -199,7 +214,7 @@ void JobFollower::onWatchEnd(std::uint64_t watch, const Error* error)
         for (auto& [attempt, log] : job.logs)
             if (log.watch == watch)
                 log.cursor.setEnded();
-    } else if (error != nullptr) {
+    } else if (error != nullptr && !job.final) {
         const auto copy = *error;
         m_active.erase(entry);
         m_sink.onJobError(id, copy);
@@ -210,6 +225,7 @@ void JobFollower::onWatchEnd(std::uint64_t watch, const Error* error)
     } else {
         // Nothing more comes with the job: its logs that have not ended must be asked for by themselves.
         job.asked = false;
+        job.told = true;
         for (auto& [attempt, log] : job.logs)
             if (!log.cursor.ended() && log.watch == 0)
                 watchLog(id, attempt, log);
@@ -224,7 +240,9 @@ void JobFollower::maybeEnd(FollowedEntry& entry)
         return;
     const bool logsOpen = std::any_of(job.logs.begin(), job.logs.end(),
                                       [](const auto& log) { return !log.second.cursor.ended(); });
-    if (!m_withLogs || !logsOpen) {
+    // The job's end may be told before that of its last steps.
+    const bool stepsTold = job.told || (job.listed && job.openSteps.empty());
+    if (stepsTold && (!m_withLogs || !logsOpen)) {
         finish(id);
         return;
     }
@@ -269,8 +287,9 @@ void JobFollower::onGraceOver()
         if (job.final)
             over.push_back(id);
     for (const auto id : over) {
-        m_sink.onNotice(fmt::format(
-            "the end of the log of job {} did not come; `penstock logs {}` may have more later", id, id));
+        if (m_withLogs)
+            m_sink.onNotice(fmt::format(
+                "the end of the log of job {} did not come; `penstock logs {}` may have more later", id, id));
         finish(id);
     }
 }

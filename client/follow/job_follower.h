@@ -64,6 +64,9 @@ private:
         std::map<std::uint64_t, AttemptLog> logs; // by attempt
         bool asked = false;                       // its logs come with the job's own watch
         bool final = false;
+        bool listed = false; // all steps were told
+        bool told = false;   // the server has nothing more to say about it
+        std::set<std::uint64_t> openSteps;
         bool chased = false; // final, and its open logs were asked for by themselves
     };
     using FollowedEntry = std::pair<const std::uint64_t, Followed>;

@@ -94,9 +94,10 @@ std::string describeChange(const StepProgress& step, const Style& style)
         return paint(style, Colour::Red,
                      detail.empty() ? fmt::format("failed {}", name)
                                     : fmt::format("failed {}: {}", name, detail));
+    case StepPhase::Waiting:
+        return detail.empty() ? std::string() : fmt::format("trying {} again soon: {}", name, detail);
     case StepPhase::NotBuilt:
     case StepPhase::Cached:
-    case StepPhase::Waiting:
     case StepPhase::Cancelled: break; // told once, in the summary
     }
     return {};

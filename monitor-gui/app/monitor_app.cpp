@@ -30,7 +30,7 @@ ThemeChoice themeOf(const Options& options)
 
 QString placeName(const Options& options)
 {
-    return options.demo ? QStringLiteral("simulated farm in this program")
+    return options.demo ? QStringLiteral("simulated in this program")
                         : QStringLiteral("%1:%2").arg(options.server->host()).arg(options.server->port(443));
 }
 
@@ -142,8 +142,9 @@ void MonitorApp::watchLog(std::optional<AttemptId> attempt)
 
 void MonitorApp::takeScreenshot()
 {
-    const QImage picture = m_window.grab().toImage();
-    if (picture.isNull() || !picture.save(m_options.screenshot, "PNG")) {
+    constexpr int kSmallestFile = 0; // Qt's "quality" of a PNG: 0 compresses most
+    const QImage picture = m_window.grab().toImage().convertToFormat(QImage::Format_RGB888);
+    if (picture.isNull() || !picture.save(m_options.screenshot, "PNG", kSmallestFile)) {
         fmt::print(stderr, "penstock-monitor: cannot write {}; check that the folder exists and may be written\n",
                    m_options.screenshot.toStdString());
         QApplication::exit(1);

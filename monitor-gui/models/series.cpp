@@ -18,14 +18,19 @@ double minutesBefore(WallTime at, WallTime now)
 QList<QPointF> pointsOf(const std::vector<FarmSample>& samples, WallTime now, const Metric& metric)
 {
     QList<QPointF> points;
-    const std::size_t merge = samples.size() / kMaxPoints + 1;
-    points.reserve(static_cast<qsizetype>(samples.size() / merge + 1));
-    for (std::size_t begin = 0; begin < samples.size(); begin += merge) {
-        double highest = metric(samples[begin]);
-        for (std::size_t at = begin + 1; at < std::min(begin + merge, samples.size()); ++at)
-            highest = std::max(highest, metric(samples[at]));
-        points.push_back({minutesBefore(samples[begin].at, now), highest});
+    std::int64_t bucket = -1;
+    for (const FarmSample& sample : samples) {
+        const double value = metric(sample);
+        const std::int64_t own = sample.at.micros() / kBucket.count();
+        if (own == bucket)
+            points.back().ry() = std::max(points.back().y(), value);
+        else
+            points.push_back({minutesBefore(sample.at, now), value});
+        bucket = own;
     }
+    // The present is shown as it is.
+    if (!samples.empty())
+        points.back() = {minutesBefore(samples.back().at, now), metric(samples.back())};
     return points;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Samples of the history as points for charts: x in minutes before the present (0 is now), y in the metric's unit.
-// At most kMaxPoints points a line: neighbours are merged by their highest value. Pure but for QPointF; any thread.
+// One point for each kBucket, by its highest value (so an hour is at most 720 points); the last is exact. Pure but for QPointF; any thread.
 #pragma once
 
 #include "monitor-gui/replica/history.h"
@@ -12,7 +12,7 @@
 
 namespace penstock::gui {
 
-inline constexpr std::size_t kMaxPoints = 1200;
+inline constexpr Duration kBucket = std::chrono::seconds(5);
 
 using Metric = std::function<double(const FarmSample&)>;
 

@@ -39,7 +39,8 @@ StepPtr JobReplica::stepOfInterest() const
         const int state = step.state == StepState::Running                                          ? 3
                           : step.state == StepState::Failed && step.result != "dependency_failed" ? 2
                                                                                                     : 1;
-        return std::tuple(state, step.started.value_or(WallTime{}).micros(), step.id);
+        const std::int64_t started = step.started.value_or(WallTime{}).micros();
+        return std::tuple(state, state == 3 ? -started : started, step.id);
     };
     StepPtr best;
     for (const auto& [id, step] : m_steps) {

@@ -26,7 +26,8 @@ public:
     [[nodiscard]] const std::string& refusal() const { return m_refusal; }
     [[nodiscard]] std::uint64_t refused() const { return m_refused; }
     [[nodiscard]] std::uint64_t revision() const { return m_revision; }
-    // The step whose log a person most likely wants: the newest running, else the failed, else the last finished.
+    // The step whose log a person most likely wants: the one that runs longest, else
+    // the last failed, else the last finished.
     [[nodiscard]] StepPtr stepOfInterest() const;
 
 private:

@@ -30,18 +30,18 @@ struct FarmTotals {
     std::uint64_t machinesTotal = 0;
     std::uint64_t machinesConnected = 0;
     bool databaseOk = true;
-    std::string databaseError;
+    std::string databaseError{};
     friend bool operator==(const FarmTotals&, const FarmTotals&) = default;
 };
 
 struct QueueRecord {
-    std::string key; // "x86_64-linux+kvm"
-    std::string system;
-    std::vector<std::string> features;
+    std::string key{}; // "x86_64-linux+kvm"
+    std::string system{};
+    std::vector<std::string> features{};
     std::uint64_t queued = 0;
     std::uint64_t running = 0;
     std::uint64_t blocked = 0;
-    std::optional<WallTime> oldestReady;
+    std::optional<WallTime> oldestReady{};
     std::uint32_t eligibleMachines = 0;
     std::uint32_t freeSlots = 0;
     friend bool operator==(const QueueRecord&, const QueueRecord&) = default;
@@ -53,9 +53,9 @@ struct RunningStep {
     AttemptId attempt;
     StepId step;
     JobId job;
-    std::string name;
+    std::string name{};
     WallTime since;
-    std::string phase;
+    std::string phase{};
     friend bool operator==(const RunningStep&, const RunningStep&) = default;
 };
 
@@ -80,13 +80,13 @@ struct Gates {
 
 struct MachineRecord {
     MachineId id;
-    std::string name;
+    std::string name{};
     MachineState state = MachineState::Unknown;
-    std::string note;
-    std::vector<std::string> systems;
-    std::vector<std::string> features;
-    std::vector<std::string> mandatoryFeatures;
-    std::vector<std::string> tags;
+    std::string note{};
+    std::vector<std::string> systems{};
+    std::vector<std::string> features{};
+    std::vector<std::string> mandatoryFeatures{};
+    std::vector<std::string> tags{};
     std::uint32_t slots = 0;
     std::uint32_t used = 0;
     std::uint32_t cores = 0;
@@ -94,16 +94,16 @@ struct MachineRecord {
     std::uint64_t memoryAvailableBytes = 0;
     double load1 = 0;
     double cpuBusyPercent = 0;
-    std::optional<Pressure> pressure; // none: the machine has no PSI
-    Gates gates;
+    std::optional<Pressure> pressure{}; // none: the machine has no PSI
+    Gates gates{};
     std::uint64_t diskFreeBytes = 0;
     std::uint64_t diskTotalBytes = 0;
-    std::optional<WallTime> lastSeen; // on the server's clock
-    std::string version;
+    std::optional<WallTime> lastSeen{}; // on the server's clock
+    std::string version{};
     std::uint64_t finished = 0;
     std::uint64_t failed = 0;
-    std::vector<RunningStep> running;
-    std::vector<std::string> executors;
+    std::vector<RunningStep> running{};
+    std::vector<std::string> executors{};
     friend bool operator==(const MachineRecord&, const MachineRecord&) = default;
 };
 
@@ -111,52 +111,52 @@ enum class JobState : std::uint8_t { Unknown, Queued, Running, Succeeded, Failed
 
 struct JobRecord {
     JobId id;
-    std::string name;
-    std::string user;
-    std::string space; // the namespace
+    std::string name{};
+    std::string user{};
+    std::string space{}; // the namespace
     JobState state = JobState::Unknown;
     std::int32_t priority = 0;
-    std::optional<WallTime> created;
-    std::optional<WallTime> started;
-    std::optional<WallTime> finished;
+    std::optional<WallTime> created{};
+    std::optional<WallTime> started{};
+    std::optional<WallTime> finished{};
     std::uint32_t stepsTotal = 0;
     std::uint32_t stepsDone = 0;
     std::uint32_t stepsRunning = 0;
     std::uint32_t stepsFailed = 0;
-    std::string result;
+    std::string result{};
     std::int32_t exitCode = 0;
     std::int32_t signal = 0;
-    std::string error;
+    std::string error{};
     friend bool operator==(const JobRecord&, const JobRecord&) = default;
 };
 
 enum class StepState : std::uint8_t { Unknown, Blocked, Ready, Delayed, Running, Succeeded, Failed, Cancelled };
 
 struct StepOutput {
-    std::string name;
-    std::string path;
+    std::string name{};
+    std::string path{};
     friend bool operator==(const StepOutput&, const StepOutput&) = default;
 };
 
 struct StepRecord {
     StepId id;
-    std::string name;
-    std::string drvPath;
+    std::string name{};
+    std::string drvPath{};
     StepState state = StepState::Unknown;
-    std::string result;
-    std::optional<AttemptId> attempt; // the newest
+    std::string result{};
+    std::optional<AttemptId> attempt{}; // the newest
     std::uint32_t attempts = 0;
-    std::string machine; // of the newest attempt
-    std::optional<WallTime> ready;
-    std::optional<WallTime> started;
-    std::optional<WallTime> finished;
-    std::string phase;
+    std::string machine{}; // of the newest attempt
+    std::optional<WallTime> ready{};
+    std::optional<WallTime> started{};
+    std::optional<WallTime> finished{};
+    std::string phase{};
     std::int32_t exitCode = 0;
     std::int32_t signal = 0;
-    std::string error;
-    std::vector<StepId> dependsOn;
-    std::vector<StepOutput> outputs;
-    std::optional<StepId> failedDependency;
+    std::string error{};
+    std::vector<StepId> dependsOn{};
+    std::vector<StepOutput> outputs{};
+    std::optional<StepId> failedDependency{};
     bool requested = false;
     std::uint64_t logBytes = 0;
     friend bool operator==(const StepRecord&, const StepRecord&) = default;
@@ -167,7 +167,7 @@ enum class LogStream : std::uint8_t { Out, Err, System };
 struct LogPiece {
     WallTime time;
     LogStream stream = LogStream::Out;
-    std::string bytes;
+    std::string bytes{};
     friend bool operator==(const LogPiece&, const LogPiece&) = default;
 };
 

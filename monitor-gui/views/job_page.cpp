@@ -28,15 +28,15 @@ JobPage::JobPage(LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
     splitter->addWidget(m_jobPanel);
     splitter->addWidget(right);
     splitter->setStretchFactor(1, 1);
-    splitter->setSizes({430, 900});
+    splitter->setSizes({424, 900});
     for (QSplitter* each : {splitter, right}) {
         each->setHandleWidth(kSpace);
         each->setChildrenCollapsible(false);
     }
     layout->addWidget(splitter);
-    m_jobTable->setWidths({84, 136, 120});
+    m_jobTable->setWidths({76, 126, 104});
     m_jobTable->sortByColumn(JobsModel::Number, Qt::DescendingOrder);
-    m_stepTable->setWidths({190, 118, 96, 56, 92, 92});
+    m_stepTable->setWidths({180, 116, 90, 52, 88, 88});
     m_stepTable->sortByColumn(StepsModel::State, Qt::AscendingOrder);
     connect(&m_jobPanel->filterField(QStringLiteral("Filter jobs (Ctrl+K)")), &QLineEdit::textChanged, this,
             [this](const QString& text) {
@@ -86,6 +86,8 @@ void JobPage::refresh()
         return;
     if (!m_chosen)
         chooseFirst();
+    else if (!m_jobTable->currentIndex().isValid() && m_farm.job().watched())
+        m_jobTable->setCurrentIndex(m_jobs.indexOf(*m_farm.job().watched())); // opened before it was listed
     m_log->refresh();
     showTexts();
 }

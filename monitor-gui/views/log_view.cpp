@@ -18,8 +18,8 @@ namespace penstock::gui {
 
 namespace {
 
-constexpr int kTimeColumn = 78;
-constexpr int kStreamColumn = 42;
+constexpr int kTimeColumn = 68;
+constexpr int kStreamColumn = 36;
 constexpr int kWidestText = 20'000; // pixels the horizontal bar reaches at most
 
 } // namespace

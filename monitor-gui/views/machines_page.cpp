@@ -15,15 +15,18 @@ namespace penstock::gui {
 namespace {
 
 constexpr int kLine = 22;
-constexpr int kLabel = 92;
+constexpr int kLabel = 84;
+constexpr int kHead = 42;
+constexpr int kFacts = 300; // width of a column of facts
 constexpr int kStep = 40;
+constexpr int kStepWidth = 230;
 
 } // namespace
 
 MachineCard::MachineCard(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
     : QWidget(parent), m_farm(farm), m_theme(theme)
 {
-    setMinimumWidth(250);
+    setMinimumHeight(190);
     setAccessibleName(QStringLiteral("Selected machine"));
     connect(&theme, &ThemeSource::changed, this, qOverload<>(&QWidget::update));
 }
@@ -52,88 +55,101 @@ void MachineCard::paintEvent(QPaintEvent*)
     painter.drawText(QRect(kSpace + 22, 6, width() - 2 * kSpace - 22, 30), Qt::AlignLeft | Qt::AlignVCenter,
                      painter.fontMetrics().elidedText(text(m_machine->name), Qt::ElideRight, width() - 60));
     painter.setFont(font());
-    paintSteps(painter, paintFacts(painter, 42));
+    paintFacts(painter);
+    paintSteps(painter);
 }
 
-int MachineCard::paintFacts(QPainter& painter, int top)
+void MachineCard::paintFacts(QPainter& painter)
 {
     const MachineRecord& machine = *m_machine;
+    int top = kHead;
+    int left = kSpace;
     const auto fact = [&](const QString& label, const QString& value) {
         painter.setPen(m_theme.theme().mutedInk);
-        painter.drawText(QRect(kSpace, top, kLabel, kLine), Qt::AlignLeft | Qt::AlignVCenter, label);
+        painter.drawText(QRect(left, top, kLabel, kLine), Qt::AlignLeft | Qt::AlignVCenter, label);
         painter.setPen(m_theme.theme().ink);
-        const int room = width() - kLabel - 2 * kSpace;
-        painter.drawText(QRect(kSpace + kLabel, top, room, kLine), Qt::AlignLeft | Qt::AlignVCenter,
+        const int room = kFacts - kLabel - kSpace;
+        painter.drawText(QRect(left + kLabel, top, room, kLine), Qt::AlignLeft | Qt::AlignVCenter,
                          painter.fontMetrics().elidedText(value, Qt::ElideRight, room));
         top += kLine;
     };
+    const QString seen = machine.lastSeen ? QStringLiteral("%1 (%2 ago)").arg(formatClock(*machine.lastSeen),
+                                                                             formatAgeText(ageOf(machine.lastSeen, m_farm.serverNow())))
+                                          : QStringLiteral("never");
     fact(QStringLiteral("State"), machine.note.empty() ? wordOf(machine.state)
                                                        : wordOf(machine.state) + QStringLiteral(", ") + text(machine.note));
-    fact(QStringLiteral("Last seen"), machine.lastSeen ? QStringLiteral("%1 (%2 ago)").arg(formatClock(*machine.lastSeen), formatAgeText(ageOf(machine.lastSeen, m_farm.serverNow())))
-                                                       : QStringLiteral("never"));
+    fact(QStringLiteral("Last seen"), seen);
     fact(QStringLiteral("Systems"), joined(machine.systems));
     fact(QStringLiteral("Features"), joined(machine.features));
-    if (!machine.mandatoryFeatures.empty())
-        fact(QStringLiteral("Only for"), joined(machine.mandatoryFeatures));
+    fact(QStringLiteral("Only for"), joined(machine.mandatoryFeatures));
     fact(QStringLiteral("Executors"), joined(machine.executors));
-    fact(QStringLiteral("Cores"), QString::number(machine.cores));
-    fact(QStringLiteral("CPU busy"), formatDecimal(machine.cpuBusyPercent, 0) + QStringLiteral(" %"));
+    top = kHead;
+    left += kFacts;
+    fact(QStringLiteral("Cores"), QStringLiteral("%1, %2 % busy").arg(machine.cores).arg(formatDecimal(machine.cpuBusyPercent, 0)));
     fact(QStringLiteral("Memory"), QStringLiteral("%1 free of %2").arg(formatBytes(machine.memoryAvailableBytes), formatBytes(machine.memoryBytes)));
     fact(QStringLiteral("Disk"), QStringLiteral("%1 free of %2").arg(formatBytes(machine.diskFreeBytes), formatBytes(machine.diskTotalBytes)));
     fact(QStringLiteral("Attempts"), QStringLiteral("%1 finished, %2 failed").arg(formatCount(machine.finished), formatCount(machine.failed)));
+    fact(QStringLiteral("Tags"), joined(machine.tags));
     fact(QStringLiteral("Version"), machine.version.empty() ? dash() : text(machine.version));
-    return top + 10;
 }
 
-void MachineCard::paintSteps(QPainter& painter, int top)
+// The running steps fill columns from top to bottom.
+QRect MachineCard::stepBox(std::size_t place) const
+{
+    const auto rows = static_cast<std::size_t>(std::max(1, (height() - kHead - kSpace) / kStep));
+    const int left = 2 * kSpace + 2 * kFacts;
+    return {left + static_cast<int>(place / rows) * kStepWidth, kHead + static_cast<int>(place % rows) * kStep, kStepWidth - kSpace, kStep};
+}
+
+void MachineCard::paintSteps(QPainter& painter)
 {
     const Theme& theme = m_theme.theme();
+    const int left = 2 * kSpace + 2 * kFacts;
     painter.setPen(QPen(theme.border, 1));
-    painter.drawLine(kSpace, top, width() - kSpace, top);
+    painter.drawLine(left - kSpace, kSpace, left - kSpace, height() - kSpace);
     painter.setFont(scaled(font(), 1.0, true));
     painter.setPen(theme.ink);
-    painter.drawText(QRect(kSpace, top + 8, width() - 2 * kSpace, kLine), Qt::AlignLeft | Qt::AlignVCenter,
+    painter.drawText(QRect(left, 6, width() - left, 30), Qt::AlignLeft | Qt::AlignVCenter,
                      QStringLiteral("Running steps, %1 of %2 slots").arg(m_machine->used).arg(m_machine->slots));
     painter.setFont(font());
-    top += 8 + kLine + 4;
-    m_stepsTop = top;
-    const int room = width() - 2 * kSpace - 20;
-    std::size_t left = m_machine->running.size();
-    for (const RunningStep& step : m_machine->running) {
-        if (top + kStep > height() - kLine && left > 1) {
+    if (m_machine->running.empty()) {
+        painter.setPen(theme.mutedInk);
+        painter.drawText(stepBox(0), Qt::AlignLeft | Qt::AlignTop, QStringLiteral("Nothing runs here."));
+    }
+    for (std::size_t place = 0; place < m_machine->running.size(); ++place) {
+        const RunningStep& step = m_machine->running[place];
+        const QRect box = stepBox(place);
+        const std::size_t more = m_machine->running.size() - place;
+        if (more > 1 && stepBox(place + 1).right() > width()) {
             painter.setPen(theme.mutedInk);
-            painter.drawText(QRect(kSpace, top, width() - 2 * kSpace, kLine), Qt::AlignLeft | Qt::AlignVCenter,
-                             QStringLiteral("and %1 more").arg(left));
+            painter.drawText(box, Qt::AlignLeft | Qt::AlignTop, QStringLiteral("and %1 more").arg(more));
             return;
         }
-        paintGlyph(painter, QRectF(kSpace, top + 5, 10, 10), Tone::Running, theme);
+        paintGlyph(painter, QRectF(box.left(), box.top() + 5, 10, 10), Tone::Running, theme);
+        const QRect words = box.adjusted(20, 0, 0, 0);
         painter.setPen(theme.ink);
-        painter.drawText(QRect(kSpace + 20, top, room, 20), Qt::AlignLeft | Qt::AlignVCenter,
-                         painter.fontMetrics().elidedText(text(step.name), Qt::ElideRight, room));
+        painter.drawText(QRect(words.left(), words.top(), words.width(), 20), Qt::AlignLeft | Qt::AlignVCenter,
+                         painter.fontMetrics().elidedText(text(step.name), Qt::ElideRight, words.width()));
         painter.setPen(theme.mutedInk);
         const QString detail = QStringLiteral("job %1, %2%3")
                                    .arg(step.job.value())
                                    .arg(formatAgeText(ageOf(step.since, m_farm.serverNow())),
                                         step.phase.empty() ? QString() : QStringLiteral(", ") + text(step.phase));
-        painter.drawText(QRect(kSpace + 20, top + 18, room, 18), Qt::AlignLeft | Qt::AlignVCenter,
-                         painter.fontMetrics().elidedText(detail, Qt::ElideRight, room));
-        top += kStep;
-        --left;
-    }
-    if (m_machine->running.empty()) {
-        painter.setPen(theme.mutedInk);
-        painter.drawText(QRect(kSpace, top, width() - 2 * kSpace, kLine), Qt::AlignLeft | Qt::AlignVCenter,
-                         QStringLiteral("Nothing runs here."));
+        painter.drawText(QRect(words.left(), words.top() + 18, words.width(), 18), Qt::AlignLeft | Qt::AlignVCenter,
+                         painter.fontMetrics().elidedText(detail, Qt::ElideRight, words.width()));
     }
 }
 
 void MachineCard::mousePressEvent(QMouseEvent* event)
 {
-    if (!m_machine || event->pos().y() < m_stepsTop)
+    if (!m_machine)
         return;
-    const auto place = static_cast<std::size_t>((event->pos().y() - m_stepsTop) / kStep);
-    if (place < m_machine->running.size())
-        Q_EMIT jobOpened(m_machine->running[place].job.value());
+    for (std::size_t place = 0; place < m_machine->running.size(); ++place) {
+        if (stepBox(place).contains(event->pos())) {
+            Q_EMIT jobOpened(m_machine->running[place].job.value());
+            return;
+        }
+    }
 }
 
 MachinesPage::MachinesPage(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
@@ -143,15 +159,15 @@ MachinesPage::MachinesPage(const LiveFarm& farm, const ThemeSource& theme, QWidg
 {
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(kSpace, kSpace, kSpace, kSpace);
-    auto* splitter = new QSplitter(Qt::Horizontal, this);
+    auto* splitter = new QSplitter(Qt::Vertical, this);
     splitter->setHandleWidth(kSpace);
     splitter->setChildrenCollapsible(false);
     splitter->addWidget(m_panel);
     splitter->addWidget(m_card);
     splitter->setStretchFactor(0, 1);
-    splitter->setSizes({1000, 280});
+    splitter->setSizes({560, 236});
     layout->addWidget(splitter);
-    m_table->setWidths({128, 112, 150, 118, 122, 122, 122, 122, 84, 76});
+    m_table->setWidths({112, 108, 132, 104, 114, 114, 114, 122, 80, 76});
     m_table->sortByColumn(MachinesModel::Name, Qt::AscendingOrder);
     connect(&m_panel->filterField(QStringLiteral("Filter machines (Ctrl+K)")), &QLineEdit::textChanged, this,
             [this](const QString& text) {

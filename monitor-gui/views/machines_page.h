@@ -11,7 +11,7 @@
 
 namespace penstock::gui {
 
-// Facts of one machine, drawn as lines of label and value, then its running steps. Enter or a click opens a step's job.
+// Facts of one machine, drawn as lines of label and value, then its running steps. A click opens a step's job.
 class MachineCard final : public QWidget {
     Q_OBJECT
 public:
@@ -26,13 +26,13 @@ protected:
     void mousePressEvent(QMouseEvent* event) override;
 
 private:
-    int paintFacts(class QPainter& painter, int top);
-    void paintSteps(class QPainter& painter, int top);
+    void paintFacts(class QPainter& painter);
+    void paintSteps(class QPainter& painter);
+    [[nodiscard]] QRect stepBox(std::size_t place) const;
 
     const LiveFarm& m_farm;
     const ThemeSource& m_theme;
     MachinePtr m_machine;
-    int m_stepsTop = 0; // where the first running step was drawn
 };
 
 class MachinesPage final : public Page {

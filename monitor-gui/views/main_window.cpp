@@ -92,7 +92,7 @@ QWidget* MainWindow::buildRail()
     layout->setContentsMargins(kSpace, kSpace, 0, kSpace);
     layout->setSpacing(4);
     for (std::size_t page = 0; page < kTitles.size(); ++page) {
-        auto* button = new QToolButton(rail);
+        auto* button = new QPushButton(rail);
         const QString title = QString::fromLatin1(kTitles[page]);
         button->setText(QStringLiteral("%1  %2").arg(page + 1).arg(title));
         button->setAccessibleName(title);
@@ -101,7 +101,7 @@ QWidget* MainWindow::buildRail()
         button->setAutoExclusive(true);
         button->setSizePolicy(QSizePolicy::Expanding, QSizePolicy::Fixed);
         button->setFixedHeight(34);
-        connect(button, &QToolButton::clicked, this, [this, page] { openPage(static_cast<PageId>(page)); });
+        connect(button, &QPushButton::clicked, this, [this, page] { openPage(static_cast<PageId>(page)); });
         m_rail[page] = button;
         layout->addWidget(button);
     }
@@ -184,7 +184,7 @@ void MainWindow::showState()
     if (!link.reason.empty())
         detail += QStringLiteral("\n") + text(link.reason);
     m_chip->show(chip, detail);
-    m_place->setText(link.serverName.empty() ? m_server : QStringLiteral("%1 at %2").arg(text(link.serverName), m_server));
+    m_place->setText(link.serverName.empty() ? m_server : QStringLiteral("%1, %2").arg(text(link.serverName), m_server));
     const bool outdated = isOutdated(chip.kind) && m_farm.farm().filled();
     m_banner->show(bannerSentence(chip));
     m_veil->setVisible(outdated);
@@ -242,14 +242,26 @@ void MainWindow::toggleTheme()
 void MainWindow::recolour()
 {
     const Theme& theme = m_theme.theme();
-    const QString rail = QStringLiteral("QToolButton{text-align:left;padding:0 10px;border:0;border-radius:6px;color:%1}"
-                                        "QToolButton:hover{background:%2}"
-                                        "QToolButton:focus{border:1px solid %3}"
-                                        "QToolButton:checked{background:%4;color:%5;font-weight:bold}")
+    const QString rail = QStringLiteral("QPushButton{text-align:left;padding:0 10px;border:0;border-radius:6px;color:%1}"
+                                        "QPushButton:hover{background:%2}"
+                                        "QPushButton:focus{border:1px solid %3}"
+                                        "QPushButton:checked{background:%4;color:%5;font-weight:bold}")
                              .arg(theme.mutedInk.name(), theme.track.name(), theme.tone(Tone::Running).name(),
                                   theme.selection.name(), theme.ink.name());
-    for (QToolButton* button : m_rail)
+    for (QPushButton* button : m_rail)
         button->setStyleSheet(rail);
+    // Fusion's bars and fields are drawn raised; these are flat, and narrow where nothing is to be clicked often.
+    setStyleSheet(QStringLiteral("QScrollBar{background:transparent;border:0}"
+                                 "QScrollBar:vertical{width:10px}QScrollBar:horizontal{height:10px}"
+                                 "QScrollBar::handle{background:%1;border-radius:3px;margin:2px;min-height:24px;min-width:24px}"
+                                 "QScrollBar::handle:hover{background:%2}"
+                                 "QScrollBar::add-line,QScrollBar::sub-line{width:0;height:0}"
+                                 "QScrollBar::add-page,QScrollBar::sub-page{background:transparent}"
+                                 "QSplitter::handle{image:none}"
+                                 "QLineEdit{border:1px solid %1;border-radius:4px;padding:2px 6px;background:%3;color:%4}"
+                                 "QLineEdit:focus{border:1px solid %5}")
+                      .arg(theme.border.name(), theme.mutedInk.name(), theme.card.name(), theme.ink.name(),
+                           theme.tone(Tone::Running).name()));
     QPalette muted = palette();
     muted.setColor(QPalette::WindowText, theme.mutedInk);
     for (QLabel* label : {m_place, m_sequence, m_fresh, m_queued})

@@ -12,7 +12,7 @@
 #include <QLabel>
 #include <QMainWindow>
 #include <QStackedWidget>
-#include <QToolButton>
+#include <QPushButton>
 #include <array>
 
 namespace penstock::gui {
@@ -54,7 +54,7 @@ private:
     Banner* m_banner = nullptr;
     StaleVeil* m_veil = nullptr;
     QStackedWidget* m_stack = nullptr;
-    std::array<QToolButton*, kPages> m_rail{};
+    std::array<QPushButton*, kPages> m_rail{};
     std::array<Page*, kPages> m_pages{};
     MachinesPage* m_machinesPage = nullptr;
     JobPage* m_jobPage = nullptr;

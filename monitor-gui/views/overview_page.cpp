@@ -133,7 +133,7 @@ void OverviewPage::showTiles()
     const auto held = std::count_if(m_farm.farm().machines().begin(), m_farm.farm().machines().end(),
                                     [](const auto& entry) { return pastGate(*entry.second); });
     m_machines->show(QStringLiteral("%1 / %2").arg(formatCount(totals.machinesConnected), formatCount(totals.machinesTotal)),
-                     held > 0 ? QStringLiteral("%1 held by a gate").arg(held) : QStringLiteral("connected of all"), outdated);
+                     held > 0 ? QStringLiteral("%1 held by a gate").arg(held) : QStringLiteral("connected"), outdated);
 }
 
 void OverviewPage::showWait(bool outdated)

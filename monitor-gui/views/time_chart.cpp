@@ -106,6 +106,7 @@ void TimeChart::build()
             auto* area = new QAreaSeries(line, below);
             m_areas.push_back(area);
             add(area);
+            add(line);
             below = line;
         } else {
             add(line);
@@ -140,9 +141,10 @@ void TimeChart::recolour()
             continue;
         }
         QColor fill = theme.tone(look.tone);
-        fill.setAlpha(theme.dark ? 120 : 105);
+        fill.setAlpha(look.tone == Tone::Blocked ? 60 : 110);
         m_areas[at]->setBrush(fill);
-        m_areas[at]->setPen(pen);
+        m_areas[at]->setPen(Qt::NoPen); // the upper edge is a line of its own
+        m_lines[at]->setPen(pen);
     }
     if (m_gate != nullptr)
         m_gate->setPen(QPen(theme.tone(Tone::Failed), 1.5, Qt::DashDotLine));
@@ -178,6 +180,9 @@ void TimeChart::show(std::vector<QList<QPointF>> series, const QList<QPair<doubl
         m_y->setRange(0, top);
         m_shrinkTicks = 0;
     }
+    // The top is 1, 2 or 5 times a power of ten, so these steps fall on round numbers.
+    const bool five = std::llround(m_y->max() / std::pow(10.0, std::floor(std::log10(m_y->max())))) == 5;
+    m_y->setTickCount(five ? 6 : 3);
     m_y->setLabelFormat(m_y->max() < 2 ? QStringLiteral("%.1f") : QStringLiteral("%.0f"));
     m_plot->setGaps(gaps);
     m_plot->setVoid(empty, emptySentence);

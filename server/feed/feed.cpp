@@ -47,12 +47,16 @@ public:
 
     void disconnected(std::uint64_t number)
     {
-        // Its own call may be on the stack (a send that fails at once), so it goes at the next turn.
-        auto node = m_clients.extract(number);
-        if (node.empty())
+        // This may come out of a call to one of the clients, or while they are gone through: a socket that is closed
+        // says so at once. So nothing is taken away before the next turn.
+        auto* client = find(number);
+        if (client == nullptr)
             return;
-        m_environment.loop.post([client = std::shared_ptr<Client>(std::move(node.mapped())),
-                                 self = shared_from_this()]() mutable { client.reset(); });
+        client->peerLeft();
+        m_environment.loop.post([weak = weak_from_this(), number] {
+            if (const auto self = weak.lock())
+                self->m_clients.erase(number);
+        });
     }
 
     void changed(std::span<const JobId> jobs, std::span<const StepId> steps, std::span<const MachineId> machines)

@@ -146,8 +146,6 @@ std::vector<MetricFamily> Application::ownMetrics() const
     for (const auto& [status, count] : *m_answers)
         answers.samples.push_back({{{"status", std::to_string(status)}}, static_cast<double>(count)});
     families.push_back(std::move(answers));
-    families.push_back(counter("penstock_auth_refusals_total", "Credentials that were refused",
-                               static_cast<double>(m_authenticator.refusals())));
     if (m_connectionMetrics)
         std::ranges::move(m_connectionMetrics(), std::back_inserter(families));
     return families;

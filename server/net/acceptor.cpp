@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/net/acceptor.h"
 
-#include <QTimer>
 #include <fmt/format.h>
+#include <QTimer>
 
 #include <cerrno>
 #include <cstring>
@@ -56,8 +56,7 @@ void TcpAcceptor::incomingConnection(qintptr descriptor)
 
 UnixAcceptor::UnixAcceptor(OnDescriptor onDescriptor, QObject* parent)
     : QObject(parent), m_onDescriptor(std::move(onDescriptor))
-{
-}
+{}
 
 UnixAcceptor::~UnixAcceptor()
 {
@@ -67,13 +66,16 @@ UnixAcceptor::~UnixAcceptor()
 Result<void> UnixAcceptor::listen(const std::string& path)
 {
     const auto address = addressOf(path);
-    struct stat found{};
+    struct stat found {};
     if (::lstat(path.c_str(), &found) == 0) {
         if (!S_ISSOCK(found.st_mode))
-            return fail(ErrorCode::Invalid, fmt::format("listen: {} exists and is no socket; choose another path", path));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("listen: {} exists and is no socket; choose another path", path));
         if (somebodyListens(address))
-            return fail(ErrorCode::Unavailable, fmt::format("listen: another process listens on {}; stop it or choose "
-                                                            "another path", path));
+            return fail(ErrorCode::Unavailable,
+                        fmt::format("listen: another process listens on {}; stop it or choose "
+                                    "another path",
+                                    path));
         ::unlink(path.c_str());
     }
     m_descriptor = ::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -82,7 +84,8 @@ Result<void> UnixAcceptor::listen(const std::string& path)
         ::listen(m_descriptor, kBacklog) != 0) {
         const int reason = errno;
         close();
-        return fail(ErrorCode::Unavailable, fmt::format("listen: cannot listen on {}: {}", path, std::strerror(reason)));
+        return fail(ErrorCode::Unavailable,
+                    fmt::format("listen: cannot listen on {}: {}", path, std::strerror(reason)));
     }
     m_path = path;
     m_notifier = std::make_unique<QSocketNotifier>(m_descriptor, QSocketNotifier::Read);

@@ -12,8 +12,10 @@ constexpr std::size_t kMaxUnixPath = 107; // sockaddr_un, without its NUL
 
 tl::unexpected<Error> refuse(std::string_view text, std::string_view what)
 {
-    return fail(ErrorCode::Invalid, fmt::format("listen: \"{}\" {}; write 127.0.0.1:7780, [::1]:7780, unix:/PATH or "
-                                                "systemd", toValidUtf8(text.substr(0, 200)), what));
+    return fail(ErrorCode::Invalid,
+                fmt::format("listen: \"{}\" {}; write 127.0.0.1:7780, [::1]:7780, unix:/PATH or "
+                            "systemd",
+                            toValidUtf8(text.substr(0, 200)), what));
 }
 
 } // namespace
@@ -31,8 +33,8 @@ Result<ListenAddress> ListenAddress::parse(std::string_view text)
         if (!address.path.starts_with('/') || address.path.find('\0') != std::string::npos)
             return refuse(text, "must name an absolute path");
         if (address.path.size() > kMaxUnixPath)
-            return refuse(text, fmt::format("has a path of {} bytes, more than the limit of {}", address.path.size(),
-                                            kMaxUnixPath));
+            return refuse(text, fmt::format("has a path of {} bytes, more than the limit of {}",
+                                            address.path.size(), kMaxUnixPath));
         return address;
     }
     const auto colon = text.rfind(':');
@@ -60,12 +62,14 @@ std::string ListenAddress::print() const
     case Kind::Systemd: return "systemd";
     case Kind::Tcp: break;
     }
-    return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port) : fmt::format("[{}]:{}", host, port);
+    return host.find(':') == std::string::npos ? fmt::format("{}:{}", host, port)
+                                               : fmt::format("[{}]:{}", host, port);
 }
 
 bool ListenAddress::isLocal() const
 {
-    return kind == Kind::Unix || (kind == Kind::Tcp && (host == "localhost" || host == "::1" || host.starts_with("127.")));
+    return kind == Kind::Unix ||
+           (kind == Kind::Tcp && (host == "localhost" || host == "::1" || host.starts_with("127.")));
 }
 
 } // namespace penstock::net

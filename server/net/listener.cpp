@@ -5,9 +5,9 @@
 #include "server/net/arrival.h"
 #include "server/net/tls_settings.h"
 
+#include <fmt/format.h>
 #include <QHostAddress>
 #include <QSslSocket>
-#include <fmt/format.h>
 
 #include <map>
 #include <unistd.h>
@@ -42,8 +42,7 @@ class Listener::Impl final : public QObject {
 public:
     Impl(auth::Authenticator& authenticator, ConnectionSink& sink, Logger& logger, ListenerOptions options)
         : m_environment{authenticator, sink, logger, std::move(options), {}, 0}
-    {
-    }
+    {}
 
     ~Impl() override
     {
@@ -64,8 +63,9 @@ public:
         case ListenAddress::Kind::Unix: return listenUnix(address);
         case ListenAddress::Kind::Systemd: break;
         }
-        return fail(ErrorCode::Invalid, "listen: systemd socket activation is not available in this version; give an "
-                                        "address such as 127.0.0.1:7780");
+        return fail(ErrorCode::Invalid,
+                    "listen: systemd socket activation is not available in this version; give an "
+                    "address such as 127.0.0.1:7780");
     }
 
     void close()
@@ -92,12 +92,15 @@ private:
             host = QHostAddress::LocalHost;
         else if (!host.setAddress(QString::fromStdString(address.host)))
             return fail(ErrorCode::Invalid, fmt::format("listen: {} is no numeric address; write one such as "
-                                                        "127.0.0.1 or [::]", address.host));
-        m_tcp = std::make_unique<TcpAcceptor>([this](qintptr descriptor) { take(descriptor, false); }, nullptr);
+                                                        "127.0.0.1 or [::]",
+                                                        address.host));
+        m_tcp =
+            std::make_unique<TcpAcceptor>([this](qintptr descriptor) { take(descriptor, false); }, nullptr);
         if (!m_tcp->listen(host, address.port))
-            return fail(ErrorCode::Unavailable,
-                        fmt::format("listen: cannot listen on {}: {}; stop what uses it or choose another port",
-                                    address.print(), m_tcp->errorString().toStdString()));
+            return fail(
+                ErrorCode::Unavailable,
+                fmt::format("listen: cannot listen on {}: {}; stop what uses it or choose another port",
+                            address.print(), m_tcp->errorString().toStdString()));
         m_bound = address;
         m_bound.host = m_tcp->serverAddress().toString().toStdString();
         m_bound.port = m_tcp->serverPort();
@@ -106,7 +109,8 @@ private:
 
     Result<void> listenUnix(const ListenAddress& address)
     {
-        m_unix = std::make_unique<UnixAcceptor>([this](qintptr descriptor) { take(descriptor, true); }, nullptr);
+        m_unix =
+            std::make_unique<UnixAcceptor>([this](qintptr descriptor) { take(descriptor, true); }, nullptr);
         PENSTOCK_TRY_VOID(m_unix->listen(address.path));
         m_bound = address;
         return {};
@@ -124,7 +128,8 @@ private:
         }
         auto peer = describe(*socket, unixSocket, encrypted);
         // Unix peers are all one host; the limit per host is not for them.
-        const bool tooMany = m_open >= options.maxConnections || m_environment.unidentified >= options.maxUnidentified ||
+        const bool tooMany = m_open >= options.maxConnections ||
+                             m_environment.unidentified >= options.maxUnidentified ||
                              (!unixSocket && openOf(peer.host) >= options.maxPerHost);
         if (tooMany) {
             ++m_environment.counters.overLimit;
@@ -183,10 +188,10 @@ private:
     std::map<std::string, std::uint32_t> m_perHost; // at most one entry per open connection
 };
 
-Listener::Listener(auth::Authenticator& authenticator, ConnectionSink& sink, Logger& logger, ListenerOptions options)
+Listener::Listener(auth::Authenticator& authenticator, ConnectionSink& sink, Logger& logger,
+                   ListenerOptions options)
     : m_impl(std::make_unique<Impl>(authenticator, sink, logger, std::move(options)))
-{
-}
+{}
 
 Listener::~Listener() = default;
 

@@ -38,7 +38,8 @@ public:
             return;
         // A close frame has room for 123 bytes of text (RFC 6455 5.5).
         socket->close(QWebSocketProtocol::CloseCodeNormal,
-                      QString::fromUtf8(reason.data(), static_cast<qsizetype>(std::min<std::size_t>(reason.size(), 100))));
+                      QString::fromUtf8(reason.data(),
+                                        static_cast<qsizetype>(std::min<std::size_t>(reason.size(), 100))));
         QTimer::singleShot(kCloseTime, socket, [socket] { socket->abort(); });
     }
 
@@ -55,11 +56,13 @@ void MonitorLinks::add(QWebSocket* socket, const PeerInfo& peer)
     socket->setParent(this);
     const auto number = m_feed.connected(std::make_unique<SocketPeer>(socket), peer.identity.name);
     connect(socket, &QWebSocket::binaryMessageReceived, this, [this, number](const QByteArray& message) {
-        m_feed.received(number, std::string_view(message.constData(), static_cast<std::size_t>(message.size())));
+        m_feed.received(number,
+                        std::string_view(message.constData(), static_cast<std::size_t>(message.size())));
     });
     connect(socket, &QWebSocket::textMessageReceived, this, [this, number, socket] {
         m_feed.disconnected(number);
-        socket->close(QWebSocketProtocol::CloseCodeDatatypeNotSupported, QStringLiteral("binary messages only"));
+        socket->close(QWebSocketProtocol::CloseCodeDatatypeNotSupported,
+                      QStringLiteral("binary messages only"));
         QTimer::singleShot(kCloseTime, socket, [socket] { socket->abort(); });
     });
     connect(socket, &QWebSocket::bytesWritten, this, [this, number] { m_feed.drained(number); });

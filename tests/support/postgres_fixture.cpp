@@ -7,6 +7,7 @@
 #include <fstream>
 #include <libpq-fe.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 namespace penstock::test {
 namespace {
@@ -34,6 +35,18 @@ struct StderrLogger final : Logger {
     std::exit(1);
 }
 
+// In memory when there is room: tests are about what happens, not about how fast a busy disk syncs.
+std::filesystem::path pathOf(Place place)
+{
+    constexpr std::uintmax_t kEnough = 2ULL << 30U;
+    std::error_code failed;
+    const auto room = std::filesystem::space("/dev/shm", failed);
+    if (place == Place::Memory && !failed && room.available >= kEnough && ::access("/dev/shm", W_OK) == 0)
+        return "/dev/shm";
+    auto disk = std::filesystem::temp_directory_path(failed);
+    return failed ? std::filesystem::path("/tmp") : disk;
+}
+
 } // namespace
 
 Logger& testLogger()
@@ -42,11 +55,10 @@ Logger& testLogger()
     return logger;
 }
 
-TemporaryDirectory::TemporaryDirectory()
+TemporaryDirectory::TemporaryDirectory(Place place)
 {
-    std::error_code failed;
-    std::string name = (std::filesystem::temp_directory_path(failed) / "penstock-test-XXXXXX").string();
-    if (failed || ::mkdtemp(name.data()) == nullptr || ::chmod(name.c_str(), 0711) != 0)
+    std::string name = (pathOf(place) / "penstock-test-XXXXXX").string();
+    if (::mkdtemp(name.data()) == nullptr || ::chmod(name.c_str(), 0711) != 0)
         endProgram("cannot make a temporary directory " + name);
     m_path = name;
 }
@@ -67,13 +79,14 @@ int TestCluster::postmaster() const
     return pid;
 }
 
-TestCluster& sharedCluster()
+TestCluster& sharedCluster(Place place)
 {
-    static TestCluster shared;
+    Logger& logger = testLogger(); // first, so that it outlives the cluster
+    static TestCluster shared{TemporaryDirectory(place), nullptr};
     if (shared.cluster == nullptr) {
         postgres_cluster::ClusterOptions options;
         options.directory = shared.directory.path() / "pg";
-        auto cluster = postgres_cluster::Cluster::start(options, testLogger());
+        auto cluster = postgres_cluster::Cluster::start(options, logger);
         if (!cluster)
             endProgram(cluster.error().message);
         shared.cluster = *std::move(cluster);

@@ -13,10 +13,15 @@ namespace penstock::test {
 // Collects nothing, prints warnings and errors when PENSTOCK_TEST_LOG is set in the environment.
 [[nodiscard]] Logger& testLogger();
 
+enum class Place {
+    Memory, // a file system in memory when there is room: no waiting for a busy disk
+    Disk,
+};
+
 // An empty directory with a unique name, removed with all it holds. Others may enter it (mode 0711).
 class TemporaryDirectory {
 public:
-    TemporaryDirectory();
+    explicit TemporaryDirectory(Place place = Place::Memory);
     ~TemporaryDirectory();
     TemporaryDirectory(const TemporaryDirectory&) = delete;
     TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
@@ -27,15 +32,15 @@ private:
 };
 
 struct TestCluster {
-    TemporaryDirectory directory;
-    std::unique_ptr<postgres_cluster::Cluster> cluster;
+    TemporaryDirectory directory = TemporaryDirectory(Place::Memory);
+    std::unique_ptr<postgres_cluster::Cluster> cluster = nullptr;
 
     // The pid of its postmaster, from postmaster.pid; ends the test program when there is none.
     [[nodiscard]] int postmaster() const;
 };
 
-// The program's own cluster; ends the program with a message when it cannot be started.
-[[nodiscard]] TestCluster& sharedCluster();
+// The program's own cluster, placed by the first call; ends the program with a message when it cannot be started.
+[[nodiscard]] TestCluster& sharedCluster(Place place = Place::Memory);
 
 // The connection string of a new empty database in it, for one test.
 [[nodiscard]] std::string newDatabase();

@@ -33,7 +33,8 @@ template <class T, class Member, class... Args> Result<T> ask(Store& store, Memb
 {
     auto promise = std::make_shared<std::promise<Result<T>>>();
     auto future = promise->get_future();
-    (store.*member)(std::forward<Args>(args)..., [promise](Result<T> answer) { promise->set_value(std::move(answer)); });
+    (store.*member)(std::forward<Args>(args)...,
+                    [promise](Result<T> answer) { promise->set_value(std::move(answer)); });
     if (future.wait_for(std::chrono::seconds(60)) != std::future_status::ready)
         return fail(ErrorCode::Timeout, "the store did not answer within 60 s");
     return future.get();

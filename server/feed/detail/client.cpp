@@ -28,7 +28,7 @@ Client::Client(ClientEnvironment& environment, std::uint64_t number, std::unique
               if (m_logWatches.contains(target.watch))
                   return endWatch(target.watch, error ? std::string_view(error->message) : std::string_view());
               if (const auto job = m_jobs.find(target.watch); job != m_jobs.end())
-                  job->second->check();
+                  job->second->onLogEnd(target.attempt, error);
           },
           [this](const LogTarget& target, bool began) {
               const WatchKey key{m_number, target.watch};

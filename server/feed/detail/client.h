@@ -45,7 +45,7 @@ public:
     void drained();
     void tick(); // once a second
     void close(std::string_view code, std::string_view text);
-    [[nodiscard]] bool isClosed() const { return m_closed; }
+    void peerLeft() { m_closed = true; } // says nothing more; about to be taken away
     [[nodiscard]] bool watchesFarm() const { return !m_closed && !m_farms.empty(); }
     [[nodiscard]] std::size_t watches() const;
 

@@ -23,13 +23,16 @@ void Client::dropUpload()
 void Client::onBuildPart(const monitor::BuildPart& part)
 {
     if (m_upload && m_upload->number != part.upload())
-        return problem(part.upload(), {ErrorCode::Exhausted, fmt::format("upload {} is not complete yet; send one build "
-                                                                         "at a time", m_upload->number)});
+        return problem(part.upload(),
+                       {ErrorCode::Exhausted, fmt::format("upload {} is not complete yet; send one build "
+                                                          "at a time",
+                                                          m_upload->number)});
     if (!m_upload) {
         auto dir = nix::StoreDir::parse(m_environment.options.storeDir);
         if (!dir)
             return problem(part.upload(), dir.error());
-        m_upload.emplace(Upload{part.upload(), jobs::BuildAssembler(*dir, m_environment.options.maxUploadBytes), {}});
+        m_upload.emplace(
+            Upload{part.upload(), jobs::BuildAssembler(*dir, m_environment.options.maxUploadBytes), {}});
     }
     m_upload->lastPart = now().mono;
     for (const auto& derivation : part.derivations()) {
@@ -39,7 +42,8 @@ void Client::onBuildPart(const monitor::BuildPart& part)
         Result<void> added = m_upload->assembler->add(derivation.path(), derivation.text());
         m_environment.uploadBytes += m_upload->assembler->bytes() - before;
         if (added && m_environment.uploadBytes > kUploadsTogether * m_environment.options.maxUploadBytes)
-            added = fail(ErrorCode::Exhausted, "too many builds are being sent to this server at once; try again later");
+            added = fail(ErrorCode::Exhausted,
+                         "too many builds are being sent to this server at once; try again later");
         if (!added) {
             problem(part.upload(), added.error());
             m_environment.uploadBytes -= m_upload->assembler->bytes();
@@ -66,19 +70,19 @@ void Client::finishUpload(const monitor::BuildPart& part)
     const auto steps = static_cast<std::uint32_t>(job->steps.size());
     std::vector<jobs::ParsedJob> list;
     list.push_back(*std::move(job));
-    m_environment.source.submit(
-        std::move(list), [this, alive = std::weak_ptr(m_alive), number, steps](Result<std::vector<JobId>> ids) {
-            if (!alive.lock())
-                return;
-            if (!ids || ids->empty())
-                return problem(number, ids ? Error{ErrorCode::Internal, "the job got no id"} : ids.error());
-            monitor::FeedMessage message;
-            auto& accepted = *message.mutable_build_accepted();
-            accepted.set_upload(number);
-            accepted.set_job_id(ids->front().value());
-            accepted.set_steps(steps);
-            send(message);
-        });
+    m_environment.source.submit(std::move(list), [this, alive = std::weak_ptr(m_alive), number,
+                                                  steps](Result<std::vector<JobId>> ids) {
+        if (!alive.lock())
+            return;
+        if (!ids || ids->empty())
+            return problem(number, ids ? Error{ErrorCode::Internal, "the job got no id"} : ids.error());
+        monitor::FeedMessage message;
+        auto& accepted = *message.mutable_build_accepted();
+        accepted.set_upload(number);
+        accepted.set_job_id(ids->front().value());
+        accepted.set_steps(steps);
+        send(message);
+    });
 }
 
 } // namespace penstock::feed

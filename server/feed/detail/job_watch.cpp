@@ -21,7 +21,8 @@ constexpr std::chrono::seconds kLogPatience{20};
 
 std::size_t sizeOf(const StepEntry& step)
 {
-    std::size_t bytes = 200 + step.name.size() + step.drvPath.size() + step.error.size() + 10 * step.dependsOn.size();
+    std::size_t bytes =
+        200 + step.name.size() + step.drvPath.size() + step.error.size() + 10 * step.dependsOn.size();
     for (const auto& output : step.outputs)
         bytes += output.name.size() + output.path.size() + 8;
     return bytes;
@@ -59,17 +60,19 @@ Duration JobWatch::pause() const
 
 void JobWatch::pump()
 {
-    if (m_over || !m_listed || m_asking || m_paused || (!m_jobDirty && m_dirty.empty()) || !m_environment.outlet.hasRoom())
+    if (m_over || !m_listed || m_asking || m_paused || (!m_jobDirty && m_dirty.empty()) ||
+        !m_environment.outlet.hasRoom())
         return;
     if (pause() == Duration(0))
         return ask();
     m_paused = true;
-    m_environment.loop.postAt(m_environment.outlet.now().mono + pause(), [this, alive = std::weak_ptr(m_alive)] {
-        if (!alive.lock())
-            return;
-        m_paused = false;
-        ask();
-    });
+    m_environment.loop.postAt(m_environment.outlet.now().mono + pause(),
+                              [this, alive = std::weak_ptr(m_alive)] {
+                                  if (!alive.lock())
+                                      return;
+                                  m_paused = false;
+                                  ask();
+                              });
 }
 
 void JobWatch::ask()
@@ -149,7 +152,8 @@ void JobWatch::take(const JobRecords& records, bool complete)
     std::size_t from = 0;
     do {
         std::size_t to = from;
-        for (std::size_t bytes = 0; to < records.steps.size() && to - from < kStepsPerPart && bytes < kPartBytes; ++to)
+        for (std::size_t bytes = 0;
+             to < records.steps.size() && to - from < kStepsPerPart && bytes < kPartBytes; ++to)
             bytes += sizeOf(records.steps[to]);
         sendPart(records, from, to, complete && to == records.steps.size());
         from = to;
@@ -180,13 +184,20 @@ void JobWatch::followLogs(const JobRecords& records)
     }
 }
 
+void JobWatch::onLogEnd(AttemptId attempt, const Error* error)
+{
+    if (error != nullptr && m_logError.empty())
+        m_logError = fmt::format("the log of run {} cannot be read: {}", attempt.value(), error->message);
+    check();
+}
+
 void JobWatch::check()
 {
     if (m_over || !m_listed || !m_finished || m_asking || m_paused || m_jobDirty || !m_dirty.empty())
         return;
     const auto logs = m_environment.logs.countOf(m_key.watch);
     if (logs == 0)
-        return end({});
+        return end(m_logError);
     const auto since = std::max(*m_finished, m_environment.logs.lastProgress());
     if (m_environment.logs.isWaiting() && m_environment.outlet.now().mono - since > kLogPatience)
         end(fmt::format("job {} is over, but {} of its logs did not come to their end", m_job.value(), logs));

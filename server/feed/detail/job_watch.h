@@ -13,6 +13,8 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <string>
+#include <string_view>
 
 namespace penstock::feed {
 
@@ -39,6 +41,7 @@ public:
     // Some step of some job changed while the list of steps was not known yet.
     void onAnyStepChanged() { m_missed = m_missed || !m_listed; }
     void pump(); // something is marked, or there may be room again
+    void onLogEnd(AttemptId attempt, const Error* error);
     void check(); // a log ended, or time went by: is it over?
 
 private:
@@ -66,6 +69,7 @@ private:
     std::set<StepId> m_open;        // not finished when last heard of
     std::set<AttemptId> m_followed;
     std::optional<Instant> m_finished;
+    std::string m_logError; // of the first log that could not be read to its end
     std::shared_ptr<bool> m_alive = std::make_shared<bool>(true);
 };
 

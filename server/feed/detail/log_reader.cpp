@@ -7,8 +7,7 @@ namespace penstock::feed {
 
 LogReader::LogReader(FeedSource& source, Outlet& outlet, OnEnd onEnd, OnWatching onWatching)
     : m_source(source), m_outlet(outlet), m_onEnd(std::move(onEnd)), m_onWatching(std::move(onWatching))
-{
-}
+{}
 
 void LogReader::add(LogTarget target)
 {
@@ -24,7 +23,8 @@ void LogReader::add(LogTarget target)
 
 void LogReader::removeWatch(std::uint64_t watch)
 {
-    for (auto at = m_follows.lower_bound({watch, AttemptId(0)}); at != m_follows.end() && at->first.first == watch;) {
+    for (auto at = m_follows.lower_bound({watch, AttemptId(0)});
+         at != m_follows.end() && at->first.first == watch;) {
         m_onWatching(at->second.target, false);
         at = m_follows.erase(at);
     }
@@ -33,7 +33,8 @@ void LogReader::removeWatch(std::uint64_t watch)
 std::size_t LogReader::countOf(std::uint64_t watch) const
 {
     std::size_t count = 0;
-    for (auto at = m_follows.lower_bound({watch, AttemptId(0)}); at != m_follows.end() && at->first.first == watch; ++at)
+    for (auto at = m_follows.lower_bound({watch, AttemptId(0)});
+         at != m_follows.end() && at->first.first == watch; ++at)
         ++count;
     return count;
 }
@@ -98,7 +99,9 @@ void LogReader::answered(const Key& key, Result<LogSlice> slice)
     if (found != m_follows.end() && found->second.reading) {
         auto& follow = found->second;
         follow.reading = false;
-        if (!slice) {
+        if (!slice && slice.error().code == ErrorCode::Unavailable) {
+            // The next look (pollAll) tries again.
+        } else if (!slice) {
             finish(key, &slice.error());
         } else {
             const bool moved = slice->next > follow.target.offset;

@@ -31,6 +31,8 @@ void submit(const Site& site, const Request& request, Respond respond)
     if (submitter.idempotencyKey.size() > jobs::kMaxKeyBytes)
         return respond(problem(400, fmt::format("header Idempotency-Key has {} bytes, more than the limit of {}",
                                                 submitter.idempotencyKey.size(), jobs::kMaxKeyBytes)));
+    if (!isUtf8(submitter.idempotencyKey))
+        return respond(problem(400, "header Idempotency-Key is not UTF-8"));
     auto submission = jobs::parseSubmission(request.body, submitter);
     if (!submission)
         return respond(problem(422, submission.error().message));

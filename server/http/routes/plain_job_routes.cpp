@@ -49,7 +49,8 @@ Reply refused(const std::vector<std::string_view>& missing, std::string_view mes
         writeFault(out, key, "field required", "value_error.missing");
     if (missing.empty()) {
         const auto colon = message.find(": ");
-        const bool hasPath = colon != std::string_view::npos && message.substr(0, colon).find(' ') == std::string_view::npos;
+        const bool hasPath =
+            colon != std::string_view::npos && message.substr(0, colon).find(' ') == std::string_view::npos;
         writeFault(out, hasPath ? message.substr(0, colon) : std::string_view(),
                    hasPath ? message.substr(colon + 2) : message, "value_error");
     }
@@ -68,9 +69,11 @@ std::vector<std::string_view> missingKeys(const nix::JsonValue& document)
     return missing;
 }
 
-// ------------------------------------------------------------------------------------------------ definitions
+// ------------------------------------------------------------------------------------------------
+// definitions
 
-void fieldOr(JsonWriter& out, const nix::JsonValue* document, std::string_view key, std::string_view otherwise)
+void fieldOr(JsonWriter& out, const nix::JsonValue* document, std::string_view key,
+             std::string_view otherwise)
 {
     const auto* member = document ? document->member(key) : nullptr;
     out.fieldRaw(key, member ? jobs::renderJson(*member) : otherwise);
@@ -101,7 +104,8 @@ void writeDefinition(JsonWriter& out, const store::JobView& job)
     fieldOr(out, document, "timeout", "0");
     fieldOr(out, document, "schedule", "null");
     out.field("created_at", std::string_view(formatPlainIso(job.row.created)));
-    out.field("updated_at", std::string_view(formatPlainIso(job.row.progress.finished.value_or(job.row.created))));
+    out.field("updated_at",
+              std::string_view(formatPlainIso(job.row.progress.finished.value_or(job.row.created))));
     out.endObject();
 }
 
@@ -163,7 +167,8 @@ void list(const Site& site, const Request&, Respond respond)
     });
 }
 
-// ------------------------------------------------------------------------------------------------------- runs
+// -------------------------------------------------------------------------------------------------------
+// runs
 
 std::string_view statusWord(const work::AttemptProgress& progress)
 {
@@ -268,7 +273,8 @@ void runs(const Site& site, const Request& request, Respond respond)
     });
 }
 
-// ----------------------------------------------------------------------------------------------------- workers
+// -----------------------------------------------------------------------------------------------------
+// workers
 
 void workers(const Site& site, const Request&, Respond respond)
 {

@@ -35,7 +35,8 @@ struct Child {
 
 [[nodiscard]] Result<Child> spawn(const Program& program);
 
-// Readable when the process has ended; not open when there is none. (glibc 2.36 declares pidfd_open without extern "C".)
+// Readable when the process has ended; not open when there is none. (glibc 2.36 declares pidfd_open without extern
+// "C".)
 [[nodiscard]] FileDescriptor watchProcess(pid_t pid);
 
 struct Outcome {

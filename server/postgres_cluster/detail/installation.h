@@ -22,7 +22,8 @@ struct Installation {
 // "postgres (PostgreSQL) 15.20 (Debian …)" → 15
 [[nodiscard]] std::optional<int> parseVersion(std::string_view text);
 
-// The newest for a new cluster; else the one of the data directory's major version. NotFound or Invalid with the way out.
+// The newest for a new cluster; else the one of the data directory's major version. NotFound or Invalid with the way
+// out.
 [[nodiscard]] Result<Installation> chooseInstallation(const ClusterOptions& options,
                                                       const std::filesystem::path& database);
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What postmaster.pid and /proc tell about the servers of a database directory, and the end of those that a killed
-// penstock-server left behind. Blocks. Only for the holder of the directory's lock: so whatever runs there is a leftover.
+// penstock-server left behind. Blocks. Only for the holder of the directory's lock: so whatever runs there is a
+// leftover.
 #pragma once
 
 #include "shared/base/result.h"

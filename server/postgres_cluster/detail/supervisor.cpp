@@ -161,7 +161,8 @@ void Supervisor::bringDown(const Child& child)
     };
     // Fast shutdown; immediate shutdown (recovers at the next start); force.
     for (const Try& attempt :
-         {Try{SIGINT, m_options.stopLimit, "fast"}, Try{SIGQUIT, seconds(5), "immediate"}, Try{SIGKILL, seconds(5), "force"}}) {
+         {Try{SIGINT, m_options.stopLimit, "fast"}, Try{SIGQUIT, seconds(5), "immediate"},
+          Try{SIGKILL, seconds(5), "force"}}) {
         ::kill(child.pid, attempt.signal);
         const Deadline deadline = Clock::now() + attempt.wait;
         bool hasEnded = false;
@@ -177,7 +178,8 @@ void Supervisor::bringDown(const Child& child)
         if (hasEnded) {
             int status = 0;
             ::waitpid(child.pid, &status, 0);
-            m_logger.info("postgres.stopped", {{"pid", child.pid}, {"how", attempt.name}, {"status", describeStatus(status)}});
+            m_logger.info("postgres.stopped",
+                          {{"pid", child.pid}, {"how", attempt.name}, {"status", describeStatus(status)}});
             return;
         }
         m_logger.warning("postgres.stop_slow", {{"pid", child.pid}, {"tried", attempt.name}});

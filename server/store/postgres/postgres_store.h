@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // PostgresStore: the Store on PostgreSQL, the embedded cluster or any other (a direct connection: a pooler that hands
-// sessions around would lose the lead). One thread writes (writer.h), a few read, each with a connection of its own that
-// is opened when first needed and again after a loss. Answers run on those threads.
-// While the database is away: persist() waits, however long; health() and onHealth tell why; a question is tried for about
-// a second and then answered with Unavailable. More than kMaxQuestions waiting are refused with Exhausted.
+// sessions around would lose the lead). One thread writes (writer.h), a few read, each with a connection of its own
+// that is opened when first needed and again after a loss. Answers run on those threads. While the database is away:
+// persist() waits, however long; health() and onHealth tell why; a question is tried for about a second and then
+// answered with Unavailable. More than kMaxQuestions waiting are refused with Exhausted.
 #pragma once
 
 #include "server/store/postgres/reader_pool.h"

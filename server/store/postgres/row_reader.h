@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Turns answers into rows of the domain, column by column in the order of sql_read.cpp. Corrupt for what cannot be read.
+// Turns answers into rows of the domain, column by column in the order of sql_read.cpp. Corrupt for what cannot be
+// read.
 #pragma once
 
 #include "server/store/postgres/rows.h"

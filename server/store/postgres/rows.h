@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Rows: the answer of one statement, in binary format. RowReader walks the columns of one row in order; what does not fit
-// (a null where none may be, a wrong width) is remembered and told by finish() as Corrupt. One thread at a time.
+// Rows: the answer of one statement, in binary format. RowReader walks the columns of one row in order; what does not
+// fit (a null where none may be, a wrong width) is remembered and told by finish() as Corrupt. One thread at a time.
 #pragma once
 
 #include "shared/base/clock.h"

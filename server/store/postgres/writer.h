@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Writer: the one thread that writes. It takes everything that waits, merges it into one transaction (group commit),
-// sends that as a pipeline, checks the epoch and every count of rows, and commits. It holds the lead: an advisory lock of
-// its session, and an epoch number that each transaction checks under a share lock, so that a former leader whose
-// session still lingers cannot write after a new leader has begun.
+// sends that as a pipeline, checks the epoch and every count of rows, and commits. It holds the lead: an advisory
+// lock of its session, and an epoch number that each transaction checks under a share lock, so that a former leader
+// whose session still lingers cannot write after a new leader has begun.
 //
 // A lost database is waited for with back-off and the very same transaction is sent again: were it committed after all,
 // all its inserts find their rows and its updates write the same values. Batches are never reordered or dropped.

@@ -16,7 +16,7 @@ namespace {
 struct Recorder final : JobSink {
     explicit Recorder(QEventLoop& eventLoop) : loop(eventLoop) {}
     void onJob(const monitor::JobRecord&) override {}
-    void onStep(std::uint64_t, const monitor::StepRecord&) override {}
+    void onStep(std::uint64_t, const monitor::StepRecord& step) override { lastResult = step.result(); }
     void onLog(std::uint64_t, const LogPiece& piece) override { log += piece.data; }
     void onNotice(const std::string& text) override { notices.push_back(text); }
     void onJobEnd(const monitor::JobRecord& job) override { ended.push_back(job.id()); }
@@ -33,6 +33,7 @@ struct Recorder final : JobSink {
     std::vector<std::uint64_t> ended;
     std::vector<std::string> errors;
     std::string lost;
+    std::string lastResult;
 };
 
 class Follow : public testing::Test {
@@ -141,6 +142,30 @@ TEST_F(Follow, AsksForTheLogOfAJobThatEndedBeforeTheWatch)
     });
     follow(server, {7});
     EXPECT_EQ(m_sink.log, "quick");
+}
+
+TEST_F(Follow, WaitsForStepsThatAreToldAfterTheEndOfTheirJob)
+{
+    FakeMonitor server([](FakeMonitor& self, const monitor::ClientMessage& message) {
+        if (!message.has_watch_job())
+            return;
+        monitor::FeedMessage update;
+        update.mutable_job()->set_watch(message.watch_job().watch());
+        update.mutable_job()->mutable_job()->set_id(7);
+        update.mutable_job()->mutable_job()->set_state(monitor::JOB_FAILED);
+        update.mutable_job()->set_complete(true);
+        auto& step = *update.mutable_job()->add_steps();
+        step.set_id(1);
+        step.set_state(monitor::STEP_BLOCKED);
+        self.send(update);
+        step.set_state(monitor::STEP_FAILED);
+        step.set_result("dependency_failed");
+        self.send(update);
+    });
+    follow(server, {7});
+    EXPECT_EQ(m_sink.ended, (std::vector<std::uint64_t>{7}));
+    EXPECT_EQ(m_sink.lastResult, "dependency_failed");
+    EXPECT_TRUE(m_sink.notices.empty());
 }
 
 TEST_F(Follow, TellsAnUnknownJobAndGoesOnWithTheOthers)

@@ -63,6 +63,8 @@ void FakeMonitor::sendJob(std::uint64_t watch, std::uint64_t job, monitor::JobSt
     auto& step = *update.add_steps();
     step.set_id(job + 100);
     step.set_attempt_id(attempt);
+    const bool final = state == monitor::JOB_SUCCEEDED || state == monitor::JOB_FAILED;
+    step.set_state(final ? monitor::STEP_SUCCEEDED : monitor::STEP_RUNNING);
     send(message);
 }
 

@@ -47,6 +47,8 @@ TEST(Progress, TellsChangesInPlainLines)
 {
     EXPECT_EQ(describeChange(running("x", 0), {}), "building x on b1");
     EXPECT_EQ(describeChange({"x", StepPhase::Failed, "", "exit code 1", {}}, {}), "failed x: exit code 1");
+    EXPECT_EQ(describeChange({"x", StepPhase::Waiting, "", "machine lost", {}}, {}),
+              "trying x again soon: machine lost");
     EXPECT_EQ(describeChange({"x", StepPhase::Cached, "", "", {}}, {}), "");
 }
 

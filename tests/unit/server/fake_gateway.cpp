@@ -24,8 +24,11 @@ void FakeGateway::release()
 
 store::JobView FakeGateway::viewOf(std::size_t index) const
 {
-    store::JobView view{{JobId(index + 1), submitted[index].spec, WallTime::fromMicros(1'700'000'000'000'000), {}, 1},
-                        0, 0, 0};
+    store::JobView view{
+        {JobId(index + 1), submitted[index].spec, WallTime::fromMicros(1'700'000'000'000'000), {}, 1},
+        0,
+        0,
+        0};
     return view;
 }
 
@@ -58,8 +61,11 @@ void FakeGateway::retry(JobId job, std::string who, http::Answer<void> answer)
 void FakeGateway::explain(JobId job, http::Answer<http::JobExplanation> answer)
 {
     http::JobExplanation explanation{job, work::JobState::Queued, {}};
-    explanation.steps.push_back({StepId(9), "step", work::StepState::Ready,
-                                 {{"no_free_slot", "all slots are taken", {{"slots", 2}, {"used", 2}}}}, "a free slot"});
+    explanation.steps.push_back({StepId(9),
+                                 "step",
+                                 work::StepState::Ready,
+                                 {{"no_free_slot", "all slots are taken", {{"slots", 2}, {"used", 2}}}},
+                                 "a free slot"});
     answer(explanation);
 }
 
@@ -85,14 +91,19 @@ void FakeGateway::findSteps(store::StepFilter filter, http::Answer<std::vector<s
 {
     std::vector<store::StepView> views;
     if (filter.job && filter.job->value() <= submitted.size()) {
-        store::StepView view{{StepId(filter.job->value()), submitted[filter.job->value() - 1].steps[0].spec, {}, {}},
-                             {}, true, std::nullopt, {}};
+        store::StepView view{
+            {StepId(filter.job->value()), submitted[filter.job->value() - 1].steps[0].spec, {}, {}},
+            {},
+            true,
+            std::nullopt,
+            {}};
         views.push_back(std::move(view));
     }
     answer(std::move(views));
 }
 
-void FakeGateway::findAttempts(store::AttemptFilter filter, http::Answer<std::vector<store::AttemptView>> answer)
+void FakeGateway::findAttempts(store::AttemptFilter filter,
+                               http::Answer<std::vector<store::AttemptView>> answer)
 {
     std::vector<store::AttemptView> views;
     for (const auto& [id, bytes] : logs) {
@@ -137,7 +148,8 @@ void FakeGateway::machine(std::string nameOrId, http::Answer<feed::MachineEntry>
     answer(*found);
 }
 
-void FakeGateway::drain(std::string nameOrId, bool drain, std::string note, http::Answer<feed::MachineEntry> answer)
+void FakeGateway::drain(std::string nameOrId, bool drain, std::string note,
+                        http::Answer<feed::MachineEntry> answer)
 {
     calls.push_back(fmt::format("{} {} {}", drain ? "drain" : "undrain", nameOrId, note));
     machine(nameOrId, std::move(answer));

@@ -3,6 +3,10 @@
 
 #include "server/auth/tokens.h"
 
+#include <QFile>
+#include <QProcess>
+#include <QSslSocket>
+#include <QTemporaryDir>
 #include <fmt/format.h>
 
 #include <sys/socket.h>
@@ -299,6 +303,76 @@ TEST(Port, AsksForTokensInTokenMode)
     wrong.send(get("/link", kUpgrade + header(builder.text.substr(0, builder.text.size() - 1) + "0")));
     const auto answer = wrong.receive();
     EXPECT_TRUE(answer.find("401 ") != std::string::npos || builder.text.back() == '0');
+}
+
+// A certificate of its own in a folder of its own.
+struct Certificate {
+    QTemporaryDir folder;
+    net::TlsFiles files{folder.filePath(QStringLiteral("cert.pem")).toStdString(),
+                        folder.filePath(QStringLiteral("key.pem")).toStdString(),
+                        {}};
+    Certificate()
+    {
+        needQt();
+        QProcess openssl;
+        openssl.start(QStringLiteral("openssl"),
+                      {QStringLiteral("req"), QStringLiteral("-x509"), QStringLiteral("-newkey"), QStringLiteral("ec"),
+                       QStringLiteral("-pkeyopt"), QStringLiteral("ec_paramgen_curve:P-256"), QStringLiteral("-nodes"),
+                       QStringLiteral("-subj"), QStringLiteral("/CN=localhost"), QStringLiteral("-out"),
+                       QString::fromStdString(files.certificate), QStringLiteral("-keyout"),
+                       QString::fromStdString(files.key)});
+        EXPECT_TRUE(openssl.waitForFinished() && openssl.exitCode() == 0) << "openssl is needed for this test";
+    }
+};
+
+TEST(Port, SpeaksTls)
+{
+    const Certificate certificate;
+    net::ListenerOptions options;
+    options.tls = certificate.files;
+    Port port(options);
+    QSslSocket client;
+    client.setPeerVerifyMode(QSslSocket::VerifyNone);
+    client.connectToHostEncrypted(QStringLiteral("127.0.0.1"), port.number());
+    ASSERT_TRUE(waitUntil([&] { return client.isEncrypted(); })) << client.errorString().toStdString();
+    client.write(QByteArray::fromStdString(get("/healthz")));
+    EXPECT_TRUE(waitUntil([&] { return client.peek(4'096).endsWith("ok\n"); }));
+    QWebSocket link;
+    auto settings = QSslConfiguration::defaultConfiguration();
+    settings.setPeerVerifyMode(QSslSocket::VerifyNone);
+    link.setSslConfiguration(settings);
+    link.open(QUrl(QStringLiteral("wss://127.0.0.1:%1/link").arg(port.number())));
+    ASSERT_TRUE(waitUntil([&] { return !port.links.empty(); })) << link.errorString().toStdString();
+    EXPECT_TRUE(port.peers[0].address.encrypted);
+    QByteArray received;
+    QObject::connect(port.links[0].get(), &QWebSocket::binaryMessageReceived, &link,
+                     [&](const QByteArray& message) { received = message; });
+    link.sendBinaryMessage(QByteArray(1 << 20, 'x'));
+    EXPECT_TRUE(waitUntil([&] { return received.size() == 1 << 20; }));
+    RawClient plain(port);
+    plain.send(get("/healthz"));
+    EXPECT_TRUE(plain.ended());
+}
+
+TEST(Port, RefusesTlsFilesThatDoNotDo)
+{
+    const Certificate certificate;
+    const auto listen = [](const net::TlsFiles& files) {
+        Port port;
+        net::ListenerOptions options;
+        options.tls = files;
+        net::Listener listener(port.authenticator, port, port.logger, options);
+        const auto done = listener.listen(*net::ListenAddress::parse("127.0.0.1:0"));
+        return done ? std::string("listens") : done.error().message;
+    };
+    EXPECT_EQ(listen(certificate.files), "listens");
+    EXPECT_NE(listen({certificate.files.certificate, {}, {}}).find("go together"), std::string::npos);
+    EXPECT_NE(listen({"/nowhere", certificate.files.key, {}}).find("--tls-cert: cannot read"), std::string::npos);
+    EXPECT_NE(listen({certificate.files.certificate, certificate.files.certificate, {}}).find("--tls-key"),
+              std::string::npos);
+    QFile::setPermissions(QString::fromStdString(certificate.files.key),
+                          QFileDevice::ReadOwner | QFileDevice::ReadOther);
+    EXPECT_NE(listen(certificate.files).find("chmod"), std::string::npos);
 }
 
 TEST(Port, TakesUnixSocketPeersAsLocal)

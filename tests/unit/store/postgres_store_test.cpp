@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What only the real store has: lost sessions, a killed database, unknown outcomes, a lost lead, schemas of other times.
+// What only the real store has: lost sessions, a killed database, unknown outcomes, a lost lead, schemas of other
+// times.
 #include "server/store/postgres/postgres_store.h"
 #include "server/store/postgres/schema.h"
+#include "shared/base/queue.h"
 #include "tests/support/store_rows.h"
 #include "tests/support/store_world.h"
 #include "tests/support/postgres_fixture.h"
@@ -75,7 +77,8 @@ work::Changes numbered(std::uint32_t number)
 
 void persistNumbered(Store& store, std::uint32_t number, const std::shared_ptr<Outcomes>& outcomes)
 {
-    store.persist(numbered(number), {}, [outcomes](const Result<void>& done) { ++(done ? outcomes->good : outcomes->bad); });
+    store.persist(numbered(number), {},
+                  [outcomes](const Result<void>& done) { ++(done ? outcomes->good : outcomes->bad); });
 }
 
 void expectAllStored(const std::string& connectionString, std::uint32_t count)
@@ -147,8 +150,10 @@ TEST(PostgresStore, WritesAgainWhatMayHaveBeenCommitted)
 TEST(PostgresStore, ResumesByItselfWhenTheDatabaseWasKilled)
 {
     test::TestCluster own; // not the shared one: others must not notice
+    BoundedQueue<bool> health(100); // of the cluster: ready, lost, ready …
     postgres_cluster::ClusterOptions options;
     options.directory = own.directory.path() / "pg";
+    options.onHealth = [&health](const Result<void>& now) { EXPECT_TRUE(health.push(now.has_value())); };
     auto cluster = postgres_cluster::Cluster::start(options, test::testLogger());
     ASSERT_TRUE(cluster.has_value()) << cluster.error().message;
     auto outcomes = std::make_shared<Outcomes>();
@@ -157,7 +162,7 @@ TEST(PostgresStore, ResumesByItselfWhenTheDatabaseWasKilled)
     {
         PostgresOptions storeOptions;
         storeOptions.connectionString = (*cluster)->connectionString();
-        storeOptions.onHealth = [away](const Result<void>& health) { *away += health ? 0 : 1; };
+        storeOptions.onHealth = [away](const Result<void>& now) { *away += now ? 0 : 1; };
         PostgresStore store(storeOptions, test::testLogger());
         EXPECT_FALSE(store.health().has_value());
         ASSERT_TRUE(store.loadOpen().has_value());
@@ -165,7 +170,9 @@ TEST(PostgresStore, ResumesByItselfWhenTheDatabaseWasKilled)
         for (std::uint32_t number = 1; number <= kBatches; ++number) {
             persistNumbered(store, number, outcomes);
             if (number == 100 || number == 200) {
+                ASSERT_TRUE(health.takeOne().value_or(false)) << "not ready";
                 ASSERT_EQ(::kill(own.postmaster(), SIGKILL), 0);
+                ASSERT_FALSE(health.takeOne().value_or(true)) << "not lost";
             }
             if (number % 10 == 0) { // so that both kills find work under way
                 const auto done = ask<void>(store, &Store::persist, work::Changes{}, work::IdMarks{number, 0, 0, 0});
@@ -177,6 +184,7 @@ TEST(PostgresStore, ResumesByItselfWhenTheDatabaseWasKilled)
         EXPECT_GE(*away, 1);
         EXPECT_EQ(outcomes->good, static_cast<int>(kBatches));
     }
+    ASSERT_TRUE(health.takeOne().value_or(false)) << "not ready";
     expectAllStored((*cluster)->connectionString(), kBatches);
 }
 
@@ -293,10 +301,10 @@ TEST(PostgresStore, MigratesOnceWhenSeveralServersStartTogether)
 // The words of a CHECK constraint's list, in its order.
 std::vector<std::string> wordsOf(Beside& beside, const std::string& constraint)
 {
-    return beside.texts(("SELECT m[1] FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), '''([a-z_]+)''', 'g') "
-                         "WITH ORDINALITY AS found (m, place) WHERE conname = '" +
-                         constraint + "' ORDER BY place")
-                            .c_str());
+    const std::string sql = "SELECT m[1] FROM pg_constraint, regexp_matches(pg_get_constraintdef(oid), "
+                            "'''([a-z_]+)''', 'g') WITH ORDINALITY AS found (m, place) WHERE conname = '" +
+                            constraint + "' ORDER BY place";
+    return beside.texts(sql.c_str());
 }
 
 template <class Enum> void expectSameWords(const std::vector<std::string>& stored, Enum last)
