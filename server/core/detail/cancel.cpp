@@ -14,7 +14,7 @@ void Farm::on(CancelJob& event)
     JobRecord* job = m_jobs.find(event.job);
     if (job == nullptr || !job->isOpen())
         return reply(event.request, fail(ErrorCode::NotFound, fmt::format("no job {}", event.job.value())));
-    if (!work::isCancelAsked(job->progress))
+    if (!work::isCancelAsked(job->progress()))
         cancelJob(event.job, *job, event.who);
     reply(event.request, std::variant<Submitted, Done>(Done{}));
 }
@@ -23,10 +23,10 @@ void Farm::on(CancelJob& event)
 void Farm::cancelJob(JobId id, JobRecord& job, const std::string& who)
 {
     const std::string reason = who.empty() ? std::string("cancelled") : "cancelled by " + who;
-    auto moved = work::next(job.progress, work::JobCancelAsked{reason}, m_now);
+    auto moved = work::next(job.progress(), work::JobCancelAsked{reason}, m_now);
     if (!moved)
         return PENSTOCK_BUG(moved.error().message);
-    job.progress = *std::move(moved);
+    job.setProgress(*std::move(moved));
     touch(id, job);
     ++job.open; // held open until all its steps have been seen
     const std::vector<JobStep> steps = job.steps;
@@ -62,7 +62,7 @@ bool Farm::isNeededBeside(StepId step, JobId job) const
     const std::span<const JobId> users = m_dag.users(step);
     return std::any_of(users.begin(), users.end(), [&](JobId user) {
         const JobRecord& other = m_jobs.at(user);
-        return user != job && other.isOpen() && !work::isCancelAsked(other.progress);
+        return user != job && other.isOpen() && !work::isCancelAsked(other.progress());
     });
 }
 

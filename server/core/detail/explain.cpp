@@ -142,8 +142,8 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
             {{"machines", count(seen.avoided.count)}});
     const std::uint64_t ahead = m_planner.ahead(step.queue, orderOf(id, step), kCounted);
     if (ahead > 0)
-        add("behind_in_queue", fmt::format("{}{} steps of the same kind are ahead", ahead == kCounted ? "at least " : "",
-                                           ahead),
+        add("behind_in_queue",
+            fmt::format("{}{} steps of the same kind are ahead", ahead == kCounted ? "at least " : "", ahead),
             {{"ahead", count(ahead)}});
     if (explanation.reasons.empty())
         add("starting", "a machine is free: it starts with the next planning pass", {});
@@ -151,7 +151,8 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
     if (!mayStart())
         explanation.change = "it starts when the database is back";
     else if (seen.able == 0)
-        explanation.change = "it starts when a machine connects that can run it; compare what it asks for with machines";
+        explanation.change =
+            "it starts when a machine connects that can run it; compare what it asks for with machines";
     else if (seen.busy.count > 0 || seen.free > 0)
         explanation.change = "it starts when a slot is free and it is first in its queue";
     else if (!seen.over.empty())
@@ -203,7 +204,7 @@ Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
     const JobRecord* job = m_jobs.find(id);
     if (job == nullptr || !job->isOpen())
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
-    Explanation explanation{.job = id, .state = job->progress.state, .steps = {}};
+    Explanation explanation{.job = id, .state = job->progress().state, .steps = {}};
     for (const JobStep& entry : job->steps) {
         const StepRecord* step = m_steps.find(entry.step);
         if (step == nullptr || step->state() == work::StepState::Finished)

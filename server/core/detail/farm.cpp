@@ -74,7 +74,7 @@ bool Farm::collectChanges()
     for (const JobId id : std::exchange(m_dirtyJobs, {})) {
         JobRecord& job = m_jobs.at(id);
         job.isDirty = false;
-        m_changes.jobs.push_back({id, job.progress});
+        m_changes.jobs.push_back({id, job.progress()});
         m_shownJobs.push_back(id);
         if (!job.isOpen())
             job.finishedIn = m_sequence + 1;

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Farm: the inside of FarmCore. One class, because every decision touches several of its maps; its parts live in
-// files by subject: submit, cancel, steps, attempts, machines, reports, recovery, invariants, views, explain. One thread.
+// Farm: the inside of FarmCore. One class, because every decision touches several of its maps; its parts live
+// in files by subject: submit, cancel, steps, attempts, machines, reports, recovery, invariants, views,
+// explain. One thread.
 //
-// How a batch works: handlers change records at once and note what is dirty; at the end the planner runs, dirty
-// records become one Persist, and messages leave after it, marked with its sequence.
+// How a batch works: handlers change records at once and note what is dirty; at the end the planner runs,
+// dirty records become one Persist, and messages leave after it, marked with its sequence.
 #pragma once
 
 #include "server/core/command.h"

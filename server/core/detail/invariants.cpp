@@ -48,11 +48,11 @@ Result<void> Farm::checkJobs() const
         else if (running != job.running)
             result = broken("job {} says {} steps run, but {} do", id.value(), job.running, running);
         else if (job.isOpen() == (unfinished == 0))
-            result = broken("job {} is {} with {} open steps", id.value(), work::toString(job.progress.state),
+            result = broken("job {} is {} with {} open steps", id.value(), work::toString(job.progress().state),
                             unfinished);
         else if (job.isOpen() == (std::ranges::count(m_finished, id) == 1))
             result = broken("job {} is {} and {} in the finished ones", id.value(),
-                            work::toString(job.progress.state), job.isOpen() ? "is" : "is not");
+                            work::toString(job.progress().state), job.isOpen() ? "is" : "is not");
     });
     if (result && open != m_openJobs)
         result = broken("{} jobs are open, counted {}", open, m_openJobs);

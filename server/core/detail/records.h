@@ -33,7 +33,6 @@ struct JobRecord {
     std::string name;
     std::unique_ptr<std::string> key; // none: no idempotency key
     std::vector<JobStep> steps;       // by step id
-    work::JobProgress progress;
     WallTime created;
     std::uint64_t finishedIn = 0; // the batch that says so
     std::uint32_t origin = 0;
@@ -44,8 +43,20 @@ struct JobRecord {
     std::uint32_t failed = 0;
     bool isDirty = false;
 
-    [[nodiscard]] bool isOpen() const { return !work::isFinished(progress.state); }
+    [[nodiscard]] const work::JobProgress& progress() const { return m_progress == nullptr ? kQueued : *m_progress; }
+    void setProgress(work::JobProgress progress)
+    {
+        if (m_progress == nullptr && progress == kQueued)
+            return;
+        m_progress = std::make_unique<work::JobProgress>(std::move(progress));
+    }
+    [[nodiscard]] bool isOpen() const { return !work::isFinished(progress().state); }
+
+private:
+    static const work::JobProgress kQueued;
+    std::unique_ptr<work::JobProgress> m_progress; // none while nothing has happened to it: most jobs wait
 };
+inline const work::JobProgress JobRecord::kQueued{};
 
 struct AttemptRecord {
     StepId step;

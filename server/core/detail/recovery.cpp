@@ -70,8 +70,9 @@ Result<void> Farm::loadSteps(std::span<const work::StepRow> steps)
                                                         row.id.value(), m_marks.step));
         const bool finished = row.progress.state == work::StepState::Finished;
         if (finished != row.progress.result.has_value())
-            return fail(ErrorCode::Corrupt, fmt::format("step {} is {} but {} a result", row.id.value(),
-                                                        work::toString(row.progress.state), finished ? "lacks" : "has"));
+            return fail(ErrorCode::Corrupt,
+                        fmt::format("step {} is {} but {} a result", row.id.value(),
+                                    work::toString(row.progress.state), finished ? "lacks" : "has"));
         const bool good = finished && work::isGood(*row.progress.result);
         m_dag.add(row.id, !finished ? work::Dag::Outcome::Open
                                     : (good ? work::Dag::Outcome::Good : work::Dag::Outcome::Bad));
@@ -199,13 +200,13 @@ void Farm::resumeJobs(std::span<const JobId> jobs)
             finishJob(id, job);
             continue;
         }
-        if (!work::isCancelAsked(job.progress))
+        if (!work::isCancelAsked(job.progress()))
             continue;
         // The stop may not have been sent before the crash; who asked is in the job's error.
         ++job.open;
         const std::vector<JobStep> entries = job.steps;
         for (const JobStep& entry : entries)
-            cancelStep(entry.step, id, job.progress.error);
+            cancelStep(entry.step, id, job.progress().error);
         if (--job.open == 0)
             finishJob(id, job);
     }

@@ -62,12 +62,12 @@ void Farm::countForJobs(StepId id, work::StepState from, work::StepState to)
 void Farm::jobStarted(JobId id)
 {
     JobRecord& job = m_jobs.at(id);
-    if (job.progress.state != work::JobState::Queued)
+    if (job.progress().state != work::JobState::Queued)
         return;
-    auto moved = work::next(job.progress, work::JobStarted{}, m_now);
+    auto moved = work::next(job.progress(), work::JobStarted{}, m_now);
     if (!moved)
         return PENSTOCK_BUG(moved.error().message);
-    job.progress = *std::move(moved);
+    job.setProgress(*std::move(moved));
     touch(id, job);
 }
 
@@ -198,10 +198,10 @@ work::JobOver Farm::judge(const JobRecord& job) const
 
 void Farm::finishJob(JobId id, JobRecord& job)
 {
-    auto moved = work::next(job.progress, judge(job), m_now);
+    auto moved = work::next(job.progress(), judge(job), m_now);
     if (!moved)
         return PENSTOCK_BUG(moved.error().message);
-    job.progress = *std::move(moved);
+    job.setProgress(*std::move(moved));
     job.running = 0;
     touch(id, job);
     --m_openJobs;
@@ -216,7 +216,7 @@ bool Farm::isWanted(StepId id) const
     const std::span<const JobId> users = m_dag.users(id);
     return std::any_of(users.begin(), users.end(), [this](JobId user) {
         const JobRecord& job = m_jobs.at(user);
-        return job.isOpen() && !work::isCancelAsked(job.progress);
+        return job.isOpen() && !work::isCancelAsked(job.progress());
     });
 }
 

@@ -94,7 +94,7 @@ JobRecord& Farm::addJob(const work::JobRow& row)
     job.name = row.spec.name;
     job.created = row.created;
     job.priority = row.spec.priority;
-    job.progress = row.progress;
+    job.setProgress(row.progress);
     job.origin = m_origins.acquire({row.spec.user, row.spec.nameSpace, row.spec.shareGroup});
     if (!row.spec.key.empty()) {
         job.key = std::make_unique<std::string>(row.spec.key);

@@ -23,7 +23,7 @@ std::optional<JobView> Farm::job(JobId id) const
                    .priority = job->priority,
                    .key = job->key == nullptr ? std::string() : *job->key,
                    .created = job->created,
-                   .progress = job->progress,
+                   .progress = job->progress(),
                    .stepsTotal = static_cast<std::uint32_t>(job->steps.size()),
                    .stepsDone = job->done,
                    .stepsRunning = job->running,
