@@ -3,13 +3,13 @@
 
 #include "monitor-gui/stream/web_socket_transport.h"
 
+#include <cstdio>
+#include <fmt/format.h>
 #include <QApplication>
 #include <QImage>
 #include <QMessageBox>
 #include <QSettings>
 #include <QTimer>
-#include <cstdio>
-#include <fmt/format.h>
 #include <random>
 
 namespace penstock::gui {
@@ -47,7 +47,10 @@ Result<std::unique_ptr<MonitorApp>> MonitorApp::create(Options options)
 }
 
 MonitorApp::MonitorApp(Options options, QByteArray token)
-    : m_options(std::move(options)), m_token(std::move(token)), m_theme(themeOf(m_options)), m_farm(*this, m_clock),
+    : m_options(std::move(options)),
+      m_token(std::move(token)),
+      m_theme(themeOf(m_options)),
+      m_farm(*this, m_clock),
       m_window(m_farm, m_theme, placeName(m_options))
 {
     m_window.resize(m_options.size);
@@ -152,7 +155,8 @@ void MonitorApp::takeScreenshot()
     constexpr int kSmallestFile = 0; // Qt's "quality" of a PNG: 0 compresses most
     const QImage picture = m_window.grab().toImage().convertToFormat(QImage::Format_RGB888);
     if (picture.isNull() || !picture.save(m_options.screenshot, "PNG", kSmallestFile)) {
-        fmt::print(stderr, "penstock-monitor: cannot write {}; check that the folder exists and may be written\n",
+        fmt::print(stderr,
+                   "penstock-monitor: cannot write {}; check that the folder exists and may be written\n",
                    m_options.screenshot.toStdString());
         QApplication::exit(1);
         return;
@@ -173,9 +177,11 @@ void MonitorApp::remember()
     static constexpr std::array kNames = {"overview", "queue", "machines", "job"};
     QSettings settings;
     settings.setValue(QStringLiteral("window"), m_window.saveGeometry());
-    settings.setValue(QStringLiteral("page"), QLatin1String(kNames[static_cast<std::size_t>(m_window.page())]));
+    settings.setValue(QStringLiteral("page"),
+                      QLatin1String(kNames[static_cast<std::size_t>(m_window.page())]));
     static constexpr std::array kThemes = {"system", "light", "dark"};
-    settings.setValue(QStringLiteral("theme"), QLatin1String(kThemes[static_cast<std::size_t>(m_theme.choice())]));
+    settings.setValue(QStringLiteral("theme"),
+                      QLatin1String(kThemes[static_cast<std::size_t>(m_theme.choice())]));
 }
 
 } // namespace penstock::gui

@@ -3,10 +3,10 @@
 
 #include "shared/base/text.h"
 
-#include <QRegularExpression>
 #include <fmt/format.h>
 #include <functional>
 #include <map>
+#include <QRegularExpression>
 
 namespace penstock::gui {
 
@@ -73,7 +73,8 @@ Result<void> setJob(Options& options, const QString& value)
 {
     const Result<std::uint64_t> id = parseUnsigned(value.toStdString());
     if (!id || *id == 0)
-        return fail(ErrorCode::Invalid, fmt::format("--job {}: write a job's number, from 1", value.toStdString()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("--job {}: write a job's number, from 1", value.toStdString()));
     options.job = JobId(*id);
     options.page = PageId::Job;
     return {};
@@ -88,7 +89,8 @@ Result<void> setTheme(Options& options, const QString& value)
     else if (value == QStringLiteral("system"))
         options.theme = ThemeChoice::System;
     else
-        return fail(ErrorCode::Invalid, fmt::format("--theme {}: one of light, dark, system", value.toStdString()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("--theme {}: one of light, dark, system", value.toStdString()));
     return {};
 }
 
@@ -110,7 +112,8 @@ Result<void> setDemoFault(Options& options, const QString& value)
     else if (value == QStringLiteral("killed"))
         options.demoSettings.fault = DemoFault::Killed;
     else
-        return fail(ErrorCode::Invalid, fmt::format("--demo-fault {}: one of frozen, killed", value.toStdString()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("--demo-fault {}: one of frozen, killed", value.toStdString()));
     options.demo = true;
     return {};
 }
@@ -178,7 +181,8 @@ Result<void> takeArgument(Options& options, const QStringList& arguments, int& p
     } else {
         const auto setter = setters().find(name);
         if (setter == setters().end())
-            return fail(ErrorCode::Invalid, fmt::format("unknown option {}; see --help", name.left(200).toStdString()));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("unknown option {}; see --help", name.left(200).toStdString()));
         if (equals > 0)
             return setter->second(options, argument.mid(equals + 1));
         if (place + 1 >= arguments.size())

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The queues, one for each system and set of required features, as a table. GUI thread; follows a LiveFarm, which
-// outlives it.
+// The queues, one for each system and set of required features, as a table. GUI thread; follows a LiveFarm,
+// which outlives it.
 #pragma once
 
 #include "monitor-gui/models/live_farm.h"

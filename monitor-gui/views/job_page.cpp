@@ -122,8 +122,8 @@ void JobPage::showTexts()
     const JobReplica& replica = m_farm.job();
     const JobPtr& job = replica.job();
     m_stepTable->setEmptySentence(!replica.refusal().empty() ? text(replica.refusal())
-                                  : !replica.watched()       ? QStringLiteral("Select a job to see its steps.")
-                                                             : QStringLiteral("Asking the server for the steps."));
+                                  : !replica.watched() ? QStringLiteral("Select a job to see its steps.")
+                                                       : QStringLiteral("Asking the server for the steps."));
     if (job) {
         m_stepPanel->setTitle(QStringLiteral("Job %1  %2").arg(job->id.value()).arg(text(job->name)));
         m_stepPanel->setRemark(
@@ -148,7 +148,8 @@ QString JobPage::logRemark() const
     if (!step)
         return {};
     const LogBuffer& log = m_farm.log();
-    const QString where = step->machine.empty() ? QString() : QStringLiteral("on %1, ").arg(text(step->machine));
+    const QString where =
+        step->machine.empty() ? QString() : QStringLiteral("on %1, ").arg(text(step->machine));
     const QString lines =
         QStringLiteral("%1 lines, %2")
             .arg(formatCount(log.firstLine() + log.lines().size()), formatBytes(log.size()));

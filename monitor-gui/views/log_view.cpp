@@ -4,6 +4,7 @@
 #include "monitor-gui/models/format.h"
 #include "monitor-gui/views/paint.h"
 
+#include <algorithm>
 #include <QApplication>
 #include <QClipboard>
 #include <QFontDatabase>
@@ -12,7 +13,6 @@
 #include <QPainter>
 #include <QScrollBar>
 #include <QStringList>
-#include <algorithm>
 
 namespace penstock::gui {
 
@@ -165,9 +165,11 @@ void LogView::paintLine(QPainter& painter, const LogLine& line, std::uint64_t nu
     font.setItalic(line.stream == LogStream::System);
     painter.setFont(font);
     painter.setPen(line.stream == LogStream::System ? theme.mutedInk : theme.ink);
-    painter.setClipRect(QRect(left + kStreamColumn, top, viewport()->width() - left - kStreamColumn, lineHeight()));
-    painter.drawText(QRect(left + kStreamColumn - horizontalScrollBar()->value(), top, kWidestText, lineHeight()),
-                     Qt::AlignLeft | Qt::AlignVCenter | Qt::TextSingleLine, text(line.text));
+    painter.setClipRect(
+        QRect(left + kStreamColumn, top, viewport()->width() - left - kStreamColumn, lineHeight()));
+    painter.drawText(
+        QRect(left + kStreamColumn - horizontalScrollBar()->value(), top, kWidestText, lineHeight()),
+        Qt::AlignLeft | Qt::AlignVCenter | Qt::TextSingleLine, text(line.text));
     painter.setClipping(false);
     painter.setFont(viewport()->font());
 }
@@ -249,10 +251,12 @@ void LogView::copy() const
 {
     if (!m_selected)
         return;
-    const std::uint64_t first = std::max(std::min(m_selected->first, m_selected->second), m_buffer.firstLine());
+    const std::uint64_t first =
+        std::max(std::min(m_selected->first, m_selected->second), m_buffer.firstLine());
     const std::uint64_t last = std::max(m_selected->first, m_selected->second);
     QStringList chosen;
-    for (std::uint64_t line = first; line <= last && line - m_buffer.firstLine() < m_buffer.lines().size(); ++line)
+    for (std::uint64_t line = first; line <= last && line - m_buffer.firstLine() < m_buffer.lines().size();
+         ++line)
         chosen << text(m_buffer.lines()[line - m_buffer.firstLine()].text);
     QApplication::clipboard()->setText(chosen.join(QLatin1Char('\n')));
 }

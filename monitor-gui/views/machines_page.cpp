@@ -120,8 +120,9 @@ void MachineCard::paintSteps(QPainter& painter)
     painter.drawLine(left - kSpace, kSpace, left - kSpace, height() - kSpace);
     painter.setFont(scaled(font(), 1.0, true));
     painter.setPen(theme.ink);
-    painter.drawText(QRect(left, 6, width() - left, 30), Qt::AlignLeft | Qt::AlignVCenter,
-                     QStringLiteral("Running steps, %1 of %2 slots").arg(m_machine->used).arg(m_machine->slots));
+    painter.drawText(
+        QRect(left, 6, width() - left, 30), Qt::AlignLeft | Qt::AlignVCenter,
+        QStringLiteral("Running steps, %1 of %2 slots").arg(m_machine->used).arg(m_machine->slots));
     painter.setFont(font());
     if (m_machine->running.empty()) {
         painter.setPen(theme.mutedInk);
@@ -139,14 +140,17 @@ void MachineCard::paintSteps(QPainter& painter)
         paintGlyph(painter, QRectF(box.left(), box.top() + 5, 10, 10), Tone::Running, theme);
         const QRect words = box.adjusted(20, 0, 0, 0);
         painter.setPen(theme.ink);
-        painter.drawText(QRect(words.left(), words.top(), words.width(), 20), Qt::AlignLeft | Qt::AlignVCenter,
+        painter.drawText(QRect(words.left(), words.top(), words.width(), 20),
+                         Qt::AlignLeft | Qt::AlignVCenter,
                          painter.fontMetrics().elidedText(text(step.name), Qt::ElideRight, words.width()));
         painter.setPen(theme.mutedInk);
-        const QString detail = QStringLiteral("job %1, %2%3")
-                                   .arg(step.job.value())
-                                   .arg(formatAgeText(ageOf(step.since, m_farm.serverNow())),
-                                        step.phase.empty() ? QString() : QStringLiteral(", ") + text(step.phase));
-        painter.drawText(QRect(words.left(), words.top() + 18, words.width(), 18), Qt::AlignLeft | Qt::AlignVCenter,
+        const QString detail =
+            QStringLiteral("job %1, %2%3")
+                .arg(step.job.value())
+                .arg(formatAgeText(ageOf(step.since, m_farm.serverNow())),
+                     step.phase.empty() ? QString() : QStringLiteral(", ") + text(step.phase));
+        painter.drawText(QRect(words.left(), words.top() + 18, words.width(), 18),
+                         Qt::AlignLeft | Qt::AlignVCenter,
                          painter.fontMetrics().elidedText(detail, Qt::ElideRight, words.width()));
     }
 }
@@ -164,9 +168,12 @@ void MachineCard::mousePressEvent(QMouseEvent* event)
 }
 
 MachinesPage::MachinesPage(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
-    : Page(parent), m_farm(farm), m_model(farm),
+    : Page(parent),
+      m_farm(farm),
+      m_model(farm),
       m_table(new RecordTable(m_model, theme, QStringLiteral("Machines"))),
-      m_panel(new Panel(QStringLiteral("Machines"), m_table, theme)), m_card(new MachineCard(farm, theme))
+      m_panel(new Panel(QStringLiteral("Machines"), m_table, theme)),
+      m_card(new MachineCard(farm, theme))
 {
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(kSpace, kSpace, kSpace, kSpace);
@@ -185,7 +192,8 @@ MachinesPage::MachinesPage(const LiveFarm& farm, const ThemeSource& theme, QWidg
                 m_model.setFilter(text);
                 refresh();
             });
-    connect(m_table->selectionModel(), &QItemSelectionModel::currentChanged, this, &MachinesPage::showSelected);
+    connect(m_table->selectionModel(), &QItemSelectionModel::currentChanged, this,
+            &MachinesPage::showSelected);
     connect(m_card, &MachineCard::jobOpened, this, &MachinesPage::jobOpened);
     connect(&farm, &LiveFarm::refreshed, this, &MachinesPage::refresh);
     connect(&farm, &LiveFarm::secondPassed, this, &MachinesPage::showSelected);
@@ -209,7 +217,8 @@ void MachinesPage::refresh()
     if (!m_farm.farm().filled())
         m_table->setEmptySentence(QStringLiteral("Waiting for the server."));
     else if (total > 0)
-        m_table->setEmptySentence(QStringLiteral("0 of %1 machines match. Clear the filter to see them.").arg(total));
+        m_table->setEmptySentence(
+            QStringLiteral("0 of %1 machines match. Clear the filter to see them.").arg(total));
     else
         m_table->setEmptySentence(QStringLiteral(
             "No machine has joined yet. Start penstock-builder on one; it dials in by itself."));

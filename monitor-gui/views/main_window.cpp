@@ -10,11 +10,11 @@
 #include "monitor-gui/views/paint.h"
 #include "monitor-gui/views/queue_page.h"
 
+#include <algorithm>
 #include <QHBoxLayout>
 #include <QShortcut>
 #include <QStatusBar>
 #include <QVBoxLayout>
-#include <algorithm>
 
 namespace penstock::gui {
 
@@ -200,7 +200,8 @@ QString MainWindow::bannerSentence(const Chip& chip) const
 {
     if (!isOutdated(chip.kind))
         return {};
-    const QString reason = m_farm.link().reason.empty() ? QString() : QStringLiteral(": ") + text(m_farm.link().reason);
+    const QString reason =
+        m_farm.link().reason.empty() ? QString() : QStringLiteral(": ") + text(m_farm.link().reason);
     if (!m_farm.farm().filled()) {
         if (chip.kind == ChipKind::Connecting || chip.kind == ChipKind::Idle)
             return {};
@@ -219,7 +220,8 @@ void MainWindow::showStatus()
         return;
     }
     const Duration age = m_farm.now().mono - *farm.lastFarmMessage();
-    m_sequence->setText(QStringLiteral("change %1, %2 old").arg(formatCount(farm.number()), text(formatAge(age))));
+    m_sequence->setText(
+        QStringLiteral("change %1, %2 old").arg(formatCount(farm.number()), text(formatAge(age))));
     const WallTime now = m_farm.serverNow();
     const auto fresh = std::count_if(farm.machines().begin(), farm.machines().end(), [&](const auto& entry) {
         return freshnessOf(*entry.second, now, m_farm.link().machinePeriod) == Freshness::Fresh;
@@ -259,7 +261,8 @@ void MainWindow::recolour()
                  theme.selection.name(), theme.ink.name());
     for (QPushButton* button : m_rail)
         button->setStyleSheet(rail);
-    // Fusion's bars and fields are drawn raised; these are flat, and narrow where nothing is to be clicked often.
+    // Fusion's bars and fields are drawn raised; these are flat, and narrow where nothing is to be clicked
+    // often.
     setStyleSheet(
         QStringLiteral(
             "QScrollBar{background:transparent;border:0}"

@@ -6,9 +6,9 @@
 #include "monitor-gui/replica/freshness.h"
 #include "monitor-gui/views/paint.h"
 
+#include <algorithm>
 #include <QGridLayout>
 #include <QTimer>
-#include <algorithm>
 
 namespace penstock::gui {
 
@@ -23,7 +23,8 @@ Metric spreadMetric(Spread FarmSample::*spread, double Spread::*value)
 
 } // namespace
 
-OverviewPage::OverviewPage(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent) : Page(parent), m_farm(farm)
+OverviewPage::OverviewPage(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
+    : Page(parent), m_farm(farm)
 {
     auto* grid = new QGridLayout(this);
     grid->setContentsMargins(kSpace, kSpace, kSpace, kSpace);
@@ -114,8 +115,9 @@ void OverviewPage::showTiles()
     const FarmTotals& totals = m_farm.farm().totals();
     const bool outdated = isOutdated(m_farm.chip().kind);
     const auto percent = totals.slotsTotal == 0 ? 0 : totals.slotsUsed * 100 / totals.slotsTotal;
-    m_running->show(QStringLiteral("%1 / %2").arg(formatCount(totals.stepsRunning), formatCount(totals.slotsTotal)),
-                    QStringLiteral("%1 % of slots in use").arg(percent), outdated);
+    m_running->show(
+        QStringLiteral("%1 / %2").arg(formatCount(totals.stepsRunning), formatCount(totals.slotsTotal)),
+        QStringLiteral("%1 % of slots in use").arg(percent), outdated);
     m_ready->show(formatCount(totals.stepsReady),
                   totals.stepsDelayed > 0
                       ? QStringLiteral("and %1 to retry later").arg(formatCount(totals.stepsDelayed))
@@ -175,12 +177,13 @@ void OverviewPage::showSparks(const std::vector<FarmSample>& samples)
     m_running->setSpark(pointsOf(samples, now, [](const FarmSample& sample) { return sample.running; }));
     m_ready->setSpark(pointsOf(samples, now, [](const FarmSample& sample) { return sample.ready; }));
     m_blocked->setSpark(pointsOf(samples, now, [](const FarmSample& sample) { return sample.blocked; }));
-    m_machines->setSpark(pointsOf(samples, now, [](const FarmSample& sample) { return sample.machinesConnected; }));
+    m_machines->setSpark(
+        pointsOf(samples, now, [](const FarmSample& sample) { return sample.machinesConnected; }));
     m_finished->setSpark(ratesOf(samples, now, [](const FarmSample& sample) {
         return static_cast<double>(sample.finishedOk + sample.finishedFailed);
     }));
-    m_failed->setSpark(
-        ratesOf(samples, now, [](const FarmSample& sample) { return static_cast<double>(sample.finishedFailed); }));
+    m_failed->setSpark(ratesOf(
+        samples, now, [](const FarmSample& sample) { return static_cast<double>(sample.finishedFailed); }));
 }
 
 void OverviewPage::showChart(std::size_t chart)

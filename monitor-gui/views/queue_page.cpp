@@ -10,7 +10,9 @@
 namespace penstock::gui {
 
 QueuePage::QueuePage(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
-    : Page(parent), m_farm(farm), m_model(farm),
+    : Page(parent),
+      m_farm(farm),
+      m_model(farm),
       m_table(new RecordTable(m_model, theme, QStringLiteral("Queues"))),
       m_panel(new Panel(QStringLiteral("Queues"), m_table, theme, this)),
       m_waiting(new TimeChart({QStringLiteral("Waiting, steps"),
@@ -91,7 +93,8 @@ void QueuePage::showSummary()
 {
     const FarmTotals& totals = m_farm.farm().totals();
     m_panel->setRemark(QStringLiteral("%1 running, %2 ready, %3 blocked in %4 queues")
-                           .arg(formatCount(totals.stepsRunning), formatCount(totals.stepsReady + totals.stepsDelayed),
+                           .arg(formatCount(totals.stepsRunning),
+                                formatCount(totals.stepsReady + totals.stepsDelayed),
                                 formatCount(totals.stepsBlocked))
                            .arg(m_model.totalRows()));
     if (!m_farm.farm().filled())

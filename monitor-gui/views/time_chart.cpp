@@ -5,13 +5,13 @@
 #include "monitor-gui/models/series.h"
 #include "monitor-gui/views/paint.h"
 
+#include <cmath>
 #include <QAreaSeries>
 #include <QGraphicsLayout>
 #include <QLineSeries>
 #include <QPainter>
 #include <QStringList>
 #include <QValueAxis>
-#include <cmath>
 #include <utility>
 
 namespace penstock::gui {
@@ -162,8 +162,8 @@ void TimeChart::setMinutes(double minutes)
     m_x->setRange(-minutes, 0);
 }
 
-void TimeChart::show(std::vector<QList<QPointF>> series, const QList<QPair<double, double>>& gaps, double gate,
-                     const QString& emptySentence)
+void TimeChart::show(std::vector<QList<QPointF>> series, const QList<QPair<double, double>>& gaps,
+                     double gate, const QString& emptySentence)
 {
     for (std::size_t at = 0; at < m_last.size() && at < series.size(); ++at)
         m_last[at] = series[at].isEmpty() ? 0.0 : series[at].last().y();

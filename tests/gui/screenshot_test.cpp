@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Runs the real program under the offscreen platform and looks at the pictures it makes.
+#include <gtest/gtest.h>
 #include <QImage>
 #include <QProcess>
 #include <QSet>
 #include <QTemporaryDir>
-#include <gtest/gtest.h>
 
 namespace {
 
@@ -47,10 +47,11 @@ TEST_F(Screenshot, EachPageIsDrawnInBothThemes)
 {
     for (const char* theme : {"light", "dark"}) {
         for (const char* page : {"overview", "queue", "machines", "job"}) {
-            const int code = run({QStringLiteral("--demo"), QStringLiteral("--page"), QString::fromLatin1(page),
-                                  QStringLiteral("--theme"), QString::fromLatin1(theme), QStringLiteral("--size"),
-                                  QStringLiteral("1000x700"), QStringLiteral("--after"), QStringLiteral("1.5"),
-                                  QStringLiteral("--screenshot"), picture()});
+            const int code =
+                run({QStringLiteral("--demo"), QStringLiteral("--page"), QString::fromLatin1(page),
+                     QStringLiteral("--theme"), QString::fromLatin1(theme), QStringLiteral("--size"),
+                     QStringLiteral("1000x700"), QStringLiteral("--after"), QStringLiteral("1.5"),
+                     QStringLiteral("--screenshot"), picture()});
             ASSERT_EQ(code, 0) << page << ' ' << m_errors.toStdString();
             const QImage image(picture());
             EXPECT_EQ(image.size(), QSize(1000, 700)) << page;

@@ -7,9 +7,9 @@
 #include "tests/unit/monitor/farm_events.h"
 #include "tests/unit/monitor/qt_application.h"
 
+#include <gtest/gtest.h>
 #include <QAbstractItemModelTester>
 #include <QPersistentModelIndex>
-#include <gtest/gtest.h>
 #include <random>
 
 namespace penstock::gui {

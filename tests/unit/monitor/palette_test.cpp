@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The promises of the palette, computed anew from its table: contrast by WCAG 2.1, distance by CIEDE2000 as seen with
-// normal sight and with the three kinds of colour blindness (matrices of Machado, Oliveira and Fernandes 2009).
+// The promises of the palette, computed anew from its table: contrast by WCAG 2.1, distance by CIEDE2000 as
+// seen with normal sight and with the three kinds of colour blindness (matrices of Machado, Oliveira and
+// Fernandes 2009).
 #include "monitor-gui/views/palette.h"
 
 #include <algorithm>
@@ -81,7 +82,8 @@ double radians(double degrees)
 double distance(const Vector& one, const Vector& other)
 {
     const double meanChroma = (std::hypot(one[1], one[2]) + std::hypot(other[1], other[2])) / 2;
-    const double g = 0.5 * (1 - std::sqrt(std::pow(meanChroma, 7) / (std::pow(meanChroma, 7) + std::pow(25.0, 7))));
+    const double g =
+        0.5 * (1 - std::sqrt(std::pow(meanChroma, 7) / (std::pow(meanChroma, 7) + std::pow(25.0, 7))));
     const double a1 = one[1] * (1 + g);
     const double a2 = other[1] * (1 + g);
     const double c1 = std::hypot(a1, one[2]);
@@ -101,7 +103,8 @@ double distance(const Vector& one, const Vector& other)
         turn += 360;
     double meanHue = h1 + h2;
     if (c1 * c2 != 0)
-        meanHue = std::abs(h1 - h2) <= 180 ? meanHue / 2 : (meanHue < 360 ? meanHue + 360 : meanHue - 360) / 2;
+        meanHue =
+            std::abs(h1 - h2) <= 180 ? meanHue / 2 : (meanHue < 360 ? meanHue + 360 : meanHue - 360) / 2;
     const double meanL = (one[0] + other[0]) / 2;
     const double meanC = (c1 + c2) / 2;
     const double t = 1 - 0.17 * std::cos(radians(meanHue - 30)) + 0.24 * std::cos(radians(2 * meanHue)) +
