@@ -34,7 +34,8 @@ template <class T> std::string errorOf(const std::function<void(T&)>& change)
     return back.error().message;
 }
 
-template <class T> void expectLimit(const std::function<void(T&, std::size_t)>& fill, std::size_t limit, const char* field)
+template <class T>
+void expectLimit(const std::function<void(T&, std::size_t)>& fill, std::size_t limit, const char* field)
 {
     EXPECT_EQ(errorOf<T>([&](T& m) { fill(m, limit); }), "") << field;
     const std::string error = errorOf<T>([&](T& m) { fill(m, limit + 1); });
@@ -51,7 +52,8 @@ TEST(EnvelopeLimits, HoldForHelloAndFacts)
     expectLimit<Hello>([](Hello& m, std::size_t n) { m.facts.storeDir.assign(n, '/'); }, kMaxPathBytes, "store_dir");
     expectLimit<Hello>([](Hello& m, std::size_t n) { m.facts.maxJobs = static_cast<std::uint32_t>(n); }, kMaxSlots,
                        "max_jobs");
-    expectLimit<Hello>([](Hello& m, std::size_t n) { m.facts.cores = static_cast<std::uint32_t>(n); }, kMaxCores, "cores");
+    expectLimit<Hello>([](Hello& m, std::size_t n) { m.facts.cores = static_cast<std::uint32_t>(n); },
+                       kMaxCores, "cores");
     expectLimit<Hello>(
         [](Hello& m, std::size_t n) {
             m.facts.resources.clear();
@@ -65,21 +67,33 @@ TEST(EnvelopeLimits, HoldForTextsAndLogs)
 {
     expectLimit<AttemptAnswer>([](AttemptAnswer& m, std::size_t n) { m.text.assign(n, 't'); }, kMaxNoteBytes, "text");
     expectLimit<Drain>([](Drain& m, std::size_t n) { m.note.assign(n, 't'); }, kMaxNoteBytes, "note");
-    expectLimit<AttemptResult>([](AttemptResult& m, std::size_t n) { m.error.assign(n, 't'); }, kMaxErrorBytes, "error");
-    expectLimit<AttemptResult>([](AttemptResult& m, std::size_t n) { m.outputs.assign(n, {"o", "p", "", 0}); }, kMaxOutputs,
-                               "outputs");
-    expectLimit<AttemptProgress>([](AttemptProgress& m, std::size_t n) { m.phase.assign(n, 'p'); }, kMaxNameBytes, "phase");
+    expectLimit<AttemptResult>([](AttemptResult& m, std::size_t n) { m.error.assign(n, 't'); },
+                               kMaxErrorBytes, "error");
+    expectLimit<AttemptResult>(
+        [](AttemptResult& m, std::size_t n) {
+            m.outputs.assign(n, {"o", "p", "", 0});
+        },
+        kMaxOutputs, "outputs");
+    expectLimit<AttemptProgress>([](AttemptProgress& m, std::size_t n) { m.phase.assign(n, 'p'); },
+                                 kMaxNameBytes, "phase");
     expectLimit<LogChunk>([](LogChunk& m, std::size_t n) { m.records = {{{}, Stream::Out, std::string(n, 'l')}}; },
                           kMaxLogRecordBytes, "records.data");
-    expectLimit<LogChunk>([](LogChunk& m, std::size_t n) { m.records.assign(n, {{}, Stream::Out, "l"}); }, kMaxLogRecords,
-                          "records");
+    expectLimit<LogChunk>(
+        [](LogChunk& m, std::size_t n) {
+            m.records.assign(n, {{}, Stream::Out, "l"});
+        },
+        kMaxLogRecords, "records");
     expectLimit<LogChunk>(
         [](LogChunk& m, std::size_t n) {
             m.records.assign(4, {{}, Stream::Out, std::string(kMaxLogChunkBytes / 4, 'l')});
             m.records.resize(n > kMaxLogChunkBytes ? 5 : 4, {{}, Stream::Out, "x"});
         },
         kMaxLogChunkBytes, "records");
-    expectLimit<Report>([](Report& m, std::size_t n) { m.held.assign(n, {AttemptId(1), false}); }, kMaxHeldAttempts, "held");
+    expectLimit<Report>(
+        [](Report& m, std::size_t n) {
+            m.held.assign(n, {AttemptId(1), false});
+        },
+        kMaxHeldAttempts, "held");
 }
 
 TEST(EnvelopeLimits, RefuseWhatMakesNoSense)
@@ -94,7 +108,8 @@ TEST(EnvelopeLimits, RefuseWhatMakesNoSense)
     EXPECT_NE(errorOf<Hello>([](Hello& m) { m.facts.speedFactor = -1; }).find("speed_factor"), std::string::npos);
     EXPECT_NE(errorOf<Report>([](Report& m) { m.load.load1 = std::numeric_limits<double>::quiet_NaN(); }).find("load1"),
               std::string::npos);
-    EXPECT_NE(errorOf<Report>([](Report& m) { m.held[0].attempt = AttemptId(0); }).find("attempt_id"), std::string::npos);
+    EXPECT_NE(errorOf<Report>([](Report& m) { m.held[0].attempt = AttemptId(0); }).find("attempt_id"),
+              std::string::npos);
     EXPECT_NE(errorOf<AttemptAnswer>([](AttemptAnswer& m) { m.attempt = AttemptId(kMaxId + 1); }).find("attempt_id"),
               std::string::npos);
     EXPECT_EQ(errorOf<AttemptAnswer>([](AttemptAnswer& m) { m.attempt = AttemptId(kMaxId); }), "");
@@ -131,13 +146,27 @@ TEST(EnvelopeLimits, MakeABadAssignmentARejectAndKeepTheOthers)
     const std::vector<std::function<void(Assignment&)>> changes{
         [](Assignment& a) { a.step = StepId(0); },
         [](Assignment& a) { a.work = CommandWork{}; },
-        [](Assignment& a) { a.work = CommandWork{{""}, {}}; },
-        [](Assignment& a) { a.work = CommandWork{{std::string("a\0b", 3)}, {}}; },
-        [](Assignment& a) { a.work = CommandWork{{"a"}, {{"A=B", "x"}}}; },
-        [](Assignment& a) { a.work = CommandWork{std::vector<std::string>(kMaxArguments + 1, "a"), {}}; },
-        [](Assignment& a) { a.work = CommandWork{{"a", std::string(kMaxArgumentBytes + 1, 'x')}, {}}; },
-        [](Assignment& a) { a.work = CommandWork{std::vector<std::string>(9, std::string(kMaxArgumentBytes, 'x')), {}}; },
-        [](Assignment& a) { a.work = NixWork{"", "", {}, {}}; },
+        [](Assignment& a) {
+            a.work = CommandWork{{""}, {}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{{std::string("a\0b", 3)}, {}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{{"a"}, {{"A=B", "x"}}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{std::vector<std::string>(kMaxArguments + 1, "a"), {}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{{"a", std::string(kMaxArgumentBytes + 1, 'x')}, {}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{std::vector<std::string>(9, std::string(kMaxArgumentBytes, 'x')), {}};
+        },
+        [](Assignment& a) {
+            a.work = NixWork{"", "", {}, {}};
+        },
         [](Assignment& a) { a.name = "a\tb"; },
         [](Assignment& a) { a.limits.timeout = std::chrono::milliseconds(kMaxMillis + 1); },
     };

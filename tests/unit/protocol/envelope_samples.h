@@ -48,8 +48,15 @@ inline std::vector<BuilderMessage> builderSamples()
 
 inline Assignment sampleAssignment()
 {
-    return {AttemptId(11), StepId(12), JobId(13), 2, "hello", CommandWork{{"sh", "-c", "true"}, {{"K", "V"}, {"E", ""}}},
-            {std::chrono::milliseconds(1), std::chrono::milliseconds(2), 3, std::chrono::milliseconds(4)}, 5, 6};
+    return {AttemptId(11),
+            StepId(12),
+            JobId(13),
+            2,
+            "hello",
+            CommandWork{{"sh", "-c", "true"}, {{"K", "V"}, {"E", ""}}},
+            {std::chrono::milliseconds(1), std::chrono::milliseconds(2), 3, std::chrono::milliseconds(4)},
+            5,
+            6};
 }
 
 inline std::vector<ServerMessage> serverSamples()

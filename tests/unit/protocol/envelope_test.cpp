@@ -69,7 +69,8 @@ TEST(Envelope, SkipsFieldsFromANewerPeer)
 
 TEST(Envelope, RefusesBytesThatAreNoMessage)
 {
-    for (const std::string& bytes : {std::string("\xFF\xFF\xFF", 3), std::string(3, '\0'), std::string("\x0A\x7F", 2)}) {
+    for (const std::string& bytes :
+         {std::string("\xFF\xFF\xFF", 3), std::string(3, '\0'), std::string("\x0A\x7F", 2)}) {
         const auto back = decodeBuilderMessage(bytesOf(bytes));
         ASSERT_FALSE(back);
         EXPECT_EQ(back.error().code, ErrorCode::Invalid);

@@ -17,7 +17,8 @@ std::vector<std::string> framesOf(const std::string& name)
 {
     const char* const source = std::getenv("PENSTOCK_SOURCE_DIR");
     EXPECT_NE(source, nullptr);
-    std::ifstream file(std::string(source == nullptr ? "." : source) + "/tests/golden/protocol/" + name, std::ios::binary);
+    std::ifstream file(std::string(source == nullptr ? "." : source) + "/tests/golden/protocol/" + name,
+                       std::ios::binary);
     EXPECT_TRUE(file.is_open()) << name;
     std::ostringstream text;
     text << file.rdbuf();
