@@ -89,7 +89,8 @@ void Ledger::updateAttempt(const work::AttemptUpdate& update)
     const bool hasEnded = truth != m_executions.end() && truth->second.has_value();
     const bool isHonest = !m_lyingMachines.contains(attempt.machine);
     if (isReported && isHonest && !hasEnded)
-        m_world.violate(fmt::format("attempt {} ended as {}, but it never did", update.id.value(), work::toString(end)));
+        m_world.violate(
+            fmt::format("attempt {} ended as {}, but it never did", update.id.value(), work::toString(end)));
     if (end == AttemptEnd::Succeeded && isHonest && hasEnded && truth->second != protocol::Outcome::Succeeded)
         m_world.violate(fmt::format("attempt {} is stored as succeeded, but was not", update.id.value()));
     if (end == AttemptEnd::Succeeded && ++m_steps[attempt.step].succeeded > 1)
@@ -138,13 +139,15 @@ void Ledger::updateJob(const work::JobUpdate& update)
 
 void Ledger::sent(const protocol::ServerMessage& message)
 {
-    if (const auto* welcome = std::get_if<protocol::Welcome>(&message); welcome && !m_machines.contains(welcome->machine))
+    const auto* welcome = std::get_if<protocol::Welcome>(&message);
+    if (welcome != nullptr && !m_machines.contains(welcome->machine))
         m_world.violate(fmt::format("machine {} was welcomed before it was stored", welcome->machine.value()));
     if (const auto* stored = std::get_if<protocol::ResultStored>(&message))
         for (const AttemptId id : stored->attempts) {
             const auto found = m_attempts.find(id);
             if (found != m_attempts.end() && found->second.progress.state != AttemptState::Ended)
-                m_world.violate(fmt::format("the result of attempt {} was acknowledged before it was stored", id.value()));
+                m_world.violate(
+                    fmt::format("the result of attempt {} was acknowledged before it was stored", id.value()));
         }
     if (const auto* desired = std::get_if<protocol::Desired>(&message)) {
         for (const protocol::Assignment& assignment : desired->assign) {

@@ -70,8 +70,9 @@ Result<void> Farm::loadSteps(std::span<const work::StepRow> steps)
                                                         row.id.value(), m_marks.step));
         const bool finished = row.progress.state == work::StepState::Finished;
         if (finished != row.progress.result.has_value())
-            return fail(ErrorCode::Corrupt, fmt::format("step {} is {} but {} a result", row.id.value(),
-                                                        work::toString(row.progress.state), finished ? "lacks" : "has"));
+            return fail(ErrorCode::Corrupt,
+                        fmt::format("step {} is {} but {} a result", row.id.value(),
+                                    work::toString(row.progress.state), finished ? "lacks" : "has"));
         const bool good = finished && work::isGood(*row.progress.result);
         m_dag.add(row.id, !finished ? work::Dag::Outcome::Open
                                     : (good ? work::Dag::Outcome::Good : work::Dag::Outcome::Bad));
