@@ -139,15 +139,15 @@ void Ledger::updateJob(const work::JobUpdate& update)
 
 void Ledger::sent(const protocol::ServerMessage& message)
 {
-    if (const auto* welcome = std::get_if<protocol::Welcome>(&message);
-        welcome && !m_machines.contains(welcome->machine))
+    const auto* welcome = std::get_if<protocol::Welcome>(&message);
+    if (welcome != nullptr && !m_machines.contains(welcome->machine))
         m_world.violate(fmt::format("machine {} was welcomed before it was stored", welcome->machine.value()));
     if (const auto* stored = std::get_if<protocol::ResultStored>(&message))
         for (const AttemptId id : stored->attempts) {
             const auto found = m_attempts.find(id);
             if (found != m_attempts.end() && found->second.progress.state != AttemptState::Ended)
-                m_world.violate(fmt::format("the result of attempt {} was acknowledged before it was stored",
-                                            id.value()));
+                m_world.violate(
+                    fmt::format("the result of attempt {} was acknowledged before it was stored", id.value()));
         }
     if (const auto* desired = std::get_if<protocol::Desired>(&message)) {
         for (const protocol::Assignment& assignment : desired->assign) {

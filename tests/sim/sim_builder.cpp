@@ -30,7 +30,10 @@ void SimBuilder::start()
         return;
     ++m_life;
     m_instance = fmt::format("{:032x}", m_world.random.next());
-    m_draining = false;
+    std::vector<builder::RecoveredAttempt> recovered;
+    for (const auto& [attempt, entry] : m_spool)
+        recovered.push_back(entry);
+    m_core.emplace(m_facts, std::move(recovered));
     m_world.note("builder.start", m_life);
     connect();
 }
@@ -41,13 +44,15 @@ void SimBuilder::crash()
         return;
     m_world.note("builder.crash", m_life);
     ++m_life;
-    std::vector<AttemptId> dying;
-    for (const auto& [attempt, held] : m_held)
-        dying.push_back(attempt);
-    for (const AttemptId attempt : dying)
-        kill(attempt);
-    m_held.clear();
-    cutLink(m_world.random.chance(30));
+    for (const auto& [attempt, running] : std::exchange(m_running, {}))
+        m_ledger.killed(attempt, running.step);
+    m_core.reset();
+    if (m_wire == nullptr)
+        return;
+    if (m_world.random.chance(30))
+        m_wire->die(); // the machine, not only the program
+    m_wire->close(0);
+    disconnected();
 }
 
 void SimBuilder::cutLink(bool halfOpen)
@@ -78,7 +83,6 @@ void SimBuilder::connect()
                        }});
     m_session = protocol::Session::forBuilder(protocol::ownDialect(), m_world.now());
     m_decoder = std::make_unique<protocol::FrameDecoder>();
-    m_applied = 0;
     m_server.accept(m_wire);
     protocol::Hello hello;
     hello.identity = m_identity;
@@ -93,9 +97,12 @@ void SimBuilder::disconnected()
 {
     if (m_wire == nullptr)
         return;
+    const bool wasUp = isLinkUp();
     m_wire.reset();
     m_session.reset();
     ++m_connection;
+    if (wasUp && m_core)
+        apply(builder::LinkDown{});
     retryLater();
 }
 
@@ -139,14 +146,14 @@ void SimBuilder::send(const protocol::BuilderMessage& message)
     m_wire->send(0, bytes);
 }
 
+bool SimBuilder::isLinkUp() const
+{
+    return m_session && m_session->state() == protocol::SessionState::Open;
+}
+
 void SimBuilder::report()
 {
-    protocol::Report report;
-    report.appliedRevision = m_applied;
-    for (const auto& [attempt, held] : m_held)
-        report.held.push_back({attempt, false});
-    for (const auto& [attempt, result] : m_spool)
-        report.held.push_back({attempt, true});
+    protocol::Report report = m_core->report();
     report.load.load1 = m_load1;
     report.sentAt = m_world.now().wall;
     report.sequence = m_session->heartbeatSent(m_world.now());
@@ -164,81 +171,74 @@ void SimBuilder::receive(const std::string& bytes)
         auto message = protocol::decodeServerMessage(bytesOf(payload));
         if (!message || !*message)
             return m_world.violate(message ? "an unknown message" : message.error().message);
-        if (const auto* welcome = std::get_if<protocol::Welcome>(&**message)) {
-            handle(*welcome);
-            continue;
-        }
-        if (std::holds_alternative<protocol::Goodbye>(**message)) {
-            m_wire->close(0);
-            return disconnected();
-        }
-        if (auto heard = m_session->onTraffic(m_world.now()); !heard)
-            return m_world.violate(heard.error().message);
-        if (const auto* desired = std::get_if<protocol::Desired>(&**message))
-            handle(*desired);
-        else if (const auto* stored = std::get_if<protocol::ResultStored>(&**message))
-            handle(*stored);
+        handle(*std::move(*message));
     }
 }
 
-void SimBuilder::handle(const protocol::Welcome& welcome)
+void SimBuilder::handle(protocol::ServerMessage message)
+{
+    if (const auto* hello = std::get_if<protocol::Welcome>(&message))
+        return welcome(*hello);
+    if (std::holds_alternative<protocol::Goodbye>(message)) {
+        m_wire->close(0);
+        return disconnected();
+    }
+    if (auto heard = m_session->onTraffic(m_world.now()); !heard)
+        return m_world.violate(heard.error().message);
+    if (auto* desired = std::get_if<protocol::Desired>(&message)) {
+        const bool isShort = m_world.random.chance(quirks.rejectPercent);
+        if (isShort)
+            apply(builder::ResourcesChanged{"sim: no room"});
+        apply(builder::DesiredArrived{std::move(*desired)});
+        if (isShort)
+            apply(builder::ResourcesChanged{{}});
+    } else if (auto* stored = std::get_if<protocol::ResultStored>(&message)) {
+        apply(builder::StoredArrived{std::move(stored->attempts)});
+    }
+}
+
+void SimBuilder::welcome(const protocol::Welcome& welcome)
 {
     if (auto opened = m_session->onWelcome(welcome, m_world.now()); !opened)
         return m_world.violate(opened.error().message);
     report();
     watch();
-    for (const auto& [attempt, result] : m_spool)
-        sendResult(attempt);
-    if (m_draining)
-        send(protocol::Drain{true, "sim"});
+    apply(builder::LinkUp{});
 }
 
-void SimBuilder::handle(const protocol::Desired& desired)
+void SimBuilder::apply(builder::CoreEvent event)
 {
-    m_applied = desired.revision;
-    if (desired.complete) {
-        std::vector<AttemptId> unwanted;
-        for (const auto& [attempt, held] : m_held)
-            if (std::find(desired.wanted.begin(), desired.wanted.end(), attempt) == desired.wanted.end())
-                unwanted.push_back(attempt);
-        for (const AttemptId attempt : unwanted) {
-            m_world.reach("builder.forgets_unwanted");
-            kill(attempt);
-        }
-    }
-    for (const protocol::Assignment& assignment : desired.assign)
-        assign(assignment);
-    for (const protocol::StopOrder& order : desired.stop)
-        stop(order.attempt);
+    std::vector<builder::CoreEvent> batch;
+    batch.push_back(std::move(event));
+    const std::vector<builder::CoreCommand> commands = m_core->apply(std::move(batch));
+    if (const std::string broken = m_core->findBrokenInvariant(); !broken.empty())
+        m_world.violate(broken);
+    for (const builder::CoreCommand& command : commands)
+        std::visit([this](const auto& one) { carryOut(one); }, command);
 }
 
-void SimBuilder::assign(const protocol::Assignment& assignment)
+void SimBuilder::carryOut(const builder::Send& command)
 {
-    const AttemptId id = assignment.attempt;
-    m_seen.insert(id);
-    if (m_held.contains(id) || m_spool.contains(id))
-        return send(protocol::AttemptAnswer{id, true, protocol::RejectReason::Unspecified, {}});
-    const bool full = running() >= m_facts.maxJobs;
-    if (full || m_draining || m_world.random.chance(quirks.rejectPercent)) {
-        const auto reason = full         ? protocol::RejectReason::NoSlot
-                            : m_draining ? protocol::RejectReason::Draining
-                                         : protocol::RejectReason::Resources;
-        m_world.reach(full ? "builder.no_slot" : "builder.rejects");
-        return send(protocol::AttemptAnswer{id, false, reason, "sim"});
-    }
-    Held held;
-    held.step = assignment.step;
-    held.planned = choose();
-    m_held.emplace(id, held);
-    m_ledger.started(id, assignment.step);
-    m_world.note("run", id.value(), assignment.step.value());
-    const protocol::AttemptAnswer accepted{id, true, protocol::RejectReason::Unspecified, {}};
-    send(accepted);
+    if (const auto* answer = std::get_if<protocol::AttemptAnswer>(&command.message); answer && !answer->accepted)
+        m_world.reach(fmt::format("builder.rejects_{}", protocol::toString(answer->reason)));
+    if (!isLinkUp())
+        return;
+    send(command.message);
     if (m_world.random.chance(quirks.repeatPercent))
-        send(accepted);
+        send(command.message);
+}
+
+void SimBuilder::carryOut(const builder::StartAttempt& command)
+{
+    const AttemptId id = command.assignment.attempt;
+    if (m_running.size() >= m_facts.maxJobs)
+        m_world.violate(fmt::format("{} runs more than its {} slots", m_facts.name, m_facts.maxJobs));
+    m_running.emplace(id, Running{command.assignment.step, choose()});
+    m_ledger.started(id, command.assignment.step);
+    m_world.note("run", id.value(), command.assignment.step.value());
     m_world.after(m_world.random.duration(quirks.shortest, quirks.longest), [this, id, life = m_life] {
-        const auto found = m_held.find(id);
-        if (life == m_life && found != m_held.end())
+        const auto found = m_running.find(id);
+        if (life == m_life && found != m_running.end())
             finish(id, found->second.planned);
     });
 }
@@ -254,73 +254,51 @@ protocol::Outcome SimBuilder::choose()
     return protocol::Outcome::Succeeded;
 }
 
-std::uint32_t SimBuilder::running() const
+void SimBuilder::carryOut(const builder::StopAttempt& command)
 {
-    return static_cast<std::uint32_t>(m_held.size());
-}
-
-void SimBuilder::stop(AttemptId id)
-{
-    const auto found = m_held.find(id);
-    if (found == m_held.end() || std::exchange(found->second.isStopped, true))
-        return;
-    if (m_world.random.chance(quirks.ignoresStopPercent)) {
+    if (!command.atOnce && m_world.random.chance(quirks.ignoresStopPercent)) {
         m_world.reach("builder.ignores_stop");
         return;
     }
-    m_world.after(m_world.random.duration(milliseconds(1), seconds(5)), [this, id, life = m_life] {
-        if (life == m_life && m_held.contains(id))
-            finish(id, protocol::Outcome::Cancelled);
-    });
+    const Duration slowest = command.atOnce ? milliseconds(10) : Duration(seconds(5));
+    m_world.after(m_world.random.duration(milliseconds(1), slowest),
+                  [this, id = command.attempt, outcome = command.outcome, life = m_life] {
+                      if (life == m_life && m_running.contains(id))
+                          finish(id, outcome);
+                  });
 }
 
 void SimBuilder::finish(AttemptId id, protocol::Outcome outcome)
 {
     m_world.note("ran", id.value(), static_cast<std::uint64_t>(outcome));
-    m_ledger.ended(id, m_held.at(id).step, outcome);
-    m_held.erase(id);
+    const StepId step = m_running.at(id).step;
+    m_running.erase(id);
+    m_ledger.ended(id, step, outcome);
     protocol::AttemptResult result;
     result.attempt = id;
     result.outcome = outcome;
     result.exitCode = outcome == protocol::Outcome::Failed ? 1 : 0;
     result.stoppedAt = m_world.now().wall;
     result.startedAt = m_world.now().wall;
-    m_spool.emplace(id, result);
-    if (!m_session || m_session->state() != protocol::SessionState::Open)
-        return;
-    sendResult(id);
-    if (m_world.random.chance(quirks.repeatPercent))
-        sendResult(id);
+    m_spool.insert_or_assign(id, builder::RecoveredAttempt{step, result});
+    apply(builder::AttemptEnded{std::move(result)});
 }
 
-void SimBuilder::kill(AttemptId id)
+void SimBuilder::carryOut(const builder::ForgetAttempt& command)
 {
-    m_world.note("killed", id.value());
-    m_ledger.killed(id, m_held.at(id).step);
-    m_held.erase(id);
-}
-
-void SimBuilder::sendResult(AttemptId attempt)
-{
-    send(m_spool.at(attempt));
-}
-
-void SimBuilder::handle(const protocol::ResultStored& stored)
-{
-    for (const AttemptId attempt : stored.attempts)
-        m_spool.erase(attempt);
+    m_world.reach(command.dropLog ? "builder.forgets_unwanted" : "builder.forgets_stored");
+    m_spool.erase(command.attempt);
 }
 
 void SimBuilder::drain(bool draining)
 {
-    m_draining = draining;
-    if (m_session && m_session->state() == protocol::SessionState::Open)
-        send(protocol::Drain{draining, "sim"});
+    if (m_core)
+        apply(builder::DrainAsked{draining, "sim"});
 }
 
 void SimBuilder::lie()
 {
-    if (!quirks.lies || !m_session || m_session->state() != protocol::SessionState::Open)
+    if (!quirks.lies || !isLinkUp())
         return;
     m_world.reach("builder.lies");
     const AttemptId about(m_world.random.between(1, 60));

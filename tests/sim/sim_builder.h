@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// SimBuilder: a builder program on the simulated world, speaking the real protocol. Its spool survives a crash, what
-// runs does not. Quirks make it slow, stubborn, forgetful or a liar. One thread.
+// SimBuilder: a builder program on the simulated world: the real builder core and session behind the real protocol. Its
+// spool survives a crash, what runs does not. Quirks make it slow, stubborn, short of room or a liar. One thread.
 #pragma once
 
+#include "builder/core/builder_core.h"
 #include "shared/protocol/envelope.h"
 #include "shared/protocol/session.h"
 #include "tests/sim/ledger.h"
@@ -13,7 +14,6 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <set>
 #include <string>
 
 namespace penstock::sim {
@@ -50,29 +50,28 @@ public:
     void lie(); // says something untrue, when it is that kind
 
 private:
-    struct Held {
+    struct Running {
         StepId step{0};
-        bool isRunning = true;
         protocol::Outcome planned = protocol::Outcome::Succeeded;
-        bool isStopped = false;
     };
 
     void connect();
     void disconnected();
     void retryLater();
     void receive(const std::string& bytes);
-    void handle(const protocol::Welcome& welcome);
-    void handle(const protocol::Desired& desired);
-    void handle(const protocol::ResultStored& stored);
-    void assign(const protocol::Assignment& assignment);
-    void stop(AttemptId attempt);
+    void handle(protocol::ServerMessage message);
+    void welcome(const protocol::Welcome& welcome);
+    void apply(builder::CoreEvent event);
+    void carryOut(const builder::StartAttempt& command);
+    void carryOut(const builder::StopAttempt& command);
+    void carryOut(const builder::ForgetAttempt& command);
+    void carryOut(const builder::Send& command);
+    void carryOut(const builder::Drained&) {}
     void finish(AttemptId attempt, protocol::Outcome outcome);
-    void kill(AttemptId attempt);
     void report();
-    void sendResult(AttemptId attempt);
+    [[nodiscard]] bool isLinkUp() const;
     void send(const protocol::BuilderMessage& message);
     void watch();
-    [[nodiscard]] std::uint32_t running() const;
     [[nodiscard]] protocol::Outcome choose();
 
     World& m_world;
@@ -88,13 +87,11 @@ private:
     std::shared_ptr<Wire> m_wire;
     std::optional<protocol::Session> m_session;
     std::unique_ptr<protocol::FrameDecoder> m_decoder;
-    std::uint64_t m_applied = 0;
-    std::map<AttemptId, Held> m_held;
-    std::map<AttemptId, protocol::AttemptResult> m_spool; // on disk
+    std::optional<builder::BuilderCore> m_core; // while the program runs
+    std::map<AttemptId, Running> m_running;
+    std::map<AttemptId, builder::RecoveredAttempt> m_spool; // on disk
     bool m_networkUp = true;
-    bool m_draining = false;
     double m_load1 = 0;
-    std::set<AttemptId> m_seen; // for lies
 };
 
 } // namespace penstock::sim

@@ -92,6 +92,41 @@ void Farm::explainBlocked(StepId id, StepExplanation& explanation) const
     explanation.change = "it starts when those have succeeded";
 }
 
+void Farm::explainStore(StepExplanation& explanation) const
+{
+    if (!m_storeOk)
+        explanation.reasons.push_back(
+            {"database_unavailable",
+             fmt::format("nothing new starts while the database is away: {}", m_storeError),
+             {}});
+    else if (!mayStart())
+        explanation.reasons.push_back(
+            {"database_unavailable",
+             fmt::format("nothing new starts while {} batches wait for the database (limit {})",
+                         m_sequence - m_confirmed, m_options.maxUnconfirmed),
+             {{"waiting", static_cast<double>(m_sequence - m_confirmed)},
+              {"limit", static_cast<double>(m_options.maxUnconfirmed)}}});
+}
+
+void Farm::explainUnable(const work::Placement& placement, const Survey& seen, StepExplanation& explanation)
+{
+    if (seen.machines == 0)
+        explanation.reasons.push_back({"no_machines", "no machine has ever connected", {}});
+    std::size_t wrongSystem = 0;
+    for (const auto& [why, names] : seen.unable)
+        wrongSystem += why.kind == sched::MismatchKind::System ? names.count : 0;
+    if (wrongSystem > 0 && wrongSystem == seen.machines)
+        explanation.reasons.push_back(
+            {"no_machine_supports_system",
+             fmt::format("none of {} machines supports system {}", seen.machines, placement.system),
+             {{"machines", static_cast<double>(seen.machines)}}});
+    for (const auto& [why, names] : seen.unable)
+        explanation.reasons.push_back(
+            {std::string(sched::toString(why.kind)),
+             fmt::format("{}{}{}: {}", sched::toString(why.kind), why.what.empty() ? "" : " ", why.what, names.text()),
+             {{"machines", static_cast<double>(names.count)}}});
+}
+
 void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& explanation) const
 {
     const work::Placement& placement = m_planner.placements().at(step.placement);
@@ -100,26 +135,8 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
         explanation.reasons.push_back({std::move(code), std::move(text), std::move(numbers)});
     };
     const auto count = [](std::size_t value) { return static_cast<double>(value); };
-    if (!m_storeOk)
-        add("database_unavailable", fmt::format("nothing new starts while the database is away: {}", m_storeError), {});
-    else if (!mayStart())
-        add("database_unavailable",
-            fmt::format("nothing new starts while {} batches wait for the database (limit {})",
-                        m_sequence - m_confirmed, m_options.maxUnconfirmed),
-            {{"waiting", count(m_sequence - m_confirmed)}, {"limit", count(m_options.maxUnconfirmed)}});
-    if (seen.machines == 0)
-        add("no_machines", "no machine has ever connected", {});
-    std::size_t wrongSystem = 0;
-    for (const auto& [why, names] : seen.unable)
-        wrongSystem += why.kind == sched::MismatchKind::System ? names.count : 0;
-    if (wrongSystem > 0 && wrongSystem == seen.machines)
-        add("no_machine_supports_system",
-            fmt::format("none of {} machines supports system {}", seen.machines, placement.system),
-            {{"machines", count(seen.machines)}});
-    for (const auto& [why, names] : seen.unable)
-        add(std::string(sched::toString(why.kind)),
-            fmt::format("{}{}{}: {}", sched::toString(why.kind), why.what.empty() ? "" : " ", why.what, names.text()),
-            {{"machines", count(names.count)}});
+    explainStore(explanation);
+    explainUnable(placement, seen, explanation);
     if (seen.disconnected.count + seen.unknown.count > 0) {
         Names away = seen.disconnected;
         for (const std::string& name : seen.unknown.first)
@@ -147,20 +164,22 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
             {{"ahead", count(ahead)}});
     if (explanation.reasons.empty())
         add("starting", "a machine is free: it starts with the next planning pass", {});
+    explanation.change = changeFor(seen);
+}
 
+std::string Farm::changeFor(const Survey& seen) const
+{
     if (!mayStart())
-        explanation.change = "it starts when the database is back";
-    else if (seen.able == 0)
-        explanation.change =
-            "it starts when a machine connects that can run it; compare what it asks for with machines";
-    else if (seen.busy.count > 0 || seen.free > 0)
-        explanation.change = "it starts when a slot is free and it is first in its queue";
-    else if (!seen.over.empty())
-        explanation.change = "it starts when a machine is below its thresholds again";
-    else if (seen.draining.count > 0)
-        explanation.change = "it starts when a machine is undrained";
-    else
-        explanation.change = "it starts when a machine that can run it is connected and free";
+        return "it starts when the database is back";
+    if (seen.able == 0)
+        return "it starts when a machine connects that can run it; compare what it asks for with the machines";
+    if (seen.busy.count > 0 || seen.free > 0)
+        return "it starts when a slot is free and it is first in its queue";
+    if (!seen.over.empty())
+        return "it starts when a machine is below its thresholds again";
+    if (seen.draining.count > 0)
+        return "it starts when a machine is undrained";
+    return "it starts when a machine that can run it is connected and free";
 }
 
 StepExplanation Farm::explainStep(StepId id, const StepRecord& step, Now now) const

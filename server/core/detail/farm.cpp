@@ -18,6 +18,35 @@ template <class IdType> std::vector<IdType> sortedUnique(std::vector<IdType>& id
     return std::exchange(ids, {});
 }
 
+// A frame of the link holds 4 MiB, and one assignment at most a little more than 3 MiB.
+constexpr std::size_t kDesiredBytes = std::size_t{1} << 20U;
+
+// About as many bytes as it will have on the wire.
+std::size_t sizeOf(const protocol::Assignment& assignment)
+{
+    constexpr std::size_t kPerText = 8;
+    std::size_t size = 128 + assignment.name.size();
+    const auto add = [&size](const std::string& text) { size += text.size() + kPerText; };
+    if (const auto* command = std::get_if<protocol::CommandWork>(&assignment.work)) {
+        for (const std::string& word : command->argv)
+            add(word);
+        for (const auto& [name, value] : command->env) {
+            add(name);
+            add(value);
+        }
+    } else if (const auto* nix = std::get_if<protocol::NixWork>(&assignment.work)) {
+        add(nix->drvPath);
+        add(nix->drv);
+        for (const std::string& path : nix->inputPaths)
+            add(path);
+        for (const protocol::NixOutput& output : nix->outputs) {
+            add(output.name);
+            add(output.path);
+        }
+    }
+    return size;
+}
+
 } // namespace
 
 std::vector<Command> Farm::consume(std::span<Event> batch, Now now)
@@ -106,14 +135,31 @@ void Farm::flushDesired(std::uint64_t after)
         std::optional<protocol::Desired> desired = std::exchange(machine.outgoing, std::nullopt);
         if (!desired || machine.link == Link::Away)
             continue;
-        desired->revision = ++machine.revision;
-        desired->draining = machine.isDraining();
-        for (const protocol::Assignment& assignment : desired->assign)
-            m_attempts.at(assignment.attempt).revision = machine.revision;
-        for (const AttemptId attempt : desired->wanted)
-            m_attempts.at(attempt).revision = machine.revision;
-        m_late.emplace_back(SendDesired{machine.session, std::move(*desired), after});
+        // Derivations can be large: what does not fit well below a frame's limit goes in further messages.
+        std::vector<protocol::Assignment> assign = std::exchange(desired->assign, {});
+        std::size_t bytes = 0;
+        for (protocol::Assignment& assignment : assign) {
+            const std::size_t size = sizeOf(assignment);
+            if (!desired->assign.empty() && bytes + size > kDesiredBytes) {
+                sendDesired(machine, std::exchange(*desired, {}), after);
+                bytes = 0;
+            }
+            bytes += size;
+            desired->assign.push_back(std::move(assignment));
+        }
+        sendDesired(machine, *std::move(desired), after);
     }
+}
+
+void Farm::sendDesired(MachineRecord& machine, protocol::Desired desired, std::uint64_t after)
+{
+    desired.revision = ++machine.revision;
+    desired.draining = machine.isDraining();
+    for (const protocol::Assignment& assignment : desired.assign)
+        m_attempts.at(assignment.attempt).revision = machine.revision;
+    for (const AttemptId attempt : desired.wanted)
+        m_attempts.at(attempt).revision = machine.revision;
+    m_late.emplace_back(SendDesired{machine.session, std::move(desired), after});
 }
 
 void Farm::flushPublish(std::uint64_t after)

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Farm: the inside of FarmCore. One class, because every decision touches several of its maps; its parts live
-// in files by subject: submit, cancel, steps, attempts, machines, reports, recovery, invariants, views,
-// explain. One thread.
+// Farm: the inside of FarmCore. One class, because every decision touches several of its maps; its parts live in
+// files by subject: submit, cancel, steps, attempts, machines, reports, recovery, invariants, views, explain.
+// One thread.
 //
-// How a batch works: handlers change records at once and note what is dirty; at the end the planner runs,
-// dirty records become one Persist, and messages leave after it, marked with its sequence.
+// How a batch works: handlers change records at once and note what is dirty; at the end the planner runs, dirty
+// records become one Persist, and messages leave after it, marked with its sequence.
 #pragma once
 
 #include "server/core/command.h"
@@ -58,6 +58,7 @@ private:
     void begin(Now now);
     [[nodiscard]] std::vector<Command> end();
     void flushDesired(std::uint64_t after);
+    void sendDesired(MachineRecord& machine, protocol::Desired desired, std::uint64_t after);
     void flushPublish(std::uint64_t after);
     [[nodiscard]] bool collectChanges();
     void runDeadlines();
@@ -178,6 +179,9 @@ private:
     [[nodiscard]] Survey survey(const StepRecord& step) const;
     [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Now now) const;
     void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation) const;
+    void explainStore(StepExplanation& explanation) const;
+    static void explainUnable(const work::Placement& placement, const Survey& seen, StepExplanation& explanation);
+    [[nodiscard]] std::string changeFor(const Survey& seen) const;
     void explainBlocked(StepId id, StepExplanation& explanation) const;
 
     CoreOptions m_options;

@@ -138,6 +138,30 @@ TEST_F(Farm, StartsNothingWhileTheDatabaseIsAway)
     EXPECT_EQ(assigned().size(), 1U);
 }
 
+// With `complete` a list of assignments in two messages must not make the second stop the first: it is no complete one.
+TEST_F(Farm, SplitsWhatWouldNotFitInAFrame)
+{
+    const SessionId builder = connect("one", 4);
+    std::vector<JobRequest> jobs;
+    for (int i = 0; i < 4; ++i) {
+        JobRequest job = nixJob("j", {"s" + std::to_string(i)}, {});
+        work::NixWork big{"/nix/store/" + std::to_string(i) + ".drv", std::string(700'000, 'x'), {}, {}};
+        job.steps.at(0).spec.work = std::make_shared<const work::Work>(std::move(big));
+        jobs.push_back(std::move(job));
+    }
+    static_cast<void>(submitAll(std::move(jobs)));
+    ASSERT_EQ(desired.size(), 4U);
+    EXPECT_EQ(assigned().size(), 4U);
+    for (std::size_t i = 1; i < desired.size(); ++i) {
+        EXPECT_EQ(desired.at(i).desired.revision, desired.at(i - 1).desired.revision + 1);
+        EXPECT_FALSE(desired.at(i).desired.complete);
+    }
+    // Told with the last revision, held from then on: the first is lost when it is not held.
+    const std::vector<AttemptId> attempts = assigned();
+    report(builder, {attempts.begin() + 1, attempts.end()}, desired.back().desired.revision);
+    EXPECT_EQ(core->counters().lost, 1U);
+}
+
 TEST_F(Farm, ShowsPhasesWithoutStoringThem)
 {
     const SessionId builder = connect("one");

@@ -32,7 +32,7 @@ struct PlannerTest : ::testing::Test {
         return planner.enqueue(planner.placements().acquire(placement),
                                {priority, WallTime::fromMicros(age), StepId(id)}, avoid);
     }
-    static work::Placement system(const std::string& name)
+    static work::Placement forSystem(const std::string& name)
     {
         work::Placement placement;
         placement.system = name;
@@ -86,7 +86,7 @@ TEST_F(Plans, NeverExceedsSlotsAndStartsMoreWhenOneIsFree)
 TEST_F(Plans, AClassThatNothingCanRunDelaysNobodyAndCostsNothing)
 {
     for (std::uint64_t id = 1; id <= 1'000; ++id)
-        static_cast<void>(step(id, system(fmt::format("s{}", id)), 100));
+        static_cast<void>(step(id, forSystem(fmt::format("s{}", id)), 100));
     static_cast<void>(step(2'000));
     for (std::uint64_t id = 1; id <= 1'000; ++id)
         machine(id, 1);
@@ -100,9 +100,9 @@ TEST_F(Plans, UsesTheGroupsThatFit)
 {
     machine(1, 1, 0, 0, "a");
     machine(2, 1, 0, 0, "b");
-    static_cast<void>(step(1, system("b")));
-    static_cast<void>(step(2, system("b")));
-    static_cast<void>(step(3, system("a")));
+    static_cast<void>(step(1, forSystem("b")));
+    static_cast<void>(step(2, forSystem("b")));
+    static_cast<void>(step(3, forSystem("a")));
     EXPECT_EQ(plan(), "1@2 3@1 ");
 }
 
@@ -171,8 +171,8 @@ TEST_F(Plans, StopsAtItsBudgetAndGoesOnLater)
 TEST_F(Plans, FollowsAMachineThatChangesWhatItCanDo)
 {
     machine(1, 1, 0, 0, "a");
-    const ClassIndex queue = step(1, system("b"));
-    static_cast<void>(step(2, system("b")));
+    const ClassIndex queue = step(1, forSystem("b"));
+    static_cast<void>(step(2, forSystem("b")));
     EXPECT_EQ(plan(), "");
     planner.dequeue(queue, {0, WallTime{}, StepId(1)});
     protocol::MachineFacts facts;
@@ -181,21 +181,21 @@ TEST_F(Plans, FollowsAMachineThatChangesWhatItCanDo)
     planner.setFacts(MachineId(1), facts);
     EXPECT_EQ(plan(), "2@1 ");
     planner.removeMachine(MachineId(1));
-    static_cast<void>(step(3, system("b")));
+    static_cast<void>(step(3, forSystem("b")));
     EXPECT_EQ(plan(), "");
 }
 
 TEST_F(Plans, CountsWhoIsAheadAndWhoCouldRunIt)
 {
     machine(1, 3, 1, 0, "a");
-    static_cast<void>(step(1, system("b")));
-    static_cast<void>(step(2, system("b")));
-    const ClassIndex queue = step(3, system("b"));
+    static_cast<void>(step(1, forSystem("b")));
+    static_cast<void>(step(2, forSystem("b")));
+    const ClassIndex queue = step(3, forSystem("b"));
     EXPECT_EQ(planner.ahead(queue, {0, WallTime{}, StepId(3)}, 100), 2U);
     EXPECT_EQ(planner.ahead(queue, {0, WallTime{}, StepId(3)}, 1), 1U);
-    EXPECT_EQ(planner.reach(system("a")).able, 1U);
-    EXPECT_EQ(planner.reach(system("a")).freeSlots, 2U);
-    EXPECT_EQ(planner.reach(system("b")).able, 0U);
+    EXPECT_EQ(planner.reach(forSystem("a")).able, 1U);
+    EXPECT_EQ(planner.reach(forSystem("a")).freeSlots, 2U);
+    EXPECT_EQ(planner.reach(forSystem("b")).able, 0U);
 }
 
 // The law of the budget: what a start costs does not grow with machines, queue or classes.
@@ -204,7 +204,7 @@ TEST_F(Plans, VisitsPerStartStayConstant)
     for (std::uint64_t id = 1; id <= 2'000; ++id)
         machine(id, 1, 0, 0, fmt::format("s{}", id % 4));
     for (std::uint64_t id = 1; id <= 1'000; ++id)
-        static_cast<void>(step(id, system(fmt::format("s{}", id % 4))));
+        static_cast<void>(step(id, forSystem(fmt::format("s{}", id % 4))));
     VisitBudget budget(UINT64_MAX);
     const Plan plan = planner.plan(budget);
     EXPECT_EQ(plan.starts.size(), 1'000U);
@@ -241,7 +241,7 @@ TEST_F(Plans, AgreesWithAnExhaustivePlanner)
             const Waiting waiting{{static_cast<std::int32_t>(draw(3)), WallTime{}, StepId(id)},
                                   fmt::format("s{}", draw(4))};
             steps.push_back(waiting);
-            static_cast<void>(step(id, system(waiting.system), waiting.order.priority));
+            static_cast<void>(step(id, forSystem(waiting.system), waiting.order.priority));
         }
         std::sort(steps.begin(), steps.end(), [](const auto& a, const auto& b) { return a.order < b.order; });
         std::vector<StepId> expected;

@@ -167,7 +167,8 @@ TEST(Dag, AgreesWithASimpleModel)
             std::set<std::uint64_t> failed;
             for (std::uint64_t above = id + 1; above <= 30; ++above)
                 if (model[above] == Outcome::Open &&
-                    std::any_of(below[above].begin(), below[above].end(), [&](auto b) { return model[b] == Outcome::Bad; })) {
+                    std::any_of(below[above].begin(), below[above].end(),
+                                [&](auto b) { return model[b] == Outcome::Bad; })) {
                     model[above] = Outcome::Bad;
                     failed.insert(above);
                 }
