@@ -134,7 +134,8 @@ def bench_recovery(farm):
     farm.server()
     serving = time.monotonic() - began
     farm.client("cancel", str(ids[0]), check=0)
-    until(lambda: any(j["state"] == "succeeded" for j in farm.get("/api/v1/jobs?name=next")["jobs"]), "dispatching again")
+    until(lambda: any(j["state"] == "succeeded" for j in farm.get("/api/v1/jobs?name=next")["jobs"]),
+          "dispatching again")
     report("recovery", queued=100000, serving_seconds=serving, dispatching_seconds=time.monotonic() - began)
 
 

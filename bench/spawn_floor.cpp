@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Question: how many processes per second can this machine start and wait for at all, K in flight?
-// The yardstick beside which jobs/s of the farm is read, in the same run: a bare loop of posix_spawn and waitpid of `true`.
+// The yardstick beside which jobs/s of the farm is read, in the same run: a bare loop of posix_spawn and
+// waitpid of `true`.
 #include <chrono>
 #include <cstdlib>
 #include <fmt/format.h>

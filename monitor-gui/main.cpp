@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "monitor-gui/app/monitor_app.h"
 
+#include <fmt/format.h>
 #include <QApplication>
 #include <QSettings>
 #include <QStyleFactory>
-#include <fmt/format.h>
 
 namespace {
 

@@ -26,7 +26,8 @@ constexpr std::chrono::milliseconds kWaitRound{100};
 
 FileHandle openLock(const WorkDirectory& directory)
 {
-    return FileHandle(::open((directory.path() + "/guardian.lock").c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+    return FileHandle(::open((directory.path() + "/guardian.lock").c_str(),
+                             O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
 }
 
 // Keeps the two descriptors and closes all others, above all the work directory's lock.

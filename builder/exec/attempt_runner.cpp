@@ -36,7 +36,9 @@ void AttemptRunner::start(Executor& executor)
     if (limits.timeout.count() > 0) {
         m_timeout = m_loop.postAt(SystemClock{}.now().mono + limits.timeout, [this, limits] {
             m_timeout.reset();
-            end(Outcome::TimedOut, fmt::format("timed out after {} s", Duration(limits.timeout) / std::chrono::duration<double>(1)),
+            end(Outcome::TimedOut,
+                fmt::format("timed out after {} s",
+                            Duration(limits.timeout) / std::chrono::duration<double>(1)),
                 false);
         });
     }

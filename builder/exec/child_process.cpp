@@ -75,7 +75,9 @@ int runChild(void* argument)
 
 class Stack {
 public:
-    Stack() : m_memory(::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0))
+    Stack()
+        : m_memory(::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0))
     {
         PENSTOCK_CHECK(m_memory != MAP_FAILED);
     }

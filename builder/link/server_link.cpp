@@ -27,7 +27,8 @@ Result<std::string> linkUrl(const std::string& text)
     QUrl url(QString::fromStdString(text), QUrl::StrictMode);
     const QString scheme = url.scheme();
     if (!url.isValid() || url.host().isEmpty() || (scheme != QStringLiteral("ws") && scheme != QStringLiteral("wss")))
-        return fail(ErrorCode::Invalid, fmt::format("server is \"{}\", must be ws://HOST:PORT or wss://HOST:PORT", text));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("server is \"{}\", must be ws://HOST:PORT or wss://HOST:PORT", text));
     if (url.path().isEmpty() || url.path() == QStringLiteral("/"))
         url.setPath(QStringLiteral("/link"));
     return url.toString().toStdString();

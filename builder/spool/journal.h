@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Journal: what became of each attempt, in one append-only file, so that a killed builder knows at its next start what
-// it held. One small write per change; records carry a check sum and a torn one at the end is cut off. The file is
-// rewritten when it is mostly history. A record survives the death of the process at once, and that of the machine
-// after the next sync() (which the owner calls on a thread that may block).
-// An object belongs to one loop. Unavailable: the disk refuses; Corrupt never: what is unreadable is dropped and counted.
+// Journal: what became of each attempt, in one append-only file, so that a killed builder knows at its next
+// start what it held. One small write per change; records carry a check sum and a torn one at the end is cut
+// off. The file is rewritten when it is mostly history. A record survives the death of the process at once,
+// and that of the machine after the next sync() (which the owner calls on a thread that may block). An object
+// belongs to one loop. Unavailable: the disk refuses; Corrupt never: what is unreadable is dropped and
+// counted.
 #pragma once
 
 #include "builder/spool/file_handle.h"

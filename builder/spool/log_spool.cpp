@@ -138,7 +138,8 @@ Result<std::vector<protocol::LogRecord>> LogSpool::read(LogPosition& position, s
 {
     std::vector<protocol::LogRecord> records;
     const std::uint64_t left = m_end.fileOffset - std::min(position.fileOffset, m_end.fileOffset);
-    PENSTOCK_TRY(const std::string bytes, readAt(position.fileOffset, std::min<std::uint64_t>(left, kMaxDiskReadBytes)));
+    PENSTOCK_TRY(const std::string bytes,
+                 readAt(position.fileOffset, std::min<std::uint64_t>(left, kMaxDiskReadBytes)));
     std::string_view rest = bytes;
     std::size_t taken = 0;
     while (!rest.empty() && records.size() < protocol::kMaxLogRecords) {

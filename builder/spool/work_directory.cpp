@@ -80,7 +80,8 @@ Result<void> writeFileAtomically(const std::string& path, const std::string& tex
 {
     const std::string beside = path + ".new";
     const FileHandle file(::open(beside.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
-    const bool written = file.isOpen() && ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
+    const bool written = file.isOpen() &&
+                         ::write(file.get(), text.data(), text.size()) == static_cast<ssize_t>(text.size()) &&
                          ::fsync(file.get()) == 0;
     if (!written || ::rename(beside.c_str(), path.c_str()) != 0)
         return fail(ErrorCode::Unavailable, fmt::format("cannot write {}: {}", path, std::strerror(errno)));

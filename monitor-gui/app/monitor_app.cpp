@@ -3,13 +3,13 @@
 
 #include "monitor-gui/stream/web_socket_transport.h"
 
+#include <cstdio>
+#include <fmt/format.h>
 #include <QApplication>
 #include <QImage>
 #include <QMessageBox>
 #include <QSettings>
 #include <QTimer>
-#include <cstdio>
-#include <fmt/format.h>
 #include <random>
 
 namespace penstock::gui {
@@ -47,7 +47,10 @@ Result<std::unique_ptr<MonitorApp>> MonitorApp::create(Options options)
 }
 
 MonitorApp::MonitorApp(Options options, QByteArray token)
-    : m_options(std::move(options)), m_token(std::move(token)), m_theme(themeOf(m_options)), m_farm(*this, m_clock),
+    : m_options(std::move(options)),
+      m_token(std::move(token)),
+      m_theme(themeOf(m_options)),
+      m_farm(*this, m_clock),
       m_window(m_farm, m_theme, placeName(m_options))
 {
     m_window.resize(m_options.size);
@@ -89,8 +92,9 @@ bool MonitorApp::mayGoThere(const QUrl& server)
         return true;
     if (!m_options.screenshot.isEmpty())
         return false;
-    const auto answer = QMessageBox::question(&m_window, QStringLiteral("Unknown server"),
-                                              QStringLiteral("The link leads to %1, where this monitor has never been. Connect?").arg(host));
+    const auto answer = QMessageBox::question(
+        &m_window, QStringLiteral("Unknown server"),
+        QStringLiteral("The link leads to %1, where this monitor has never been. Connect?").arg(host));
     if (answer != QMessageBox::Yes)
         return false;
     constexpr qsizetype kMostHosts = 50;
@@ -106,12 +110,18 @@ void MonitorApp::connectFarm()
     settings.randomSeed = std::random_device{}();
     StreamThread::MakeTransport make;
     if (m_options.demo) {
-        make = [demo = m_options.demoSettings, wall = m_clock.now().wall] { return std::make_unique<DemoTransport>(demo, wall); };
+        make = [demo = m_options.demoSettings, wall = m_clock.now().wall] {
+            return std::make_unique<DemoTransport>(demo, wall);
+        };
     } else {
-        make = [server = *m_options.server, token = m_token] { return std::make_unique<WebSocketTransport>(server, token); };
+        make = [server = *m_options.server, token = m_token] {
+            return std::make_unique<WebSocketTransport>(server, token);
+        };
     }
-    m_stream = std::make_unique<StreamThread>(std::move(settings), make, m_loop,
-                                              [this](const FeedBatch& batch) { m_farm.take(batch.events, batch.status); });
+    m_stream =
+        std::make_unique<StreamThread>(std::move(settings), make, m_loop, [this](const FeedBatch& batch) {
+            m_farm.take(batch.events, batch.status);
+        });
     m_stream->watchJob(m_farm.job().watched());
     m_stream->start();
 }
@@ -145,7 +155,8 @@ void MonitorApp::takeScreenshot()
     constexpr int kSmallestFile = 0; // Qt's "quality" of a PNG: 0 compresses most
     const QImage picture = m_window.grab().toImage().convertToFormat(QImage::Format_RGB888);
     if (picture.isNull() || !picture.save(m_options.screenshot, "PNG", kSmallestFile)) {
-        fmt::print(stderr, "penstock-monitor: cannot write {}; check that the folder exists and may be written\n",
+        fmt::print(stderr,
+                   "penstock-monitor: cannot write {}; check that the folder exists and may be written\n",
                    m_options.screenshot.toStdString());
         QApplication::exit(1);
         return;
@@ -166,9 +177,11 @@ void MonitorApp::remember()
     static constexpr std::array kNames = {"overview", "queue", "machines", "job"};
     QSettings settings;
     settings.setValue(QStringLiteral("window"), m_window.saveGeometry());
-    settings.setValue(QStringLiteral("page"), QLatin1String(kNames[static_cast<std::size_t>(m_window.page())]));
+    settings.setValue(QStringLiteral("page"),
+                      QLatin1String(kNames[static_cast<std::size_t>(m_window.page())]));
     static constexpr std::array kThemes = {"system", "light", "dark"};
-    settings.setValue(QStringLiteral("theme"), QLatin1String(kThemes[static_cast<std::size_t>(m_theme.choice())]));
+    settings.setValue(QStringLiteral("theme"),
+                      QLatin1String(kThemes[static_cast<std::size_t>(m_theme.choice())]));
 }
 
 } // namespace penstock::gui

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Builds and wires penstock-monitor: stream thread or simulated farm, live farm, theme, window; takes the screenshot.
-// GUI thread; made after QApplication and gone before it.
+// Builds and wires penstock-monitor: stream thread or simulated farm, live farm, theme, window; takes the
+// screenshot. GUI thread; made after QApplication and gone before it.
 #pragma once
 
 #include "monitor-gui/app/options.h"
@@ -9,9 +9,9 @@
 #include "monitor-gui/views/main_window.h"
 #include "shared/qt/qt_loop.h"
 
+#include <memory>
 #include <QByteArray>
 #include <QObject>
-#include <memory>
 
 namespace penstock::gui {
 

@@ -3,10 +3,10 @@
 
 #include "shared/base/text.h"
 
-#include <QRegularExpression>
 #include <fmt/format.h>
 #include <functional>
 #include <map>
+#include <QRegularExpression>
 
 namespace penstock::gui {
 
@@ -44,8 +44,8 @@ Result<void> setSize(Options& options, const QString& value)
     const QSize size(match.captured(1).toInt(), match.captured(2).toInt());
     if (!match.hasMatch() || std::min(size.width(), size.height()) < kSmallestSide ||
         std::max(size.width(), size.height()) > kLargestSide)
-        return fail(ErrorCode::Invalid, fmt::format("--size {}: write WIDTHxHEIGHT, each from {} to {}", value.toStdString(),
-                                                    kSmallestSide, kLargestSide));
+        return fail(ErrorCode::Invalid, fmt::format("--size {}: write WIDTHxHEIGHT, each from {} to {}",
+                                                    value.toStdString(), kSmallestSide, kLargestSide));
     options.size = size;
     return {};
 }
@@ -73,7 +73,8 @@ Result<void> setJob(Options& options, const QString& value)
 {
     const Result<std::uint64_t> id = parseUnsigned(value.toStdString());
     if (!id || *id == 0)
-        return fail(ErrorCode::Invalid, fmt::format("--job {}: write a job's number, from 1", value.toStdString()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("--job {}: write a job's number, from 1", value.toStdString()));
     options.job = JobId(*id);
     options.page = PageId::Job;
     return {};
@@ -88,7 +89,8 @@ Result<void> setTheme(Options& options, const QString& value)
     else if (value == QStringLiteral("system"))
         options.theme = ThemeChoice::System;
     else
-        return fail(ErrorCode::Invalid, fmt::format("--theme {}: one of light, dark, system", value.toStdString()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("--theme {}: one of light, dark, system", value.toStdString()));
     return {};
 }
 
@@ -96,8 +98,8 @@ Result<void> setDemoMachines(Options& options, const QString& value)
 {
     const Result<std::uint64_t> count = parseUnsigned(value.toStdString());
     if (!count || *count == 0 || *count > kMostDemoMachines)
-        return fail(ErrorCode::Invalid,
-                    fmt::format("--demo-machines {}: write a number from 1 to {}", value.toStdString(), kMostDemoMachines));
+        return fail(ErrorCode::Invalid, fmt::format("--demo-machines {}: write a number from 1 to {}",
+                                                    value.toStdString(), kMostDemoMachines));
     options.demo = true;
     options.demoSettings.machines = static_cast<std::uint32_t>(*count);
     return {};
@@ -110,7 +112,8 @@ Result<void> setDemoFault(Options& options, const QString& value)
     else if (value == QStringLiteral("killed"))
         options.demoSettings.fault = DemoFault::Killed;
     else
-        return fail(ErrorCode::Invalid, fmt::format("--demo-fault {}: one of frozen, killed", value.toStdString()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("--demo-fault {}: one of frozen, killed", value.toStdString()));
     options.demo = true;
     return {};
 }
@@ -178,7 +181,8 @@ Result<void> takeArgument(Options& options, const QStringList& arguments, int& p
     } else {
         const auto setter = setters().find(name);
         if (setter == setters().end())
-            return fail(ErrorCode::Invalid, fmt::format("unknown option {}; see --help", name.left(200).toStdString()));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("unknown option {}; see --help", name.left(200).toStdString()));
         if (equals > 0)
             return setter->second(options, argument.mid(equals + 1));
         if (place + 1 >= arguments.size())
@@ -216,7 +220,8 @@ Result<Options> parseOptions(const QStringList& arguments, const QString& enviro
     if (options.link && !options.serverNamed)
         options.server = options.link->server;
     if (!options.server && !options.demo) {
-        const QString fallback = environmentServer.isEmpty() ? QStringLiteral("ws://127.0.0.1:7780") : environmentServer;
+        const QString fallback =
+            environmentServer.isEmpty() ? QStringLiteral("ws://127.0.0.1:7780") : environmentServer;
         auto server = parseServer(fallback);
         if (!server)
             return fail(std::move(server).error().in("PENSTOCK_SERVER"));

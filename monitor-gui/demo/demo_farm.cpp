@@ -13,15 +13,16 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::array kHosts = {"alder"sv, "birch"sv, "cedar"sv,  "dogwood"sv, "elm"sv,    "fir"sv,
+constexpr std::array kHosts = {"alder"sv,  "birch"sv, "cedar"sv,    "dogwood"sv, "elm"sv,   "fir"sv,
                                "ginkgo"sv, "hazel"sv, "ironwood"sv, "juniper"sv, "larch"sv, "maple"sv};
-constexpr std::array kPackages = {"hello-2.12.1"sv,     "openssl-3.3.2"sv,    "firefox-132.0"sv,   "linux-6.6.63"sv,
-                                  "postgresql-16.5"sv,  "qtbase-6.8.0"sv,     "gcc-13.3.0"sv,      "python3-3.12.7"sv,
-                                  "systemd-256.8"sv,    "ffmpeg-7.1"sv,       "llvm-18.1.8"sv,     "rustc-1.82.0"sv,
-                                  "nginx-1.27.2"sv,     "git-2.47.0"sv,       "blender-4.2.3"sv,   "nixos-test-boot"sv,
-                                  "chromium-131.0"sv,   "imagemagick-7.1.1"sv, "libreoffice-24.8"sv, "bash-5.2p37"sv};
+constexpr std::array kPackages = {
+    "hello-2.12.1"sv,    "openssl-3.3.2"sv,  "firefox-132.0"sv,     "linux-6.6.63"sv,     "postgresql-16.5"sv,
+    "qtbase-6.8.0"sv,    "gcc-13.3.0"sv,     "python3-3.12.7"sv,    "systemd-256.8"sv,    "ffmpeg-7.1"sv,
+    "llvm-18.1.8"sv,     "rustc-1.82.0"sv,   "nginx-1.27.2"sv,      "git-2.47.0"sv,       "blender-4.2.3"sv,
+    "nixos-test-boot"sv, "chromium-131.0"sv, "imagemagick-7.1.1"sv, "libreoffice-24.8"sv, "bash-5.2p37"sv};
 constexpr std::array kUsers = {"ada"sv, "grace"sv, "linus"sv, "margaret"sv, "ci"sv};
-constexpr std::array kPhases = {"unpackPhase"sv, "configurePhase"sv, "buildPhase"sv, "checkPhase"sv, "installPhase"sv};
+constexpr std::array kPhases = {"unpackPhase"sv, "configurePhase"sv, "buildPhase"sv, "checkPhase"sv,
+                                "installPhase"sv};
 constexpr std::size_t kKeptJobs = 60;
 constexpr std::uint64_t kMicrosPerSecond = 1'000'000;
 
@@ -51,7 +52,8 @@ void DemoFarm::addMachine(std::uint32_t index)
     monitor::MachineRecord& machine = m_machines.emplace_back();
     machine.set_id(index + 1);
     const std::string_view host = kHosts[index % kHosts.size()];
-    machine.set_name(index < kHosts.size() ? std::string(host) : fmt::format("{}-{}", host, index / kHosts.size() + 1));
+    machine.set_name(index < kHosts.size() ? std::string(host)
+                                           : fmt::format("{}-{}", host, index / kHosts.size() + 1));
     machine.set_state(monitor::MACHINE_READY);
     machine.add_systems(index % 4 == 3 ? "aarch64-linux" : "x86_64-linux");
     machine.add_features("big-parallel");
@@ -197,8 +199,8 @@ void DemoFarm::finishDue()
         if (step.secondsLeft > 0)
             --step.secondsLeft;
         const std::uint64_t elapsed = (micros() - step.record.started_us()) / kMicrosPerSecond;
-        const auto phase = std::min<std::uint64_t>(elapsed * kPhases.size() / (elapsed + step.secondsLeft + 1),
-                                                   kPhases.size() - 1);
+        const auto phase = std::min<std::uint64_t>(
+            elapsed * kPhases.size() / (elapsed + step.secondsLeft + 1), kPhases.size() - 1);
         if (step.record.phase() != kPhases[phase]) {
             step.record.set_phase(std::string(kPhases[phase]));
             m_changedJobs.insert(step.jobId);
@@ -240,8 +242,8 @@ void DemoFarm::finish(DemoStep& step)
         for (const std::uint64_t other : m_jobSteps[step.jobId]) {
             DemoStep& next = m_steps[other];
             const auto& needs = next.record.depends_on();
-            if (next.missing > 0 && std::find(needs.begin(), needs.end(), id) != needs.end() && --next.missing == 0 &&
-                next.record.state() == monitor::STEP_BLOCKED)
+            if (next.missing > 0 && std::find(needs.begin(), needs.end(), id) != needs.end() &&
+                --next.missing == 0 && next.record.state() == monitor::STEP_BLOCKED)
                 makeReady(next);
         }
     }
@@ -346,17 +348,20 @@ void DemoFarm::weather(monitor::MachineRecord& machine)
     const double cores = machine.cores();
     // Some machines are built worse than others, and each has its own tide of disk traffic.
     const double temper = 0.7 + 0.1 * static_cast<double>(machine.id() * 5 % 9);
-    const double tide = std::sin(static_cast<double>(m_ticks) / 47.0 + static_cast<double>(machine.id()) * 1.7);
+    const double tide =
+        std::sin(static_cast<double>(m_ticks) / 47.0 + static_cast<double>(machine.id()) * 1.7);
     machine.set_load1(drift(machine.load1(), use * cores * 1.05 * temper, cores * 0.06));
     machine.set_cpu_busy_percent(std::min(100.0, drift(machine.cpu_busy_percent(), use * 92, 6)));
     machine.set_psi_cpu_some(std::min(100.0, drift(machine.psi_cpu_some(), use * use * 52 * temper, 5)));
-    machine.set_psi_mem_full(std::min(100.0, drift(machine.psi_mem_full(), std::max(0.0, use - 0.55) * 11 * temper, 0.8)));
+    machine.set_psi_mem_full(
+        std::min(100.0, drift(machine.psi_mem_full(), std::max(0.0, use - 0.55) * 11 * temper, 0.8)));
     machine.set_psi_io_full(
         std::min(100.0, drift(machine.psi_io_full(), use * (13 + 13 * tide) * temper * temper, 3)));
     machine.set_psi_mem_some(machine.psi_mem_full() * 1.4);
     machine.set_psi_io_some(std::min(100.0, machine.psi_io_full() * 1.5));
     const auto total = static_cast<double>(machine.memory_bytes());
-    const double free = drift(static_cast<double>(machine.memory_available_bytes()) / total, 0.92 - 0.7 * use, 0.01);
+    const double free =
+        drift(static_cast<double>(machine.memory_available_bytes()) / total, 0.92 - 0.7 * use, 0.01);
     machine.set_memory_available_bytes(static_cast<std::uint64_t>(std::min(free, 1.0) * total));
     for (monitor::RunningStep& running : *machine.mutable_running())
         running.set_phase(m_steps[running.step_id()].record.phase());

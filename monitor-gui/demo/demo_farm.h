@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A simulated farm for penstock-monitor --demo: machines with load and pressure, jobs as graphs of steps, queues,
-// logs. tick() moves it on by one second. Deterministic: the same seed and size give the same farm. It speaks in the
-// messages of the monitor stream. No clock, no thread, one owner.
+// A simulated farm for penstock-monitor --demo: machines with load and pressure, jobs as graphs of steps,
+// queues, logs. tick() moves it on by one second. Deterministic: the same seed and size give the same farm.
+// It speaks in the messages of the monitor stream. No clock, no thread, one owner.
 #pragma once
 
 #include "proto/monitor.pb.h"

@@ -11,7 +11,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::array kFiles = {"parser"sv, "socket"sv, "buffer"sv,  "encoder"sv, "main"sv,   "scheduler"sv,
+constexpr std::array kFiles = {"parser"sv, "socket"sv, "buffer"sv,  "encoder"sv,  "main"sv,    "scheduler"sv,
                                "arena"sv,  "digest"sv, "unicode"sv, "terminal"sv, "signals"sv, "layout"sv};
 
 std::string outText(std::uint64_t chance, std::uint64_t second)
@@ -20,9 +20,11 @@ std::string outText(std::uint64_t chance, std::uint64_t second)
     if (second == 0)
         return "unpacking sources\nsource root is source\npatching sources\n";
     if (second < 4)
-        return fmt::format("checking for {}.h... yes\nchecking whether the compiler supports -f{}... yes\n", file, file);
+        return fmt::format("checking for {}.h... yes\nchecking whether the compiler supports -f{}... yes\n",
+                           file, file);
     if (chance % 11 == 0)
-        return fmt::format("[{:3}%] Linking CXX shared library lib{}.so\n", std::min<std::uint64_t>(99, second), file);
+        return fmt::format("[{:3}%] Linking CXX shared library lib{}.so\n",
+                           std::min<std::uint64_t>(99, second), file);
     return fmt::format("[{:3}%] Building CXX object src/CMakeFiles/{}.dir/{}_{}.cpp.o\n",
                        std::min<std::uint64_t>(99, second), file, file, chance % 97);
 }
@@ -46,12 +48,18 @@ std::vector<monitor::LogEntry> demoLog(const monitor::StepRecord& step, std::uin
     const std::string_view file = kFiles[base % kFiles.size()];
     if (base % 7 == 0)
         add(monitor::LOG_ERR,
-            fmt::format("src/{}.cpp:{}:{}: \x1B[35mwarning:\x1B[0m unused variable 'result' [-Wunused-variable]\n", file,
-                        base % 900 + 10, base % 40 + 1),
+            fmt::format(
+                "src/{}.cpp:{}:{}: \x1B[35mwarning:\x1B[0m unused variable 'result' [-Wunused-variable]\n",
+                file, base % 900 + 10, base % 40 + 1),
             700'000);
-    const bool last = step.finished_us() != 0 && step.started_us() + (second + 1) * 1'000'000 > step.finished_us();
+    const bool last =
+        step.finished_us() != 0 && step.started_us() + (second + 1) * 1'000'000 > step.finished_us();
     if (last && step.state() == monitor::STEP_FAILED)
-        add(monitor::LOG_ERR, fmt::format("src/{}.cpp:42:7: error: 'close' was not declared in this scope\nmake: *** [Makefile:88: all] Error 2\n", file), 900'000);
+        add(monitor::LOG_ERR,
+            fmt::format("src/{}.cpp:42:7: error: 'close' was not declared in this scope\nmake: *** "
+                        "[Makefile:88: all] Error 2\n",
+                        file),
+            900'000);
     return entries;
 }
 

@@ -34,8 +34,9 @@ struct ClientMessages final : protocol::FrameSink {
 } // namespace
 
 DemoTransport::DemoTransport(DemoSettings settings, WallTime now)
-    : m_settings(settings), m_farm(settings.machines, settings.seed,
-                                   now + -std::chrono::seconds(pastTicks(settings.machines) + kWarmUpTicks))
+    : m_settings(settings),
+      m_farm(settings.machines, settings.seed,
+             now + -std::chrono::seconds(pastTicks(settings.machines) + kWarmUpTicks))
 {
     for (std::uint32_t second = 0; second < kWarmUpTicks; ++second)
         m_farm.tick();

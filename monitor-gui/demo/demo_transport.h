@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Transport to a simulated farm in this process: answers the questions of a monitor with the same frames a server
-// sends. The first connection tells the last quarter of an hour at once, with the times it would have had, so that
-// charts are full from the start. One thread with a Qt event loop.
+// Transport to a simulated farm in this process: answers the questions of a monitor with the same frames a
+// server sends. The first connection tells the last quarter of an hour at once, with the times it would have
+// had, so that charts are full from the start. One thread with a Qt event loop.
 #pragma once
 
 #include "monitor-gui/demo/demo_farm.h"
 #include "monitor-gui/stream/transport.h"
 
-#include <QObject>
-#include <QTimer>
 #include <functional>
 #include <optional>
+#include <QObject>
+#include <QTimer>
 
 namespace penstock::gui {
 

@@ -52,14 +52,9 @@ std::vector<monitor::QueueRecord> DemoFarm::queues() const
             if (queue.oldest_ready_us() == 0 || step.record.ready_us() < queue.oldest_ready_us())
                 queue.set_oldest_ready_us(step.record.ready_us());
             break;
-        case monitor::STEP_RUNNING:
-            queue.set_running(queue.running() + 1);
-            break;
-        case monitor::STEP_BLOCKED:
-            queue.set_blocked(queue.blocked() + 1);
-            break;
-        default:
-            break;
+        case monitor::STEP_RUNNING: queue.set_running(queue.running() + 1); break;
+        case monitor::STEP_BLOCKED: queue.set_blocked(queue.blocked() + 1); break;
+        default: break;
         }
     }
     std::vector<monitor::QueueRecord> result;

@@ -3,9 +3,9 @@
 
 #include "monitor-gui/replica/link_status.h"
 
+#include <array>
 #include <QDateTime>
 #include <QLocale>
-#include <array>
 
 namespace penstock::gui {
 
@@ -63,16 +63,11 @@ QString dash()
 Tone toneOf(MachineState state)
 {
     switch (state) {
-    case MachineState::Ready:
-        return Tone::Succeeded;
-    case MachineState::Draining:
-        return Tone::Ready;
-    case MachineState::Quarantined:
-        return Tone::Failed;
-    case MachineState::Disconnected:
-        return Tone::Lost;
-    case MachineState::Unknown:
-        break;
+    case MachineState::Ready: return Tone::Succeeded;
+    case MachineState::Draining: return Tone::Ready;
+    case MachineState::Quarantined: return Tone::Failed;
+    case MachineState::Disconnected: return Tone::Lost;
+    case MachineState::Unknown: break;
     }
     return Tone::Blocked;
 }
@@ -80,18 +75,12 @@ Tone toneOf(MachineState state)
 Tone toneOf(JobState state)
 {
     switch (state) {
-    case JobState::Queued:
-        return Tone::Ready;
-    case JobState::Running:
-        return Tone::Running;
-    case JobState::Succeeded:
-        return Tone::Succeeded;
-    case JobState::Failed:
-        return Tone::Failed;
-    case JobState::Cancelled:
-        return Tone::Cancelled;
-    case JobState::Unknown:
-        break;
+    case JobState::Queued: return Tone::Ready;
+    case JobState::Running: return Tone::Running;
+    case JobState::Succeeded: return Tone::Succeeded;
+    case JobState::Failed: return Tone::Failed;
+    case JobState::Cancelled: return Tone::Cancelled;
+    case JobState::Unknown: break;
     }
     return Tone::Blocked;
 }
@@ -99,21 +88,14 @@ Tone toneOf(JobState state)
 Tone toneOf(StepState state)
 {
     switch (state) {
-    case StepState::Blocked:
-        return Tone::Blocked;
+    case StepState::Blocked: return Tone::Blocked;
     case StepState::Ready:
-    case StepState::Delayed:
-        return Tone::Ready;
-    case StepState::Running:
-        return Tone::Running;
-    case StepState::Succeeded:
-        return Tone::Succeeded;
-    case StepState::Failed:
-        return Tone::Failed;
-    case StepState::Cancelled:
-        return Tone::Cancelled;
-    case StepState::Unknown:
-        break;
+    case StepState::Delayed: return Tone::Ready;
+    case StepState::Running: return Tone::Running;
+    case StepState::Succeeded: return Tone::Succeeded;
+    case StepState::Failed: return Tone::Failed;
+    case StepState::Cancelled: return Tone::Cancelled;
+    case StepState::Unknown: break;
     }
     return Tone::Blocked;
 }
@@ -121,16 +103,11 @@ Tone toneOf(StepState state)
 QString wordOf(MachineState state)
 {
     switch (state) {
-    case MachineState::Ready:
-        return QStringLiteral("ready");
-    case MachineState::Draining:
-        return QStringLiteral("draining");
-    case MachineState::Quarantined:
-        return QStringLiteral("quarantined");
-    case MachineState::Disconnected:
-        return QStringLiteral("disconnected");
-    case MachineState::Unknown:
-        break;
+    case MachineState::Ready: return QStringLiteral("ready");
+    case MachineState::Draining: return QStringLiteral("draining");
+    case MachineState::Quarantined: return QStringLiteral("quarantined");
+    case MachineState::Disconnected: return QStringLiteral("disconnected");
+    case MachineState::Unknown: break;
     }
     return QStringLiteral("unknown");
 }
@@ -138,18 +115,12 @@ QString wordOf(MachineState state)
 QString wordOf(JobState state)
 {
     switch (state) {
-    case JobState::Queued:
-        return QStringLiteral("queued");
-    case JobState::Running:
-        return QStringLiteral("running");
-    case JobState::Succeeded:
-        return QStringLiteral("succeeded");
-    case JobState::Failed:
-        return QStringLiteral("failed");
-    case JobState::Cancelled:
-        return QStringLiteral("cancelled");
-    case JobState::Unknown:
-        break;
+    case JobState::Queued: return QStringLiteral("queued");
+    case JobState::Running: return QStringLiteral("running");
+    case JobState::Succeeded: return QStringLiteral("succeeded");
+    case JobState::Failed: return QStringLiteral("failed");
+    case JobState::Cancelled: return QStringLiteral("cancelled");
+    case JobState::Unknown: break;
     }
     return QStringLiteral("unknown");
 }
@@ -157,14 +128,10 @@ QString wordOf(JobState state)
 QString wordOf(const StepRecord& step)
 {
     switch (step.state) {
-    case StepState::Blocked:
-        return QStringLiteral("blocked");
-    case StepState::Ready:
-        return QStringLiteral("ready");
-    case StepState::Delayed:
-        return QStringLiteral("retry later");
-    case StepState::Running:
-        return step.phase.empty() ? QStringLiteral("running") : text(step.phase);
+    case StepState::Blocked: return QStringLiteral("blocked");
+    case StepState::Ready: return QStringLiteral("ready");
+    case StepState::Delayed: return QStringLiteral("retry later");
+    case StepState::Running: return step.phase.empty() ? QStringLiteral("running") : text(step.phase);
     case StepState::Succeeded:
     case StepState::Failed:
     case StepState::Cancelled: {
@@ -172,8 +139,7 @@ QString wordOf(const StepRecord& step)
         word.replace(QLatin1Char('_'), QLatin1Char(' '));
         return word.isEmpty() ? QStringLiteral("ended") : word;
     }
-    case StepState::Unknown:
-        break;
+    case StepState::Unknown: break;
     }
     return QStringLiteral("unknown");
 }

@@ -31,7 +31,8 @@ int JobsModel::columnCount(const QModelIndex& parent) const
 QVariant JobsModel::headerData(int section, Qt::Orientation orientation, int role) const
 {
     static constexpr std::array kTitles = {"Job", "Name", "Steps", "Time"};
-    static constexpr std::array kTips = {"State and number", "What was asked for", "Finished steps of all steps",
+    static constexpr std::array kTips = {"State and number", "What was asked for",
+                                         "Finished steps of all steps",
                                          "How long it has waited or run, or took"};
     if (orientation != Qt::Horizontal || section < 0 || section >= kColumns)
         return {};
@@ -51,8 +52,7 @@ QVariant JobsModel::data(const QModelIndex& index, int role) const
         return {};
     switch (role) {
     case Qt::DisplayRole:
-    case Qt::AccessibleTextRole:
-        return display(*job, index.column());
+    case Qt::AccessibleTextRole: return display(*job, index.column());
     case Qt::ToolTipRole:
         return QStringLiteral("job %1, %2, %3, of %4 in %5, priority %6%7")
             .arg(job->id.value())
@@ -65,27 +65,22 @@ QVariant JobsModel::data(const QModelIndex& index, int role) const
         return index.column() == Number ? QVariant(static_cast<int>(toneOf(job->state))) : QVariant();
     case kBarRole:
         if (index.column() == Steps && job->stepsTotal > 0)
-            return QVariant::fromValue(CellBar{double(job->stepsDone + job->stepsFailed) / job->stepsTotal, 0, false, 0,
+            return QVariant::fromValue(CellBar{double(job->stepsDone + job->stepsFailed) / job->stepsTotal, 0,
+                                               false, 0,
                                                job->stepsFailed > 0 ? Tone::Failed : Tone::Running});
         return {};
-    case kIdRole:
-        return QVariant::fromValue(static_cast<quint64>(job->id.value()));
-    default:
-        return {};
+    case kIdRole: return QVariant::fromValue(static_cast<quint64>(job->id.value()));
+    default: return {};
     }
 }
 
 QString JobsModel::display(const JobRecord& job, int column) const
 {
     switch (column) {
-    case Number:
-        return QString::number(job.id.value());
-    case Name:
-        return text(job.name);
-    case Steps:
-        return QStringLiteral("%1 / %2").arg(job.stepsDone + job.stepsFailed).arg(job.stepsTotal);
-    default:
-        break;
+    case Number: return QString::number(job.id.value());
+    case Name: return text(job.name);
+    case Steps: return QStringLiteral("%1 / %2").arg(job.stepsDone + job.stepsFailed).arg(job.stepsTotal);
+    default: break;
     }
     const std::optional<WallTime> begin = job.started ? job.started : job.created;
     return formatAgeText(ageOf(begin, job.finished.value_or(m_farm.serverNow())));
@@ -107,14 +102,10 @@ bool JobsModel::lessThan(const JobRecord& left, const JobRecord& right, int colu
         return ageOf(job.started ? job.started : job.created, job.finished.value_or(m_farm.serverNow()));
     };
     switch (column) {
-    case Name:
-        return left.name < right.name;
-    case Steps:
-        return share(left) < share(right);
-    case Age:
-        return age(left) < age(right);
-    default:
-        return left.id < right.id;
+    case Name: return left.name < right.name;
+    case Steps: return share(left) < share(right);
+    case Age: return age(left) < age(right);
+    default: return left.id < right.id;
     }
 }
 

@@ -36,7 +36,8 @@ void LiveFarm::apply(const FeedEvent& event, Now now)
         applied = m_farm.apply(*delta, event.serverTime, now);
     } else if (const auto* job = std::get_if<JobEvent>(&event.body)) {
         m_job.apply(*job);
-    } else if (const auto* log = std::get_if<LogEvent>(&event.body); log != nullptr && log->attempt == m_attempt) {
+    } else if (const auto* log = std::get_if<LogEvent>(&event.body);
+               log != nullptr && log->attempt == m_attempt) {
         m_logRefusal = log->refusal;
         if (log->refusal.empty())
             m_log.apply(*log);
@@ -78,7 +79,8 @@ void LiveFarm::followLog()
     StepPtr wanted;
     if (m_step && steps.contains(*m_step))
         wanted = steps.at(*m_step);
-    else if (m_loggedStep && steps.contains(*m_loggedStep) && steps.at(*m_loggedStep)->state == StepState::Running)
+    else if (m_loggedStep && steps.contains(*m_loggedStep) &&
+             steps.at(*m_loggedStep)->state == StepState::Running)
         wanted = steps.at(*m_loggedStep);
     else
         wanted = m_job.stepOfInterest();

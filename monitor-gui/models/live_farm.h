@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The farm as the window sees it: takes batches from the stream, keeps the replicas, and tells views at most every
-// kRefresh that something changed and every second that time has passed. GUI thread. Questions (another job, another
-// log) go out through FarmRemote, which outlives it.
+// The farm as the window sees it: takes batches from the stream, keeps the replicas, and tells views at most
+// every kRefresh that something changed and every second that time has passed. GUI thread. Questions (another
+// job, another log) go out through FarmRemote, which outlives it.
 #pragma once
 
 #include "monitor-gui/replica/farm_replica.h"
@@ -10,9 +10,9 @@
 #include "monitor-gui/replica/link_status.h"
 #include "monitor-gui/replica/log_buffer.h"
 
+#include <chrono>
 #include <QObject>
 #include <QTimer>
-#include <chrono>
 
 namespace penstock::gui {
 
@@ -65,8 +65,8 @@ private:
     LogBuffer m_log;
     History m_history;
     LinkStatus m_status;
-    std::optional<StepId> m_step;         // chosen by the person
-    std::optional<AttemptId> m_attempt;   // whose log is watched
+    std::optional<StepId> m_step;       // chosen by the person
+    std::optional<AttemptId> m_attempt; // whose log is watched
     std::optional<StepId> m_loggedStep;
     std::string m_logRefusal;
     QTimer m_refresh;

@@ -16,7 +16,8 @@ constexpr double kGatePlace = 0.75;
 CellBar pressureBar(double value, double gate, double scale)
 {
     const double full = gate > 0 ? gate / kGatePlace : scale;
-    return {std::min(1.0, value / full), gate > 0 ? kGatePlace : 0.0, gate > 0 && value > gate, 0, Tone::Running};
+    return {std::min(1.0, value / full), gate > 0 ? kGatePlace : 0.0, gate > 0 && value > gate, 0,
+            Tone::Running};
 }
 
 double shareUsed(std::uint64_t total, std::uint64_t left)
@@ -58,14 +59,16 @@ int MachinesModel::columnCount(const QModelIndex& parent) const
 
 QVariant MachinesModel::headerData(int section, Qt::Orientation orientation, int role) const
 {
-    static constexpr std::array kTitles = {"Machine", "System",  "Slots",  "Load",      "CPU some",     "Mem full",
-                                           "IO full", "Memory",  "Disk free", "Last seen", "Running steps"};
+    static constexpr std::array kTitles = {"Machine",   "System",    "Slots",        "Load",
+                                           "CPU some",  "Mem full",  "IO full",      "Memory",
+                                           "Disk free", "Last seen", "Running steps"};
     static constexpr std::array kTips = {
         "Name and state of the machine",
         "Systems it can build for",
         "Slots in use of all its slots",
         "One-minute load; the mark is the gate above which nothing starts",
-        "Share of the last 10 s in which some task waited for a processor (PSI); the mark is this machine's gate",
+        "Share of the last 10 s in which some task waited for a processor (PSI); the mark is this machine's "
+        "gate",
         "Share of the last 10 s in which all tasks waited for memory (PSI); the mark is this machine's gate",
         "Share of the last 10 s in which all tasks waited for disks (PSI); the mark is this machine's gate",
         "Memory in use",
@@ -80,7 +83,8 @@ QVariant MachinesModel::headerData(int section, Qt::Orientation orientation, int
     if (role == Qt::ToolTipRole)
         return QString::fromLatin1(kTips[place]);
     if (role == Qt::TextAlignmentRole)
-        return static_cast<int>(Qt::AlignVCenter | (section == FreeDisk || section == Seen ? Qt::AlignRight : Qt::AlignLeft));
+        return static_cast<int>(Qt::AlignVCenter |
+                                (section == FreeDisk || section == Seen ? Qt::AlignRight : Qt::AlignLeft));
     return {};
 }
 
@@ -92,23 +96,17 @@ QVariant MachinesModel::data(const QModelIndex& index, int role) const
     const int column = index.column();
     switch (role) {
     case Qt::DisplayRole:
-    case Qt::AccessibleTextRole:
-        return display(*machine, column);
-    case Qt::ToolTipRole:
-        return toolTip(*machine, column);
+    case Qt::AccessibleTextRole: return display(*machine, column);
+    case Qt::ToolTipRole: return toolTip(*machine, column);
     case Qt::TextAlignmentRole:
         return static_cast<int>(Qt::AlignVCenter |
                                 (column == FreeDisk || column == Seen ? Qt::AlignRight : Qt::AlignLeft));
-    case kToneRole:
-        return column == Name ? QVariant(static_cast<int>(toneOf(machine->state))) : QVariant();
-    case kBarRole:
-        return bar(*machine, column);
+    case kToneRole: return column == Name ? QVariant(static_cast<int>(toneOf(machine->state))) : QVariant();
+    case kBarRole: return bar(*machine, column);
     case kFreshnessRole:
         return static_cast<int>(freshnessOf(*machine, m_farm.serverNow(), m_farm.link().machinePeriod));
-    case kIdRole:
-        return QVariant::fromValue(static_cast<quint64>(machine->id.value()));
-    default:
-        return {};
+    case kIdRole: return QVariant::fromValue(static_cast<quint64>(machine->id.value()));
+    default: return {};
     }
 }
 
@@ -118,35 +116,27 @@ QString MachinesModel::display(const MachineRecord& machine, int column) const
         return machine.pressure ? formatDecimal((*machine.pressure).*field) + QStringLiteral(" %") : dash();
     };
     switch (column) {
-    case Name:
-        return text(machine.name);
-    case Systems:
-        return joined(machine.systems);
-    case Slots:
-        return QStringLiteral("%1 / %2").arg(machine.used).arg(machine.slots);
-    case Load:
-        return formatDecimal(machine.load1);
-    case Cpu:
-        return percent(&Pressure::cpuSome);
-    case Memory:
-        return percent(&Pressure::memoryFull);
-    case Io:
-        return percent(&Pressure::ioFull);
-    case FreeMemory:
-        return formatBytes(machine.memoryBytes - machine.memoryAvailableBytes);
-    case FreeDisk:
-        return formatBytes(machine.diskFreeBytes);
+    case Name: return text(machine.name);
+    case Systems: return joined(machine.systems);
+    case Slots: return QStringLiteral("%1 / %2").arg(machine.used).arg(machine.slots);
+    case Load: return formatDecimal(machine.load1);
+    case Cpu: return percent(&Pressure::cpuSome);
+    case Memory: return percent(&Pressure::memoryFull);
+    case Io: return percent(&Pressure::ioFull);
+    case FreeMemory: return formatBytes(machine.memoryBytes - machine.memoryAvailableBytes);
+    case FreeDisk: return formatBytes(machine.diskFreeBytes);
     case Seen: {
         const std::optional<Duration> age = ageOf(machine.lastSeen, m_farm.serverNow());
         return age && *age < std::chrono::seconds(2) ? QStringLiteral("now") : formatAgeText(age);
     }
-    default:
-        break;
+    default: break;
     }
     if (machine.state == MachineState::Disconnected)
-        return machine.lastSeen ? QStringLiteral("last seen %1").arg(formatClock(*machine.lastSeen)) : QStringLiteral("never seen");
+        return machine.lastSeen ? QStringLiteral("last seen %1").arg(formatClock(*machine.lastSeen))
+                                : QStringLiteral("never seen");
     if (machine.state == MachineState::Draining && machine.running.empty())
-        return machine.note.empty() ? QStringLiteral("draining") : QStringLiteral("draining: %1").arg(text(machine.note));
+        return machine.note.empty() ? QStringLiteral("draining")
+                                    : QStringLiteral("draining: %1").arg(text(machine.note));
     QStringList names;
     for (const RunningStep& step : machine.running)
         names.push_back(text(step.name));
@@ -160,21 +150,24 @@ QVariant MachinesModel::bar(const MachineRecord& machine, int column) const
     const Pressure& psi = machine.pressure ? *machine.pressure : none;
     switch (column) {
     case Slots:
-        return QVariant::fromValue(CellBar{machine.slots == 0 ? 0.0 : std::min(1.0, double(machine.used) / machine.slots), 0,
-                                           false, static_cast<int>(std::min(machine.slots, 64U)), Tone::Running});
-    case Load:
-        return QVariant::fromValue(pressureBar(machine.load1, machine.gates.load1, cores * 2));
-    case Cpu:
-        return machine.pressure ? QVariant::fromValue(pressureBar(psi.cpuSome, machine.gates.cpuSome, 100)) : QVariant();
-    case Memory:
-        return machine.pressure ? QVariant::fromValue(pressureBar(psi.memoryFull, machine.gates.memoryFull, 100)) : QVariant();
-    case Io:
-        return machine.pressure ? QVariant::fromValue(pressureBar(psi.ioFull, machine.gates.ioFull, 100)) : QVariant();
-    case FreeMemory:
         return QVariant::fromValue(
-            CellBar{shareUsed(machine.memoryBytes, machine.memoryAvailableBytes), 0, false, 0, Tone::Running});
-    default:
-        return {};
+            CellBar{machine.slots == 0 ? 0.0 : std::min(1.0, double(machine.used) / machine.slots), 0, false,
+                    static_cast<int>(std::min(machine.slots, 64U)), Tone::Running});
+    case Load: return QVariant::fromValue(pressureBar(machine.load1, machine.gates.load1, cores * 2));
+    case Cpu:
+        return machine.pressure ? QVariant::fromValue(pressureBar(psi.cpuSome, machine.gates.cpuSome, 100))
+                                : QVariant();
+    case Memory:
+        return machine.pressure
+                   ? QVariant::fromValue(pressureBar(psi.memoryFull, machine.gates.memoryFull, 100))
+                   : QVariant();
+    case Io:
+        return machine.pressure ? QVariant::fromValue(pressureBar(psi.ioFull, machine.gates.ioFull, 100))
+                                : QVariant();
+    case FreeMemory:
+        return QVariant::fromValue(CellBar{shareUsed(machine.memoryBytes, machine.memoryAvailableBytes), 0,
+                                           false, 0, Tone::Running});
+    default: return {};
     }
 }
 
@@ -184,7 +177,8 @@ QString MachinesModel::toolTip(const MachineRecord& machine, int column) const
         return QStringLiteral("This machine reports no pressure (its kernel has no PSI)");
     switch (column) {
     case Name:
-        return machine.note.empty() ? wordOf(machine.state) : wordOf(machine.state) + QStringLiteral(": ") + text(machine.note);
+        return machine.note.empty() ? wordOf(machine.state)
+                                    : wordOf(machine.state) + QStringLiteral(": ") + text(machine.note);
     case Systems:
         return QStringLiteral("%1\nfeatures: %2").arg(joined(machine.systems), joined(machine.features));
     case Load:
@@ -192,25 +186,27 @@ QString MachinesModel::toolTip(const MachineRecord& machine, int column) const
             .arg(formatDecimal(machine.load1))
             .arg(machine.cores)
             .arg(machine.gates.load1 > 0 ? formatDecimal(machine.gates.load1) : QStringLiteral("none"));
-    case Cpu:
-        return gateText("cpu some", machine.pressure->cpuSome, machine.gates.cpuSome);
-    case Memory:
-        return gateText("memory full", machine.pressure->memoryFull, machine.gates.memoryFull);
-    case Io:
-        return gateText("io full", machine.pressure->ioFull, machine.gates.ioFull);
+    case Cpu: return gateText("cpu some", machine.pressure->cpuSome, machine.gates.cpuSome);
+    case Memory: return gateText("memory full", machine.pressure->memoryFull, machine.gates.memoryFull);
+    case Io: return gateText("io full", machine.pressure->ioFull, machine.gates.ioFull);
     case FreeMemory:
-        return QStringLiteral("%1 free of %2").arg(formatBytes(machine.memoryAvailableBytes), formatBytes(machine.memoryBytes));
+        return QStringLiteral("%1 free of %2")
+            .arg(formatBytes(machine.memoryAvailableBytes), formatBytes(machine.memoryBytes));
     case FreeDisk:
-        return QStringLiteral("%1 free of %2").arg(formatBytes(machine.diskFreeBytes), formatBytes(machine.diskTotalBytes));
-    default:
-        return display(machine, column);
+        return QStringLiteral("%1 free of %2")
+            .arg(formatBytes(machine.diskFreeBytes), formatBytes(machine.diskTotalBytes));
+    default: return display(machine, column);
     }
 }
 
 bool MachinesModel::matches(const MachineRecord& record, const QString& filter) const
 {
-    const auto has = [&](const std::string& value) { return text(value).contains(filter, Qt::CaseInsensitive); };
-    const auto any = [&](const std::vector<std::string>& values) { return std::any_of(values.begin(), values.end(), has); };
+    const auto has = [&](const std::string& value) {
+        return text(value).contains(filter, Qt::CaseInsensitive);
+    };
+    const auto any = [&](const std::vector<std::string>& values) {
+        return std::any_of(values.begin(), values.end(), has);
+    };
     return has(record.name) || any(record.systems) || any(record.features) || any(record.tags) ||
            wordOf(record.state).contains(filter, Qt::CaseInsensitive);
 }
@@ -221,28 +217,18 @@ bool MachinesModel::lessThan(const MachineRecord& left, const MachineRecord& rig
         return record.pressure ? (*record.pressure).*field : -1.0;
     };
     switch (column) {
-    case Systems:
-        return left.systems < right.systems;
-    case Slots:
-        return left.used < right.used;
-    case Load:
-        return left.load1 < right.load1;
-    case Cpu:
-        return pressure(left, &Pressure::cpuSome) < pressure(right, &Pressure::cpuSome);
-    case Memory:
-        return pressure(left, &Pressure::memoryFull) < pressure(right, &Pressure::memoryFull);
-    case Io:
-        return pressure(left, &Pressure::ioFull) < pressure(right, &Pressure::ioFull);
+    case Systems: return left.systems < right.systems;
+    case Slots: return left.used < right.used;
+    case Load: return left.load1 < right.load1;
+    case Cpu: return pressure(left, &Pressure::cpuSome) < pressure(right, &Pressure::cpuSome);
+    case Memory: return pressure(left, &Pressure::memoryFull) < pressure(right, &Pressure::memoryFull);
+    case Io: return pressure(left, &Pressure::ioFull) < pressure(right, &Pressure::ioFull);
     case FreeMemory:
         return left.memoryBytes - left.memoryAvailableBytes < right.memoryBytes - right.memoryAvailableBytes;
-    case FreeDisk:
-        return left.diskFreeBytes < right.diskFreeBytes;
-    case Seen:
-        return left.lastSeen > right.lastSeen; // the youngest report first
-    case Running:
-        return left.running.size() < right.running.size();
-    default:
-        return left.name < right.name;
+    case FreeDisk: return left.diskFreeBytes < right.diskFreeBytes;
+    case Seen: return left.lastSeen > right.lastSeen; // the youngest report first
+    case Running: return left.running.size() < right.running.size();
+    default: return left.name < right.name;
     }
 }
 

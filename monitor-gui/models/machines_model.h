@@ -10,7 +10,20 @@ namespace penstock::gui {
 class MachinesModel final : public RecordModel<MachineRecord, MachineId> {
     Q_OBJECT
 public:
-    enum Column : int { Name, Systems, Slots, Load, Cpu, Memory, Io, FreeMemory, FreeDisk, Seen, Running, kColumns };
+    enum Column : int {
+        Name,
+        Systems,
+        Slots,
+        Load,
+        Cpu,
+        Memory,
+        Io,
+        FreeMemory,
+        FreeDisk,
+        Seen,
+        Running,
+        kColumns
+    };
 
     explicit MachinesModel(const LiveFarm& farm, QObject* parent = nullptr);
 
@@ -22,7 +35,8 @@ public:
 protected:
     [[nodiscard]] MachineId keyOf(const MachineRecord& record) const override { return record.id; }
     [[nodiscard]] bool matches(const MachineRecord& record, const QString& filter) const override;
-    [[nodiscard]] bool lessThan(const MachineRecord& left, const MachineRecord& right, int column) const override;
+    [[nodiscard]] bool lessThan(const MachineRecord& left, const MachineRecord& right,
+                                int column) const override;
     [[nodiscard]] bool ages() const override { return true; }
 
 private:

@@ -14,14 +14,10 @@ namespace {
 Tone toneOf(VerdictKind kind)
 {
     switch (kind) {
-    case VerdictKind::Quiet:
-        return Tone::Succeeded;
-    case VerdictKind::Moving:
-        return Tone::Running;
-    case VerdictKind::Busy:
-        return Tone::Ready;
-    case VerdictKind::Starving:
-        return Tone::Failed;
+    case VerdictKind::Quiet: return Tone::Succeeded;
+    case VerdictKind::Moving: return Tone::Running;
+    case VerdictKind::Busy: return Tone::Ready;
+    case VerdictKind::Starving: return Tone::Failed;
     }
     return Tone::Plain;
 }
@@ -59,8 +55,10 @@ int QueuesModel::alignment(int column) const
 
 QVariant QueuesModel::headerData(int section, Qt::Orientation orientation, int role) const
 {
-    static constexpr std::array kTitles = {"System",  "Features",    "Running, ready, blocked", "Ready", "Running",
-                                           "Blocked", "Oldest wait", "Machines",                "Free slots", "How it stands"};
+    static constexpr std::array kTitles = {"System",       "Features", "Running, ready, blocked",
+                                           "Ready",        "Running",  "Blocked",
+                                           "Oldest wait",  "Machines", "Free slots",
+                                           "How it stands"};
     static constexpr std::array kTips = {"System the steps need",
                                          "Features a machine must have",
                                          "All steps of the queue in proportion to the fullest queue",
@@ -90,10 +88,8 @@ QVariant QueuesModel::data(const QModelIndex& index, int role) const
     switch (role) {
     case Qt::DisplayRole:
     case Qt::AccessibleTextRole:
-    case Qt::ToolTipRole:
-        return display(*queue, index.column());
-    case Qt::TextAlignmentRole:
-        return alignment(index.column());
+    case Qt::ToolTipRole: return display(*queue, index.column());
+    case Qt::TextAlignmentRole: return alignment(index.column());
     case kToneRole:
         if (index.column() == Sentence)
             return static_cast<int>(toneOf(verdictOf(*queue, m_farm.serverNow()).kind));
@@ -104,34 +100,23 @@ QVariant QueuesModel::data(const QModelIndex& index, int role) const
                                                  static_cast<double>(queue->queued) / m_largest,
                                                  static_cast<double>(queue->blocked) / m_largest});
         return {};
-    default:
-        return {};
+    default: return {};
     }
 }
 
 QString QueuesModel::display(const QueueRecord& queue, int column) const
 {
     switch (column) {
-    case System:
-        return queue.system.empty() ? QStringLiteral("any") : text(queue.system);
-    case Features:
-        return joined(queue.features);
-    case Share:
-        return {};
-    case Queued:
-        return formatCount(queue.queued);
-    case Running:
-        return formatCount(queue.running);
-    case Blocked:
-        return formatCount(queue.blocked);
-    case Oldest:
-        return formatAgeText(ageOf(queue.oldestReady, m_farm.serverNow()));
-    case Machines:
-        return formatCount(queue.eligibleMachines);
-    case FreeSlots:
-        return formatCount(queue.freeSlots);
-    default:
-        return text(verdictOf(queue, m_farm.serverNow()).sentence);
+    case System: return queue.system.empty() ? QStringLiteral("any") : text(queue.system);
+    case Features: return joined(queue.features);
+    case Share: return {};
+    case Queued: return formatCount(queue.queued);
+    case Running: return formatCount(queue.running);
+    case Blocked: return formatCount(queue.blocked);
+    case Oldest: return formatAgeText(ageOf(queue.oldestReady, m_farm.serverNow()));
+    case Machines: return formatCount(queue.eligibleMachines);
+    case FreeSlots: return formatCount(queue.freeSlots);
+    default: return text(verdictOf(queue, m_farm.serverNow()).sentence);
     }
 }
 
@@ -143,28 +128,22 @@ bool QueuesModel::matches(const QueueRecord& record, const QString& filter) cons
 
 bool QueuesModel::lessThan(const QueueRecord& left, const QueueRecord& right, int column) const
 {
-    const auto wait = [](const QueueRecord& record) { return record.oldestReady.value_or(WallTime::fromMicros(INT64_MAX)); };
+    const auto wait = [](const QueueRecord& record) {
+        return record.oldestReady.value_or(WallTime::fromMicros(INT64_MAX));
+    };
     switch (column) {
-    case Features:
-        return left.features < right.features;
+    case Features: return left.features < right.features;
     case Share:
         return left.queued + left.running + left.blocked < right.queued + right.running + right.blocked;
-    case Queued:
-        return left.queued < right.queued;
-    case Running:
-        return left.running < right.running;
-    case Blocked:
-        return left.blocked < right.blocked;
-    case Oldest:
-        return wait(left) > wait(right);
-    case Machines:
-        return left.eligibleMachines < right.eligibleMachines;
-    case FreeSlots:
-        return left.freeSlots < right.freeSlots;
+    case Queued: return left.queued < right.queued;
+    case Running: return left.running < right.running;
+    case Blocked: return left.blocked < right.blocked;
+    case Oldest: return wait(left) > wait(right);
+    case Machines: return left.eligibleMachines < right.eligibleMachines;
+    case FreeSlots: return left.freeSlots < right.freeSlots;
     case Sentence:
         return verdictOf(left, m_farm.serverNow()).kind > verdictOf(right, m_farm.serverNow()).kind;
-    default:
-        return left.key < right.key;
+    default: return left.key < right.key;
     }
 }
 

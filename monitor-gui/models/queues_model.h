@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The queues, one for each system and set of required features, as a table. GUI thread; follows a LiveFarm, which
-// outlives it.
+// The queues, one for each system and set of required features, as a table. GUI thread; follows a LiveFarm,
+// which outlives it.
 #pragma once
 
 #include "monitor-gui/models/live_farm.h"
@@ -11,7 +11,19 @@ namespace penstock::gui {
 class QueuesModel final : public RecordModel<QueueRecord, std::string> {
     Q_OBJECT
 public:
-    enum Column : int { System, Features, Share, Queued, Running, Blocked, Oldest, Machines, FreeSlots, Sentence, kColumns };
+    enum Column : int {
+        System,
+        Features,
+        Share,
+        Queued,
+        Running,
+        Blocked,
+        Oldest,
+        Machines,
+        FreeSlots,
+        Sentence,
+        kColumns
+    };
 
     explicit QueuesModel(const LiveFarm& farm, QObject* parent = nullptr);
 

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A table of replica records that keeps its own order and filter, and turns a new state of the table into the row
-// operations a view needs (never a reset, so selection and scroll stay). GUI thread. One dataChanged a refresh at
-// most. Records are shared with the replica; a changed record is another pointer.
+// A table of replica records that keeps its own order and filter, and turns a new state of the table into the
+// row operations a view needs (never a reset, so selection and scroll stay). GUI thread. One dataChanged a
+// refresh at most. Records are shared with the replica; a changed record is another pointer.
 #pragma once
 
 #include "shared/base/check.h"
 
-#include <QAbstractTableModel>
-#include <QString>
 #include <algorithm>
 #include <memory>
+#include <QAbstractTableModel>
+#include <QString>
 #include <unordered_map>
 #include <utility>
 #include <vector>

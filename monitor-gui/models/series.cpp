@@ -43,7 +43,8 @@ QList<QPointF> ratesOf(const std::vector<FarmSample>& samples, WallTime now, con
         if (span < std::chrono::seconds(30))
             continue;
         const double grown = std::max(0.0, counter(samples[at]) - counter(samples[begin]));
-        points.push_back({minutesBefore(samples[at].at, now), grown * 60e6 / static_cast<double>(span.count())});
+        points.push_back(
+            {minutesBefore(samples[at].at, now), grown * 60e6 / static_cast<double>(span.count())});
         begin = at;
     }
     return points;

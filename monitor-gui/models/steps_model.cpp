@@ -20,22 +20,14 @@ int alignment(int column)
 int rankOf(StepState state)
 {
     switch (state) {
-    case StepState::Running:
-        return 0;
-    case StepState::Failed:
-        return 1;
-    case StepState::Ready:
-        return 2;
-    case StepState::Delayed:
-        return 3;
-    case StepState::Blocked:
-        return 4;
-    case StepState::Succeeded:
-        return 5;
-    case StepState::Cancelled:
-        return 6;
-    case StepState::Unknown:
-        break;
+    case StepState::Running: return 0;
+    case StepState::Failed: return 1;
+    case StepState::Ready: return 2;
+    case StepState::Delayed: return 3;
+    case StepState::Blocked: return 4;
+    case StepState::Succeeded: return 5;
+    case StepState::Cancelled: return 6;
+    case StepState::Unknown: break;
     }
     return 7;
 }
@@ -90,38 +82,28 @@ QVariant StepsModel::data(const QModelIndex& index, int role) const
         return {};
     switch (role) {
     case Qt::DisplayRole:
-    case Qt::AccessibleTextRole:
-        return display(*step, index.column());
+    case Qt::AccessibleTextRole: return display(*step, index.column());
     case Qt::ToolTipRole:
-        return index.column() == Name && !step->drvPath.empty() ? text(step->drvPath) : display(*step, index.column());
-    case Qt::TextAlignmentRole:
-        return alignment(index.column());
+        return index.column() == Name && !step->drvPath.empty() ? text(step->drvPath)
+                                                                : display(*step, index.column());
+    case Qt::TextAlignmentRole: return alignment(index.column());
     case kToneRole:
         return index.column() == Name ? QVariant(static_cast<int>(toneOf(step->state))) : QVariant();
-    case kIdRole:
-        return QVariant::fromValue(static_cast<quint64>(step->id.value()));
-    default:
-        return {};
+    case kIdRole: return QVariant::fromValue(static_cast<quint64>(step->id.value()));
+    default: return {};
     }
 }
 
 QString StepsModel::display(const StepRecord& step, int column) const
 {
     switch (column) {
-    case Name:
-        return step.requested ? text(step.name) + QStringLiteral("  \u25CB") : text(step.name);
-    case State:
-        return wordOf(step);
-    case Machine:
-        return step.machine.empty() ? dash() : text(step.machine);
-    case Tries:
-        return step.attempts == 0 ? dash() : QString::number(step.attempts);
-    case Time:
-        return formatAgeText(runTime(step));
-    case Waited:
-        return formatAgeText(waitTime(step));
-    default:
-        return reason(step);
+    case Name: return step.requested ? text(step.name) + QStringLiteral("  \u25CB") : text(step.name);
+    case State: return wordOf(step);
+    case Machine: return step.machine.empty() ? dash() : text(step.machine);
+    case Tries: return step.attempts == 0 ? dash() : QString::number(step.attempts);
+    case Time: return formatAgeText(runTime(step));
+    case Waited: return formatAgeText(waitTime(step));
+    default: return reason(step);
     }
 }
 
@@ -175,18 +157,12 @@ bool StepsModel::matches(const StepRecord& record, const QString& filter) const
 bool StepsModel::lessThan(const StepRecord& left, const StepRecord& right, int column) const
 {
     switch (column) {
-    case Name:
-        return left.name < right.name;
-    case Machine:
-        return left.machine < right.machine;
-    case Tries:
-        return left.attempts < right.attempts;
-    case Time:
-        return runTime(left) < runTime(right);
-    case Waited:
-        return waitTime(left) < waitTime(right);
-    default:
-        return rankOf(left.state) < rankOf(right.state);
+    case Name: return left.name < right.name;
+    case Machine: return left.machine < right.machine;
+    case Tries: return left.attempts < right.attempts;
+    case Time: return runTime(left) < runTime(right);
+    case Waited: return waitTime(left) < waitTime(right);
+    default: return rankOf(left.state) < rankOf(right.state);
     }
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The farm as last told by the server: apply(snapshot) replaces it, apply(delta) changes it, a missing number is
-// reported and nothing is applied until it is mended. Nothing is ever removed because the monitor lost contact.
-// Pure, one owner, any thread. Bounds: kMaxQueues, kMaxMachines, kMaxJobs; what is above is left out and counted.
+// The farm as last told by the server: apply(snapshot) replaces it, apply(delta) changes it, a missing number
+// is reported and nothing is applied until it is mended. Nothing is ever removed because the monitor lost
+// contact. Pure, one owner, any thread. Bounds: kMaxQueues, kMaxMachines, kMaxJobs; what is above is left out
+// and counted.
 #pragma once
 
 #include "monitor-gui/replica/feed_event.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What arrives from a server, as plain values: one FeedEvent for each FeedMessage of proto/monitor.proto. Pure,
-// callable from any thread. Every count and length has been checked by whoever made the event.
+// What arrives from a server, as plain values: one FeedEvent for each FeedMessage of proto/monitor.proto.
+// Pure, callable from any thread. Every count and length has been checked by whoever made the event.
 #pragma once
 
 #include "monitor-gui/replica/records.h"
@@ -46,7 +46,7 @@ struct JobEvent {
     std::uint64_t watch = 0;
     JobPtr job; // null: the job's own record did not change
     std::vector<StepPtr> steps;
-    bool complete = false; // steps lists all of them
+    bool complete = false;      // steps lists all of them
     std::optional<JobId> asked; // which job the watch was for; filled in by the stream
     std::string refusal;        // the server will not show it, and why; filled in by the stream
 };
@@ -87,8 +87,8 @@ struct UnknownEvent {};
 
 struct FeedEvent {
     WallTime serverTime;
-    std::variant<HelloEvent, SnapshotEvent, DeltaEvent, JobEvent, LogEvent, WatchEndEvent, ProblemEvent, PongEvent,
-                 GoodbyeEvent, UnknownEvent>
+    std::variant<HelloEvent, SnapshotEvent, DeltaEvent, JobEvent, LogEvent, WatchEndEvent, ProblemEvent,
+                 PongEvent, GoodbyeEvent, UnknownEvent>
         body;
 };
 

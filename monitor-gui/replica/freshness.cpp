@@ -47,7 +47,8 @@ bool pastGate(const MachineRecord& machine)
     if (!machine.pressure)
         return false;
     return above(machine.pressure->cpuSome, gates.cpuSome) ||
-           above(machine.pressure->memoryFull, gates.memoryFull) || above(machine.pressure->ioFull, gates.ioFull);
+           above(machine.pressure->memoryFull, gates.memoryFull) ||
+           above(machine.pressure->ioFull, gates.ioFull);
 }
 
 } // namespace penstock::gui

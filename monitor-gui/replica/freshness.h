@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// How old a datum may be before it must look old: the rule of the monitor for every cell, tile and chart. Pure.
-// A datum is expected once a period (declared by the server): up to 3 periods it is fresh, up to 10 stale,
-// beyond lost.
+// How old a datum may be before it must look old: the rule of the monitor for every cell, tile and chart.
+// Pure. A datum is expected once a period (declared by the server): up to 3 periods it is fresh, up to 10
+// stale, beyond lost.
 #pragma once
 
 #include "monitor-gui/replica/records.h"

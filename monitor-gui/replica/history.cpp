@@ -148,7 +148,8 @@ std::optional<Throughput> History::throughput() const
     const FarmSample* first = &last;
     // Backwards while the counters only shrink: a restarted server counts from 0 again.
     for (auto at = m_fine.rbegin(); at != m_fine.rend(); ++at) {
-        const bool restarted = at->finishedOk > first->finishedOk || at->finishedFailed > first->finishedFailed;
+        const bool restarted =
+            at->finishedOk > first->finishedOk || at->finishedFailed > first->finishedFailed;
         if (restarted || last.at - at->at > std::chrono::seconds(60))
             break;
         first = &*at;

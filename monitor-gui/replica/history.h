@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the charts show: samples of the farm over time, on the server's clock. Pure, one owner, any thread. Bounded:
-// one sample a second for the last five minutes, one each ten seconds for the hour before. Coarse samples keep the
-// highest value of their ten seconds (and the highest median), so a short spike stays visible.
+// What the charts show: samples of the farm over time, on the server's clock. Pure, one owner, any thread.
+// Bounded: one sample a second for the last five minutes, one each ten seconds for the hour before. Coarse
+// samples keep the highest value of their ten seconds (and the highest median), so a short spike stays
+// visible.
 #pragma once
 
 #include "monitor-gui/replica/farm_replica.h"
@@ -51,7 +52,8 @@ public:
     static constexpr std::size_t kFineLimit = 300;
     static constexpr std::size_t kCoarseLimit = 360;
 
-    // Takes at most one sample a second; earlier times than the last are ignored (a server's clock went back).
+    // Takes at most one sample a second; earlier times than the last are ignored (a server's clock went
+    // back).
     void observe(const FarmReplica& farm, WallTime at);
     void clear();
 

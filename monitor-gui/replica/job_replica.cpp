@@ -36,9 +36,9 @@ void JobReplica::apply(const JobEvent& event)
 StepPtr JobReplica::stepOfInterest() const
 {
     const auto rank = [](const StepRecord& step) {
-        const int state = step.state == StepState::Running                                          ? 3
+        const int state = step.state == StepState::Running                                        ? 3
                           : step.state == StepState::Failed && step.result != "dependency_failed" ? 2
-                                                                                                    : 1;
+                                                                                                  : 1;
         const std::int64_t started = step.started.value_or(WallTime{}).micros();
         return std::tuple(state, state == 3 ? -started : started, step.id);
     };

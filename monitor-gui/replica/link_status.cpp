@@ -32,18 +32,14 @@ Chip chipWhileOpen(const LinkStatus& status, std::optional<Instant> lastFarmMess
 Chip chipOf(const LinkStatus& status, std::optional<Instant> lastFarmMessage, Now now)
 {
     switch (status.phase) {
-    case LinkPhase::Idle:
-        return {ChipKind::Idle, "Not connected"};
+    case LinkPhase::Idle: return {ChipKind::Idle, "Not connected"};
     case LinkPhase::Connecting:
         if (status.attempt > 1)
             return {ChipKind::Connecting, fmt::format("Connecting, try {}", status.attempt)};
         return {ChipKind::Connecting, "Connecting"};
-    case LinkPhase::Open:
-        return chipWhileOpen(status, lastFarmMessage, now);
-    case LinkPhase::Refused:
-        return {ChipKind::Refused, "Refused: " + status.reason};
-    case LinkPhase::Waiting:
-        break;
+    case LinkPhase::Open: return chipWhileOpen(status, lastFarmMessage, now);
+    case LinkPhase::Refused: return {ChipKind::Refused, "Refused: " + status.reason};
+    case LinkPhase::Waiting: break;
     }
     const Duration left = status.retryAt ? std::max(*status.retryAt - now.mono, Duration{0}) : Duration{0};
     const auto seconds = std::chrono::ceil<std::chrono::seconds>(left).count();
@@ -54,14 +50,12 @@ bool isOutdated(ChipKind kind)
 {
     switch (kind) {
     case ChipKind::Live:
-    case ChipKind::Lagging:
-        return false;
+    case ChipKind::Lagging: return false;
     case ChipKind::Idle:
     case ChipKind::Connecting:
     case ChipKind::Stale:
     case ChipKind::Reconnecting:
-    case ChipKind::Refused:
-        return true;
+    case ChipKind::Refused: return true;
     }
     return true;
 }
@@ -87,7 +81,8 @@ std::string formatAge(Duration age)
     if (total < 60)
         return fmt::format("{} s", total);
     if (total < 3600)
-        return total < 600 ? fmt::format("{} min {:02} s", total / 60, total % 60) : fmt::format("{} min", total / 60);
+        return total < 600 ? fmt::format("{} min {:02} s", total / 60, total % 60)
+                           : fmt::format("{} min", total / 60);
     if (total < 86'400)
         return fmt::format("{} h {:02} min", total / 3600, total / 60 % 60);
     return fmt::format("{} d {} h", total / 86'400, total / 3600 % 24);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The state of the connection to a server, the sentence that names it for people, and the back-off between tries.
-// Pure values, callable from any thread.
+// The state of the connection to a server, the sentence that names it for people, and the back-off between
+// tries. Pure values, callable from any thread.
 #pragma once
 
 #include "shared/base/clock.h"
@@ -21,9 +21,9 @@ enum class LinkPhase : std::uint8_t {
 
 struct LinkStatus {
     LinkPhase phase = LinkPhase::Idle;
-    std::uint32_t attempt = 0;  // tries since the last success
+    std::uint32_t attempt = 0; // tries since the last success
     std::optional<Instant> retryAt;
-    std::string reason;         // why it waits or is refused
+    std::string reason; // why it waits or is refused
     std::string serverName;
     std::string serverVersion;
     Duration period{std::chrono::seconds(1)};        // of farm deltas

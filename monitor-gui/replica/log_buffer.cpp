@@ -138,7 +138,8 @@ void LogBuffer::finish(Partial& partial, LogStream stream)
         append({partial.time, stream, {}});
     else
         show(partial, stream);
-    const Partial::Escape escape = partial.escape == Partial::Escape::Command ? partial.escape : Partial::Escape::None;
+    const Partial::Escape escape =
+        partial.escape == Partial::Escape::Command ? partial.escape : Partial::Escape::None;
     partial = Partial{};
     partial.escape = escape;
 }

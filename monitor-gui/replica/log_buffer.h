@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The tail of one attempt's log as lines to show. Pure, one owner, any thread. Bounded: at most kMaxLines lines and
-// kMaxBytes bytes; the oldest go first and are counted. A line longer than kMaxLineBytes is cut and says so.
-// Escape sequences are dropped, a carriage return starts its line anew (progress bars), ill-formed UTF-8 becomes
-// U+FFFD, NUL becomes a middle dot.
+// The tail of one attempt's log as lines to show. Pure, one owner, any thread. Bounded: at most kMaxLines
+// lines and kMaxBytes bytes; the oldest go first and are counted. A line longer than kMaxLineBytes is cut and
+// says so. Escape sequences are dropped, a carriage return starts its line anew (progress bars), ill-formed
+// UTF-8 becomes U+FFFD, NUL becomes a middle dot.
 #pragma once
 
 #include "monitor-gui/replica/feed_event.h"

@@ -13,7 +13,8 @@ namespace penstock::gui {
 enum class Applied : std::uint8_t {
     Yes,
     Ignored,     // a repetition, or waiting for a snapshot anyway
-    NeedsResync, // a number is missing, or a delta came before any snapshot; said once until the next snapshot
+    NeedsResync, // a number is missing, or a delta came before any snapshot; said once until the next
+                 // snapshot
 };
 
 class DeltaNumbering {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the monitor knows about a farm, as plain values: totals, queues, machines, jobs, steps and log pieces. Pure,
-// callable from any thread. Bulk records are held by shared_ptr to const, so a copy of a table is a copy of
-// pointers and "changed" is "another pointer".
+// What the monitor knows about a farm, as plain values: totals, queues, machines, jobs, steps and log pieces.
+// Pure, callable from any thread. Bulk records are held by shared_ptr to const, so a copy of a table is a
+// copy of pointers and "changed" is "another pointer".
 #pragma once
 
 #include "shared/base/clock.h"
@@ -130,7 +130,16 @@ struct JobRecord {
     friend bool operator==(const JobRecord&, const JobRecord&) = default;
 };
 
-enum class StepState : std::uint8_t { Unknown, Blocked, Ready, Delayed, Running, Succeeded, Failed, Cancelled };
+enum class StepState : std::uint8_t {
+    Unknown,
+    Blocked,
+    Ready,
+    Delayed,
+    Running,
+    Succeeded,
+    Failed,
+    Cancelled
+};
 
 struct StepOutput {
     std::string name{};

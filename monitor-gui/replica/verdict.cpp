@@ -39,16 +39,19 @@ Verdict verdictOf(const QueueRecord& queue, WallTime serverNow)
         return {VerdictKind::Quiet, "Nothing to do."};
     }
     if (queue.eligibleMachines == 0)
-        return {VerdictKind::Starving, "No connected machine can run these: needs " + describeNeeds(queue) + "."};
+        return {VerdictKind::Starving,
+                "No connected machine can run these: needs " + describeNeeds(queue) + "."};
     const std::string machines = plural(queue.eligibleMachines, "machine");
     if (queue.freeSlots == 0)
         return {VerdictKind::Busy, fmt::format("Busy: no free slot on {} that can run these.", machines)};
     const std::optional<Duration> wait = ageOf(queue.oldestReady, serverNow);
     if (wait && *wait > kSuspicious) {
-        return {VerdictKind::Starving, fmt::format("{} free on {}, yet the oldest waits {}: see gates and drains.",
-                                                   plural(queue.freeSlots, "slot"), machines, formatAge(*wait))};
+        return {VerdictKind::Starving,
+                fmt::format("{} free on {}, yet the oldest waits {}: see gates and drains.",
+                            plural(queue.freeSlots, "slot"), machines, formatAge(*wait))};
     }
-    return {VerdictKind::Moving, fmt::format("Starting: {} free on {}.", plural(queue.freeSlots, "slot"), machines)};
+    return {VerdictKind::Moving,
+            fmt::format("Starting: {} free on {}.", plural(queue.freeSlots, "slot"), machines)};
 }
 
 } // namespace penstock::gui

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// One sentence that says how a queue is doing and why. Pure, callable from any thread. It says only what the record
-// shows; the full reason of one step is the server's to give (penstock why).
+// One sentence that says how a queue is doing and why. Pure, callable from any thread. It says only what the
+// record shows; the full reason of one step is the server's to give (penstock why).
 #pragma once
 
 #include "monitor-gui/replica/records.h"

@@ -3,11 +3,11 @@
 
 #include "shared/base/text.h"
 
+#include <fmt/format.h>
 #include <QFile>
 #include <QHostAddress>
 #include <QRegularExpression>
 #include <QStringList>
-#include <fmt/format.h>
 
 namespace penstock::gui {
 
@@ -25,8 +25,8 @@ Result<QUrl> streamUrl(QUrl url, const QString& original)
     const bool known = url.scheme() == QStringLiteral("ws") || url.scheme() == QStringLiteral("wss");
     if (!url.isValid() || !known || url.host().isEmpty())
         return fail(ErrorCode::Invalid,
-                    fmt::format("--server {}: not a server address; write ws://HOST:{} or wss://HOST", quoted(original),
-                                kDefaultPort));
+                    fmt::format("--server {}: not a server address; write ws://HOST:{} or wss://HOST",
+                                quoted(original), kDefaultPort));
     if (!url.userInfo().isEmpty())
         return fail(ErrorCode::Invalid, "--server: an address carries no user or password; use --token-file");
     if (url.port() == -1 && url.scheme() == QStringLiteral("ws"))
@@ -41,7 +41,8 @@ Result<QUrl> streamUrl(QUrl url, const QString& original)
 Result<QUrl> parseServer(const QString& text)
 {
     const QString trimmed = text.trimmed();
-    const QString full = trimmed.contains(QStringLiteral("://")) ? trimmed : QStringLiteral("ws://") + trimmed;
+    const QString full =
+        trimmed.contains(QStringLiteral("://")) ? trimmed : QStringLiteral("ws://") + trimmed;
     return streamUrl(QUrl(full, QUrl::StrictMode), trimmed);
 }
 
@@ -54,8 +55,9 @@ Result<void> checkTokenRoad(const QUrl& server, const QByteArray& token)
 {
     if (token.isEmpty() || isLoopback(server) || server.scheme() == QStringLiteral("wss"))
         return {};
-    return fail(ErrorCode::Denied, fmt::format("the token would travel in the clear to {}; use a wss:// address",
-                                               quoted(server.host())));
+    return fail(ErrorCode::Denied,
+                fmt::format("the token would travel in the clear to {}; use a wss:// address",
+                            quoted(server.host())));
 }
 
 Result<QByteArray> readTokenFile(const QString& path)
@@ -64,24 +66,27 @@ Result<QByteArray> readTokenFile(const QString& path)
     if (!file.open(QIODevice::ReadOnly))
         return fail(ErrorCode::NotFound,
                     fmt::format("--token-file {}: {}", quoted(path), file.errorString().toStdString()));
-    const QFileDevice::Permissions others = QFileDevice::ReadGroup | QFileDevice::WriteGroup | QFileDevice::ReadOther |
-                                            QFileDevice::WriteOther;
+    const QFileDevice::Permissions others =
+        QFileDevice::ReadGroup | QFileDevice::WriteGroup | QFileDevice::ReadOther | QFileDevice::WriteOther;
     if ((file.permissions() & others) != QFileDevice::Permissions{})
         return fail(ErrorCode::Denied,
                     fmt::format("--token-file {}: others can read it; run chmod 600 on it", quoted(path)));
     const QByteArray bytes = file.read(kMaxTokenBytes + 1);
     if (bytes.size() > kMaxTokenBytes)
-        return fail(ErrorCode::Exhausted, fmt::format("--token-file {}: longer than {} bytes; it must hold one token",
-                                                      quoted(path), kMaxTokenBytes));
+        return fail(ErrorCode::Exhausted,
+                    fmt::format("--token-file {}: longer than {} bytes; it must hold one token", quoted(path),
+                                kMaxTokenBytes));
     const QByteArray token = bytes.left(bytes.contains('\n') ? bytes.indexOf('\n') : bytes.size()).trimmed();
     for (const char byte : token) {
         if (byte <= ' ' || byte > '~')
-            return fail(ErrorCode::Invalid, fmt::format("--token-file {}: the token has a space or a byte that is "
-                                                        "not printable ASCII; copy it again",
-                                                        quoted(path)));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("--token-file {}: the token has a space or a byte that is "
+                                    "not printable ASCII; copy it again",
+                                    quoted(path)));
     }
     if (token.isEmpty())
-        return fail(ErrorCode::Invalid, fmt::format("--token-file {}: its first line is empty", quoted(path)));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("--token-file {}: its first line is empty", quoted(path)));
     return token;
 }
 
@@ -89,7 +94,8 @@ Result<DeepLink> parseDeepLink(const QString& text)
 {
     const QUrl url(text, QUrl::StrictMode);
     if (!url.isValid() || url.scheme() != QStringLiteral("penstock") || url.host().isEmpty())
-        return fail(ErrorCode::Invalid, fmt::format("{}: not a link; write penstock://HOST/queue", quoted(text)));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{}: not a link; write penstock://HOST/queue", quoted(text)));
     QUrl server;
     // Beyond this machine only TLS is spoken, so a link cannot talk us into plain text.
     server.setHost(url.host());
@@ -100,7 +106,8 @@ Result<DeepLink> parseDeepLink(const QString& text)
     const QStringList parts = url.path().split(QLatin1Char('/'), Qt::SkipEmptyParts);
     const QString first = parts.value(0, QStringLiteral("overview"));
     if (parts.size() == 1 || parts.isEmpty()) {
-        if (first == QStringLiteral("overview") || first == QStringLiteral("queue") || first == QStringLiteral("machines"))
+        if (first == QStringLiteral("overview") || first == QStringLiteral("queue") ||
+            first == QStringLiteral("machines"))
             link.page = first;
         else if (first == QStringLiteral("jobs"))
             link.page = QStringLiteral("job");

@@ -7,16 +7,17 @@
 #include "shared/base/ids.h"
 #include "shared/base/result.h"
 
+#include <optional>
 #include <QByteArray>
 #include <QString>
 #include <QUrl>
-#include <optional>
 
 namespace penstock::gui {
 
 inline constexpr int kDefaultPort = 7780;
 
-// "ws://host:7780", "wss://host", "host:7780" → the URL of the monitor stream (path /monitor, port filled in).
+// "ws://host:7780", "wss://host", "host:7780" → the URL of the monitor stream (path /monitor, port filled
+// in).
 [[nodiscard]] Result<QUrl> parseServer(const QString& text);
 
 [[nodiscard]] bool isLoopback(const QUrl& server);
@@ -27,8 +28,8 @@ inline constexpr int kDefaultPort = 7780;
 // The first line of a file that only its owner may read (mode 0600 or 0400), at most 4 KiB.
 [[nodiscard]] Result<QByteArray> readTokenFile(const QString& path);
 
-// penstock://HOST[:PORT]/overview, /queue, /machines, /machine/NAME, /jobs, /job/ID. It names things to look at and
-// can never ask for an action.
+// penstock://HOST[:PORT]/overview, /queue, /machines, /machine/NAME, /jobs, /job/ID. It names things to look
+// at and can never ask for an action.
 struct DeepLink {
     QUrl server;
     QString page; // overview, queue, machines or job

@@ -68,14 +68,10 @@ QueuePtr queueOf(const monitor::QueueRecord& from)
 MachineState stateOf(monitor::MachineState from)
 {
     switch (from) {
-    case monitor::MACHINE_READY:
-        return MachineState::Ready;
-    case monitor::MACHINE_DRAINING:
-        return MachineState::Draining;
-    case monitor::MACHINE_DISCONNECTED:
-        return MachineState::Disconnected;
-    case monitor::MACHINE_QUARANTINED:
-        return MachineState::Quarantined;
+    case monitor::MACHINE_READY: return MachineState::Ready;
+    case monitor::MACHINE_DRAINING: return MachineState::Draining;
+    case monitor::MACHINE_DISCONNECTED: return MachineState::Disconnected;
+    case monitor::MACHINE_QUARANTINED: return MachineState::Quarantined;
     default: // a newer server may know more states
         return MachineState::Unknown;
     }
@@ -84,47 +80,34 @@ MachineState stateOf(monitor::MachineState from)
 JobState stateOf(monitor::JobState from)
 {
     switch (from) {
-    case monitor::JOB_QUEUED:
-        return JobState::Queued;
-    case monitor::JOB_RUNNING:
-        return JobState::Running;
-    case monitor::JOB_SUCCEEDED:
-        return JobState::Succeeded;
-    case monitor::JOB_FAILED:
-        return JobState::Failed;
-    case monitor::JOB_CANCELLED:
-        return JobState::Cancelled;
-    default:
-        return JobState::Unknown;
+    case monitor::JOB_QUEUED: return JobState::Queued;
+    case monitor::JOB_RUNNING: return JobState::Running;
+    case monitor::JOB_SUCCEEDED: return JobState::Succeeded;
+    case monitor::JOB_FAILED: return JobState::Failed;
+    case monitor::JOB_CANCELLED: return JobState::Cancelled;
+    default: return JobState::Unknown;
     }
 }
 
 StepState stateOf(monitor::StepState from)
 {
     switch (from) {
-    case monitor::STEP_BLOCKED:
-        return StepState::Blocked;
-    case monitor::STEP_READY:
-        return StepState::Ready;
-    case monitor::STEP_DELAYED:
-        return StepState::Delayed;
-    case monitor::STEP_RUNNING:
-        return StepState::Running;
-    case monitor::STEP_SUCCEEDED:
-        return StepState::Succeeded;
-    case monitor::STEP_FAILED:
-        return StepState::Failed;
-    case monitor::STEP_CANCELLED:
-        return StepState::Cancelled;
-    default:
-        return StepState::Unknown;
+    case monitor::STEP_BLOCKED: return StepState::Blocked;
+    case monitor::STEP_READY: return StepState::Ready;
+    case monitor::STEP_DELAYED: return StepState::Delayed;
+    case monitor::STEP_RUNNING: return StepState::Running;
+    case monitor::STEP_SUCCEEDED: return StepState::Succeeded;
+    case monitor::STEP_FAILED: return StepState::Failed;
+    case monitor::STEP_CANCELLED: return StepState::Cancelled;
+    default: return StepState::Unknown;
     }
 }
 
 template <class IdType> Result<IdType> idOf(std::uint64_t value, std::string_view field)
 {
     if (value == 0)
-        return fail(ErrorCode::Invalid, fmt::format("{} is 0, which is no id; the server is at fault", field));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} is 0, which is no id; the server is at fault", field));
     return IdType(value);
 }
 
@@ -139,8 +122,8 @@ std::vector<RunningStep> runningOf(const monitor::MachineRecord& from)
     for (const monitor::RunningStep& step : from.running()) {
         if (step.attempt_id() == 0 || step.step_id() == 0 || step.job_id() == 0)
             continue; // cannot be opened, so it is not listed
-        running.push_back({AttemptId(step.attempt_id()), StepId(step.step_id()), JobId(step.job_id()), step.name(),
-                           timeOf(step.since_us()).value_or(WallTime{}), step.phase()});
+        running.push_back({AttemptId(step.attempt_id()), StepId(step.step_id()), JobId(step.job_id()),
+                           step.name(), timeOf(step.since_us()).value_or(WallTime{}), step.phase()});
     }
     return running;
 }
@@ -149,40 +132,41 @@ std::optional<Pressure> pressureOf(const monitor::MachineRecord& from)
 {
     if (!from.has_psi())
         return std::nullopt;
-    return Pressure{drawable(from.psi_cpu_some()), drawable(from.psi_mem_some()), drawable(from.psi_mem_full()),
-                    drawable(from.psi_io_some()), drawable(from.psi_io_full())};
+    return Pressure{drawable(from.psi_cpu_some()), drawable(from.psi_mem_some()),
+                    drawable(from.psi_mem_full()), drawable(from.psi_io_some()),
+                    drawable(from.psi_io_full())};
 }
 
 Result<MachinePtr> machineOf(const monitor::MachineRecord& from)
 {
     PENSTOCK_TRY(const MachineId id, idOf<MachineId>(from.id(), "machine.id"));
-    return std::make_shared<const MachineRecord>(MachineRecord{
-        .id = id,
-        .name = from.name(),
-        .state = stateOf(from.state()),
-        .note = from.note(),
-        .systems = stringsOf(from.systems()),
-        .features = stringsOf(from.features()),
-        .mandatoryFeatures = stringsOf(from.mandatory_features()),
-        .tags = stringsOf(from.tags()),
-        .slots = from.slots(),
-        .used = from.used(),
-        .cores = from.cores(),
-        .memoryBytes = from.memory_bytes(),
-        .memoryAvailableBytes = std::min(from.memory_available_bytes(), from.memory_bytes()),
-        .load1 = drawable(from.load1()),
-        .cpuBusyPercent = drawable(from.cpu_busy_percent()),
-        .pressure = pressureOf(from),
-        .gates = {drawable(from.limit_psi_cpu()), drawable(from.limit_psi_mem()), drawable(from.limit_psi_io()),
-                  drawable(from.limit_load1())},
-        .diskFreeBytes = from.disk_free_bytes(),
-        .diskTotalBytes = from.disk_total_bytes(),
-        .lastSeen = timeOf(from.last_seen_us()),
-        .version = from.version(),
-        .finished = from.finished(),
-        .failed = from.failed(),
-        .running = runningOf(from),
-        .executors = stringsOf(from.executors())});
+    return std::make_shared<const MachineRecord>(
+        MachineRecord{.id = id,
+                      .name = from.name(),
+                      .state = stateOf(from.state()),
+                      .note = from.note(),
+                      .systems = stringsOf(from.systems()),
+                      .features = stringsOf(from.features()),
+                      .mandatoryFeatures = stringsOf(from.mandatory_features()),
+                      .tags = stringsOf(from.tags()),
+                      .slots = from.slots(),
+                      .used = from.used(),
+                      .cores = from.cores(),
+                      .memoryBytes = from.memory_bytes(),
+                      .memoryAvailableBytes = std::min(from.memory_available_bytes(), from.memory_bytes()),
+                      .load1 = drawable(from.load1()),
+                      .cpuBusyPercent = drawable(from.cpu_busy_percent()),
+                      .pressure = pressureOf(from),
+                      .gates = {drawable(from.limit_psi_cpu()), drawable(from.limit_psi_mem()),
+                                drawable(from.limit_psi_io()), drawable(from.limit_load1())},
+                      .diskFreeBytes = from.disk_free_bytes(),
+                      .diskTotalBytes = from.disk_total_bytes(),
+                      .lastSeen = timeOf(from.last_seen_us()),
+                      .version = from.version(),
+                      .finished = from.finished(),
+                      .failed = from.failed(),
+                      .running = runningOf(from),
+                      .executors = stringsOf(from.executors())});
 }
 
 Result<JobPtr> jobOf(const monitor::JobRecord& from)
@@ -305,12 +289,9 @@ Result<JobEvent> jobUpdateOf(const monitor::JobUpdate& from)
 LogStream streamOf(monitor::LogStream from)
 {
     switch (from) {
-    case monitor::LOG_OUT:
-        return LogStream::Out;
-    case monitor::LOG_ERR:
-        return LogStream::Err;
-    default:
-        return LogStream::System;
+    case monitor::LOG_OUT: return LogStream::Out;
+    case monitor::LOG_ERR: return LogStream::Err;
+    default: return LogStream::System;
     }
 }
 
@@ -318,8 +299,9 @@ Result<LogEvent> logOf(monitor::LogData& from)
 {
     constexpr std::uint64_t kHighestOffset = std::uint64_t{1} << 62U;
     if (from.offset() > kHighestOffset || from.size() > kHighestOffset)
-        return fail(ErrorCode::Invalid, fmt::format("log offset {} or size {} is above 2^62; the server is at fault",
-                                                    from.offset(), from.size()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("log offset {} or size {} is above 2^62; the server is at fault",
+                                from.offset(), from.size()));
     LogEvent event;
     event.watch = from.watch();
     event.attempt = optionalIdOf<AttemptId>(from.attempt_id());
@@ -358,30 +340,25 @@ Result<FeedEvent> decodeFeed(ByteView payload)
     auto& message = *google::protobuf::Arena::CreateMessage<monitor::FeedMessage>(&arena);
     if (payload.size() > static_cast<std::size_t>(std::numeric_limits<int>::max()) ||
         !message.ParseFromArray(payload.data(), static_cast<int>(payload.size())))
-        return fail(ErrorCode::Corrupt, fmt::format("a frame of {} bytes is no feed message", payload.size()));
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("a frame of {} bytes is no feed message", payload.size()));
     const WallTime time = timeOf(message.server_time_us()).value_or(WallTime{});
     switch (message.kind_case()) {
-    case monitor::FeedMessage::kHello:
-        return FeedEvent{time, helloOf(message.hello())};
-    case monitor::FeedMessage::kSnapshot:
-        return eventOf(time, snapshotOf(message.snapshot()));
-    case monitor::FeedMessage::kDelta:
-        return eventOf(time, deltaOf(message.delta()));
-    case monitor::FeedMessage::kJob:
-        return eventOf(time, jobUpdateOf(message.job()));
-    case monitor::FeedMessage::kLog:
-        return eventOf(time, logOf(*message.mutable_log()));
+    case monitor::FeedMessage::kHello: return FeedEvent{time, helloOf(message.hello())};
+    case monitor::FeedMessage::kSnapshot: return eventOf(time, snapshotOf(message.snapshot()));
+    case monitor::FeedMessage::kDelta: return eventOf(time, deltaOf(message.delta()));
+    case monitor::FeedMessage::kJob: return eventOf(time, jobUpdateOf(message.job()));
+    case monitor::FeedMessage::kLog: return eventOf(time, logOf(*message.mutable_log()));
     case monitor::FeedMessage::kEnd:
         return FeedEvent{time, WatchEndEvent{message.end().watch(), message.end().error()}};
     case monitor::FeedMessage::kProblem:
-        return FeedEvent{time, ProblemEvent{message.problem().watch(), message.problem().code(), message.problem().message()}};
-    case monitor::FeedMessage::kPong:
-        return FeedEvent{time, PongEvent{message.pong().sequence()}};
+        return FeedEvent{time, ProblemEvent{message.problem().watch(), message.problem().code(),
+                                            message.problem().message()}};
+    case monitor::FeedMessage::kPong: return FeedEvent{time, PongEvent{message.pong().sequence()}};
     case monitor::FeedMessage::kGoodbye:
         return FeedEvent{time, GoodbyeEvent{message.goodbye().code(), message.goodbye().text()}};
     case monitor::FeedMessage::kBuildAccepted: // asked for by the command-line client only
-    case monitor::FeedMessage::KIND_NOT_SET:
-        break;
+    case monitor::FeedMessage::KIND_NOT_SET: break;
     }
     return FeedEvent{time, UnknownEvent{}};
 }

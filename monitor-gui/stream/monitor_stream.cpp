@@ -20,9 +20,12 @@ std::chrono::milliseconds milliseconds(Duration duration)
 
 } // namespace
 
-MonitorStream::MonitorStream(StreamSettings settings, std::unique_ptr<Transport> transport, const Clock& clock,
-                             BatchSink sink)
-    : m_settings(std::move(settings)), m_transport(std::move(transport)), m_clock(clock), m_sink(std::move(sink)),
+MonitorStream::MonitorStream(StreamSettings settings, std::unique_ptr<Transport> transport,
+                             const Clock& clock, BatchSink sink)
+    : m_settings(std::move(settings)),
+      m_transport(std::move(transport)),
+      m_clock(clock),
+      m_sink(std::move(sink)),
       m_random(m_settings.randomSeed)
 {
     m_watchdog.setSingleShot(true);
@@ -252,7 +255,8 @@ void MonitorStream::handleGoodbye(const GoodbyeEvent& goodbye)
     if (goodbye.code == "protocol_error")
         m_numbering.reset();
     const std::string text = goodbye.text.empty() ? goodbye.code : goodbye.text;
-    loseLink(refused ? text : "the server said goodbye: " + text, refused ? LinkPhase::Refused : LinkPhase::Waiting);
+    loseLink(refused ? text : "the server said goodbye: " + text,
+             refused ? LinkPhase::Refused : LinkPhase::Waiting);
 }
 
 void MonitorStream::onPing()
@@ -293,8 +297,8 @@ void MonitorStream::loseLink(std::string reason, LinkPhase phase)
                           static_cast<double>(std::minstd_rand::max());
     const BackOff& backOff = m_settings.timing.backOff;
     // A refusal is mended by a person, so it is tried again at the longest pause only.
-    const Duration pause =
-        backOff.delay(phase == LinkPhase::Refused ? std::numeric_limits<std::uint32_t>::max() : m_failures, random);
+    const Duration pause = backOff.delay(
+        phase == LinkPhase::Refused ? std::numeric_limits<std::uint32_t>::max() : m_failures, random);
     m_status.phase = phase;
     m_status.reason = std::move(reason);
     m_status.retryAt = m_clock.now().mono + pause;

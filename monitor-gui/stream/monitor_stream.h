@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The monitor's end of the stream: says hello, watches the farm, one job and one log, notices a silent server by its
-// own watchdog (QWebSocket never does), comes back with growing pauses and resumes where it was. One thread with a
-// Qt event loop; it owns its transport. What arrives leaves in batches: the next batch is sent only after taken(),
-// so a slow window costs at most kMaxHeldEvents, and above that the farm is asked for anew.
-// It never fails: what goes wrong is told in LinkStatus.
+// The monitor's end of the stream: says hello, watches the farm, one job and one log, notices a silent server
+// by its own watchdog (QWebSocket never does), comes back with growing pauses and resumes where it was. One
+// thread with a Qt event loop; it owns its transport. What arrives leaves in batches: the next batch is sent
+// only after taken(), so a slow window costs at most kMaxHeldEvents, and above that the farm is asked for
+// anew. It never fails: what goes wrong is told in LinkStatus.
 #pragma once
 
 #include "monitor-gui/replica/feed_event.h"
@@ -13,10 +13,10 @@
 #include "shared/base/clock.h"
 #include "shared/protocol/frame.h"
 
-#include <QObject>
-#include <QTimer>
 #include <functional>
 #include <memory>
+#include <QObject>
+#include <QTimer>
 #include <random>
 
 namespace penstock::gui {
@@ -46,7 +46,8 @@ public:
     using BatchSink = std::function<void(FeedBatch)>;
 
     // The clock outlives the stream; the sink is called on the stream's thread.
-    MonitorStream(StreamSettings settings, std::unique_ptr<Transport> transport, const Clock& clock, BatchSink sink);
+    MonitorStream(StreamSettings settings, std::unique_ptr<Transport> transport, const Clock& clock,
+                  BatchSink sink);
     ~MonitorStream() override;
 
     void start();
@@ -105,7 +106,7 @@ private:
     std::uint64_t m_farmWatch = 0; // 0: none
     std::uint64_t m_jobWatch = 0;
     std::uint64_t m_logWatch = 0;
-    std::uint64_t m_logEnd = 0;    // offset up to which the log has come
+    std::uint64_t m_logEnd = 0; // offset up to which the log has come
     std::optional<JobId> m_job;
     std::optional<AttemptId> m_log;
     std::uint64_t m_pingSequence = 0;

@@ -18,8 +18,8 @@ StreamThread::StreamThread(StreamSettings settings, const MakeTransport& makeTra
         });
     };
     m_thread.runAndWait([&] {
-        m_remote->stream = std::make_unique<MonitorStream>(std::move(settings), makeTransport(), m_remote->clock,
-                                                           std::move(toHome));
+        m_remote->stream = std::make_unique<MonitorStream>(std::move(settings), makeTransport(),
+                                                           m_remote->clock, std::move(toHome));
     });
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A MonitorStream on a thread of its own, so that a busy window never looks like a silent server. Built, used and
-// destroyed on the window's thread; batches are delivered there through the given loop. The only crossing is
-// Loop::post with values.
+// A MonitorStream on a thread of its own, so that a busy window never looks like a silent server. Built, used
+// and destroyed on the window's thread; batches are delivered there through the given loop. The only crossing
+// is Loop::post with values.
 #pragma once
 
 #include "monitor-gui/stream/monitor_stream.h"
@@ -19,7 +19,8 @@ public:
     using MakeTransport = std::function<std::unique_ptr<Transport>()>;
 
     // home is the loop of the window's thread and outlives this; sink is called there.
-    StreamThread(StreamSettings settings, const MakeTransport& makeTransport, Loop& home, MonitorStream::BatchSink sink);
+    StreamThread(StreamSettings settings, const MakeTransport& makeTransport, Loop& home,
+                 MonitorStream::BatchSink sink);
     ~StreamThread();
     StreamThread(const StreamThread&) = delete;
     StreamThread& operator=(const StreamThread&) = delete;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The road to a server: whole messages of bytes both ways. Implemented by a WebSocket and, for the demo and tests,
-// by a simulated farm in the process. Lives on one thread with a Qt event loop; calls its sink from there, never
-// from inside open(), send() or abort().
+// The road to a server: whole messages of bytes both ways. Implemented by a WebSocket and, for the demo and
+// tests, by a simulated farm in the process. Lives on one thread with a Qt event loop; calls its sink from
+// there, never from inside open(), send() or abort().
 #pragma once
 
 #include "shared/base/bytes.h"

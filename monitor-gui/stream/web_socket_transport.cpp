@@ -18,7 +18,9 @@ CloseKind kindOf(const QString& errorText)
 
 } // namespace
 
-WebSocketTransport::WebSocketTransport(QUrl url, QByteArray token) : m_url(std::move(url)), m_token(std::move(token)) {}
+WebSocketTransport::WebSocketTransport(QUrl url, QByteArray token)
+    : m_url(std::move(url)), m_token(std::move(token))
+{}
 
 WebSocketTransport::~WebSocketTransport()
 {
@@ -54,7 +56,8 @@ void WebSocketTransport::connectSignals(TransportSink& sink)
     // Queued: a port that refuses does so from inside open().
     const auto end = [this, &sink, generation = m_generation] { closed(sink, generation); };
     connect(socket, &QWebSocket::disconnected, this, end, Qt::QueuedConnection);
-    connect(socket, qOverload<QAbstractSocket::SocketError>(&QWebSocket::error), this, end, Qt::QueuedConnection);
+    connect(socket, qOverload<QAbstractSocket::SocketError>(&QWebSocket::error), this, end,
+            Qt::QueuedConnection);
 }
 
 void WebSocketTransport::closed(TransportSink& sink, std::uint64_t generation)
@@ -65,7 +68,9 @@ void WebSocketTransport::closed(TransportSink& sink, std::uint64_t generation)
     const QString error = m_socket->errorString();
     const QString reason = m_socket->closeReason();
     abort();
-    const QString text = !reason.isEmpty() ? reason : error.isEmpty() ? QStringLiteral("the connection ended") : error;
+    const QString text = !reason.isEmpty() ? reason
+                         : error.isEmpty() ? QStringLiteral("the connection ended")
+                                           : error;
     sink.onClosed(kindOf(error), text.toStdString());
 }
 

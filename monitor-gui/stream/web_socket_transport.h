@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Transport over a QWebSocket to ws://HOST:PORT/monitor. Messages above 16 MiB end the connection. A token travels
-// as "Authorization: Bearer …". One thread with a Qt event loop.
+// Transport over a QWebSocket to ws://HOST:PORT/monitor. Messages above 16 MiB end the connection. A token
+// travels as "Authorization: Bearer …". One thread with a Qt event loop.
 #pragma once
 
 #include "monitor-gui/stream/transport.h"
 
+#include <memory>
 #include <QByteArray>
 #include <QObject>
 #include <QUrl>
 #include <QWebSocket>
-#include <memory>
 
 namespace penstock::gui {
 

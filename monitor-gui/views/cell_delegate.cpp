@@ -17,9 +17,12 @@ constexpr double kStaleInk = 0.6;
 
 } // namespace
 
-CellDelegate::CellDelegate(const ThemeSource& theme, QObject* parent) : QStyledItemDelegate(parent), m_theme(theme) {}
+CellDelegate::CellDelegate(const ThemeSource& theme, QObject* parent)
+    : QStyledItemDelegate(parent), m_theme(theme)
+{}
 
-void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, const QModelIndex& index) const
+void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option,
+                         const QModelIndex& index) const
 {
     const Theme& theme = m_theme.theme();
     painter->save();
@@ -41,7 +44,8 @@ void CellDelegate::paint(QPainter* painter, const QStyleOptionViewItem& option, 
     }
     const QVariant parts = index.data(kPartsRole);
     const QVariant bar = index.data(kBarRole);
-    const QRect barBox(box.left(), box.center().y() - 3, box.width() - (parts.isValid() ? 0 : kBarText + kPadding), 8);
+    const QRect barBox(box.left(), box.center().y() - 3,
+                       box.width() - (parts.isValid() ? 0 : kBarText + kPadding), 8);
     if (parts.isValid()) {
         paintParts(*painter, barBox.adjusted(0, -2, 0, 2), parts.value<CellParts>(), theme);
     } else if (bar.isValid() && fresh != Freshness::Lost && barBox.width() > 16) {
@@ -66,8 +70,10 @@ void CellDelegate::paintText(QPainter& painter, const QStyleOptionViewItem& opti
     painter.setFont(option.font);
     painter.setPen(text == QStringLiteral("\u2014") ? m_theme.theme().mutedInk : ink);
     const QVariant alignment = index.data(Qt::TextAlignmentRole);
-    const int flags = alignment.isValid() ? alignment.toInt() : static_cast<int>(Qt::AlignLeft | Qt::AlignVCenter);
-    painter.drawText(box, flags | Qt::TextSingleLine, option.fontMetrics.elidedText(text, Qt::ElideRight, box.width()));
+    const int flags =
+        alignment.isValid() ? alignment.toInt() : static_cast<int>(Qt::AlignLeft | Qt::AlignVCenter);
+    painter.drawText(box, flags | Qt::TextSingleLine,
+                     option.fontMetrics.elidedText(text, Qt::ElideRight, box.width()));
 }
 
 } // namespace penstock::gui

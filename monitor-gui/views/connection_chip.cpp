@@ -17,24 +17,21 @@ constexpr int kWidest = 460;
 Tone toneOf(ChipKind kind)
 {
     switch (kind) {
-    case ChipKind::Live:
-        return Tone::Succeeded;
+    case ChipKind::Live: return Tone::Succeeded;
     case ChipKind::Idle:
-    case ChipKind::Connecting:
-        return Tone::Blocked;
+    case ChipKind::Connecting: return Tone::Blocked;
     case ChipKind::Lagging:
     case ChipKind::Stale:
-    case ChipKind::Reconnecting:
-        return Tone::Ready;
-    case ChipKind::Refused:
-        return Tone::Failed;
+    case ChipKind::Reconnecting: return Tone::Ready;
+    case ChipKind::Refused: return Tone::Failed;
     }
     return Tone::Plain;
 }
 
 } // namespace
 
-ConnectionChip::ConnectionChip(const ThemeSource& theme, QWidget* parent) : QAbstractButton(parent), m_theme(theme)
+ConnectionChip::ConnectionChip(const ThemeSource& theme, QWidget* parent)
+    : QAbstractButton(parent), m_theme(theme)
 {
     setFocusPolicy(Qt::TabFocus);
     setCursor(Qt::PointingHandCursor);
@@ -75,7 +72,8 @@ void ConnectionChip::paintEvent(QPaintEvent*)
     paintGlyph(painter, QRectF(10, (height() - kGlyph) / 2.0, kGlyph, kGlyph), toneOf(m_chip.kind), theme);
     painter.setPen(theme.ink);
     const QRect words = rect().adjusted(10 + kGlyph + 7, 0, -10, 0);
-    painter.drawText(words, Qt::AlignLeft | Qt::AlignVCenter, fontMetrics().elidedText(text(), Qt::ElideRight, words.width()));
+    painter.drawText(words, Qt::AlignLeft | Qt::AlignVCenter,
+                     fontMetrics().elidedText(text(), Qt::ElideRight, words.width()));
 }
 
 } // namespace penstock::gui

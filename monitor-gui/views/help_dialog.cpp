@@ -27,8 +27,10 @@ HelpDialog::HelpDialog(QWidget* parent) : QDialog(parent)
         "<tr><td><b>Ctrl+C</b></td><td>in a log: copy the selected lines</td></tr>"
         "<tr><td><b>F1</b>, <b>?</b></td><td>this help</td></tr></table>"
         "<h3>Looks</h3>"
-        "<p>Hatched and pale: not of the present; the banner says since when. A dotted ring: a machine without contact. "
-        "A long dash: not known. A tick across a bar: the gate above which the scheduler starts nothing there; beyond it "
+        "<p>Hatched and pale: not of the present; the banner says since when. A dotted ring: a machine "
+        "without contact. "
+        "A long dash: not known. A tick across a bar: the gate above which the scheduler starts nothing "
+        "there; beyond it "
         "the bar is outlined. A hatched stretch in a chart: nothing was received then.</p>"));
     auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close, this);
     connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);

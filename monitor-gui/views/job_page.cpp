@@ -11,9 +11,13 @@
 namespace penstock::gui {
 
 JobPage::JobPage(LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
-    : Page(parent), m_farm(farm), m_jobs(farm), m_steps(farm),
+    : Page(parent),
+      m_farm(farm),
+      m_jobs(farm),
+      m_steps(farm),
       m_jobTable(new RecordTable(m_jobs, theme, QStringLiteral("Jobs"))),
-      m_stepTable(new RecordTable(m_steps, theme, QStringLiteral("Steps of the job"))), m_log(new LogView(farm.log(), theme)),
+      m_stepTable(new RecordTable(m_steps, theme, QStringLiteral("Steps of the job"))),
+      m_log(new LogView(farm.log(), theme)),
       m_jobPanel(new Panel(QStringLiteral("Jobs"), m_jobTable, theme)),
       m_stepPanel(new Panel(QStringLiteral("Steps"), m_stepTable, theme)),
       m_logPanel(new Panel(QStringLiteral("Log"), m_log, theme))
@@ -43,16 +47,18 @@ JobPage::JobPage(LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
                 m_jobs.setFilter(text);
                 showTexts();
             });
-    connect(m_jobTable->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this](const QModelIndex& current) {
-        if (const JobPtr job = m_jobs.at(current.row())) {
-            m_chosen = true;
-            m_farm.selectJob(job->id);
-        }
-    });
-    connect(m_stepTable->selectionModel(), &QItemSelectionModel::currentRowChanged, this, [this](const QModelIndex& current) {
-        const StepPtr step = m_steps.at(current.row());
-        m_farm.selectStep(step ? std::optional(step->id) : std::nullopt);
-    });
+    connect(m_jobTable->selectionModel(), &QItemSelectionModel::currentRowChanged, this,
+            [this](const QModelIndex& current) {
+                if (const JobPtr job = m_jobs.at(current.row())) {
+                    m_chosen = true;
+                    m_farm.selectJob(job->id);
+                }
+            });
+    connect(m_stepTable->selectionModel(), &QItemSelectionModel::currentRowChanged, this,
+            [this](const QModelIndex& current) {
+                const StepPtr step = m_steps.at(current.row());
+                m_farm.selectStep(step ? std::optional(step->id) : std::nullopt);
+            });
     connect(m_log, &LogView::followingChanged, this, &JobPage::showTexts);
     connect(&farm, &LiveFarm::refreshed, this, &JobPage::refresh);
     connect(&farm, &LiveFarm::secondPassed, this, &JobPage::showTexts);
@@ -109,21 +115,23 @@ void JobPage::chooseFirst()
 void JobPage::showTexts()
 {
     const int total = m_jobs.totalRows();
-    m_jobTable->setEmptySentence(!m_farm.farm().filled() ? QStringLiteral("Waiting for the server.")
-                                 : total > 0 ? QStringLiteral("0 of %1 jobs match. Clear the filter to see them.").arg(total)
-                                             : QStringLiteral("No jobs yet. Submit one with penstock run or penstock build."));
+    m_jobTable->setEmptySentence(
+        !m_farm.farm().filled() ? QStringLiteral("Waiting for the server.")
+        : total > 0 ? QStringLiteral("0 of %1 jobs match. Clear the filter to see them.").arg(total)
+                    : QStringLiteral("No jobs yet. Submit one with penstock run or penstock build."));
     const JobReplica& replica = m_farm.job();
     const JobPtr& job = replica.job();
     m_stepTable->setEmptySentence(!replica.refusal().empty() ? text(replica.refusal())
-                                  : !replica.watched()       ? QStringLiteral("Select a job to see its steps.")
-                                                             : QStringLiteral("Asking the server for the steps."));
+                                  : !replica.watched() ? QStringLiteral("Select a job to see its steps.")
+                                                       : QStringLiteral("Asking the server for the steps."));
     if (job) {
         m_stepPanel->setTitle(QStringLiteral("Job %1  %2").arg(job->id.value()).arg(text(job->name)));
-        m_stepPanel->setRemark(QStringLiteral("%1 for %2, %3 of %4 steps done%5")
-                                   .arg(wordOf(job->state), job->user.empty() ? text(job->space) : text(job->user))
-                                   .arg(job->stepsDone)
-                                   .arg(job->stepsTotal)
-                                   .arg(job->stepsFailed > 0 ? QStringLiteral(", %1 failed").arg(job->stepsFailed) : QString()));
+        m_stepPanel->setRemark(
+            QStringLiteral("%1 for %2, %3 of %4 steps done%5")
+                .arg(wordOf(job->state), job->user.empty() ? text(job->space) : text(job->user))
+                .arg(job->stepsDone)
+                .arg(job->stepsTotal)
+                .arg(job->stepsFailed > 0 ? QStringLiteral(", %1 failed").arg(job->stepsFailed) : QString()));
     } else {
         m_stepPanel->setTitle(QStringLiteral("Steps"));
         m_stepPanel->setRemark({});
@@ -140,9 +148,14 @@ QString JobPage::logRemark() const
     if (!step)
         return {};
     const LogBuffer& log = m_farm.log();
-    const QString where = step->machine.empty() ? QString() : QStringLiteral("on %1, ").arg(text(step->machine));
-    const QString lines = QStringLiteral("%1 lines, %2").arg(formatCount(log.firstLine() + log.lines().size()), formatBytes(log.size()));
-    const QString dropped = log.firstLine() > 0 ? QStringLiteral(", the first %1 let go").arg(formatCount(log.firstLine())) : QString();
+    const QString where =
+        step->machine.empty() ? QString() : QStringLiteral("on %1, ").arg(text(step->machine));
+    const QString lines =
+        QStringLiteral("%1 lines, %2")
+            .arg(formatCount(log.firstLine() + log.lines().size()), formatBytes(log.size()));
+    const QString dropped = log.firstLine() > 0
+                                ? QStringLiteral(", the first %1 let go").arg(formatCount(log.firstLine()))
+                                : QString();
     const QString state = log.ended()          ? QStringLiteral(", complete")
                           : m_log->following() ? QStringLiteral(", following")
                                                : QStringLiteral(", paused");
@@ -154,7 +167,8 @@ QString JobPage::emptyLogSentence() const
     if (!m_farm.logRefusal().empty())
         return text(m_farm.logRefusal());
     if (m_farm.loggedStep())
-        return m_farm.log().ended() ? QStringLiteral("It printed nothing.") : QStringLiteral("It has printed nothing yet.");
+        return m_farm.log().ended() ? QStringLiteral("It printed nothing.")
+                                    : QStringLiteral("It has printed nothing yet.");
     return m_farm.job().job() ? QStringLiteral("No step of this job has started, so there is no log yet.")
                               : QStringLiteral("Select a job, then a step, to follow its log.");
 }

@@ -4,6 +4,7 @@
 #include "monitor-gui/models/format.h"
 #include "monitor-gui/views/paint.h"
 
+#include <algorithm>
 #include <QApplication>
 #include <QClipboard>
 #include <QFontDatabase>
@@ -12,7 +13,6 @@
 #include <QPainter>
 #include <QScrollBar>
 #include <QStringList>
-#include <algorithm>
 
 namespace penstock::gui {
 
@@ -153,19 +153,23 @@ void LogView::paintLine(QPainter& painter, const LogLine& line, std::uint64_t nu
         painter.fillRect(QRect(0, top, 3, lineHeight()), theme.tone(Tone::Failed));
     painter.setPen(theme.mutedInk);
     if (line.time.micros() > 0)
-        painter.drawText(QRect(kSpace, top, kTimeColumn, lineHeight()), Qt::AlignLeft | Qt::AlignVCenter, formatClock(line.time));
+        painter.drawText(QRect(kSpace, top, kTimeColumn, lineHeight()), Qt::AlignLeft | Qt::AlignVCenter,
+                         formatClock(line.time));
     const int left = kSpace + kTimeColumn;
     if (error) {
         painter.setPen(theme.tone(Tone::Failed));
-        painter.drawText(QRect(left, top, kStreamColumn, lineHeight()), Qt::AlignLeft | Qt::AlignVCenter, QStringLiteral("err"));
+        painter.drawText(QRect(left, top, kStreamColumn, lineHeight()), Qt::AlignLeft | Qt::AlignVCenter,
+                         QStringLiteral("err"));
     }
     QFont font = viewport()->font();
     font.setItalic(line.stream == LogStream::System);
     painter.setFont(font);
     painter.setPen(line.stream == LogStream::System ? theme.mutedInk : theme.ink);
-    painter.setClipRect(QRect(left + kStreamColumn, top, viewport()->width() - left - kStreamColumn, lineHeight()));
-    painter.drawText(QRect(left + kStreamColumn - horizontalScrollBar()->value(), top, kWidestText, lineHeight()),
-                     Qt::AlignLeft | Qt::AlignVCenter | Qt::TextSingleLine, text(line.text));
+    painter.setClipRect(
+        QRect(left + kStreamColumn, top, viewport()->width() - left - kStreamColumn, lineHeight()));
+    painter.drawText(
+        QRect(left + kStreamColumn - horizontalScrollBar()->value(), top, kWidestText, lineHeight()),
+        Qt::AlignLeft | Qt::AlignVCenter | Qt::TextSingleLine, text(line.text));
     painter.setClipping(false);
     painter.setFont(viewport()->font());
 }
@@ -188,7 +192,8 @@ void LogView::paintPill(QPainter& painter)
     painter.setFont(scaled(font(), 0.9));
     painter.setPen(theme.ink);
     painter.drawText(box, Qt::AlignCenter,
-                     fresh > 0 ? QStringLiteral("%1 new, End to follow").arg(formatCount(fresh)) : QStringLiteral("paused, End to follow"));
+                     fresh > 0 ? QStringLiteral("%1 new, End to follow").arg(formatCount(fresh))
+                               : QStringLiteral("paused, End to follow"));
 }
 
 std::uint64_t LogView::lineAt(int y) const
@@ -246,10 +251,12 @@ void LogView::copy() const
 {
     if (!m_selected)
         return;
-    const std::uint64_t first = std::max(std::min(m_selected->first, m_selected->second), m_buffer.firstLine());
+    const std::uint64_t first =
+        std::max(std::min(m_selected->first, m_selected->second), m_buffer.firstLine());
     const std::uint64_t last = std::max(m_selected->first, m_selected->second);
     QStringList chosen;
-    for (std::uint64_t line = first; line <= last && line - m_buffer.firstLine() < m_buffer.lines().size(); ++line)
+    for (std::uint64_t line = first; line <= last && line - m_buffer.firstLine() < m_buffer.lines().size();
+         ++line)
         chosen << text(m_buffer.lines()[line - m_buffer.firstLine()].text);
     QApplication::clipboard()->setText(chosen.join(QLatin1Char('\n')));
 }

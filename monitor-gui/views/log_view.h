@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Shows a LogBuffer and follows its end: only the visible lines are drawn. Standard error is told from standard output
-// by a bar and the word "err" as well as by colour; the farm's own remarks are in italics. Any upward move stops
-// following, End or f starts it again. Lines are selected by mouse and copied with Ctrl+C. GUI thread.
+// Shows a LogBuffer and follows its end: only the visible lines are drawn. Standard error is told from
+// standard output by a bar and the word "err" as well as by colour; the farm's own remarks are in italics.
+// Any upward move stops following, End or f starts it again. Lines are selected by mouse and copied with
+// Ctrl+C. GUI thread.
 #pragma once
 
 #include "monitor-gui/replica/log_buffer.h"
 #include "monitor-gui/views/theme_source.h"
 
-#include <QAbstractScrollArea>
 #include <optional>
+#include <QAbstractScrollArea>
 
 namespace penstock::gui {
 
@@ -50,7 +51,8 @@ private:
     bool m_following = true;
     std::uint64_t m_seenEnd = 0; // lines there were when following stopped
     std::uint64_t m_firstShown = 0;
-    std::optional<std::pair<std::uint64_t, std::uint64_t>> m_selected; // first and last line, in the order made
+    std::optional<std::pair<std::uint64_t, std::uint64_t>>
+        m_selected; // first and last line, in the order made
 };
 
 } // namespace penstock::gui

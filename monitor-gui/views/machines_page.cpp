@@ -45,7 +45,8 @@ void MachineCard::paintEvent(QPaintEvent*)
     paintCard(painter, rect(), theme);
     if (!m_machine) {
         painter.setPen(theme.mutedInk);
-        painter.drawText(rect().adjusted(kSpace, kSpace * 2, -kSpace, -kSpace), Qt::AlignHCenter | Qt::AlignTop | Qt::TextWordWrap,
+        painter.drawText(rect().adjusted(kSpace, kSpace * 2, -kSpace, -kSpace),
+                         Qt::AlignHCenter | Qt::AlignTop | Qt::TextWordWrap,
                          QStringLiteral("Select a machine to see its facts and what it runs."));
         return;
     }
@@ -73,11 +74,14 @@ void MachineCard::paintFacts(QPainter& painter)
                          painter.fontMetrics().elidedText(value, Qt::ElideRight, room));
         top += kLine;
     };
-    const QString seen = machine.lastSeen ? QStringLiteral("%1 (%2 ago)").arg(formatClock(*machine.lastSeen),
-                                                                             formatAgeText(ageOf(machine.lastSeen, m_farm.serverNow())))
-                                          : QStringLiteral("never");
-    fact(QStringLiteral("State"), machine.note.empty() ? wordOf(machine.state)
-                                                       : wordOf(machine.state) + QStringLiteral(", ") + text(machine.note));
+    const QString seen = machine.lastSeen
+                             ? QStringLiteral("%1 (%2 ago)")
+                                   .arg(formatClock(*machine.lastSeen),
+                                        formatAgeText(ageOf(machine.lastSeen, m_farm.serverNow())))
+                             : QStringLiteral("never");
+    fact(QStringLiteral("State"), machine.note.empty()
+                                      ? wordOf(machine.state)
+                                      : wordOf(machine.state) + QStringLiteral(", ") + text(machine.note));
     fact(QStringLiteral("Last seen"), seen);
     fact(QStringLiteral("Systems"), joined(machine.systems));
     fact(QStringLiteral("Features"), joined(machine.features));
@@ -85,10 +89,16 @@ void MachineCard::paintFacts(QPainter& painter)
     fact(QStringLiteral("Executors"), joined(machine.executors));
     top = kHead;
     left += kFacts;
-    fact(QStringLiteral("Cores"), QStringLiteral("%1, %2 % busy").arg(machine.cores).arg(formatDecimal(machine.cpuBusyPercent, 0)));
-    fact(QStringLiteral("Memory"), QStringLiteral("%1 free of %2").arg(formatBytes(machine.memoryAvailableBytes), formatBytes(machine.memoryBytes)));
-    fact(QStringLiteral("Disk"), QStringLiteral("%1 free of %2").arg(formatBytes(machine.diskFreeBytes), formatBytes(machine.diskTotalBytes)));
-    fact(QStringLiteral("Attempts"), QStringLiteral("%1 finished, %2 failed").arg(formatCount(machine.finished), formatCount(machine.failed)));
+    fact(QStringLiteral("Cores"),
+         QStringLiteral("%1, %2 % busy").arg(machine.cores).arg(formatDecimal(machine.cpuBusyPercent, 0)));
+    fact(QStringLiteral("Memory"),
+         QStringLiteral("%1 free of %2")
+             .arg(formatBytes(machine.memoryAvailableBytes), formatBytes(machine.memoryBytes)));
+    fact(QStringLiteral("Disk"),
+         QStringLiteral("%1 free of %2")
+             .arg(formatBytes(machine.diskFreeBytes), formatBytes(machine.diskTotalBytes)));
+    fact(QStringLiteral("Attempts"), QStringLiteral("%1 finished, %2 failed")
+                                         .arg(formatCount(machine.finished), formatCount(machine.failed)));
     fact(QStringLiteral("Tags"), joined(machine.tags));
     fact(QStringLiteral("Version"), machine.version.empty() ? dash() : text(machine.version));
 }
@@ -98,7 +108,8 @@ QRect MachineCard::stepBox(std::size_t place) const
 {
     const auto rows = static_cast<std::size_t>(std::max(1, (height() - kHead - kSpace) / kStep));
     const int left = 2 * kSpace + 2 * kFacts;
-    return {left + static_cast<int>(place / rows) * kStepWidth, kHead + static_cast<int>(place % rows) * kStep, kStepWidth - kSpace, kStep};
+    return {left + static_cast<int>(place / rows) * kStepWidth,
+            kHead + static_cast<int>(place % rows) * kStep, kStepWidth - kSpace, kStep};
 }
 
 void MachineCard::paintSteps(QPainter& painter)
@@ -109,8 +120,9 @@ void MachineCard::paintSteps(QPainter& painter)
     painter.drawLine(left - kSpace, kSpace, left - kSpace, height() - kSpace);
     painter.setFont(scaled(font(), 1.0, true));
     painter.setPen(theme.ink);
-    painter.drawText(QRect(left, 6, width() - left, 30), Qt::AlignLeft | Qt::AlignVCenter,
-                     QStringLiteral("Running steps, %1 of %2 slots").arg(m_machine->used).arg(m_machine->slots));
+    painter.drawText(
+        QRect(left, 6, width() - left, 30), Qt::AlignLeft | Qt::AlignVCenter,
+        QStringLiteral("Running steps, %1 of %2 slots").arg(m_machine->used).arg(m_machine->slots));
     painter.setFont(font());
     if (m_machine->running.empty()) {
         painter.setPen(theme.mutedInk);
@@ -128,14 +140,17 @@ void MachineCard::paintSteps(QPainter& painter)
         paintGlyph(painter, QRectF(box.left(), box.top() + 5, 10, 10), Tone::Running, theme);
         const QRect words = box.adjusted(20, 0, 0, 0);
         painter.setPen(theme.ink);
-        painter.drawText(QRect(words.left(), words.top(), words.width(), 20), Qt::AlignLeft | Qt::AlignVCenter,
+        painter.drawText(QRect(words.left(), words.top(), words.width(), 20),
+                         Qt::AlignLeft | Qt::AlignVCenter,
                          painter.fontMetrics().elidedText(text(step.name), Qt::ElideRight, words.width()));
         painter.setPen(theme.mutedInk);
-        const QString detail = QStringLiteral("job %1, %2%3")
-                                   .arg(step.job.value())
-                                   .arg(formatAgeText(ageOf(step.since, m_farm.serverNow())),
-                                        step.phase.empty() ? QString() : QStringLiteral(", ") + text(step.phase));
-        painter.drawText(QRect(words.left(), words.top() + 18, words.width(), 18), Qt::AlignLeft | Qt::AlignVCenter,
+        const QString detail =
+            QStringLiteral("job %1, %2%3")
+                .arg(step.job.value())
+                .arg(formatAgeText(ageOf(step.since, m_farm.serverNow())),
+                     step.phase.empty() ? QString() : QStringLiteral(", ") + text(step.phase));
+        painter.drawText(QRect(words.left(), words.top() + 18, words.width(), 18),
+                         Qt::AlignLeft | Qt::AlignVCenter,
                          painter.fontMetrics().elidedText(detail, Qt::ElideRight, words.width()));
     }
 }
@@ -153,9 +168,12 @@ void MachineCard::mousePressEvent(QMouseEvent* event)
 }
 
 MachinesPage::MachinesPage(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
-    : Page(parent), m_farm(farm), m_model(farm),
+    : Page(parent),
+      m_farm(farm),
+      m_model(farm),
       m_table(new RecordTable(m_model, theme, QStringLiteral("Machines"))),
-      m_panel(new Panel(QStringLiteral("Machines"), m_table, theme)), m_card(new MachineCard(farm, theme))
+      m_panel(new Panel(QStringLiteral("Machines"), m_table, theme)),
+      m_card(new MachineCard(farm, theme))
 {
     auto* layout = new QVBoxLayout(this);
     layout->setContentsMargins(kSpace, kSpace, kSpace, kSpace);
@@ -174,7 +192,8 @@ MachinesPage::MachinesPage(const LiveFarm& farm, const ThemeSource& theme, QWidg
                 m_model.setFilter(text);
                 refresh();
             });
-    connect(m_table->selectionModel(), &QItemSelectionModel::currentChanged, this, &MachinesPage::showSelected);
+    connect(m_table->selectionModel(), &QItemSelectionModel::currentChanged, this,
+            &MachinesPage::showSelected);
     connect(m_card, &MachineCard::jobOpened, this, &MachinesPage::jobOpened);
     connect(&farm, &LiveFarm::refreshed, this, &MachinesPage::refresh);
     connect(&farm, &LiveFarm::secondPassed, this, &MachinesPage::showSelected);
@@ -198,9 +217,11 @@ void MachinesPage::refresh()
     if (!m_farm.farm().filled())
         m_table->setEmptySentence(QStringLiteral("Waiting for the server."));
     else if (total > 0)
-        m_table->setEmptySentence(QStringLiteral("0 of %1 machines match. Clear the filter to see them.").arg(total));
+        m_table->setEmptySentence(
+            QStringLiteral("0 of %1 machines match. Clear the filter to see them.").arg(total));
     else
-        m_table->setEmptySentence(QStringLiteral("No machine has joined yet. Start penstock-builder on one; it dials in by itself."));
+        m_table->setEmptySentence(QStringLiteral(
+            "No machine has joined yet. Start penstock-builder on one; it dials in by itself."));
     const FarmTotals& totals = m_farm.farm().totals();
     m_panel->setRemark(QStringLiteral("%1 of %2 connected, %3 of %4 slots in use")
                            .arg(formatCount(totals.machinesConnected), formatCount(totals.machinesTotal),

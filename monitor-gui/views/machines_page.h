@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Page 3: the machines, their slots, load and pressure against their own gates; beside it the facts and running steps
-// of the selected one. GUI thread.
+// Page 3: the machines, their slots, load and pressure against their own gates; beside it the facts and
+// running steps of the selected one. GUI thread.
 #pragma once
 
 #include "monitor-gui/models/machines_model.h"
@@ -11,7 +11,8 @@
 
 namespace penstock::gui {
 
-// Facts of one machine, drawn as lines of label and value, then its running steps. A click opens a step's job.
+// Facts of one machine, drawn as lines of label and value, then its running steps. A click opens a step's
+// job.
 class MachineCard final : public QWidget {
     Q_OBJECT
 public:

@@ -10,11 +10,11 @@
 #include "monitor-gui/views/paint.h"
 #include "monitor-gui/views/queue_page.h"
 
+#include <algorithm>
 #include <QHBoxLayout>
 #include <QShortcut>
 #include <QStatusBar>
 #include <QVBoxLayout>
-#include <algorithm>
 
 namespace penstock::gui {
 
@@ -113,7 +113,8 @@ void MainWindow::buildPages()
 {
     m_machinesPage = new MachinesPage(m_farm, m_theme, m_stack);
     m_jobPage = new JobPage(m_farm, m_theme, m_stack);
-    m_pages = {new OverviewPage(m_farm, m_theme, m_stack), new QueuePage(m_farm, m_theme, m_stack), m_machinesPage, m_jobPage};
+    m_pages = {new OverviewPage(m_farm, m_theme, m_stack), new QueuePage(m_farm, m_theme, m_stack),
+               m_machinesPage, m_jobPage};
     for (Page* page : m_pages)
         m_stack->addWidget(page);
     connect(m_machinesPage, &MachinesPage::jobOpened, this, [this](quint64 job) { openJob(JobId(job)); });
@@ -127,7 +128,8 @@ void MainWindow::buildShortcuts()
     };
     for (int page = 0; page < kPages; ++page) {
         on(QKeySequence(Qt::Key_1 + page), [this, page] { openPage(static_cast<PageId>(page)); });
-        on(QKeySequence(Qt::CTRL | static_cast<Qt::Key>(Qt::Key_1 + page)), [this, page] { openPage(static_cast<PageId>(page)); });
+        on(QKeySequence(Qt::CTRL | static_cast<Qt::Key>(Qt::Key_1 + page)),
+           [this, page] { openPage(static_cast<PageId>(page)); });
     }
     on(QKeySequence(Qt::Key_F1), [this] { showHelp(); });
     on(QKeySequence(Qt::Key_Question), [this] { showHelp(); });
@@ -184,7 +186,8 @@ void MainWindow::showState()
     if (!link.reason.empty())
         detail += QStringLiteral("\n") + text(link.reason);
     m_chip->show(chip, detail);
-    m_place->setText(link.serverName.empty() ? m_server : QStringLiteral("%1, %2").arg(text(link.serverName), m_server));
+    m_place->setText(link.serverName.empty() ? m_server
+                                             : QStringLiteral("%1, %2").arg(text(link.serverName), m_server));
     const bool outdated = isOutdated(chip.kind) && m_farm.farm().filled();
     m_banner->show(bannerSentence(chip));
     m_veil->setVisible(outdated);
@@ -197,14 +200,16 @@ QString MainWindow::bannerSentence(const Chip& chip) const
 {
     if (!isOutdated(chip.kind))
         return {};
-    const QString reason = m_farm.link().reason.empty() ? QString() : QStringLiteral(": ") + text(m_farm.link().reason);
+    const QString reason =
+        m_farm.link().reason.empty() ? QString() : QStringLiteral(": ") + text(m_farm.link().reason);
     if (!m_farm.farm().filled()) {
         if (chip.kind == ChipKind::Connecting || chip.kind == ChipKind::Idle)
             return {};
         return QStringLiteral("No connection to %1 yet%2. %3.").arg(m_server, reason, text(chip.text));
     }
     const Duration age = m_farm.now().mono - *m_farm.farm().lastFarmMessage();
-    return QStringLiteral("Not live%1. Shown as of %2 (%3 ago).").arg(reason, formatClock(m_farm.farm().asOf()), text(formatAge(age)));
+    return QStringLiteral("Not live%1. Shown as of %2 (%3 ago).")
+        .arg(reason, formatClock(m_farm.farm().asOf()), text(formatAge(age)));
 }
 
 void MainWindow::showStatus()
@@ -215,13 +220,18 @@ void MainWindow::showStatus()
         return;
     }
     const Duration age = m_farm.now().mono - *farm.lastFarmMessage();
-    m_sequence->setText(QStringLiteral("change %1, %2 old").arg(formatCount(farm.number()), text(formatAge(age))));
+    m_sequence->setText(
+        QStringLiteral("change %1, %2 old").arg(formatCount(farm.number()), text(formatAge(age))));
     const WallTime now = m_farm.serverNow();
     const auto fresh = std::count_if(farm.machines().begin(), farm.machines().end(), [&](const auto& entry) {
         return freshnessOf(*entry.second, now, m_farm.link().machinePeriod) == Freshness::Fresh;
     });
-    m_fresh->setText(QStringLiteral("%1 of %2 machines fresh").arg(formatCount(static_cast<std::uint64_t>(fresh)), formatCount(farm.machines().size())));
-    m_queued->setText(QStringLiteral("%1 queued").arg(formatCount(farm.totals().stepsReady + farm.totals().stepsBlocked + farm.totals().stepsDelayed)));
+    m_fresh->setText(
+        QStringLiteral("%1 of %2 machines fresh")
+            .arg(formatCount(static_cast<std::uint64_t>(fresh)), formatCount(farm.machines().size())));
+    m_queued->setText(QStringLiteral("%1 queued")
+                          .arg(formatCount(farm.totals().stepsReady + farm.totals().stepsBlocked +
+                                           farm.totals().stepsDelayed)));
     const bool trouble = !farm.totals().databaseOk;
     m_database->setVisible(trouble);
     m_database->setText(QStringLiteral("Database unavailable: %1").arg(text(farm.totals().databaseError)));
@@ -242,26 +252,30 @@ void MainWindow::toggleTheme()
 void MainWindow::recolour()
 {
     const Theme& theme = m_theme.theme();
-    const QString rail = QStringLiteral("QPushButton{text-align:left;padding:0 10px;border:0;border-radius:6px;color:%1}"
-                                        "QPushButton:hover{background:%2}"
-                                        "QPushButton:focus{border:1px solid %3}"
-                                        "QPushButton:checked{background:%4;color:%5;font-weight:bold}")
-                             .arg(theme.mutedInk.name(), theme.track.name(), theme.tone(Tone::Running).name(),
-                                  theme.selection.name(), theme.ink.name());
+    const QString rail =
+        QStringLiteral("QPushButton{text-align:left;padding:0 10px;border:0;border-radius:6px;color:%1}"
+                       "QPushButton:hover{background:%2}"
+                       "QPushButton:focus{border:1px solid %3}"
+                       "QPushButton:checked{background:%4;color:%5;font-weight:bold}")
+            .arg(theme.mutedInk.name(), theme.track.name(), theme.tone(Tone::Running).name(),
+                 theme.selection.name(), theme.ink.name());
     for (QPushButton* button : m_rail)
         button->setStyleSheet(rail);
-    // Fusion's bars and fields are drawn raised; these are flat, and narrow where nothing is to be clicked often.
-    setStyleSheet(QStringLiteral("QScrollBar{background:transparent;border:0}"
-                                 "QScrollBar:vertical{width:10px}QScrollBar:horizontal{height:10px}"
-                                 "QScrollBar::handle{background:%1;border-radius:3px;margin:2px;min-height:24px;min-width:24px}"
-                                 "QScrollBar::handle:hover{background:%2}"
-                                 "QScrollBar::add-line,QScrollBar::sub-line{width:0;height:0}"
-                                 "QScrollBar::add-page,QScrollBar::sub-page{background:transparent}"
-                                 "QSplitter::handle{image:none}"
-                                 "QLineEdit{border:1px solid %1;border-radius:4px;padding:2px 6px;background:%3;color:%4}"
-                                 "QLineEdit:focus{border:1px solid %5}")
-                      .arg(theme.border.name(), theme.mutedInk.name(), theme.card.name(), theme.ink.name(),
-                           theme.tone(Tone::Running).name()));
+    // Fusion's bars and fields are drawn raised; these are flat, and narrow where nothing is to be clicked
+    // often.
+    setStyleSheet(
+        QStringLiteral(
+            "QScrollBar{background:transparent;border:0}"
+            "QScrollBar:vertical{width:10px}QScrollBar:horizontal{height:10px}"
+            "QScrollBar::handle{background:%1;border-radius:3px;margin:2px;min-height:24px;min-width:24px}"
+            "QScrollBar::handle:hover{background:%2}"
+            "QScrollBar::add-line,QScrollBar::sub-line{width:0;height:0}"
+            "QScrollBar::add-page,QScrollBar::sub-page{background:transparent}"
+            "QSplitter::handle{image:none}"
+            "QLineEdit{border:1px solid %1;border-radius:4px;padding:2px 6px;background:%3;color:%4}"
+            "QLineEdit:focus{border:1px solid %5}")
+            .arg(theme.border.name(), theme.mutedInk.name(), theme.card.name(), theme.ink.name(),
+                 theme.tone(Tone::Running).name()));
     QPalette muted = palette();
     muted.setColor(QPalette::WindowText, theme.mutedInk);
     for (QLabel* label : {m_place, m_sequence, m_fresh, m_queued})

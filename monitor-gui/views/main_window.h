@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The frame: rail of pages, connection chip, banner, pages, status bar, shortcuts. GUI thread; the farm and the theme
-// outlive it.
+// The frame: rail of pages, connection chip, banner, pages, status bar, shortcuts. GUI thread; the farm and
+// the theme outlive it.
 #pragma once
 
 #include "monitor-gui/models/live_farm.h"
@@ -9,11 +9,11 @@
 #include "monitor-gui/views/stale_veil.h"
 #include "monitor-gui/views/theme_source.h"
 
+#include <array>
 #include <QLabel>
 #include <QMainWindow>
-#include <QStackedWidget>
 #include <QPushButton>
-#include <array>
+#include <QStackedWidget>
 
 namespace penstock::gui {
 

@@ -6,9 +6,9 @@
 #include "monitor-gui/replica/freshness.h"
 #include "monitor-gui/views/paint.h"
 
+#include <algorithm>
 #include <QGridLayout>
 #include <QTimer>
-#include <algorithm>
 
 namespace penstock::gui {
 
@@ -23,7 +23,8 @@ Metric spreadMetric(Spread FarmSample::*spread, double Spread::*value)
 
 } // namespace
 
-OverviewPage::OverviewPage(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent) : Page(parent), m_farm(farm)
+OverviewPage::OverviewPage(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
+    : Page(parent), m_farm(farm)
 {
     auto* grid = new QGridLayout(this);
     grid->setContentsMargins(kSpace, kSpace, kSpace, kSpace);
@@ -114,26 +115,34 @@ void OverviewPage::showTiles()
     const FarmTotals& totals = m_farm.farm().totals();
     const bool outdated = isOutdated(m_farm.chip().kind);
     const auto percent = totals.slotsTotal == 0 ? 0 : totals.slotsUsed * 100 / totals.slotsTotal;
-    m_running->show(QStringLiteral("%1 / %2").arg(formatCount(totals.stepsRunning), formatCount(totals.slotsTotal)),
-                    QStringLiteral("%1 % of slots in use").arg(percent), outdated);
+    m_running->show(
+        QStringLiteral("%1 / %2").arg(formatCount(totals.stepsRunning), formatCount(totals.slotsTotal)),
+        QStringLiteral("%1 % of slots in use").arg(percent), outdated);
     m_ready->show(formatCount(totals.stepsReady),
-                  totals.stepsDelayed > 0 ? QStringLiteral("and %1 to retry later").arg(formatCount(totals.stepsDelayed))
-                                          : QStringLiteral("could start now"),
+                  totals.stepsDelayed > 0
+                      ? QStringLiteral("and %1 to retry later").arg(formatCount(totals.stepsDelayed))
+                      : QStringLiteral("could start now"),
                   outdated);
     m_blocked->show(formatCount(totals.stepsBlocked), QStringLiteral("wait for other steps"), outdated);
     showWait(outdated);
     const std::optional<Throughput> rate = m_farm.history().throughput();
     const QString counting = QStringLiteral("counting for 10 s");
-    m_finished->show(rate ? formatDecimal(rate->finishedPerMinute, rate->finishedPerMinute < 10 ? 1 : 0) : dash(),
-                     rate ? QStringLiteral("%1 since server start").arg(formatCount(totals.finishedOk + totals.finishedFailed))
+    m_finished->show(rate ? formatDecimal(rate->finishedPerMinute, rate->finishedPerMinute < 10 ? 1 : 0)
+                          : dash(),
+                     rate ? QStringLiteral("%1 since server start")
+                                .arg(formatCount(totals.finishedOk + totals.finishedFailed))
                           : counting,
                      outdated);
     m_failed->show(rate ? formatDecimal(rate->failedPerMinute) : dash(),
-                   rate ? QStringLiteral("%1 since server start").arg(formatCount(totals.finishedFailed)) : counting, outdated);
+                   rate ? QStringLiteral("%1 since server start").arg(formatCount(totals.finishedFailed))
+                        : counting,
+                   outdated);
     const auto held = std::count_if(m_farm.farm().machines().begin(), m_farm.farm().machines().end(),
                                     [](const auto& entry) { return pastGate(*entry.second); });
-    m_machines->show(QStringLiteral("%1 / %2").arg(formatCount(totals.machinesConnected), formatCount(totals.machinesTotal)),
-                     held > 0 ? QStringLiteral("%1 held by a gate").arg(held) : QStringLiteral("connected"), outdated);
+    m_machines->show(QStringLiteral("%1 / %2").arg(formatCount(totals.machinesConnected),
+                                                   formatCount(totals.machinesTotal)),
+                     held > 0 ? QStringLiteral("%1 held by a gate").arg(held) : QStringLiteral("connected"),
+                     outdated);
 }
 
 void OverviewPage::showWait(bool outdated)
@@ -168,12 +177,13 @@ void OverviewPage::showSparks(const std::vector<FarmSample>& samples)
     m_running->setSpark(pointsOf(samples, now, [](const FarmSample& sample) { return sample.running; }));
     m_ready->setSpark(pointsOf(samples, now, [](const FarmSample& sample) { return sample.ready; }));
     m_blocked->setSpark(pointsOf(samples, now, [](const FarmSample& sample) { return sample.blocked; }));
-    m_machines->setSpark(pointsOf(samples, now, [](const FarmSample& sample) { return sample.machinesConnected; }));
+    m_machines->setSpark(
+        pointsOf(samples, now, [](const FarmSample& sample) { return sample.machinesConnected; }));
     m_finished->setSpark(ratesOf(samples, now, [](const FarmSample& sample) {
         return static_cast<double>(sample.finishedOk + sample.finishedFailed);
     }));
-    m_failed->setSpark(
-        ratesOf(samples, now, [](const FarmSample& sample) { return static_cast<double>(sample.finishedFailed); }));
+    m_failed->setSpark(ratesOf(
+        samples, now, [](const FarmSample& sample) { return static_cast<double>(sample.finishedFailed); }));
 }
 
 void OverviewPage::showChart(std::size_t chart)
@@ -193,7 +203,9 @@ void OverviewPage::showChart(std::size_t chart)
     Spread FarmSample::*spread = kSpreads[chart - 1];
     const bool pressure = chart > 1;
     if (m_samples.empty() || (pressure && !m_samples.back().hasPressure)) {
-        m_charts[chart]->show({}, gaps, 0, m_samples.empty() ? collecting : QStringLiteral("No machine reports pressure (PSI)."));
+        m_charts[chart]->show({}, gaps, 0,
+                              m_samples.empty() ? collecting
+                                                : QStringLiteral("No machine reports pressure (PSI)."));
         return;
     }
     m_charts[chart]->show({pointsOf(m_samples, now, spreadMetric(spread, &Spread::median)),

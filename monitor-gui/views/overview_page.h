@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Page 1: the farm at a glance. Tiles, queue depth, load and pressure over the last quarter of an hour. GUI thread.
+// Page 1: the farm at a glance. Tiles, queue depth, load and pressure over the last quarter of an hour. GUI
+// thread.
 #pragma once
 
 #include "monitor-gui/views/page.h"

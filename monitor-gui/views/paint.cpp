@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "monitor-gui/views/paint.h"
 
-#include <QPainterPath>
 #include <algorithm>
+#include <QPainterPath>
 
 namespace penstock::gui {
 
@@ -74,17 +74,15 @@ void paintGlyph(QPainter& painter, const QRectF& box, Tone tone, const Theme& th
         painter.drawPath(path);
         break;
     }
-    case Tone::Ready:
-        strokeGlyph(painter, inner, colour, clockPath(inner));
-        break;
-    case Tone::Blocked:
-        strokeGlyph(painter, inner, colour, chainPath(inner));
-        break;
+    case Tone::Ready: strokeGlyph(painter, inner, colour, clockPath(inner)); break;
+    case Tone::Blocked: strokeGlyph(painter, inner, colour, chainPath(inner)); break;
     case Tone::Succeeded:
-        strokeGlyph(painter, inner, colour, linesPath(inner, {{0.08, 0.55}, {0.38, 0.86}, {0.92, 0.16}}, false));
+        strokeGlyph(painter, inner, colour,
+                    linesPath(inner, {{0.08, 0.55}, {0.38, 0.86}, {0.92, 0.16}}, false));
         break;
     case Tone::Failed:
-        strokeGlyph(painter, inner, colour, linesPath(inner, {{0.12, 0.12}, {0.88, 0.88}, {0.88, 0.12}, {0.12, 0.88}}, true));
+        strokeGlyph(painter, inner, colour,
+                    linesPath(inner, {{0.12, 0.12}, {0.88, 0.88}, {0.88, 0.12}, {0.12, 0.88}}, true));
         break;
     case Tone::Cancelled: {
         QPainterPath path;
@@ -102,8 +100,7 @@ void paintGlyph(QPainter& painter, const QRectF& box, Tone tone, const Theme& th
         painter.drawPath(path);
         break;
     }
-    case Tone::Plain:
-        break;
+    case Tone::Plain: break;
     }
     painter.restore();
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Small painters shared by widgets: state glyphs, bars, hatching, rounded cards. They draw shapes, not characters, so
-// no font can lack them. GUI thread.
+// Small painters shared by widgets: state glyphs, bars, hatching, rounded cards. They draw shapes, not
+// characters, so no font can lack them. GUI thread.
 #pragma once
 
 #include "monitor-gui/views/palette.h"

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The colours of the window. The state colours were chosen against four kinds of colour vision (least ΔE2000 between
-// two of them 10) and for contrast (light on white 3.2, dark on #1E1E1E 4.5); a test computes both again. Colour never
-// stands alone: each state has a glyph and a line pattern of its own. Values, any thread.
+// The colours of the window. The state colours were chosen against four kinds of colour vision (least ΔE2000
+// between two of them 10) and for contrast (light on white 3.2, dark on #1E1E1E 4.5); a test computes both
+// again. Colour never stands alone: each state has a glyph and a line pattern of its own. Values, any thread.
 #pragma once
 
 #include "monitor-gui/models/roles.h"
 
+#include <array>
 #include <QColor>
 #include <QPen>
-#include <array>
 
 namespace penstock::gui {
 
@@ -41,9 +41,9 @@ struct Theme {
     QColor ink;
     QColor mutedInk;
     QColor grid;
-    QColor track;     // of bars
+    QColor track; // of bars
     QColor selection;
-    QColor banner;    // behind the sentence about a lost link
+    QColor banner; // behind the sentence about a lost link
 
     [[nodiscard]] QColor tone(Tone tone) const; // Plain gives ink, Lost gives muted ink
     [[nodiscard]] QPen linePen(Tone tone) const;

@@ -10,7 +10,9 @@
 namespace penstock::gui {
 
 QueuePage::QueuePage(const LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
-    : Page(parent), m_farm(farm), m_model(farm),
+    : Page(parent),
+      m_farm(farm),
+      m_model(farm),
       m_table(new RecordTable(m_model, theme, QStringLiteral("Queues"))),
       m_panel(new Panel(QStringLiteral("Queues"), m_table, theme, this)),
       m_waiting(new TimeChart({QStringLiteral("Waiting, steps"),
@@ -77,25 +79,32 @@ void QueuePage::showCharts()
     m_waiting->show({pointsOf(samples, now, [](const FarmSample& sample) { return sample.ready; }),
                      pointsOf(samples, now, [](const FarmSample& sample) { return sample.blocked; })},
                     gaps, 0, collecting);
-    m_rates->show({ratesOf(samples, now,
-                           [](const FarmSample& sample) { return static_cast<double>(sample.finishedOk + sample.finishedFailed); }),
-                   ratesOf(samples, now, [](const FarmSample& sample) { return static_cast<double>(sample.finishedFailed); })},
-                  gaps, 0, QStringLiteral("Counting: the chart begins after a minute."));
+    m_rates->show(
+        {ratesOf(samples, now,
+                 [](const FarmSample& sample) {
+                     return static_cast<double>(sample.finishedOk + sample.finishedFailed);
+                 }),
+         ratesOf(samples, now,
+                 [](const FarmSample& sample) { return static_cast<double>(sample.finishedFailed); })},
+        gaps, 0, QStringLiteral("Counting: the chart begins after a minute."));
 }
 
 void QueuePage::showSummary()
 {
     const FarmTotals& totals = m_farm.farm().totals();
     m_panel->setRemark(QStringLiteral("%1 running, %2 ready, %3 blocked in %4 queues")
-                           .arg(formatCount(totals.stepsRunning), formatCount(totals.stepsReady + totals.stepsDelayed),
+                           .arg(formatCount(totals.stepsRunning),
+                                formatCount(totals.stepsReady + totals.stepsDelayed),
                                 formatCount(totals.stepsBlocked))
                            .arg(m_model.totalRows()));
     if (!m_farm.farm().filled())
         m_table->setEmptySentence(QStringLiteral("Waiting for the server."));
     else if (m_model.totalRows() > 0)
-        m_table->setEmptySentence(QStringLiteral("0 of %1 queues match. Clear the filter to see them.").arg(m_model.totalRows()));
+        m_table->setEmptySentence(
+            QStringLiteral("0 of %1 queues match. Clear the filter to see them.").arg(m_model.totalRows()));
     else
-        m_table->setEmptySentence(QStringLiteral("Nothing is queued and nothing runs. Submit work with penstock run or penstock build."));
+        m_table->setEmptySentence(QStringLiteral(
+            "Nothing is queued and nothing runs. Submit work with penstock run or penstock build."));
 }
 
 } // namespace penstock::gui

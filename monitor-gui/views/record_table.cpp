@@ -16,7 +16,8 @@ constexpr int kRowHeight = 28;
 
 } // namespace
 
-RecordTable::RecordTable(QAbstractItemModel& model, const ThemeSource& theme, const QString& name, QWidget* parent)
+RecordTable::RecordTable(QAbstractItemModel& model, const ThemeSource& theme, const QString& name,
+                         QWidget* parent)
     : QTableView(parent), m_theme(theme)
 {
     setAccessibleName(name);
@@ -64,8 +65,9 @@ void RecordTable::recolour()
     const Theme& theme = m_theme.theme();
     // Fusion draws headers as raised buttons; these are flat lines of text.
     horizontalHeader()->setStyleSheet(
-        QStringLiteral("QHeaderView{background:%1;border:0}"
-                       "QHeaderView::section{background:%1;color:%2;border:0;border-bottom:1px solid %3;padding:0 8px}")
+        QStringLiteral(
+            "QHeaderView{background:%1;border:0}"
+            "QHeaderView::section{background:%1;color:%2;border:0;border-bottom:1px solid %3;padding:0 8px}")
             .arg(theme.card.name(), theme.mutedInk.name(), theme.border.name()));
     viewport()->update();
 }

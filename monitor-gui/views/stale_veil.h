@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Lies over a page while what it shows is not of the present: hatching on the whole canvas. It never hides anything
-// and lets all clicks through. GUI thread.
+// Lies over a page while what it shows is not of the present: hatching on the whole canvas. It never hides
+// anything and lets all clicks through. GUI thread.
 #pragma once
 
 #include "monitor-gui/views/theme_source.h"

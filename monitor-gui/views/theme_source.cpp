@@ -24,7 +24,8 @@ bool ThemeSource::systemIsDark(const QPalette& desktop)
 
 void ThemeSource::apply()
 {
-    const bool dark = m_choice == ThemeChoice::Dark || (m_choice == ThemeChoice::System && systemIsDark(m_desktop));
+    const bool dark =
+        m_choice == ThemeChoice::Dark || (m_choice == ThemeChoice::System && systemIsDark(m_desktop));
     m_theme = dark ? Theme::darkTheme() : Theme::light();
     QPalette palette(m_theme.ink, m_theme.card, m_theme.border, m_theme.border, m_theme.mutedInk, m_theme.ink,
                      m_theme.card, m_theme.card, m_theme.window);

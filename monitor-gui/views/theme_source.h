@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The one place that knows which theme is on, and tells widgets when it changes. GUI thread; outlives its widgets.
+// The one place that knows which theme is on, and tells widgets when it changes. GUI thread; outlives its
+// widgets.
 #pragma once
 
 #include "monitor-gui/views/palette.h"

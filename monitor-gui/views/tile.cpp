@@ -4,8 +4,8 @@
 #include "monitor-gui/models/format.h"
 #include "monitor-gui/views/paint.h"
 
-#include <QPainter>
 #include <algorithm>
+#include <QPainter>
 #include <utility>
 
 namespace penstock::gui {
@@ -55,11 +55,13 @@ void Tile::paintEvent(QPaintEvent*)
                      painter.fontMetrics().elidedText(m_title, Qt::ElideRight, inner.right() - left));
     painter.setFont(scaled(font(), 1.7, true));
     painter.setPen(theme.ink);
-    painter.drawText(QRect(inner.left(), inner.top() + 18, inner.width(), 32), Qt::AlignLeft | Qt::AlignVCenter,
+    painter.drawText(QRect(inner.left(), inner.top() + 18, inner.width(), 32),
+                     Qt::AlignLeft | Qt::AlignVCenter,
                      painter.fontMetrics().elidedText(m_value, Qt::ElideRight, inner.width()));
     painter.setFont(scaled(font(), 0.85));
     painter.setPen(theme.mutedInk);
-    painter.drawText(QRect(inner.left(), inner.top() + 50, inner.width(), 16), Qt::AlignLeft | Qt::AlignVCenter,
+    painter.drawText(QRect(inner.left(), inner.top() + 50, inner.width(), 16),
+                     Qt::AlignLeft | Qt::AlignVCenter,
                      painter.fontMetrics().elidedText(m_remark, Qt::ElideRight, inner.width()));
     paintSpark(painter, QRectF(inner.left(), inner.top() + 70, inner.width(), inner.height() - 70));
 }
@@ -77,7 +79,8 @@ void Tile::paintSpark(QPainter& painter, const QRectF& box)
     QList<QPointF> line;
     line.reserve(m_spark.size());
     for (const QPointF& point : m_spark)
-        line.push_back({box.left() + (point.x() - from) / span * box.width(), box.bottom() - point.y() * scale});
+        line.push_back(
+            {box.left() + (point.x() - from) / span * box.width(), box.bottom() - point.y() * scale});
     painter.setRenderHint(QPainter::Antialiasing);
     painter.setPen(QPen(m_theme.theme().tone(m_tone == Tone::Plain ? Tone::Blocked : m_tone), 1.5));
     painter.drawPolyline(line.constData(), static_cast<int>(line.size()));

@@ -5,13 +5,13 @@
 #include "monitor-gui/models/series.h"
 #include "monitor-gui/views/paint.h"
 
+#include <cmath>
 #include <QAreaSeries>
 #include <QGraphicsLayout>
 #include <QLineSeries>
 #include <QPainter>
 #include <QStringList>
 #include <QValueAxis>
-#include <cmath>
 #include <utility>
 
 namespace penstock::gui {
@@ -71,8 +71,13 @@ void TimePlot::drawForeground(QPainter* painter, const QRectF&)
 }
 
 TimeChart::TimeChart(ChartLook look, const ThemeSource& theme, QWidget* parent)
-    : QFrame(parent), m_look(std::move(look)), m_theme(theme), m_plot(new TimePlot(theme, this)), m_x(new QValueAxis(this)),
-      m_y(new QValueAxis(this)), m_last(m_look.series.size(), 0.0)
+    : QFrame(parent),
+      m_look(std::move(look)),
+      m_theme(theme),
+      m_plot(new TimePlot(theme, this)),
+      m_x(new QValueAxis(this)),
+      m_y(new QValueAxis(this)),
+      m_last(m_look.series.size(), 0.0)
 {
     setAccessibleName(m_look.title);
     build();
@@ -157,8 +162,8 @@ void TimeChart::setMinutes(double minutes)
     m_x->setRange(-minutes, 0);
 }
 
-void TimeChart::show(std::vector<QList<QPointF>> series, const QList<QPair<double, double>>& gaps, double gate,
-                     const QString& emptySentence)
+void TimeChart::show(std::vector<QList<QPointF>> series, const QList<QPair<double, double>>& gaps,
+                     double gate, const QString& emptySentence)
 {
     for (std::size_t at = 0; at < m_last.size() && at < series.size(); ++at)
         m_last[at] = series[at].isEmpty() ? 0.0 : series[at].last().y();
@@ -229,7 +234,8 @@ void TimeChart::paintEvent(QPaintEvent*)
     paintCard(painter, rect(), theme);
     painter.setFont(scaled(font(), 1.0, true));
     painter.setPen(theme.ink);
-    painter.drawText(QRect(kSpace, 6, width() - 2 * kSpace, kHeader - 6), Qt::AlignLeft | Qt::AlignVCenter, m_look.title);
+    painter.drawText(QRect(kSpace, 6, width() - 2 * kSpace, kHeader - 6), Qt::AlignLeft | Qt::AlignVCenter,
+                     m_look.title);
     paintLegend(painter);
 }
 
@@ -257,7 +263,8 @@ void TimeChart::paintLegend(QPainter& painter)
         entry(look.name + QLatin1Char(' ') + valueText(m_last[at]), pen);
     }
     if (m_gate != nullptr && m_gateValue > 0)
-        entry(QStringLiteral("gate %1").arg(valueText(m_gateValue)), QPen(theme.tone(Tone::Failed), 1.5, Qt::DashDotLine));
+        entry(QStringLiteral("gate %1").arg(valueText(m_gateValue)),
+              QPen(theme.tone(Tone::Failed), 1.5, Qt::DashDotLine));
 }
 
 } // namespace penstock::gui

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A card with a chart over the last minutes: stacked bands or lines, a gate line, gaps drawn as gaps, a legend with
-// the pattern and present value of each series. The only file that knows Qt Charts. GUI thread. Each tick replaces the
-// points of a series as a whole: appending rebuilds the path for every point and is quadratic. No OpenGL, no animation.
+// A card with a chart over the last minutes: stacked bands or lines, a gate line, gaps drawn as gaps, a
+// legend with the pattern and present value of each series. The only file that knows Qt Charts. GUI thread.
+// Each tick replaces the points of a series as a whole: appending rebuilds the path for every point and is
+// quadratic. No OpenGL, no animation.
 #pragma once
 
 #include "monitor-gui/views/theme_source.h"
@@ -31,10 +32,10 @@ struct SeriesLook {
 
 struct ChartLook {
     QString title;
-    QString unit;          // appended to values: " %"
+    QString unit; // appended to values: " %"
     ChartKind kind = ChartKind::Lines;
-    double lowestTop = 1;  // the y axis never ends below this
-    int digits = 0;        // of values in the legend
+    double lowestTop = 1; // the y axis never ends below this
+    int digits = 0;       // of values in the legend
     bool hasGate = false;
     std::vector<SeriesLook> series;
 };
@@ -62,7 +63,8 @@ class TimeChart final : public QFrame {
 public:
     TimeChart(ChartLook look, const ThemeSource& theme, QWidget* parent = nullptr);
 
-    // One list of points for each series of the look; gate 0: none now. An empty first list shows the sentence.
+    // One list of points for each series of the look; gate 0: none now. An empty first list shows the
+    // sentence.
     void show(std::vector<QList<QPointF>> series, const QList<QPair<double, double>>& gaps, double gate,
               const QString& emptySentence);
     void setMinutes(double minutes);

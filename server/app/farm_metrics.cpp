@@ -87,7 +87,8 @@ Families farmMetrics(const core::FarmCore& farm, Now /*now*/)
     count(families, "penstock_fenced_messages_total", "messages about attempts that were over", counters.fenced);
     count(families, "penstock_refused_messages_total", "messages about other machines' attempts", counters.refused);
     count(families, "penstock_adopted_attempts_total", "attempts that went on over a break", counters.adopted);
-    count(families, "penstock_connections_refused_total", "builders turned away by identity", counters.connectionsRefused);
+    count(families, "penstock_connections_refused_total", "builders turned away by identity",
+          counters.connectionsRefused);
     count(families, "penstock_plan_visits_total", "nodes the planner looked at", counters.planVisits);
     count(families, "penstock_plans_cut_short_total", "planning passes that used up their visits",
           counters.plansCutShort);

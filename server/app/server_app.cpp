@@ -119,7 +119,8 @@ Result<void> ServerApp::Parts::openStore()
     postgres.onHealth = [this](Result<void> health) {
         netLoop.post([this, health = std::move(health)] {
             if (dispatcher != nullptr)
-                dispatcher->post(core::StoreHealth{health.has_value(), health ? std::string() : health.error().message});
+                dispatcher->post(
+                    core::StoreHealth{health.has_value(), health ? std::string() : health.error().message});
         });
     };
     store = std::make_unique<store::PostgresStore>(std::move(postgres), logger);

@@ -60,11 +60,12 @@ Result<void> checkListens(const ServerOptions& options)
 
 config::ProgramSpec serverProgram()
 {
-    config::ProgramSpec program{"penstock-server",
-                                "The server of a Penstock farm: queue, scheduler, durable state, HTTP and live streams.",
-                                {},
-                                {},
-                                {"/etc/penstock/server.toml"}};
+    config::ProgramSpec program{
+        "penstock-server",
+        "The server of a Penstock farm: queue, scheduler, durable state, HTTP and live streams.",
+        {},
+        {},
+        {"/etc/penstock/server.toml"}};
     std::vector<OptionSpec>& o = program.options;
     o.push_back({.name = "data-dir", .help = "private database, logs and spool", .valueName = "DIR",
                  .fallbackNote = "/var/lib/penstock as root, else $XDG_STATE_HOME/penstock"});

@@ -81,6 +81,11 @@ unsigned statusOf(ErrorCode code)
     return 500;
 }
 
+Reply bodyProblem(const Error& error)
+{
+    return problem(error.code == ErrorCode::Corrupt ? 400 : 422, error.message);
+}
+
 Reply problem(const Error& error)
 {
     return problem(statusOf(error.code), error.message);

@@ -24,6 +24,8 @@ struct Reply {
 [[nodiscard]] Reply problem(unsigned status, std::string_view detail);
 [[nodiscard]] unsigned statusOf(ErrorCode code);
 [[nodiscard]] Reply problem(const Error& error);
+// For what was wrong with a request's body: 400 when it is no JSON, else 422.
+[[nodiscard]] Reply bodyProblem(const Error& error);
 
 // The bytes to send. headOnly: the answer to HEAD, whose length is stated and whose body is left out.
 [[nodiscard]] std::string renderReply(const Reply& reply, bool close, bool headOnly);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// sd_notify(3) without libsystemd: tells the service manager READY=1, STATUS=…, RELOADING=1, STOPPING=1, WATCHDOG=1.
-// Does nothing when the socket name ($NOTIFY_SOCKET, passed in by main) is empty. Never blocks; callable from any thread.
+// sd_notify(3) without libsystemd: tells the service manager READY=1, STATUS=…, RELOADING=1, STOPPING=1,
+// WATCHDOG=1. Does nothing when the socket name ($NOTIFY_SOCKET, passed in by main) is empty. Never blocks;
+// callable from any thread.
 #pragma once
 
 #include <string>

@@ -59,6 +59,19 @@ function(penstock_program)
   install(TARGETS ${P_NAME} RUNTIME DESTINATION bin COMPONENT ${P_NAME})
 endfunction()
 
+# penstock_limits(TEST seconds): the time a test may take; sanitizers make it several times slower. Programs that wait
+# for conditions read the factor from PENSTOCK_TEST_SLOWNESS.
+function(penstock_limits TEST SECONDS)
+  set(slowness 1)
+  if(PENSTOCK_SANITIZE)
+    set(slowness 5)
+  endif()
+  math(EXPR limit "${SECONDS} * ${slowness}")
+  set_property(TEST ${TEST} PROPERTY TIMEOUT ${limit})
+  set_property(TEST ${TEST} APPEND PROPERTY ENVIRONMENT "PENSTOCK_BIN_DIR=${PROJECT_BINARY_DIR}/bin"
+    "PENSTOCK_SOURCE_DIR=${PROJECT_SOURCE_DIR}" "PENSTOCK_TEST_SLOWNESS=${slowness}")
+endfunction()
+
 function(penstock_test)
   cmake_parse_arguments(T "QT;SERIAL" "NAME;LABEL;TIMEOUT" "SOURCES;DEPS" ${ARGN})
   set(target test_${T_NAME})
@@ -71,8 +84,11 @@ function(penstock_test)
   endif()
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
   add_test(NAME ${T_NAME} COMMAND ${target})
-  set_tests_properties(${T_NAME} PROPERTIES LABELS "${T_LABEL}" TIMEOUT "$<IF:$<BOOL:${T_TIMEOUT}>,${T_TIMEOUT},120>"
-    ENVIRONMENT "PENSTOCK_BIN_DIR=${PROJECT_BINARY_DIR}/bin;PENSTOCK_SOURCE_DIR=${PROJECT_SOURCE_DIR}")
+  set_tests_properties(${T_NAME} PROPERTIES LABELS "${T_LABEL}")
+  if(NOT T_TIMEOUT)
+    set(T_TIMEOUT 120)
+  endif()
+  penstock_limits(${T_NAME} ${T_TIMEOUT})
   if(T_SERIAL)
     set_tests_properties(${T_NAME} PROPERTIES RUN_SERIAL ON)
   endif()

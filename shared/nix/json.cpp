@@ -25,7 +25,7 @@ public:
 private:
     [[nodiscard]] tl::unexpected<Error> bad(std::string_view what) const
     {
-        return fail(ErrorCode::Invalid, fmt::format("JSON: {} at byte {}", what, m_at));
+        return fail(ErrorCode::Corrupt, fmt::format("JSON: {} at byte {}", what, m_at));
     }
     void skipSpace()
     {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A small strict JSON reader for what Nix writes: structured attributes, realisations, `nix show-config
-// --json`. Pure. Bounded: text size and nesting are checked; errors are Invalid or Exhausted and name the
+// --json`. Pure. Bounded: text size and nesting are checked; errors are Corrupt or Exhausted and name the
 // offset.
 #pragma once
 

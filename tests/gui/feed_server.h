@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A small WebSocket server for tests of the monitor stream: it answers as told, falls silent, ends and comes back.
+// A small WebSocket server for tests of the monitor stream: it answers as told, falls silent, ends and comes
+// back.
 #pragma once
 
 #include "proto/monitor.pb.h"
 #include "shared/protocol/frame.h"
 
+#include <memory>
 #include <QObject>
 #include <QPointer>
 #include <QUrl>
 #include <QWebSocket>
 #include <QWebSocketServer>
-#include <memory>
 #include <string>
 #include <vector>
 
@@ -26,7 +27,8 @@ public:
 
     void listen(quint16 port)
     {
-        m_server = std::make_unique<QWebSocketServer>(QStringLiteral("test"), QWebSocketServer::NonSecureMode);
+        m_server =
+            std::make_unique<QWebSocketServer>(QStringLiteral("test"), QWebSocketServer::NonSecureMode);
         connect(m_server.get(), &QWebSocketServer::newConnection, this, &FeedServer::accept);
         if (!m_server->listen(QHostAddress::LocalHost, port))
             qFatal("cannot listen");
@@ -67,7 +69,7 @@ public:
     }
 
     bool silent = false;
-    std::uint64_t number = 10;            // of snapshots
+    std::uint64_t number = 10;               // of snapshots
     std::vector<monitor::WatchFarm> watches; // asked so far
     std::vector<monitor::ClientHello> hellos;
     int pings = 0;
@@ -81,7 +83,8 @@ private:
             m_client = m_server->nextPendingConnection();
             authorization = m_client->request().rawHeader("Authorization");
             connect(m_client, &QWebSocket::binaryMessageReceived, this, [this](const QByteArray& bytes) {
-                protocol::FrameDecoder().push(bytesOf({bytes.constData(), static_cast<std::size_t>(bytes.size())}), *this);
+                protocol::FrameDecoder().push(
+                    bytesOf({bytes.constData(), static_cast<std::size_t>(bytes.size())}), *this);
             });
             connect(m_client, &QWebSocket::disconnected, m_client, &QObject::deleteLater);
         }

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Runs the real program under the offscreen platform and looks at the pictures it makes.
+#include <gtest/gtest.h>
 #include <QImage>
 #include <QProcess>
 #include <QSet>
 #include <QTemporaryDir>
-#include <gtest/gtest.h>
 
 namespace {
 
@@ -47,10 +47,11 @@ TEST_F(Screenshot, EachPageIsDrawnInBothThemes)
 {
     for (const char* theme : {"light", "dark"}) {
         for (const char* page : {"overview", "queue", "machines", "job"}) {
-            const int code = run({QStringLiteral("--demo"), QStringLiteral("--page"), QString::fromLatin1(page),
-                                  QStringLiteral("--theme"), QString::fromLatin1(theme), QStringLiteral("--size"),
-                                  QStringLiteral("1000x700"), QStringLiteral("--after"), QStringLiteral("1.5"),
-                                  QStringLiteral("--screenshot"), picture()});
+            const int code =
+                run({QStringLiteral("--demo"), QStringLiteral("--page"), QString::fromLatin1(page),
+                     QStringLiteral("--theme"), QString::fromLatin1(theme), QStringLiteral("--size"),
+                     QStringLiteral("1000x700"), QStringLiteral("--after"), QStringLiteral("1.5"),
+                     QStringLiteral("--screenshot"), picture()});
             ASSERT_EQ(code, 0) << page << ' ' << m_errors.toStdString();
             const QImage image(picture());
             EXPECT_EQ(image.size(), QSize(1000, 700)) << page;
@@ -72,8 +73,8 @@ TEST_F(Screenshot, WorksWithoutAnyServer)
 
 TEST_F(Screenshot, SaysWhenThePictureCannotBeWritten)
 {
-    EXPECT_EQ(run({QStringLiteral("--demo"), QStringLiteral("--after"), QStringLiteral("0"), QStringLiteral("--screenshot"),
-                   m_folder.filePath(QStringLiteral("none/page.png"))}),
+    EXPECT_EQ(run({QStringLiteral("--demo"), QStringLiteral("--after"), QStringLiteral("0"),
+                   QStringLiteral("--screenshot"), m_folder.filePath(QStringLiteral("none/page.png"))}),
               1);
     EXPECT_TRUE(m_errors.contains("cannot write")) << m_errors.toStdString();
 }
@@ -82,7 +83,9 @@ TEST_F(Screenshot, BadOptionsEndWithTwoAndASentence)
 {
     EXPECT_EQ(run({QStringLiteral("--page"), QStringLiteral("nowhere")}), 2);
     EXPECT_TRUE(m_errors.contains("overview, queue")) << m_errors.toStdString();
-    EXPECT_EQ(run({QStringLiteral("--token-file"), QStringLiteral("/none"), QStringLiteral("--screenshot"), picture()}), 2);
+    EXPECT_EQ(run({QStringLiteral("--token-file"), QStringLiteral("/none"), QStringLiteral("--screenshot"),
+                   picture()}),
+              2);
     EXPECT_EQ(run({QStringLiteral("--help")}), 0);
     EXPECT_TRUE(m_output.contains("--screenshot"));
     EXPECT_EQ(run({QStringLiteral("--version")}), 0);
@@ -92,8 +95,8 @@ TEST_F(Screenshot, BadOptionsEndWithTwoAndASentence)
 TEST_F(Screenshot, FiveHundredMachinesAreDrawn)
 {
     ASSERT_EQ(run({QStringLiteral("--demo-machines"), QStringLiteral("500"), QStringLiteral("--page"),
-                   QStringLiteral("machines"), QStringLiteral("--after"), QStringLiteral("4"), QStringLiteral("--screenshot"),
-                   picture()}),
+                   QStringLiteral("machines"), QStringLiteral("--after"), QStringLiteral("4"),
+                   QStringLiteral("--screenshot"), picture()}),
               0)
         << m_errors.toStdString();
     EXPECT_GT(colours(QImage(picture())), 100);

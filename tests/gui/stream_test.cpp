@@ -7,12 +7,12 @@
 #include "tests/gui/feed_server.h"
 #include "tests/unit/monitor/qt_application.h"
 
-#include <QTcpServer>
-#include <QTcpSocket>
-#include <QTest>
 #include <algorithm>
 #include <gtest/gtest.h>
 #include <limits>
+#include <QTcpServer>
+#include <QTcpSocket>
+#include <QTest>
 
 namespace penstock::gui {
 namespace {
@@ -38,8 +38,9 @@ struct WithApplication : ::testing::Test {
 struct MonitorStreamTest : WithApplication {
     std::unique_ptr<MonitorStream> streamTo(const QUrl& url, const QByteArray& token = {})
     {
-        auto stream = std::make_unique<MonitorStream>(quickSettings(), std::make_unique<WebSocketTransport>(url, token),
-                                                      clock, [this](FeedBatch batch) { take(std::move(batch)); });
+        auto stream =
+            std::make_unique<MonitorStream>(quickSettings(), std::make_unique<WebSocketTransport>(url, token),
+                                            clock, [this](FeedBatch batch) { take(std::move(batch)); });
         stream->start();
         current = stream.get();
         return stream;
@@ -58,9 +59,13 @@ struct MonitorStreamTest : WithApplication {
                 snapshots.push_back(*snapshot);
         }
         if (takeAtOnce)
-            QMetaObject::invokeMethod(current, [this] { current->taken(); }, Qt::QueuedConnection);
+            QMetaObject::invokeMethod(
+                current, [this] { current->taken(); }, Qt::QueuedConnection);
     }
-    template <class Condition> static bool until(Condition condition) { return QTest::qWaitFor(condition, kPatience); }
+    template <class Condition> static bool until(Condition condition)
+    {
+        return QTest::qWaitFor(condition, kPatience);
+    }
 
     SystemClock clock;
     test::FeedServer server;
@@ -185,9 +190,8 @@ TEST_F(MonitorStreamTest, GivesUpOnAServerThatSendsNonsense)
     const auto stream = streamTo(server.url());
     ASSERT_TRUE(until([&] { return snapshots.size() == 1; }));
     server.sendBytes(std::string("\x7F\xFF\xFF\xFF too long", 13));
-    ASSERT_TRUE(until([&] {
-        return std::find(phases.begin(), phases.end(), LinkPhase::Waiting) != phases.end();
-    }));
+    ASSERT_TRUE(
+        until([&] { return std::find(phases.begin(), phases.end(), LinkPhase::Waiting) != phases.end(); }));
     ASSERT_TRUE(until([&] { return status.phase == LinkPhase::Open && snapshots.size() == 2; }));
 }
 
@@ -205,8 +209,10 @@ TEST_F(MonitorStreamTest, RunsOnAThreadOfItsOwnAndEndsCleanly)
     qt::QtLoop home;
     std::size_t events = 0;
     {
-        StreamThread thread(quickSettings(), [url = server.url()] { return std::make_unique<WebSocketTransport>(url, QByteArray()); },
-                            home, [&](const FeedBatch& batch) { events += batch.events.size(); });
+        StreamThread thread(
+            quickSettings(),
+            [url = server.url()] { return std::make_unique<WebSocketTransport>(url, QByteArray()); }, home,
+            [&](const FeedBatch& batch) { events += batch.events.size(); });
         thread.start();
         ASSERT_TRUE(until([&] { return events == 1; }));
         server.sendDelta(11);

@@ -26,7 +26,7 @@ let
   at = n: builtins.elemAt base n;
   middle = builtins.genList (n: sh "middle${toString n}"
     (if broken && n == 3 then "echo before the failure; echo the reason it failed >&2; exit 3"
-     else "cat $a $b $lib > $out") { a = at n; b = at (n + 2); lib = two; })
+     else "cat $a $b $lib > $out") { a = at n; b = at (n + 3); lib = two; })
     7;
   side = sh "side" "cat $lib > $out" { lib = two.dev; };
   top = sh "top" "cat $parts $side > $out" { parts = middle; inherit side; };

@@ -15,8 +15,12 @@ import time
 import urllib.error
 import urllib.request
 
+# What a program of the farm must never print, and how it must never end (a failed check, a bad access).
+REPORT = re.compile(rb"^.*(?:(?:ERROR|WARNING): (?:Address|Leak|Thread)Sanitizer|: runtime error: ).*$", re.M)
+CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
+
 BIN = os.environ.get("PENSTOCK_BIN_DIR", os.path.join(os.path.dirname(__file__), "../../build/dev/bin"))
-LIMIT = float(os.environ.get("PENSTOCK_TEST_LIMIT", "60"))
+LIMIT = 60 * float(os.environ.get("PENSTOCK_TEST_SLOWNESS", "1"))
 
 
 def until(condition, what, limit=LIMIT):
@@ -39,6 +43,16 @@ def program(name):
     if not os.access(path, os.X_OK):
         raise AssertionError(f"{path} is missing: build it first")
     return path
+
+
+def crash(name, status, output):
+    """Why the end of a program is a mistake of its own, or None. `status` is None while it runs."""
+    report = REPORT.search(output)
+    if report:
+        return f"{name}: {report.group().decode('utf-8', 'replace')}"
+    if status is not None and -status in CRASHES:
+        return f"{name} was ended by {signal.Signals(-status).name}"
+    return None
 
 
 class Process:
@@ -85,13 +99,34 @@ class Farm:
         self.server_args = list(server_args)
         self.server_process = None
         self.builders = {}
+        self.started = []
         self.port = 0
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, value, trace):
-        if kind is not None:
+        try:
+            self.end(kind is not None)
+            crashes = self.crashes()
+            if crashes and kind is None:
+                self.show_logs()
+        finally:
+            shutil.rmtree(self.dir, ignore_errors=True)
+        if crashes:
+            raise AssertionError("; ".join(crashes))
+
+    def crashes(self):
+        found = [crash(process.name, process.popen.poll(), b"") for process in self.started]
+        for name in sorted(os.listdir(self.dir)):
+            if name.endswith(".log"):
+                with open(os.path.join(self.dir, name), "rb") as log:
+                    found.append(crash(name, None, log.read()))
+        return list(filter(None, found))
+
+    def end(self, failed):
+        """Ends every process."""
+        if failed:
             self.show_logs()
         for builder in self.builders.values():
             builder.kill()
@@ -101,7 +136,6 @@ class Farm:
             except AssertionError as error:
                 print(error, file=sys.stderr)
         self.kill_database()
-        shutil.rmtree(self.dir, ignore_errors=True)
 
     def show_logs(self):
         for name in sorted(os.listdir(self.dir)):
@@ -129,6 +163,7 @@ class Farm:
             "penstock-server",
             ["--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}", "--port-file", port_file,
              *self.server_args, *args], os.path.join(self.dir, "server.log"), self.env)
+        self.started.append(self.server_process)
         if wait:
             self.wait_server(port_file)
         return self.server_process
@@ -177,6 +212,7 @@ class Farm:
         self.builders[name] = Process(
             "penstock-builder", ["--server", self.url, "--name", name, "--work-dir", work, *args],
             os.path.join(self.dir, f"builder-{name}.log"), dict(self.env, **(env or {})))
+        self.started.append(self.builders[name])
         if wait:
             self.wait_machine(name)
         return self.builders[name]
@@ -195,6 +231,9 @@ class Farm:
         done = subprocess.run([program("penstock"), "--server", self.url, *args], input=input,
                               stdin=subprocess.DEVNULL if input is None else None, stdout=subprocess.PIPE,
                               stderr=subprocess.PIPE, timeout=limit, env=dict(self.env, **(env or {})))
+        mistake = crash(f"penstock {' '.join(args)}", done.returncode, done.stderr)
+        if mistake:
+            raise AssertionError(f"{mistake}\n{done.stderr[-6000:].decode('utf-8', 'replace')}")
         if check is not None and done.returncode != check:
             raise AssertionError(f"penstock {' '.join(args)}: exit {done.returncode}, not {check}\n"
                                  f"stdout: {done.stdout[-2000:]!r}\nstderr: {done.stderr[-2000:]!r}")

@@ -292,7 +292,7 @@ class AuthTest(unittest.TestCase):
             self.assertIn(b"--insecure", done.stderr)
 
     def test_tokens_are_asked_for_and_checked(self):
-        with Farm(["--auth", "local"]) as farm:
+        with Farm() as farm:
             farm.server()
             builder = farm.json("token", "create", "--kind", "builder", "--name", "b1")["token"]
             client = farm.json("token", "create", "--kind", "client", "--name", "me")["token"]

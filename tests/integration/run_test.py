@@ -111,7 +111,8 @@ class RunTest(unittest.TestCase):
         self.assertIn(b"limit", log.stdout[-400:] + log.stderr[-400:])
 
     def test_an_unknown_id_is_said_plainly(self):
-        for words in (["job", "424242"], ["why", "424242"], ["logs", "424242"], ["cancel", "424242"], ["runs", "424242"]):
+        for words in (["job", "424242"], ["why", "424242"], ["logs", "424242"], ["cancel", "424242"],
+                      ["runs", "424242"]):
             done = self.farm.client(*words)
             self.assertEqual(done.returncode, 1, words)
             self.assertIn(b"no job 424242", done.stderr)

@@ -128,18 +128,29 @@ def built(tree):
             folder = os.path.dirname(folder)
 
 
+def is_described_above(tree, folder):
+    """A program may describe its modules in one README: a table row a folder ("| replica | ...")."""
+    parent, _, name = folder.rpartition("/")
+    readme = os.path.join(parent, "README.md")
+    return bool(parent) and tree.has(readme) and f"\n| {name} |" in tree.file(readme).text
+
+
 def readmes(tree):
-    """Every module folder has a README.md of at most 40 lines."""
+    """Every module folder has a README.md of at most 40 lines, or a row in that of its program."""
     for path in tree.paths:
         if os.path.basename(path) != "CMakeLists.txt" or path.startswith("tests/"):
             continue
         if "penstock_module(" not in tree.file(path).text:
             continue
-        readme = os.path.join(os.path.dirname(path), "README.md")
-        if not tree.has(readme):
+        folder = os.path.dirname(path)
+        readme = os.path.join(folder, "README.md")
+        if not tree.has(readme) and not is_described_above(tree, folder):
             yield f"{readme} is missing: purpose, invariants, what is deliberately absent, thread, how it is tested"
-        elif (count := len(tree.file(readme).text.splitlines())) > 40:
-            yield f"{readme} has {count} lines, the limit is 40"
+    for path in tree.paths:
+        if os.path.basename(path) == "README.md" and "/" in path and not path.startswith("docs/"):
+            count = len(tree.file(path).text.splitlines())
+            if count > 40:
+                yield f"{path} has {count} lines, the limit is 40"
 
 
 def documented_folders(text):
@@ -151,7 +162,7 @@ def documented_folders(text):
 
 
 def documented_tree(tree):
-    """The folders in ARCHITECTURE.md's ```tree block are those that hold sources ("a/**": all below a; no detail/)."""
+    """The folders of ARCHITECTURE.md's ```tree block are those with sources ("a/**": all below a; no detail/)."""
     if not tree.has("ARCHITECTURE.md"):
         yield "ARCHITECTURE.md is missing"
         return
@@ -162,7 +173,8 @@ def documented_tree(tree):
     exact = {entry.rstrip("/") for entry in listed if not entry.endswith("/**")}
     below = tuple(entry[:-2] for entry in listed if entry.endswith("/**"))
     real = {os.path.dirname(p) for p in tree.paths
-            if p.endswith((".cpp", ".h", ".proto", ".cmake", ".py")) and not os.path.dirname(p).endswith("detail")} - {""}
+            if p.endswith((".cpp", ".h", ".proto", ".cmake", ".py"))}
+    real = {folder for folder in real if folder and not folder.endswith("detail")}
     for folder in sorted(real):
         if folder not in exact and not (folder + "/").startswith(below or ("\0",)):
             yield f"ARCHITECTURE.md's tree does not list {folder}/"
@@ -195,7 +207,8 @@ def proto_fields(tree):
             if key in excused:
                 excused[key] = True
             else:
-                yield f"{file.path}:{number}: field {field} is used nowhere; use it, reserve its number, or excuse it"
+                yield (f"{file.path}:{number}: field {field} is used nowhere; "
+                       "use it, reserve its number, or excuse it")
     for key, seen in excused.items():
         if not seen:
             yield f"tests/tidy/proto_unused.txt: {' '.join(key)} is in use or gone; remove the line"

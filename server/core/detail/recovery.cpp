@@ -77,7 +77,7 @@ Result<void> Farm::loadSteps(std::span<const work::StepRow> steps)
         m_dag.add(row.id, !finished ? work::Dag::Outcome::Open
                                     : (good ? work::Dag::Outcome::Good : work::Dag::Outcome::Bad));
         const std::string& key = row.spec.sharingKey();
-        if (!key.empty() && (!finished || good) && !liveStepFor(key))
+        if (!key.empty() && !finished && !liveStepFor(key))
             m_dag.share(key, row.id);
         addStep(row.id, row.spec, row.created, row.progress);
     }

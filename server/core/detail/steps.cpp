@@ -144,8 +144,7 @@ void Farm::settleStep(StepId id, StepRecord& step, work::StepState from)
     m_planner.placements().count(step.placement, work::StepState::Finished, -1);
     m_planner.placements().release(step.placement);
     m_policies.release(step.policy);
-    if (!good)
-        m_dag.unshare(step.work.sharingKey(), id);
+    m_dag.unshare(step.work.sharingKey(), id);
     const std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
     for (const JobId user : users) {
         JobRecord& job = m_jobs.at(user);

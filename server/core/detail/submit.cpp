@@ -105,13 +105,14 @@ JobRecord& Farm::addJob(const work::JobRow& row)
     return m_jobs.insert(row.id, std::move(job));
 }
 
-// The step that stands for a derivation now, unless it has failed or is being stopped.
+// The step that stands for a derivation now, unless it has ended or is being stopped. One that has succeeded is not
+// trusted for ever: its outputs may have been collected since, and a new step costs the builder one look.
 std::optional<StepId> Farm::liveStepFor(const std::string& key) const
 {
     if (key.empty())
         return std::nullopt;
     const std::optional<StepId> step = m_dag.findShared(key);
-    return step && m_dag.outcome(*step) != work::Dag::Outcome::Bad ? step : std::nullopt;
+    return step && m_dag.outcome(*step) == work::Dag::Outcome::Open ? step : std::nullopt;
 }
 
 std::vector<Farm::ResolvedStep> Farm::resolveSteps(JobRequest& request)

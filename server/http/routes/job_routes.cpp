@@ -35,7 +35,7 @@ void submit(const Site& site, const Request& request, Respond respond)
         return respond(problem(400, "header Idempotency-Key is not UTF-8"));
     auto submission = jobs::parseSubmission(request.body, submitter);
     if (!submission)
-        return respond(problem(422, submission.error().message));
+        return respond(bodyProblem(submission.error()));
     site.gateway.submit(std::move(submission->jobs),
                         [respond = std::move(respond), isList = submission->isList](Result<std::vector<JobId>> ids) {
                             respond(submitted(ids, isList));

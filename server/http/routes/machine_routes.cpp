@@ -58,7 +58,7 @@ void drain(const Site& site, const Request& request, Respond respond)
 {
     auto note = readNote(request);
     if (!note)
-        return respond(problem(422, note.error().message));
+        return respond(bodyProblem(note.error()));
     site.gateway.drain(request.params[0], true, *std::move(note), rendering(std::move(respond)));
 }
 

@@ -34,7 +34,7 @@ void create(const Site& site, const Request& request, Respond respond)
 {
     auto made = readNew(request, site.clock.now().wall);
     if (!made)
-        return respond(problem(made.error()));
+        return respond(bodyProblem(made.error()));
     auto row = made->row;
     site.gateway.addToken(std::move(row), [respond = std::move(respond), made = *std::move(made)](Result<void> done) {
         if (!done)

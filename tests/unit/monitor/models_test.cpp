@@ -7,9 +7,9 @@
 #include "tests/unit/monitor/farm_events.h"
 #include "tests/unit/monitor/qt_application.h"
 
+#include <gtest/gtest.h>
 #include <QAbstractItemModelTester>
 #include <QPersistentModelIndex>
-#include <gtest/gtest.h>
 #include <random>
 
 namespace penstock::gui {
@@ -149,7 +149,8 @@ TEST_F(Models, EveryCellOfAnyRecordCanBeAskedForEveryRole)
     take({server(0), first});
     machines.refresh();
     for (int column = 0; column < machines.columnCount(); ++column) {
-        for (const int role : {int(Qt::DisplayRole), int(Qt::ToolTipRole), int(kBarRole), int(kToneRole), int(kFreshnessRole)})
+        for (const int role :
+             {int(Qt::DisplayRole), int(Qt::ToolTipRole), int(kBarRole), int(kToneRole), int(kFreshnessRole)})
             EXPECT_NO_FATAL_FAILURE((void)machines.index(0, column).data(role));
     }
 }

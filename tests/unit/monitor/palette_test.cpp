@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The promises of the palette, computed anew from its table: contrast by WCAG 2.1, distance by CIEDE2000 as seen with
-// normal sight and with the three kinds of colour blindness (matrices of Machado, Oliveira and Fernandes 2009).
+// The promises of the palette, computed anew from its table: contrast by WCAG 2.1, distance by CIEDE2000 as
+// seen with normal sight and with the three kinds of colour blindness (matrices of Machado, Oliveira and
+// Fernandes 2009).
 #include "monitor-gui/views/palette.h"
 
 #include <algorithm>
@@ -59,9 +60,13 @@ Vector labOf(Vector rgb)
 {
     for (double& part : rgb)
         part = std::clamp(part, 0.0, 1.0);
-    const Matrix toXyz = {{{0.4124564, 0.3575761, 0.1804375}, {0.2126729, 0.7151522, 0.0721750}, {0.0193339, 0.1191920, 0.9503041}}};
+    const Matrix toXyz = {{{0.4124564, 0.3575761, 0.1804375},
+                           {0.2126729, 0.7151522, 0.0721750},
+                           {0.0193339, 0.1191920, 0.9503041}}};
     const Vector xyz = times(toXyz, rgb);
-    const auto f = [](double value) { return value > 216.0 / 24389 ? std::cbrt(value) : (24389.0 / 27 * value + 16) / 116; };
+    const auto f = [](double value) {
+        return value > 216.0 / 24389 ? std::cbrt(value) : (24389.0 / 27 * value + 16) / 116;
+    };
     const double x = f(xyz[0] / 0.95047);
     const double y = f(xyz[1]);
     const double z = f(xyz[2] / 1.08883);
@@ -77,7 +82,8 @@ double radians(double degrees)
 double distance(const Vector& one, const Vector& other)
 {
     const double meanChroma = (std::hypot(one[1], one[2]) + std::hypot(other[1], other[2])) / 2;
-    const double g = 0.5 * (1 - std::sqrt(std::pow(meanChroma, 7) / (std::pow(meanChroma, 7) + std::pow(25.0, 7))));
+    const double g =
+        0.5 * (1 - std::sqrt(std::pow(meanChroma, 7) / (std::pow(meanChroma, 7) + std::pow(25.0, 7))));
     const double a1 = one[1] * (1 + g);
     const double a2 = other[1] * (1 + g);
     const double c1 = std::hypot(a1, one[2]);
@@ -97,7 +103,8 @@ double distance(const Vector& one, const Vector& other)
         turn += 360;
     double meanHue = h1 + h2;
     if (c1 * c2 != 0)
-        meanHue = std::abs(h1 - h2) <= 180 ? meanHue / 2 : (meanHue < 360 ? meanHue + 360 : meanHue - 360) / 2;
+        meanHue =
+            std::abs(h1 - h2) <= 180 ? meanHue / 2 : (meanHue < 360 ? meanHue + 360 : meanHue - 360) / 2;
     const double meanL = (one[0] + other[0]) / 2;
     const double meanC = (c1 + c2) / 2;
     const double t = 1 - 0.17 * std::cos(radians(meanHue - 30)) + 0.24 * std::cos(radians(2 * meanHue)) +

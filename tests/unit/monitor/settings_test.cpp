@@ -3,9 +3,9 @@
 #include "monitor-gui/models/series.h"
 #include "monitor-gui/settings/connection_settings.h"
 
+#include <gtest/gtest.h>
 #include <QFile>
 #include <QTemporaryDir>
-#include <gtest/gtest.h>
 
 namespace penstock::gui {
 namespace {
@@ -74,7 +74,8 @@ TEST(Options, NameTheWrongValueAndTheRightForm)
     EXPECT_TRUE(refuses({QStringLiteral("--job"), QStringLiteral("0")}, "from 1"));
     EXPECT_TRUE(refuses({QStringLiteral("--after"), QStringLiteral("nan")}, "seconds"));
     EXPECT_TRUE(refuses({QStringLiteral("--frobnicate")}, "unknown option"));
-    EXPECT_TRUE(refuses({QStringLiteral("--demo"), QStringLiteral("--server"), QStringLiteral("ws://a")}, "exclude"));
+    EXPECT_TRUE(
+        refuses({QStringLiteral("--demo"), QStringLiteral("--server"), QStringLiteral("ws://a")}, "exclude"));
     EXPECT_FALSE(parseOptions({}, QStringLiteral("http://x")));
     EXPECT_EQ(parseOptions({QStringLiteral("--job"), QStringLiteral("7")}, {})->page, PageId::Job);
 }

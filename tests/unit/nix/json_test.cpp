@@ -35,7 +35,7 @@ TEST(Json, RefusesWhatIsNotJson)
                              "01",  "-",  "1.",   "1e",      "{a:1}",      "nul"}) {
         const auto value = parseJson(text);
         ASSERT_FALSE(value) << text;
-        EXPECT_EQ(value.error().code, ErrorCode::Invalid);
+        EXPECT_EQ(value.error().code, ErrorCode::Corrupt);
     }
 }
 

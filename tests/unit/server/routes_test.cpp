@@ -69,7 +69,7 @@ TEST_F(RoutesTest, AnswersProblemsAsDocuments)
     EXPECT_EQ(unknownKey.type, "application/problem+json");
     EXPECT_TRUE(has(unknownKey, R"x("detail":"jobs[0].affinity.oz: unknown key (did you mean \"os\"?)")x"));
     EXPECT_TRUE(has(unknownKey, R"("type":"about:blank")"));
-    EXPECT_EQ(ask(post("/api/v1/jobs", "{")).status, 422U);
+    EXPECT_EQ(ask(post("/api/v1/jobs", "{")).status, 400U);
     EXPECT_TRUE(has(ask(get("/api/v1/jobs/42")), R"("detail":"no job 42")"));
     EXPECT_EQ(ask(get("/api/v1/jobs/abc")).status, 404U);
     EXPECT_EQ(ask(get("/api/v1/jobs/0")).status, 404U);

@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Attempts with real processes: how they end, what is logged, what is left behind (nothing).
+#include "builder/exec/attempt_host.h"
+
+#include "builder/exec/command_executor.h"
+#include "builder/exec/descendants.h"
+#include "builder/spool/work_directory.h"
+#include "shared/base/queue.h"
+#include "shared/base/std_loop.h"
+#include "tests/unit/builder/temp_directory.h"
+
+#include <csignal>
+#include <fmt/format.h>
+#include <future>
+#include <gtest/gtest.h>
+
+namespace penstock::builder {
+namespace {
+
+using namespace std::chrono_literals;
+using protocol::Outcome;
+using protocol::Stream;
+
+struct SilentLogger final : Logger {
+    void log(LogLevel, std::string_view, std::initializer_list<LogField>) override {}
+};
+
+// A host that is always connected to a server which confirms every chunk at once.
+class Farm {
+public:
+    explicit Farm(bool confirm = true) : m_confirm(confirm)
+    {
+        becomeSubreaper();
+        onLoop([this] {
+            auto directory = WorkDirectory::open(m_temp.path() + "/w");
+            m_directory.emplace(*std::move(directory));
+            auto journal = Journal::open(m_directory->journalPath(), "boot");
+            m_host = std::make_unique<AttemptHost>(
+                m_loop, m_cleaner, *std::move(journal), m_logger,
+                HostSettings{"wheel", m_directory->attemptsPath(), m_directory->logsPath()}, events());
+            m_host->addExecutor(std::make_unique<CommandExecutor>(m_loop));
+            m_host->linkUp();
+        });
+    }
+    ~Farm()
+    {
+        onLoop([this] { m_host.reset(); });
+    }
+    Farm(const Farm&) = delete;
+    Farm& operator=(const Farm&) = delete;
+
+    void onLoop(Task task)
+    {
+        std::promise<void> done;
+        m_loop.post([&] {
+            task();
+            done.set_value();
+        });
+        done.get_future().wait();
+    }
+    void start(std::vector<std::string> argv, protocol::Limits limits = {}, std::map<std::string, std::string> env = {})
+    {
+        protocol::Assignment assignment;
+        assignment.attempt = AttemptId(m_next);
+        assignment.step = StepId(m_next++);
+        assignment.job = JobId(77);
+        assignment.cpus = 3;
+        assignment.limits = limits;
+        assignment.work = protocol::CommandWork{std::move(argv), std::move(env)};
+        onLoop([&] { m_host->start(assignment); });
+    }
+    void startShell(const std::string& script, protocol::Limits limits = {})
+    {
+        start({"/bin/sh", "-c", script}, limits);
+    }
+    protocol::AttemptResult result()
+    {
+        auto result = m_results.takeOne();
+        onLoop([this] { m_host->linkUp(); }); // flushes what is left of the log
+        return *result;
+    }
+    protocol::AttemptResult run(const std::string& script, protocol::Limits limits = {})
+    {
+        startShell(script, limits);
+        return result();
+    }
+    void stop(std::uint64_t attempt, bool atOnce)
+    {
+        onLoop([&] { m_host->stop(AttemptId(attempt), Outcome::Cancelled, "cancelled by a test", atOnce); });
+    }
+    std::string text(Stream stream)
+    {
+        std::string all;
+        onLoop([&] { all = m_text[stream]; });
+        return all;
+    }
+    // Until the output holds it; bounded by the test's time limit.
+    void awaitOutput(const std::string& word)
+    {
+        while (text(Stream::Out).find(word) == std::string::npos)
+            std::this_thread::yield();
+    }
+    void drainCleaner()
+    {
+        std::promise<void> done;
+        m_cleaner.post([&] { done.set_value(); });
+        done.get_future().wait();
+    }
+    [[nodiscard]] const WorkDirectory& directory() const { return *m_directory; }
+    [[nodiscard]] AttemptHost& host() { return *m_host; }
+    [[nodiscard]] std::size_t leftovers() const
+    {
+        std::size_t count = 0;
+        killMatching([&](const ProcessFacts& facts) {
+            count += carriesFolder(facts.pid, m_directory->attemptsPath()) ? 1U : 0U;
+            return false;
+        });
+        return count;
+    }
+
+private:
+    HostEvents events()
+    {
+        return {[this](protocol::AttemptResult result) { ASSERT_TRUE(m_results.push(std::move(result))); },
+                [](protocol::AttemptProgress) {},
+                [this](protocol::LogChunk chunk) {
+                    std::uint64_t offset = chunk.offset;
+                    for (const protocol::LogRecord& record : chunk.records) {
+                        if (offset == m_received) {
+                            m_text[record.stream] += record.data;
+                            m_received += record.data.size();
+                        }
+                        offset += record.data.size();
+                    }
+                    if (m_confirm)
+                        m_loop.post([this, stored = protocol::LogStored{chunk.attempt, offset, false}] {
+                            if (m_host)
+                                m_host->logStored(stored);
+                        });
+                },
+                [](bool) {}};
+    }
+
+    bool m_confirm;
+    TempDirectory m_temp;
+    SilentLogger m_logger;
+    std::uint64_t m_next = 1;
+    std::uint64_t m_received = 0; // of one attempt's log; tests that look at texts run one
+    std::map<Stream, std::string> m_text;
+    BoundedQueue<protocol::AttemptResult> m_results{10'000};
+    StdLoop m_cleaner{"cleaner"};
+    ExecLoop m_loop{"exec"};
+    std::optional<WorkDirectory> m_directory;
+    std::unique_ptr<AttemptHost> m_host; // lives on m_loop
+};
+
+TEST(Attempt, KeepsTheStreamsApartAndReportsTheExitCode)
+{
+    Farm farm;
+    const auto result = farm.run("echo out; echo err >&2; exit 7");
+    EXPECT_EQ(result.outcome, Outcome::Failed);
+    EXPECT_EQ(result.exitCode, 7);
+    EXPECT_EQ(result.signal, 0);
+    EXPECT_EQ(result.logBytes, 8U);
+    EXPECT_LE(result.startedAt, result.stoppedAt);
+    EXPECT_GT(result.maxRssBytes, 0U);
+    EXPECT_EQ(farm.text(Stream::Out), "out\n");
+    EXPECT_EQ(farm.text(Stream::Err), "err\n");
+}
+
+TEST(Attempt, RunsInACleanEnvironmentAndItsOwnDirectory)
+{
+    ::setenv("PENSTOCK_LEAK", "secret", 1);
+    Farm farm;
+    farm.start({"/bin/sh", "-c", "pwd; env; id -u >/dev/null; cat"}, {}, {{"K", "V"}, {"PENSTOCK_JOB_ID", "forged"}});
+    EXPECT_EQ(farm.result().outcome, Outcome::Succeeded); // cat: standard input is empty
+    const std::string out = farm.text(Stream::Out);
+    const std::string folder = farm.directory().attemptsPath() + "/1";
+    EXPECT_EQ(out.substr(0, folder.size() + 1), folder + "\n");
+    for (const std::string& line : {std::string("K=V"), std::string("PENSTOCK_JOB_ID=77"), std::string("PENSTOCK_ATTEMPT=1"),
+                                    std::string("PENSTOCK_MACHINE=wheel"), std::string("PENSTOCK_CPUS=3"), "HOME=" + folder,
+                                    "TMPDIR=" + folder + ".tmp"})
+        EXPECT_NE(out.find("\n" + line + "\n"), std::string::npos) << line << " in " << out;
+    EXPECT_EQ(out.find("LEAK"), std::string::npos);
+    EXPECT_EQ(out.find("forged"), std::string::npos);
+}
+
+TEST(Attempt, RemovesItsDirectoriesAndWhatIsInThem)
+{
+    Farm farm;
+    farm.run("mkdir -p a/b; echo x >a/b/c; ln -s / root; chmod 000 a/b; touch $TMPDIR/t");
+    farm.drainCleaner();
+    EXPECT_TRUE(std::filesystem::is_empty(farm.directory().attemptsPath()));
+    EXPECT_TRUE(std::filesystem::exists("/bin/sh"));
+}
+
+TEST(Attempt, ReportsTheSignalThatEndedIt)
+{
+    Farm farm;
+    const auto result = farm.run("kill -SEGV $$");
+    EXPECT_EQ(result.outcome, Outcome::Failed);
+    EXPECT_EQ(result.signal, SIGSEGV);
+}
+
+TEST(Attempt, EndsLikeAShellWhenTheProgramCannotBeRun)
+{
+    Farm farm;
+    farm.start({"penstock-no-such-program"});
+    const auto missing = farm.result();
+    EXPECT_EQ(missing.outcome, Outcome::Failed);
+    EXPECT_EQ(missing.exitCode, 127);
+    EXPECT_NE(missing.error.find("penstock-no-such-program"), std::string::npos);
+    EXPECT_NE(farm.text(Stream::System).find("not found"), std::string::npos);
+    farm.start({"/etc/passwd"});
+    EXPECT_EQ(farm.result().exitCode, 126);
+}
+
+TEST(Attempt, PassesAnyBytesThrough)
+{
+    Farm farm;
+    farm.run(R"(printf '\000\377\200\n\001')");
+    EXPECT_EQ(farm.text(Stream::Out), std::string("\0\377\200\n\001", 5));
+}
+
+TEST(Attempt, TimesOutAndKillsWhoIgnoresSigterm)
+{
+    Farm farm;
+    protocol::Limits limits;
+    limits.timeout = 100ms;
+    limits.killGrace = 100ms;
+    const auto result = farm.run("trap '' TERM; while :; do sleep 0.05; done", limits);
+    EXPECT_EQ(result.outcome, Outcome::TimedOut);
+    EXPECT_EQ(result.signal, SIGKILL);
+    EXPECT_NE(result.error.find("0.1 s"), std::string::npos) << result.error;
+    EXPECT_NE(farm.text(Stream::System).find("timed out"), std::string::npos);
+    EXPECT_EQ(farm.leftovers(), 0U);
+}
+
+TEST(Attempt, IsGivenTimeToEndPolitely)
+{
+    Farm farm;
+    farm.startShell("trap 'echo bye; exit 3' TERM; echo ready; while :; do sleep 0.01; done");
+    farm.awaitOutput("ready");
+    farm.stop(1, false);
+    const auto result = farm.result();
+    EXPECT_EQ(result.outcome, Outcome::Cancelled);
+    EXPECT_EQ(result.exitCode, 3);
+    EXPECT_EQ(farm.text(Stream::Out), "ready\nbye\n");
+    EXPECT_NE(farm.text(Stream::System).find("cancelled by a test"), std::string::npos);
+}
+
+TEST(Attempt, EndsAfterSilence)
+{
+    Farm farm;
+    protocol::Limits limits;
+    limits.silentTimeout = 150ms;
+    const auto result = farm.run("for i in 1 2 3 4 5 6; do echo $i; sleep 0.05; done; sleep 100", limits);
+    EXPECT_EQ(result.outcome, Outcome::SilentTimedOut);
+    EXPECT_EQ(farm.text(Stream::Out), "1\n2\n3\n4\n5\n6\n");
+}
+
+TEST(Attempt, EndsAtTheLogLimitWithTheCutMarked)
+{
+    Farm farm;
+    protocol::Limits limits;
+    limits.maxLogBytes = 1000;
+    limits.killGrace = 100ms;
+    const auto result = farm.run("yes", limits);
+    EXPECT_EQ(result.outcome, Outcome::LogLimit);
+    EXPECT_TRUE(result.logTruncated);
+    EXPECT_EQ(farm.text(Stream::Out).size(), 1000U);
+    EXPECT_NE(farm.text(Stream::System).find("1000 bytes"), std::string::npos);
+}
+
+TEST(Attempt, TakesExactlyTheLogLimitWithoutComplaint)
+{
+    Farm farm;
+    protocol::Limits limits;
+    limits.maxLogBytes = 5;
+    const auto result = farm.run("printf 12345", limits);
+    EXPECT_EQ(result.outcome, Outcome::Succeeded);
+    EXPECT_FALSE(result.logTruncated);
+}
+
+TEST(Attempt, DoesNotWaitForADaemonThatKeepsTheOutputOpen)
+{
+    Farm farm;
+    const auto result = farm.run("(setsid sleep 1000 &) ; echo started");
+    EXPECT_EQ(result.outcome, Outcome::Succeeded);
+    EXPECT_LT(result.stoppedAt - result.startedAt, 5s);
+    EXPECT_EQ(farm.text(Stream::Out), "started\n");
+    EXPECT_EQ(farm.leftovers(), 0U);
+}
+
+TEST(Attempt, KillsADaemonThatHidInASessionOfItsOwnWithoutEnvironment)
+{
+    Farm farm;
+    farm.run("cd /; env -i setsid sh -c 'sleep 1000 & sleep 1001' >/dev/null 2>&1 & sleep 0.2; echo $!");
+    const std::string text = farm.text(Stream::Out);
+    EXPECT_EQ(::kill(static_cast<pid_t>(std::stol(text)), 0), -1);
+}
+
+TEST(Attempt, KeepsWhatADescendantWritesShortlyAfterTheMainProcess)
+{
+    Farm farm;
+    farm.run("(sleep 0.05; echo late) & exit 0");
+    EXPECT_EQ(farm.text(Stream::Out), "late\n");
+}
+
+TEST(Attempt, IsKilledWithAllItsProcesses)
+{
+    Farm farm;
+    farm.startShell("sleep 1000 & (setsid sleep 1000 &); echo ready; sleep 1000");
+    farm.awaitOutput("ready");
+    farm.stop(1, true);
+    EXPECT_EQ(farm.result().signal, SIGKILL);
+    EXPECT_EQ(farm.leftovers(), 0U);
+}
+
+TEST(Attempt, WaitsWhenTheServerDoesNotTakeItsLogAndGoesOnLater)
+{
+    Farm farm(false);
+    constexpr std::uint64_t kBytes = kMaxBacklogBytes + (8U << 20U);
+    farm.startShell(fmt::format("head -c {} /dev/zero; echo end >&2", kBytes));
+    // With nothing confirmed the job must stand still a little above the bound: it cannot reach its end.
+    std::uint64_t size = 0;
+    while (size < kMaxBacklogBytes) {
+        std::error_code error;
+        size = std::filesystem::file_size(farm.directory().logsPath() + "/1.log", error);
+        size = error ? 0 : size;
+    }
+    farm.onLoop([] {});
+    EXPECT_LT(size, kBytes);
+    std::optional<protocol::AttemptResult> none;
+    farm.onLoop([&] { farm.host().logStored({AttemptId(1), 40U << 20U, false}); });
+    const auto result = farm.result();
+    EXPECT_EQ(result.outcome, Outcome::Succeeded);
+    EXPECT_EQ(result.logBytes, kBytes + 4);
+}
+
+TEST(Attempt, RunsManyOneAfterTheOther)
+{
+    Farm farm;
+    for (int round = 0; round < 20; ++round) {
+        for (int i = 0; i < 10; ++i)
+            farm.start({"true"});
+        for (int i = 0; i < 10; ++i)
+            EXPECT_EQ(farm.result().outcome, Outcome::Succeeded);
+    }
+}
+
+TEST(AttemptHost, DeliversALogAgainAfterALostLinkAndForgetsItWhenStored)
+{
+    Farm farm(false);
+    farm.run("printf hello");
+    const std::string log = farm.directory().logsPath() + "/1.log";
+    EXPECT_TRUE(std::filesystem::exists(log));
+    farm.onLoop([&] {
+        farm.host().linkDown();
+        farm.host().forget(AttemptId(1), false); // its result is stored, the log is not
+    });
+    EXPECT_TRUE(std::filesystem::exists(log));
+    farm.onLoop([&] {
+        farm.host().linkUp();
+        farm.host().logStored({AttemptId(1), 3, false});
+    });
+    EXPECT_TRUE(std::filesystem::exists(log));
+    farm.onLoop([&] { farm.host().logStored({AttemptId(1), 5, false}); });
+    EXPECT_FALSE(std::filesystem::exists(log));
+    EXPECT_EQ(farm.text(Stream::Out), "hello");
+}
+
+} // namespace
+} // namespace penstock::builder

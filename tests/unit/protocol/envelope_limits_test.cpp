@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Every limit at its value and one above, and every check that is not a limit.
+#include "shared/protocol/envelope.h"
+
+#include "tests/unit/protocol/envelope_samples.h"
+
+#include "proto/link.pb.h"
+
+#include <functional>
+#include <gtest/gtest.h>
+#include <limits>
+
+namespace penstock::protocol {
+namespace {
+
+template <class T> T sample()
+{
+    for (const BuilderMessage& message : builderSamples()) {
+        if (const T* found = std::get_if<T>(&message))
+            return *found;
+    }
+    return {};
+}
+
+// The error of a message after its change; empty when it is still good.
+template <class T> std::string errorOf(const std::function<void(T&)>& change)
+{
+    T message = sample<T>();
+    change(message);
+    const auto back = throughWire(BuilderMessage(message));
+    if (back)
+        return {};
+    EXPECT_EQ(back.error().code, ErrorCode::Invalid);
+    return back.error().message;
+}
+
+template <class T>
+void expectLimit(const std::function<void(T&, std::size_t)>& fill, std::size_t limit, const char* field)
+{
+    EXPECT_EQ(errorOf<T>([&](T& m) { fill(m, limit); }), "") << field;
+    const std::string error = errorOf<T>([&](T& m) { fill(m, limit + 1); });
+    EXPECT_NE(error.find(field), std::string::npos) << field << ": " << error;
+    EXPECT_NE(error.find(std::to_string(limit)), std::string::npos) << field << ": " << error;
+}
+
+TEST(EnvelopeLimits, HoldForHelloAndFacts)
+{
+    expectLimit<Hello>([](Hello& m, std::size_t n) { m.version.assign(n, 'v'); }, kMaxNameBytes, "version");
+    expectLimit<Hello>([](Hello& m, std::size_t n) { m.features.assign(n, "f"); }, kMaxNames, "features");
+    expectLimit<Hello>([](Hello& m, std::size_t n) { m.features = {std::string(n, 'f')}; }, kMaxNameBytes, "features");
+    expectLimit<Hello>([](Hello& m, std::size_t n) { m.facts.name.assign(n, 'n'); }, kMaxNameBytes, "name");
+    expectLimit<Hello>([](Hello& m, std::size_t n) { m.facts.storeDir.assign(n, '/'); }, kMaxPathBytes, "store_dir");
+    expectLimit<Hello>([](Hello& m, std::size_t n) { m.facts.maxJobs = static_cast<std::uint32_t>(n); }, kMaxSlots,
+                       "max_jobs");
+    expectLimit<Hello>([](Hello& m, std::size_t n) { m.facts.cores = static_cast<std::uint32_t>(n); },
+                       kMaxCores, "cores");
+    expectLimit<Hello>(
+        [](Hello& m, std::size_t n) {
+            m.facts.resources.clear();
+            for (std::size_t i = 0; i < n; ++i)
+                m.facts.resources[std::to_string(i)] = i;
+        },
+        kMaxNames, "resources");
+}
+
+TEST(EnvelopeLimits, HoldForTextsAndLogs)
+{
+    expectLimit<AttemptAnswer>([](AttemptAnswer& m, std::size_t n) { m.text.assign(n, 't'); }, kMaxNoteBytes, "text");
+    expectLimit<Drain>([](Drain& m, std::size_t n) { m.note.assign(n, 't'); }, kMaxNoteBytes, "note");
+    expectLimit<AttemptResult>([](AttemptResult& m, std::size_t n) { m.error.assign(n, 't'); },
+                               kMaxErrorBytes, "error");
+    expectLimit<AttemptResult>(
+        [](AttemptResult& m, std::size_t n) {
+            m.outputs.assign(n, {"o", "p", "", 0});
+        },
+        kMaxOutputs, "outputs");
+    expectLimit<AttemptProgress>([](AttemptProgress& m, std::size_t n) { m.phase.assign(n, 'p'); },
+                                 kMaxNameBytes, "phase");
+    expectLimit<LogChunk>([](LogChunk& m, std::size_t n) { m.records = {{{}, Stream::Out, std::string(n, 'l')}}; },
+                          kMaxLogRecordBytes, "records.data");
+    expectLimit<LogChunk>(
+        [](LogChunk& m, std::size_t n) {
+            m.records.assign(n, {{}, Stream::Out, "l"});
+        },
+        kMaxLogRecords, "records");
+    expectLimit<LogChunk>(
+        [](LogChunk& m, std::size_t n) {
+            m.records.assign(4, {{}, Stream::Out, std::string(kMaxLogChunkBytes / 4, 'l')});
+            m.records.resize(n > kMaxLogChunkBytes ? 5 : 4, {{}, Stream::Out, "x"});
+        },
+        kMaxLogChunkBytes, "records");
+    expectLimit<Report>(
+        [](Report& m, std::size_t n) {
+            m.held.assign(n, {AttemptId(1), false});
+        },
+        kMaxHeldAttempts, "held");
+}
+
+TEST(EnvelopeLimits, RefuseWhatMakesNoSense)
+{
+    EXPECT_NE(errorOf<Hello>([](Hello& m) { m.protocolMin = 0; }).find("protocol_min"), std::string::npos);
+    EXPECT_NE(errorOf<Hello>([](Hello& m) { m.protocolMax = 0; }).find("protocol_min"), std::string::npos);
+    EXPECT_NE(errorOf<Hello>([](Hello& m) { m.identity = "0123"; }).find("identity"), std::string::npos);
+    EXPECT_NE(errorOf<Hello>([](Hello& m) { m.identity[3] = 'G'; }).find("identity"), std::string::npos);
+    EXPECT_NE(errorOf<Hello>([](Hello& m) { m.instance.clear(); }).find("instance"), std::string::npos);
+    EXPECT_NE(errorOf<Hello>([](Hello& m) { m.facts.name.clear(); }).find("name"), std::string::npos);
+    EXPECT_NE(errorOf<Hello>([](Hello& m) { m.facts.name = "a\nb"; }).find("control"), std::string::npos);
+    EXPECT_NE(errorOf<Hello>([](Hello& m) { m.facts.speedFactor = -1; }).find("speed_factor"), std::string::npos);
+    EXPECT_NE(errorOf<Report>([](Report& m) { m.load.load1 = std::numeric_limits<double>::quiet_NaN(); }).find("load1"),
+              std::string::npos);
+    EXPECT_NE(errorOf<Report>([](Report& m) { m.held[0].attempt = AttemptId(0); }).find("attempt_id"),
+              std::string::npos);
+    EXPECT_NE(errorOf<AttemptAnswer>([](AttemptAnswer& m) { m.attempt = AttemptId(kMaxId + 1); }).find("attempt_id"),
+              std::string::npos);
+    EXPECT_EQ(errorOf<AttemptAnswer>([](AttemptAnswer& m) { m.attempt = AttemptId(kMaxId); }), "");
+    EXPECT_NE(errorOf<LogChunk>([](LogChunk& m) { m.offset = UINT64_MAX; }).find("offset"), std::string::npos);
+    EXPECT_NE(errorOf<AttemptAnswer>([](AttemptAnswer& m) { m.text = std::string("a\0b", 3); }).find("NUL"),
+              std::string::npos);
+}
+
+TEST(EnvelopeLimits, RefuseAnUnknownOutcomeButNotAnUnknownReason)
+{
+    link::BuilderMessage wire;
+    wire.mutable_finished()->set_attempt_id(1);
+    wire.mutable_finished()->set_outcome(static_cast<link::Outcome>(77));
+    EXPECT_FALSE(decodeBuilderMessage(bytesOf(wire.SerializeAsString())));
+    wire.mutable_answer()->set_attempt_id(1);
+    wire.mutable_answer()->set_reason(static_cast<link::RejectReason>(77));
+    const auto answer = decodeBuilderMessage(bytesOf(wire.SerializeAsString()));
+    ASSERT_TRUE(answer && *answer);
+    EXPECT_EQ(std::get<AttemptAnswer>(**answer).reason, RejectReason::Unspecified);
+}
+
+Desired desiredWith(const std::function<void(Assignment&)>& change)
+{
+    Desired desired;
+    Assignment odd = sampleAssignment();
+    change(odd);
+    desired.assign = {odd, sampleAssignment()};
+    const auto back = throughWire(ServerMessage(desired));
+    return back && *back ? std::get<Desired>(**back) : Desired{};
+}
+
+TEST(EnvelopeLimits, MakeABadAssignmentARejectAndKeepTheOthers)
+{
+    const std::vector<std::function<void(Assignment&)>> changes{
+        [](Assignment& a) { a.step = StepId(0); },
+        [](Assignment& a) { a.work = CommandWork{}; },
+        [](Assignment& a) {
+            a.work = CommandWork{{""}, {}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{{std::string("a\0b", 3)}, {}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{{"a"}, {{"A=B", "x"}}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{std::vector<std::string>(kMaxArguments + 1, "a"), {}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{{"a", std::string(kMaxArgumentBytes + 1, 'x')}, {}};
+        },
+        [](Assignment& a) {
+            a.work = CommandWork{std::vector<std::string>(9, std::string(kMaxArgumentBytes, 'x')), {}};
+        },
+        [](Assignment& a) {
+            a.work = NixWork{"", "", {}, {}};
+        },
+        [](Assignment& a) { a.name = "a\tb"; },
+        [](Assignment& a) { a.limits.timeout = std::chrono::milliseconds(kMaxMillis + 1); },
+    };
+    for (std::size_t i = 0; i < changes.size(); ++i) {
+        const Desired desired = desiredWith(changes[i]);
+        ASSERT_EQ(desired.bad.size(), 1U) << i;
+        EXPECT_EQ(desired.bad[0].attempt, AttemptId(11)) << i;
+        EXPECT_EQ(desired.bad[0].reason, RejectReason::Invalid) << i;
+        EXPECT_FALSE(desired.bad[0].text.empty()) << i;
+        EXPECT_EQ(desired.assign, std::vector<Assignment>{sampleAssignment()}) << i;
+    }
+}
+
+TEST(EnvelopeLimits, CallUnknownWorkUnsupported)
+{
+    link::ServerMessage wire;
+    wire.mutable_desired()->add_assign()->set_attempt_id(5);
+    const auto back = decodeServerMessage(bytesOf(wire.SerializeAsString()));
+    ASSERT_TRUE(back && *back);
+    const auto& desired = std::get<Desired>(**back);
+    ASSERT_EQ(desired.bad.size(), 1U);
+    EXPECT_EQ(desired.bad[0].reason, RejectReason::Unsupported);
+}
+
+} // namespace
+} // namespace penstock::protocol
