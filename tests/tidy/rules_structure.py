@@ -153,6 +153,15 @@ def readmes(tree):
                 yield f"{path} has {count} lines, the limit is 40"
 
 
+def links(tree):
+    """Every relative link in a Markdown file leads to a file."""
+    for file in tree.ending(".md"):
+        for number, line in enumerate(file.lines, 1):
+            for target in re.findall(r"\]\(([^)#\s]+)\)", line):
+                if "://" not in target and not tree.has(os.path.join(file.folder, target)):
+                    yield f"{file.path}:{number}: {target} does not exist"
+
+
 def documented_folders(text):
     block = re.search(r"^```tree\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     if not block:

@@ -24,6 +24,7 @@ RULES = {
     "built": rules_structure.built,
     "readmes": rules_structure.readmes,
     "tree": rules_structure.documented_tree,
+    "links": rules_structure.links,
     "proto": rules_structure.proto_fields,
     "bans": rules_text.bans,
     "connects": rules_text.connects,

@@ -87,6 +87,11 @@ class Planted(unittest.TestCase):
         self.assertIn("lists gone/", report)
         self.assertNotIn("deep", report)
 
+    def test_links_lead_somewhere(self):
+        self.write("a/README.md", "[x](x.h) [y](gone.png) [z](https://example.org/z)\n")
+        self.write("a/x.h", "")
+        self.assertEqual(self.found(rules_structure.links), "a/README.md:1: gone.png does not exist")
+
     def test_message_fields_must_be_used(self):
         self.write("p.proto", "message M {\n  string name = 1;\n"
                               "  repeated uint64 many_ids = 2;\n  int32 lost = 3;\n}\n")

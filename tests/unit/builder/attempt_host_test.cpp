@@ -7,6 +7,7 @@
 #include "builder/spool/work_directory.h"
 #include "shared/base/queue.h"
 #include "shared/base/std_loop.h"
+#include "shared/base/text.h"
 #include "tests/unit/builder/temp_directory.h"
 
 #include <csignal>
@@ -177,9 +178,10 @@ TEST(Attempt, RunsInACleanEnvironmentAndItsOwnDirectory)
     const std::string out = farm.text(Stream::Out);
     const std::string folder = farm.directory().attemptsPath() + "/1";
     EXPECT_EQ(out.substr(0, folder.size() + 1), folder + "\n");
-    for (const std::string& line : {std::string("K=V"), std::string("PENSTOCK_JOB_ID=77"), std::string("PENSTOCK_ATTEMPT=1"),
-                                    std::string("PENSTOCK_MACHINE=wheel"), std::string("PENSTOCK_CPUS=3"), "HOME=" + folder,
-                                    "TMPDIR=" + folder + ".tmp"})
+    for (const std::string& line :
+         {std::string("K=V"), std::string("PENSTOCK_JOB_ID=77"), std::string("PENSTOCK_ATTEMPT=1"),
+          std::string("PENSTOCK_MACHINE=wheel"), std::string("PENSTOCK_CPUS=3"), "HOME=" + folder,
+          "TMPDIR=" + folder + ".tmp"})
         EXPECT_NE(out.find("\n" + line + "\n"), std::string::npos) << line << " in " << out;
     EXPECT_EQ(out.find("LEAK"), std::string::npos);
     EXPECT_EQ(out.find("forged"), std::string::npos);
@@ -297,7 +299,7 @@ TEST(Attempt, KillsADaemonThatHidInASessionOfItsOwnWithoutEnvironment)
     Farm farm;
     farm.run("cd /; env -i setsid sh -c 'sleep 1000 & sleep 1001' >/dev/null 2>&1 & sleep 0.2; echo $!");
     const std::string text = farm.text(Stream::Out);
-    EXPECT_EQ(::kill(static_cast<pid_t>(std::stol(text)), 0), -1);
+    EXPECT_EQ(::kill(static_cast<pid_t>(parseSigned(trim(text)).value()), 0), -1);
 }
 
 TEST(Attempt, KeepsWhatADescendantWritesShortlyAfterTheMainProcess)

@@ -97,7 +97,8 @@ TEST(Journal, StopsAtADamagedRecord)
     const std::string path = temp.path() + "/journal";
     {
         auto journal = Journal::open(path, "b");
-        ASSERT_TRUE(journal && journal->started(AttemptId(1), entryOf(1)) && journal->started(AttemptId(2), entryOf(2)));
+        ASSERT_TRUE(journal && journal->started(AttemptId(1), entryOf(1)) &&
+                    journal->started(AttemptId(2), entryOf(2)));
     }
     std::string bytes = contentsOf(path);
     bytes.back() = static_cast<char>(bytes.back() ^ 1);

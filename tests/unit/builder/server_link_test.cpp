@@ -34,10 +34,11 @@ protected:
         m_path = m_socket->requestUrl().path().toStdString();
         m_decoder = protocol::FrameDecoder();
         ++m_connections;
-        QObject::connect(m_socket.get(), &QWebSocket::binaryMessageReceived, &m_server, [this](const QByteArray& bytes) {
-            m_decoder.push(bytesOf({bytes.constData(), static_cast<std::size_t>(bytes.size())}), *this);
-            EXPECT_TRUE(m_decoder.atBoundary()); // whole frames only
-        });
+        QObject::connect(
+            m_socket.get(), &QWebSocket::binaryMessageReceived, &m_server, [this](const QByteArray& bytes) {
+                m_decoder.push(bytesOf({bytes.constData(), static_cast<std::size_t>(bytes.size())}), *this);
+                EXPECT_TRUE(m_decoder.atBoundary()); // whole frames only
+            });
     }
     void onFrame(ByteView payload) override
     {
