@@ -11,12 +11,16 @@
 #include <memory>
 #include <string_view>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <vector>
 
 namespace penstock::builder {
 namespace {
 
 constexpr int kMaxDepth = 32; // open directories at once; deeper ones are moved up to the root of the tree first
+
+constexpr std::size_t kMaxKept = 64;
+constexpr mode_t kFolderMode = 0700;
 
 struct CloseDirectory {
     void operator()(DIR* directory) const { ::closedir(directory); }
@@ -44,6 +48,25 @@ Directory openBelow(int parent, const char* name)
     if (!result)
         ::close(fd);
     return result;
+}
+
+// A directory as take() made it: ours, empty, with the same mode and no attributes.
+bool isUntouched(const std::string& path)
+{
+    const Directory directory(::opendir(path.c_str()));
+    if (!directory)
+        return false;
+    const int fd = ::dirfd(directory.get());
+    struct stat info = {};
+    if (::fstat(fd, &info) != 0 || info.st_uid != ::geteuid() || (info.st_mode & 07777U) != kFolderMode ||
+        ::flistxattr(fd, nullptr, 0) > 0)
+        return false;
+    while (const dirent* entry = ::readdir(directory.get())) {
+        const std::string_view name = entry->d_name;
+        if (name != "." && name != "..")
+            return false;
+    }
+    return true;
 }
 
 class TreeRemover {
@@ -97,20 +120,37 @@ private:
 
 } // namespace
 
-AttemptFolder folderOf(const std::string& attemptsPath, AttemptId attempt)
+Result<AttemptFolder> FolderPool::take()
 {
-    const std::string path = fmt::format("{}/{}", attemptsPath, attempt.value());
-    return {path, path + ".tmp"};
+    if (!m_kept.empty()) {
+        AttemptFolder folder = std::move(m_kept.back());
+        m_kept.pop_back();
+        return folder;
+    }
+    const std::string path = fmt::format("{}/{}", m_attemptsPath, m_next++);
+    AttemptFolder folder{path, path + ".tmp"};
+    for (const std::string& each : {folder.path, folder.temporary}) {
+        if (::mkdir(each.c_str(), kFolderMode) != 0)
+            return fail(errno == EEXIST ? ErrorCode::Conflict : ErrorCode::Unavailable,
+                        fmt::format("cannot make the directory {}: {}", each, std::strerror(errno)));
+    }
+    return folder;
 }
 
-Result<void> makeFolder(const AttemptFolder& folder)
+bool FolderPool::giveBack(const AttemptFolder& folder)
 {
-    for (const std::string& path : {folder.path, folder.temporary}) {
-        if (::mkdir(path.c_str(), 0700) != 0)
-            return fail(errno == EEXIST ? ErrorCode::Conflict : ErrorCode::Unavailable,
-                        fmt::format("cannot make the directory {}: {}", path, std::strerror(errno)));
+    if (m_kept.size() >= kMaxKept || !isUntouched(folder.path) || !isUntouched(folder.temporary))
+        return false;
+    m_kept.push_back(folder);
+    return true;
+}
+
+void FolderPool::removeKept()
+{
+    for (const AttemptFolder& folder : std::exchange(m_kept, {})) {
+        ::rmdir(folder.path.c_str()); // checked to be empty when they came back
+        ::rmdir(folder.temporary.c_str());
     }
-    return {};
 }
 
 Result<void> removeTree(const std::string& path)

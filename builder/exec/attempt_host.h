@@ -63,6 +63,7 @@ private:
     struct Entry {
         std::unique_ptr<LogPump> log;
         std::unique_ptr<AttemptRunner> runner; // while it runs
+        AttemptFolder folder;                  // of the runner; empty paths when it has none
         bool resultDone = false;               // the core has forgotten it; only the log remains
         bool pumpPosted = false;
     };
@@ -76,7 +77,8 @@ private:
     void pump(AttemptId attempt);
     void pumpAll();
     void closeWhenDone(EntryMap::iterator entry);
-    void removeFolder(AttemptId attempt);
+    void releaseFolder(AttemptFolder folder);
+    void removeKeptFoldersLater();
     void requestSync();
     void reviewSpool();
     // Journal errors do not stop work: they are told once each; the result is still in memory.
@@ -88,6 +90,9 @@ private:
     Logger& m_logger;
     HostSettings m_settings;
     HostEvents m_events;
+    FolderPool m_folders;
+    bool m_folderTimer = false;
+    Instant m_lastEnd; // of an attempt
     std::vector<std::unique_ptr<Executor>> m_executors;
     LogBudget m_budget;
     EntryMap m_entries; // after executors and budget: runners and pumps end first

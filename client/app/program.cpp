@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <pwd.h>
 #include <QCoreApplication>
+#include <QLoggingCategory>
 #include <unistd.h>
 
 namespace penstock::client {
@@ -74,6 +75,14 @@ Result<ApiClient> makeClient(const config::Values& values, const config::Environ
     return ApiClient(std::move(endpoint), std::move(token));
 }
 
+// A QWebSocket asks for the TLS library even where it needs none, and loading OpenSSL takes longer than a short job
+// on the farm. Without plug-in folders Qt finds no such library, and says so; that is what was wanted.
+void leaveTlsUnloaded()
+{
+    QLoggingCategory::setFilterRules(QStringLiteral("qt.network.ssl.warning=false"));
+    QCoreApplication::setLibraryPaths({});
+}
+
 int execute(const Parsed& parsed, const config::Environment& environment, int argc, char** argv)
 {
     const auto& values = parsed.values;
@@ -83,6 +92,8 @@ int execute(const Parsed& parsed, const config::Environment& environment, int ar
     if (!client)
         return usageError(console, client.error(), {});
     const QCoreApplication application(argc, argv);
+    if (!client->endpoint().tls)
+        leaveTlsUnloaded();
     Globals globals;
     globals.nameSpace = values.text("namespace");
     globals.user = userName(environment);

@@ -27,7 +27,7 @@ struct JobView {
     std::uint32_t stepsTotal = 0;
     std::uint32_t stepsDone = 0; // succeeded or cached
     std::uint32_t stepsRunning = 0;
-    std::uint32_t stepsFailed = 0; // finished otherwise
+    std::uint32_t stepsFailed = 0; // finished otherwise, cancelled apart
 };
 
 struct AttemptView {

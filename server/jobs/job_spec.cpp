@@ -47,8 +47,7 @@ bool hasControlCharacter(std::string_view text)
 void sortUnique(std::vector<std::string>& texts)
 {
     std::ranges::sort(texts);
-    const auto rest = std::ranges::unique(texts);
-    texts.erase(rest.begin(), rest.end());
+    texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
 }
 
 // ------------------------------------------------------------------------------------------ what comes later

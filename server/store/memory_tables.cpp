@@ -19,6 +19,14 @@ template <class Row, class Id> Result<void> checkKnown(const std::map<Id, Row>& 
     return {};
 }
 
+void countFinished(JobView& view, work::StepResult result)
+{
+    if (work::isGood(result))
+        ++view.stepsDone;
+    else if (work::isFailure(result))
+        ++view.stepsFailed;
+}
+
 } // namespace
 
 // ------------------------------------------------------------------------------------------------------ writing
@@ -193,7 +201,7 @@ JobView MemoryTables::viewOf(const work::JobRow& row) const
         if (progress.state == work::StepState::Running)
             ++view.stepsRunning;
         else if (progress.state == work::StepState::Finished && progress.result)
-            ++(isGood(*progress.result) ? view.stepsDone : view.stepsFailed);
+            countFinished(view, *progress.result);
     }
     return view;
 }

@@ -72,7 +72,7 @@ struct JobView {
     work::JobRow row;
     std::uint32_t stepsDone = 0;    // finished with a good result
     std::uint32_t stepsRunning = 0;
-    std::uint32_t stepsFailed = 0;  // finished with another result
+    std::uint32_t stepsFailed = 0;  // finished with another result, cancelled apart
 };
 
 struct StepView {

@@ -74,6 +74,11 @@ enum class JobState : std::uint8_t { Queued, Running, Succeeded, Failed, Cancell
 {
     return result == StepResult::Succeeded || result == StepResult::Cached;
 }
+// Neither done nor given up by a person: what is counted as failed.
+[[nodiscard]] constexpr bool isFailure(StepResult result)
+{
+    return !isGood(result) && result != StepResult::Cancelled;
+}
 [[nodiscard]] constexpr bool isFinished(JobState state)
 {
     return state == JobState::Succeeded || state == JobState::Failed || state == JobState::Cancelled;

@@ -30,8 +30,7 @@ Result<Agreement> agree(const Dialect& server, const Dialect& builder)
             result.features.push_back(feature);
     }
     std::ranges::sort(result.features);
-    const auto repeated = std::ranges::unique(result.features);
-    result.features.erase(repeated.begin(), repeated.end());
+    result.features.erase(std::unique(result.features.begin(), result.features.end()), result.features.end());
     return result;
 }
 

@@ -115,11 +115,15 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
     ++machine.finished;
     if (end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached)
         ++machine.failed;
-    moveStep(attempt.step, work::AttemptEnded{.end = end,
-                                              .machine = attempt.machine,
-                                              .error = attempt.progress.error,
-                                              .wanted = !attempt.isStopped() && isWanted(attempt.step),
-                                              .delay = Duration(0)});
+    // Stopped for a job that is gone, while a reopened one needs the step: it is tried again, free of charge.
+    const bool wanted = isWanted(attempt.step);
+    moveStep(attempt.step,
+             work::AttemptEnded{.end = end == work::AttemptEnd::Cancelled && wanted ? work::AttemptEnd::Rejected : end,
+                                .machine = attempt.machine,
+                                .error = attempt.progress.error,
+                                .wanted = wanted,
+                                .delay = Duration(0)});
+    releaseCancelled(attempt.step);
 }
 
 void Farm::leaveMachine(AttemptId id, AttemptRecord& attempt)
@@ -196,8 +200,9 @@ void Farm::rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::A
     moveStep(attempt.step, work::AttemptEnded{.end = work::AttemptEnd::Rejected,
                                               .machine = attempt.machine,
                                               .error = attempt.progress.error,
-                                              .wanted = !attempt.isStopped() && isWanted(attempt.step),
+                                              .wanted = isWanted(attempt.step),
                                               .delay = delay});
+    releaseCancelled(attempt.step);
 }
 
 void Farm::on(AttemptProgressed& event)

@@ -41,20 +41,41 @@ void Farm::cancelStep(StepId id, JobId jobId, const std::string& reason)
     StepRecord* step = m_steps.find(id);
     if (step == nullptr || step->state() == work::StepState::Finished)
         return;
-    if (isNeededBeside(id, jobId)) {
-        JobRecord& job = m_jobs.at(jobId);
-        m_dag.removeUser(id, jobId);
-        --job.open;
-        if (step->state() == work::StepState::Running)
-            --job.running;
-        return;
-    }
+    if (isNeededBeside(id, jobId))
+        return leaveStep(id, jobId, *step);
     if (step->state() == work::StepState::Running) {
         m_dag.unshare(step->work.sharingKey(), id); // a new job gets a step of its own
         return stopAttempt(step->newest, reason);
     }
     m_dag.finishAlone(id); // all that depends on it is this job's too, and cancelled with it
     moveStep(id, work::CancelStep{reason});
+}
+
+// The step goes on for others.
+void Farm::leaveStep(StepId id, JobId jobId, const StepRecord& step)
+{
+    JobRecord& job = m_jobs.at(jobId);
+    m_dag.removeUser(id, jobId);
+    --job.open;
+    if (step.state() == work::StepState::Running)
+        --job.running;
+}
+
+// A step that was stopped for a cancelled job goes on for one that was reopened meanwhile: the first waits no longer.
+void Farm::releaseCancelled(StepId id)
+{
+    const StepRecord& step = m_steps.at(id);
+    if (step.state() == work::StepState::Finished)
+        return;
+    const std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
+    for (const JobId user : users) {
+        JobRecord& job = m_jobs.at(user);
+        if (!work::isCancelAsked(job.progress()))
+            continue;
+        leaveStep(id, user, step);
+        if (job.open == 0)
+            finishJob(user, job);
+    }
 }
 
 bool Farm::isNeededBeside(StepId step, JobId job) const

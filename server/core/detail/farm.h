@@ -106,6 +106,8 @@ private:
     // ---- cancel.cpp
     void cancelJob(JobId id, JobRecord& job, const std::string& who);
     void cancelStep(StepId id, JobId job, const std::string& reason);
+    void releaseCancelled(StepId step);
+    void leaveStep(StepId step, JobId job, const StepRecord& record);
     [[nodiscard]] bool isNeededBeside(StepId step, JobId job) const;
     [[nodiscard]] Result<void> checkReopen(const work::StoredJob& stored) const;
     void reopen(work::StoredJob& stored);

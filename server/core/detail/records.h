@@ -51,6 +51,12 @@ struct JobRecord {
         m_progress = std::make_unique<work::JobProgress>(std::move(progress));
     }
     [[nodiscard]] bool isOpen() const { return !work::isFinished(progress().state); }
+    // One of its steps has finished with this.
+    void count(work::StepResult result)
+    {
+        done += work::isGood(result) ? 1U : 0U;
+        failed += work::isFailure(result) ? 1U : 0U;
+    }
 
 private:
     static const work::JobProgress kQueued;

@@ -138,7 +138,7 @@ void Farm::finishStep(StepId id, StepRecord& step, work::StepState from)
 
 void Farm::settleStep(StepId id, StepRecord& step, work::StepState from)
 {
-    const bool good = step.result() && work::isGood(*step.result());
+    PENSTOCK_CHECK(step.result().has_value());
     --m_openSteps;
     ++m_counters.stepsFinished;
     m_planner.placements().count(step.placement, work::StepState::Finished, -1);
@@ -153,7 +153,7 @@ void Farm::settleStep(StepId id, StepRecord& step, work::StepState from)
         if (from == work::StepState::Running)
             --job.running;
         --job.open;
-        ++(good ? job.done : job.failed);
+        job.count(*step.result());
         m_shownJobs.push_back(user);
         if (job.open == 0)
             finishJob(user, job);

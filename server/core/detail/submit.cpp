@@ -239,10 +239,8 @@ void Farm::countJobSteps(JobRecord& job)
             continue;
         if (step->state() != work::StepState::Finished)
             ++job.open;
-        else if (step->result() && work::isGood(*step->result()))
-            ++job.done;
-        else
-            ++job.failed;
+        else if (step->result())
+            job.count(*step->result());
         if (step->state() == work::StepState::Running)
             ++job.running;
     }

@@ -59,7 +59,7 @@ const Statement kFetch{"fetch", "FETCH 10000 FROM recovery"};
     " LEFT JOIN LATERAL (SELECT "                                                                                      \
     "count(*) FILTER (WHERE s.state = 'finished' AND s.result IN ('succeeded', 'cached')) AS done, "                   \
     "count(*) FILTER (WHERE s.state = 'running') AS running, "                                                         \
-    "count(*) FILTER (WHERE s.state = 'finished' AND s.result NOT IN ('succeeded', 'cached')) AS failed "              \
+    "count(*) FILTER (WHERE s.state = 'finished' AND s.result NOT IN ('succeeded', 'cached', 'cancelled')) AS failed " \
     "FROM penstock.job_steps js JOIN penstock.steps s ON s.id = js.step_id WHERE js.job_id = j.id) c ON true "
 
 const Statement kFindJobs{"find_jobs", "SELECT " JOB_COLUMNS ", c.done, c.running, c.failed FROM ("

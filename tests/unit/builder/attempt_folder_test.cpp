@@ -42,15 +42,52 @@ TEST(AttemptFolder, FollowsNoLink)
     EXPECT_FALSE(std::filesystem::exists(temp.path() + "/t"));
 }
 
-TEST(AttemptFolder, MissingIsFineAndExistingIsAConflict)
+TEST(AttemptFolder, MissingIsFine)
 {
     const TempDirectory temp;
     EXPECT_TRUE(removeTree(temp.path() + "/nothing"));
-    const AttemptFolder folder = folderOf(temp.path(), AttemptId(5));
-    EXPECT_TRUE(makeFolder(folder));
-    const auto again = makeFolder(folder);
-    ASSERT_FALSE(again);
-    EXPECT_EQ(again.error().code, ErrorCode::Conflict);
+}
+
+TEST(FolderPool, UsesAnUntouchedPairAgain)
+{
+    const TempDirectory temp;
+    FolderPool pool(temp.path());
+    const auto first = pool.take();
+    const auto second = pool.take();
+    ASSERT_TRUE(first && second);
+    EXPECT_NE(first->path, second->path);
+    EXPECT_TRUE(pool.giveBack(*first));
+    EXPECT_EQ(pool.take()->path, first->path);
+    EXPECT_TRUE(pool.giveBack(*first) && pool.giveBack(*second));
+    pool.removeKept();
+    EXPECT_TRUE(std::filesystem::is_empty(temp.path()));
+}
+
+TEST(FolderPool, RefusesWhatWasUsed)
+{
+    const TempDirectory temp;
+    FolderPool pool(temp.path());
+    const auto filled = pool.take();
+    const auto filledTemporary = pool.take();
+    const auto opened = pool.take();
+    const auto removed = pool.take();
+    ASSERT_TRUE(filled && filledTemporary && opened && removed);
+    ASSERT_EQ(::mkdir((filled->path + "/.hidden").c_str(), 0700), 0);
+    ASSERT_EQ(::symlink("/", (filledTemporary->temporary + "/link").c_str()), 0);
+    ASSERT_EQ(::chmod(opened->path.c_str(), 0777), 0);
+    ASSERT_EQ(::rmdir(removed->path.c_str()), 0);
+    for (const auto& folder : {filled, filledTemporary, opened, removed})
+        EXPECT_FALSE(pool.giveBack(*folder)) << folder->path;
+    EXPECT_FALSE(pool.keepsSome());
+}
+
+TEST(FolderPool, RefusesANameThatIsTaken)
+{
+    const TempDirectory temp;
+    ASSERT_EQ(::mkdir((temp.path() + "/1").c_str(), 0700), 0);
+    const auto folder = FolderPool(temp.path()).take();
+    ASSERT_FALSE(folder);
+    EXPECT_EQ(folder.error().code, ErrorCode::Conflict);
 }
 
 } // namespace

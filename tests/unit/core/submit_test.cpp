@@ -243,5 +243,28 @@ TEST_F(Farm, ReopensAFinishedJobAndRunsOnlyWhatDidNotSucceed)
     EXPECT_EQ(stateOf(job), JobState::Succeeded);
 }
 
+TEST_F(Farm, AJobReopenedWhileItsStepIsBeingStoppedRunsItAgain)
+{
+    const SessionId builder = connect("one", 8);
+    const JobId first = submit(nixJob("j", {"base"}, {}));
+    const AttemptId attempt = onlyAssigned();
+    const JobId second = submit(nixJob("k", {"base"}, {}));
+    work::StoredJob rows{persist->changes.newJobs.at(0),
+                         {{stepOf(second), nixStep("base"), now.wall, progressOf(stepOf(second))}},
+                         {},
+                         persist->changes.jobSteps};
+    send(CancelJob{RequestId(99), second, "ann"});
+    rows.job.progress = core->job(second)->progress;
+    confirm();
+    send(CancelJob{RequestId(99), first, "ann"});
+    EXPECT_EQ(stopped().size(), 1U);
+    send(ReopenJob{RequestId(99), rows});
+    ASSERT_TRUE(replies.at(0).answer.has_value()) << replies.at(0).answer.error().message;
+    finish(builder, attempt, protocol::Outcome::Cancelled);
+    EXPECT_EQ(stateOf(first), JobState::Cancelled);
+    finish(builder, onlyAssigned());
+    EXPECT_EQ(stateOf(second), JobState::Succeeded);
+}
+
 } // namespace
 } // namespace penstock::core::test
