@@ -50,6 +50,8 @@ int main(int argc, char** argv)
     auto options = builder::readBuilderOptions(values, environment, ::geteuid() == 0);
     if (!options)
         return complain(options.error(), config::kExitUsage);
+    if (const auto trusted = tls::applyTrust(options->trust); !trusted)
+        return complain(trusted.error(), config::kExitUsage);
 
     ::signal(SIGPIPE, SIG_IGN);
     const std::unique_ptr<Logger> logger = log::makeLogger(logOptions(values));
