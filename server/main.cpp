@@ -66,6 +66,7 @@ int main(int argc, char** argv)
     bool stopping = false;
     const qt::Signals signals([&](int number) {
         if (number == SIGHUP) { // nothing is reloadable yet but the promise is kept: tell and go on
+            notify.tell("RELOADING=1");
             logger->info("server.reload", {});
             return notify.tell("READY=1");
         }
