@@ -161,7 +161,8 @@ class RefusalTest(unittest.TestCase):
     def test_files_that_cannot_be_used_are_named_by_builder_and_client(self):
         with Farm() as farm:
             for words in (["--tls-ca", "/no/such"], ["--tls-ca", "/dev/null"], ["--tls-cert", "/no/such"]):
-                done = farm.client("--server", "wss://127.0.0.1:1", *words, "jobs")
+                done = subprocess.run([program("penstock"), "--server", "wss://127.0.0.1:1", *words, "jobs"],
+                                      env=farm.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60)
                 self.assertEqual(done.returncode, 2, done.stderr)
                 self.assertIn(b"--tls-", done.stderr)
                 builder = Process("penstock-builder", ["--work-dir", os.path.join(farm.dir, "w"), *words],
