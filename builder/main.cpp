@@ -45,7 +45,8 @@ int main(int argc, char** argv)
         return complain(trusted.error(), config::kExitUsage);
 
     ::signal(SIGPIPE, SIG_IGN);
-    const std::unique_ptr<Logger> logger = log::makeLogger(log::optionsFor(values.text("log-level"), values.text("log-format")));
+    const std::unique_ptr<Logger> logger =
+        log::makeLogger(log::optionsFor(values.text("log-level"), values.text("log-format")));
     const auto notifySocket = environment.find("NOTIFY_SOCKET");
     const ServiceNotify notify(notifySocket == environment.end() ? std::string() : notifySocket->second);
 

@@ -49,7 +49,8 @@ int main(int argc, char** argv)
 
     ::signal(SIGPIPE, SIG_IGN);
     raiseFileLimit();
-    const std::unique_ptr<Logger> logger = log::makeLogger(log::optionsFor(values.text("log-level"), values.text("log-format")));
+    const std::unique_ptr<Logger> logger =
+        log::makeLogger(log::optionsFor(values.text("log-level"), values.text("log-format")));
     const auto notifySocket = environment.find("NOTIFY_SOCKET");
     const ServiceNotify notify(notifySocket == environment.end() ? std::string() : notifySocket->second);
 
