@@ -54,8 +54,8 @@ Reply identityProblem(const Error& error)
 
 } // namespace
 
-Application::Application(const Clock& clock, Logger& logger, auth::Authenticator& authenticator, Gateway& gateway)
-    : m_clock(clock), m_logger(logger), m_authenticator(authenticator), m_gateway(gateway), m_site{gateway, clock},
+Application::Application(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway)
+    : m_authenticator(authenticator), m_gateway(gateway), m_site{gateway, clock},
       m_answers(std::make_shared<std::map<unsigned, std::uint64_t>>())
 {
     m_router.add(statusRoutes(m_site));

@@ -6,7 +6,6 @@
 #include "server/auth/authenticator.h"
 #include "server/http/route.h"
 #include "shared/base/clock.h"
-#include "shared/base/log.h"
 
 #include <cstdint>
 #include <functional>
@@ -19,7 +18,7 @@ namespace penstock::http {
 
 class Application final {
 public:
-    Application(const Clock& clock, Logger& logger, auth::Authenticator& authenticator, Gateway& gateway);
+    Application(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway);
 
     // Counters of the connections, for /metrics.
     void setConnectionMetrics(std::function<std::vector<MetricFamily>()> metrics);
@@ -33,8 +32,6 @@ private:
     void metrics(Respond respond);
     [[nodiscard]] std::vector<MetricFamily> ownMetrics() const;
 
-    const Clock& m_clock;
-    Logger& m_logger;
     auth::Authenticator& m_authenticator;
     Gateway& m_gateway;
     Site m_site;

@@ -14,8 +14,8 @@ namespace penstock::http {
 
 class HttpServer::Impl final : public QObject {
 public:
-    Impl(const Clock& clock, Logger& logger, auth::Authenticator& authenticator, Gateway& gateway, HttpOptions options)
-        : m_clock(clock), m_options(options), m_application(clock, logger, authenticator, gateway)
+    Impl(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway, HttpOptions options)
+        : m_clock(clock), m_options(options), m_application(clock, authenticator, gateway)
     {
         m_application.setConnectionMetrics([this] { return metrics(); });
         connect(&m_sweep, &QTimer::timeout, this, &Impl::checkDeadlines);
@@ -83,9 +83,8 @@ private:
     std::uint64_t m_overLimit = 0;
 };
 
-HttpServer::HttpServer(const Clock& clock, Logger& logger, auth::Authenticator& authenticator, Gateway& gateway,
-                       HttpOptions options)
-    : m_impl(std::make_unique<Impl>(clock, logger, authenticator, gateway, std::move(options)))
+HttpServer::HttpServer(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway, HttpOptions options)
+    : m_impl(std::make_unique<Impl>(clock, authenticator, gateway, std::move(options)))
 {
 }
 

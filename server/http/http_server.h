@@ -28,8 +28,7 @@ struct HttpOptions {
 
 class HttpServer final {
 public:
-    HttpServer(const Clock& clock, Logger& logger, auth::Authenticator& authenticator, Gateway& gateway,
-               HttpOptions options);
+    HttpServer(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway, HttpOptions options);
     ~HttpServer();
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;

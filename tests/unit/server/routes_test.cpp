@@ -10,11 +10,10 @@ namespace {
 
 struct RoutesTest : ::testing::Test {
     StepLoop loop;
-    NullLogger logger;
     FakeTokens tokens;
     FakeGateway gateway;
     auth::Authenticator authenticator{loop, tokens, auth::Mode::Local};
-    http::Application application{loop, logger, authenticator, gateway};
+    http::Application application{loop, authenticator, gateway};
 
     RoutesTest()
     {
