@@ -11,11 +11,7 @@ from hostile_test import WebSocket, field, fields, frame
 
 IDENTITY, INSTANCE = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 
-<<<<<<< HEAD
-# Hello of protocol 1 to 1: version 0.1.0, no features; "old-one" has x86_64-linux, command, one slot, two cores.
-=======
 # Hello of protocol 1 to 1: version 0.1.0, no features, machine "old-one": x86_64-linux, command, one slot, two cores.
->>>>>>> main
 HELLO = bytes.fromhex(
     "0a75"                                     # BuilderMessage.hello, 117 bytes
     "0801" "1001"                              # protocol_min, protocol_max
