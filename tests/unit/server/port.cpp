@@ -16,7 +16,7 @@ void needQt()
 }
 
 Port::Port(net::ListenerOptions listen, http::HttpOptions http, auth::Mode mode)
-    : authenticator((needQt(), clock), tokens, mode), server(clock, logger, authenticator, gateway, http),
+    : authenticator((needQt(), clock), tokens, mode), server(clock, authenticator, gateway, http),
       listener(authenticator, *this, logger, std::move(listen))
 {
     const auto bound = listener.listen(*net::ListenAddress::parse("127.0.0.1:0"));
