@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A builder that speaks the real protocol and answers every assignment at once: what is left is the farm's own limit.
-// Usage: fake_builder URL NAME SLOTS. Runs until it is ended.
+// Usage: fake_builder URL NAME SLOTS [CONNECTIONS]. Runs until it is ended. With several connections each is a builder
+// of its own, named NAME-0, NAME-1, …
 #include "shared/base/clock.h"
 #include "shared/protocol/envelope.h"
 #include "shared/protocol/frame.h"
@@ -12,9 +13,11 @@
 #include <QWebSocket>
 #include <cstdio>
 #include <fmt/format.h>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace {
 
@@ -60,9 +63,9 @@ private:
         auto message = protocol::decodeServerMessage(payload);
         if (!message || !*message)
             return;
-        if (std::holds_alternative<protocol::Welcome>(**message)) {
+        if (const auto* welcome = std::get_if<protocol::Welcome>(&**message)) {
             report();
-            m_beat.start(1000);
+            m_beat.start(welcome->heartbeat);
         } else if (const auto* desired = std::get_if<protocol::Desired>(&**message)) {
             m_applied = desired->revision;
             for (const protocol::Assignment& assignment : desired->assign)
@@ -129,11 +132,16 @@ private:
 int main(int argc, char** argv)
 {
     QCoreApplication application(argc, argv);
-    if (argc != 4) {
-        std::fprintf(stderr, "usage: fake_builder URL NAME SLOTS\n");
+    if (argc < 4 || argc > 5) {
+        std::fprintf(stderr, "usage: fake_builder URL NAME SLOTS [CONNECTIONS]\n");
         return 2;
     }
-    const FakeBuilder builder(QString::fromLocal8Bit(argv[1]), argv[2],
-                              static_cast<std::uint32_t>(std::strtoul(argv[3], nullptr, 10)));
+    const QString url = QString::fromLocal8Bit(argv[1]);
+    const auto slotCount = static_cast<std::uint32_t>(std::strtoul(argv[3], nullptr, 10));
+    const unsigned long connections = argc == 5 ? std::strtoul(argv[4], nullptr, 10) : 1;
+    std::vector<std::unique_ptr<FakeBuilder>> builders;
+    for (unsigned long i = 0; i < connections; ++i)
+        builders.push_back(std::make_unique<FakeBuilder>(
+            url, connections == 1 ? std::string(argv[2]) : fmt::format("{}-{}", argv[2], i), slotCount));
     return QCoreApplication::exec();
 }

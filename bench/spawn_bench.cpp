@@ -94,7 +94,8 @@ int main()
     if (::mkdtemp(pattern.data()) == nullptr)
         return 1;
     for (const unsigned slots : {1U, 2U, 4U})
-        fmt::print("spawn_bench slots={} attempts={} per_second={:.0f}\n", slots, kAttempts, measure(pattern, kAttempts, slots));
+        fmt::print("spawn_bench slots={} attempts={} per_second={:.0f}\n", slots, kAttempts,
+                   measure(pattern, kAttempts, slots));
     std::error_code error;
     std::filesystem::remove_all(pattern, error);
     return 0;

@@ -17,15 +17,6 @@ namespace {
 
 using namespace penstock;
 
-log::LogOptions logOptions(const config::Values& values)
-{
-    log::LogOptions options;
-    // The words were checked against the option's choices.
-    options.level = log::parseLogLevel(values.text("log-level")).value_or(LogLevel::Info);
-    options.format = log::parseLogFormat(values.text("log-format")).value_or(log::LogFormat::Text);
-    return options;
-}
-
 int complain(const Error& error, int code)
 {
     fmt::print(stderr, "penstock-builder: {}\n", error.message);
@@ -50,9 +41,12 @@ int main(int argc, char** argv)
     auto options = builder::readBuilderOptions(values, environment, ::geteuid() == 0);
     if (!options)
         return complain(options.error(), config::kExitUsage);
+    if (const auto trusted = tls::applyTrust(options->trust); !trusted)
+        return complain(trusted.error(), config::kExitUsage);
 
     ::signal(SIGPIPE, SIG_IGN);
-    const std::unique_ptr<Logger> logger = log::makeLogger(logOptions(values));
+    const std::unique_ptr<Logger> logger =
+        log::makeLogger(log::optionsFor(values.text("log-level"), values.text("log-format")));
     const auto notifySocket = environment.find("NOTIFY_SOCKET");
     const ServiceNotify notify(notifySocket == environment.end() ? std::string() : notifySocket->second);
 

@@ -27,15 +27,6 @@ void raiseFileLimit()
     (void)::setrlimit(RLIMIT_NOFILE, &limit); // keeps the old one when refused
 }
 
-log::LogOptions logOptions(const config::Values& values)
-{
-    log::LogOptions options;
-    // The words were checked against the option's choices.
-    options.level = log::parseLogLevel(values.text("log-level")).value_or(LogLevel::Info);
-    options.format = log::parseLogFormat(values.text("log-format")).value_or(log::LogFormat::Text);
-    return options;
-}
-
 int complain(const Error& error, int code)
 {
     fmt::print(stderr, "penstock-server: {}\n", error.message);
@@ -58,7 +49,8 @@ int main(int argc, char** argv)
 
     ::signal(SIGPIPE, SIG_IGN);
     raiseFileLimit();
-    const std::unique_ptr<Logger> logger = log::makeLogger(logOptions(values));
+    const std::unique_ptr<Logger> logger =
+        log::makeLogger(log::optionsFor(values.text("log-level"), values.text("log-format")));
     const auto notifySocket = environment.find("NOTIFY_SOCKET");
     const ServiceNotify notify(notifySocket == environment.end() ? std::string() : notifySocket->second);
 
@@ -66,6 +58,7 @@ int main(int argc, char** argv)
     bool stopping = false;
     const qt::Signals signals([&](int number) {
         if (number == SIGHUP) { // nothing is reloadable yet but the promise is kept: tell and go on
+            notify.tell("RELOADING=1");
             logger->info("server.reload", {});
             return notify.tell("READY=1");
         }

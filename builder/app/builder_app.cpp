@@ -43,8 +43,9 @@ Result<std::unique_ptr<BuilderApp>> BuilderApp::start(BuilderOptions options, Lo
     PENSTOCK_TRY(Journal journal, Journal::open(directory.journalPath(), bootId()));
     PENSTOCK_TRY(std::vector<RecoveredAttempt> recovered,
                  recoverAttempts(journal, directory, SystemClock{}.now().wall, logger));
+    // Before any thread, and before orphans come to us: the guardian must not be taken for one that a job left.
+    PENSTOCK_TRY(Guardian guardian, Guardian::start(directory));
     becomeSubreaper();
-    PENSTOCK_TRY(Guardian guardian, Guardian::start(directory)); // before any thread
     std::unique_ptr<BuilderApp> app(new BuilderApp(std::move(options), std::move(directory), std::move(guardian),
                                                    std::move(facts), std::move(recovered), logger,
                                                    std::move(finished), std::move(instance)));

@@ -123,6 +123,11 @@ config::ProgramSpec builderProgram()
     o.push_back({.name = "server", .help = "server to dial; several are tried in turn", .valueName = "URL",
                  .fallback = "ws://127.0.0.1:7780", .repeatable = true});
     o.push_back({.name = "token-file", .help = "the builder's token; readable by its owner only", .valueName = "FILE"});
+    o.push_back({.name = "tls-ca", .help = "trust wss:// servers of this authority only, PEM", .valueName = "FILE",
+                 .fallbackNote = "the system's"});
+    o.push_back({.name = "tls-cert", .help = "our own certificate, PEM, where the server asks for one",
+                 .valueName = "FILE"});
+    o.push_back({.name = "tls-key", .help = "private key of that certificate, PEM", .valueName = "FILE"});
     o.push_back({.name = "name", .help = "name of this machine in the farm", .valueName = "NAME",
                  .fallbackNote = "the host name"});
     o.push_back({.name = "work-dir", .help = "folders of attempts, and what is not delivered yet", .valueName = "DIR",
@@ -160,6 +165,7 @@ Result<BuilderOptions> readBuilderOptions(const config::Values& values, const co
     PENSTOCK_TRY_VOID(checkNames(values));
     BuilderOptions options;
     PENSTOCK_TRY(options.link, readLink(values, environment));
+    options.trust = {values.text("tls-ca"), values.text("tls-cert"), values.text("tls-key")};
     options.name = values.has("name") ? values.text("name") : hostName();
     if (options.name.empty() || options.name.size() > protocol::kMaxNameBytes)
         return fail(ErrorCode::Invalid, fmt::format("--name has {} bytes, must have 1 to {}", options.name.size(),

@@ -7,6 +7,7 @@
 #include "builder/probe/features.h"
 #include "shared/base/result.h"
 #include "shared/config/options.h"
+#include "shared/tls/trust.h"
 
 #include <optional>
 #include <string>
@@ -16,6 +17,7 @@ namespace penstock::builder {
 
 struct BuilderOptions {
     LinkSettings link;
+    tls::TrustFiles trust;
     std::string name;
     std::string workDirectory;
     std::optional<std::vector<std::string>> systems;   // nothing: what the probe finds

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The directories of one attempt: its own (working directory, HOME) and TMPDIR beside it. A pair that an attempt left as
-// it got it is used again, because making and removing directories waits for the file system's journal: on a busy disk
-// that costs more than the process (measured: 5 ms against 1 ms). Taking one is quick and happens on the exec loop;
-// removing trees may take long and happens on the cleaner's thread.
+// The directories of one attempt: its own (working directory, HOME) and TMPDIR beside it. A pair that an
+// attempt left as it got it is used again, because making and removing directories waits for the file
+// system's journal: on a busy disk that costs more than the process (measured: 5 ms against 1 ms). Taking one
+// is quick and happens on the exec loop; removing trees may take long and happens on the cleaner's thread.
 #pragma once
 
 #include "shared/base/result.h"

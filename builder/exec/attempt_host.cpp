@@ -95,8 +95,9 @@ void AttemptHost::start(protocol::Assignment assignment)
         return;
     Executor* const executor = executorFor(assignment);
     Entry& entry = addEntry(attempt);
-    auto folder = executor == nullptr ? Result<AttemptFolder>(fail(ErrorCode::NotFound, "the executor is not available here"))
-                                      : m_folders.take();
+    auto folder = executor == nullptr
+                      ? Result<AttemptFolder>(fail(ErrorCode::NotFound, "the executor is not available here"))
+                      : m_folders.take();
     if (folder)
         entry.folder = *folder;
     entry.runner = std::make_unique<AttemptRunner>(

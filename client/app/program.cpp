@@ -5,6 +5,7 @@
 #include "client/app/command_line.h"
 #include "client/app/interrupts.h"
 #include "shared/base/text.h"
+#include "shared/tls/trust.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -94,6 +95,10 @@ int execute(const Parsed& parsed, const config::Environment& environment, int ar
     const QCoreApplication application(argc, argv);
     if (!client->endpoint().tls)
         leaveTlsUnloaded();
+    else if (const auto trusted =
+                 tls::applyTrust({values.text("tls-ca"), values.text("tls-cert"), values.text("tls-key")});
+             !trusted)
+        return usageError(console, trusted.error(), {});
     Globals globals;
     globals.nameSpace = values.text("namespace");
     globals.user = userName(environment);

@@ -38,6 +38,7 @@ QString placeName(const Options& options)
 
 Result<std::unique_ptr<MonitorApp>> MonitorApp::create(Options options)
 {
+    PENSTOCK_TRY_VOID(tls::applyTrust(options.trust));
     QByteArray token;
     if (!options.tokenFile.isEmpty() && !options.demo) {
         PENSTOCK_TRY(token, readTokenFile(options.tokenFile));

@@ -18,6 +18,9 @@ Shows a Penstock farm live: queues, machines, load and pressure, jobs, steps and
 
   --server URL           ws://HOST:PORT or wss://HOST; default $PENSTOCK_SERVER, else ws://127.0.0.1:7780
   --token-file FILE      file with the access token, readable by its owner only (chmod 600)
+  --tls-ca FILE          trust a wss:// server of this authority only, PEM
+  --tls-cert FILE        our own certificate, PEM, where the server asks for one
+  --tls-key FILE         private key of that certificate, PEM
   --demo                 a simulated farm in this process; no server is needed
   --demo-machines N      its size, 1 to 5000 (default 12)
   --demo-fault KIND      frozen (the server falls silent) or killed, two seconds after start
@@ -131,6 +134,24 @@ Result<void> setTokenFile(Options& options, const QString& value)
     return {};
 }
 
+Result<void> setTlsCa(Options& options, const QString& value)
+{
+    options.trust.authority = value.toStdString();
+    return {};
+}
+
+Result<void> setTlsCert(Options& options, const QString& value)
+{
+    options.trust.certificate = value.toStdString();
+    return {};
+}
+
+Result<void> setTlsKey(Options& options, const QString& value)
+{
+    options.trust.key = value.toStdString();
+    return {};
+}
+
 Result<void> setScreenshot(Options& options, const QString& value)
 {
     options.screenshot = value;
@@ -144,6 +165,9 @@ const std::map<QString, Setter>& setters()
     static const std::map<QString, Setter> table = {
         {QStringLiteral("--server"), setServer},
         {QStringLiteral("--token-file"), setTokenFile},
+        {QStringLiteral("--tls-ca"), setTlsCa},
+        {QStringLiteral("--tls-cert"), setTlsCert},
+        {QStringLiteral("--tls-key"), setTlsKey},
         {QStringLiteral("--page"), setPage},
         {QStringLiteral("--job"), setJob},
         {QStringLiteral("--theme"), setTheme},

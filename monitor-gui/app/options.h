@@ -6,6 +6,7 @@
 #include "monitor-gui/settings/connection_settings.h"
 #include "monitor-gui/views/page.h"
 #include "monitor-gui/views/theme_source.h"
+#include "shared/tls/trust.h"
 
 #include <QSize>
 #include <QStringList>
@@ -16,6 +17,7 @@ struct Options {
     std::optional<QUrl> server; // from --server or the environment
     bool serverNamed = false;   // by --server: no need to ask before going there
     QString tokenFile;
+    tls::TrustFiles trust;
     bool demo = false;
     DemoSettings demoSettings;
     std::optional<PageId> page;

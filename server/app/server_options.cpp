@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/server_options.h"
 
+#include "server/net/tls_settings.h"
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -45,6 +47,11 @@ Result<void> checkTls(const ServerOptions& options)
         return fail(ErrorCode::Invalid, "--tls-cert and --tls-key go together; give both or neither");
     if (!options.tls.clientAuthority.empty() && options.tls.certificate.empty())
         return fail(ErrorCode::Invalid, "--tls-client-ca needs --tls-cert and --tls-key");
+    // Read here only to be checked: a file that cannot be used is told before a database is made.
+    if (!options.tls.certificate.empty()) {
+        if (auto usable = net::loadTls(options.tls); !usable)
+            return fail(std::move(usable).error());
+    }
     return {};
 }
 

@@ -101,6 +101,8 @@ void BuilderLink::welcome(MachineId machine)
     if (m_closing)
         return;
     const Now now = m_links.m_clock.now();
+    m_machine = machine;
+    m_logs.merge(m_links.takeLogs(machine));
     m_state.opened(now);
     const auto& timing = m_links.m_options.timing;
     send(protocol::Welcome{m_state.agreement().protocol, m_state.agreement().features, machine, timing.heartbeat,
@@ -201,6 +203,8 @@ void BuilderLink::close(protocol::GoodbyeReason reason, const std::string& text)
 void BuilderLink::gone()
 {
     m_closing = true;
+    if (m_machine)
+        m_links.rememberLogs(*m_machine, std::exchange(m_logs, {}));
     if (std::exchange(m_announced, false))
         m_links.m_sink.disconnected(m_session, m_closeText.empty() ? "the connection was lost" : m_closeText);
     m_links.remove(m_session);

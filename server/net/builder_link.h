@@ -6,6 +6,7 @@
 #include "shared/protocol/frame.h"
 
 #include <QByteArray>
+#include <optional>
 #include <set>
 
 namespace penstock::net {
@@ -50,6 +51,7 @@ private:
     std::string m_out;
     bool m_flushPosted = false;
     std::set<AttemptId> m_logs;
+    std::optional<MachineId> m_machine; // once welcomed
 };
 
 } // namespace penstock::net

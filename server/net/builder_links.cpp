@@ -10,6 +10,7 @@ namespace penstock::net {
 namespace {
 
 constexpr int kTickMillis = 200;
+constexpr std::size_t kDepartedLogs = 1'000; // kept for each machine between two connections
 
 } // namespace
 
@@ -76,6 +77,21 @@ void BuilderLinks::remove(SessionId session)
         if (*self != nullptr)
             (*self)->m_links.erase(session);
     });
+}
+
+void BuilderLinks::rememberLogs(MachineId machine, std::set<AttemptId> attempts)
+{
+    while (attempts.size() > kDepartedLogs)
+        attempts.erase(attempts.begin()); // attempt ids grow: the first is the oldest
+    if (m_departed.size() >= m_options.maxLinks)
+        m_departed.erase(m_departed.begin());
+    m_departed.insert_or_assign(machine, std::move(attempts));
+}
+
+std::set<AttemptId> BuilderLinks::takeLogs(MachineId machine)
+{
+    const auto found = m_departed.find(machine);
+    return found == m_departed.end() ? std::set<AttemptId>() : std::move(m_departed.extract(found).mapped());
 }
 
 void BuilderLinks::tick()

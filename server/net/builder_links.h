@@ -19,6 +19,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -85,6 +86,8 @@ public:
 private:
     friend class BuilderLink;
     void remove(SessionId session);
+    void rememberLogs(MachineId machine, std::set<AttemptId> attempts);
+    [[nodiscard]] std::set<AttemptId> takeLogs(MachineId machine);
     void tick();
 
     Loop& m_loop;
@@ -95,6 +98,9 @@ private:
     LinkCounters m_counters;
     std::uint64_t m_nextSession = 1;
     std::map<SessionId, std::unique_ptr<BuilderLink>> m_links;
+    // Whose logs a machine may still deliver when it is back: the newest of its last connection. Its results may be
+    // stored long before the last bytes of a log have come.
+    std::map<MachineId, std::set<AttemptId>> m_departed;
     // Answers of the log store may outlive us; they check this first.
     std::shared_ptr<BuilderLinks*> m_self;
     QTimer m_timer;

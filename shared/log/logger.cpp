@@ -71,6 +71,14 @@ private:
 
 } // namespace
 
+LogOptions optionsFor(std::string_view level, std::string_view format)
+{
+    LogOptions options;
+    options.level = parseLogLevel(level).value_or(options.level);
+    options.format = parseLogFormat(format).value_or(options.format);
+    return options;
+}
+
 std::unique_ptr<Logger> makeLogger(LogOptions options)
 {
     return std::make_unique<LineLogger>(std::move(options));

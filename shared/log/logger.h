@@ -23,6 +23,9 @@ struct LogOptions {
         write{}; // none: standard error; called under the logger's lock
 };
 
+// From the words of --log-level and --log-format, which were checked against the choices: others give the defaults.
+[[nodiscard]] LogOptions optionsFor(std::string_view level, std::string_view format);
+
 // Tells what the rate limit dropped when it is destroyed.
 [[nodiscard]] std::unique_ptr<Logger> makeLogger(LogOptions options);
 

@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import pty
+import select
 import re
 import signal
 import subprocess
@@ -30,7 +31,8 @@ class ClientTest(unittest.TestCase):
         cls.farm.__exit__(None, None, None)
 
     def newest(self):
-        return self.farm.get("/api/v1/jobs?limit=1")["jobs"][0]["id"]
+        jobs = self.farm.get("/api/v1/jobs?limit=1")["jobs"]
+        return jobs[0]["id"] if jobs else 0
 
     def test_a_successful_run_says_nothing_of_its_own(self):
         done = self.farm.client("run", "--", "sh", "-c", "echo out; echo err >&2")
@@ -115,19 +117,23 @@ class ClientTest(unittest.TestCase):
 
     def test_control_c_on_a_terminal_asks(self):
         for answer, code, state in ((b"d\n", 0, "running"), (b"c\n", 130, "cancelled"), (b"\x03", 130, "cancelled")):
+            before = self.newest()
             ours, theirs = pty.openpty()
             client = subprocess.Popen([program("penstock"), "--server", self.farm.url, "run", "--", "sleep", "1000"],
                                       stdin=theirs, stdout=theirs, stderr=theirs, env=self.farm.env,
                                       preexec_fn=lambda: (os.setsid(), __import__("fcntl").ioctl(0, 0x540E, 0)))
             os.close(theirs)
-            before = self.newest()
-            until(lambda: self.newest() > before or self.farm.job(self.newest())["state"] == "running", "it runs")
+            until(lambda: self.newest() > before, "the job is there")
             job = self.newest()
             self.farm.wait_job(job, "running")
             os.write(ours, b"\x03")
             shown = b""
             while b"[c]ancel" not in shown:
-                shown += os.read(ours, 4096)
+                self.assertTrue(select.select([ours], [], [], LIMIT)[0], shown)
+                try:
+                    shown += os.read(ours, 4096)
+                except OSError as error: # the terminal's other end was closed
+                    self.fail(f"the client ended ({client.wait(LIMIT)}) after showing {shown!r}: {error}")
             os.write(ours, answer)
             self.assertEqual(client.wait(LIMIT), code, answer)
             os.close(ours)

@@ -154,6 +154,31 @@ class RunTest(unittest.TestCase):
         self.farm.client("undrain", "b1", check=0)
         self.assertEqual(self.farm.wait_job(job)["state"], "succeeded")
 
+    def test_the_guardian_outlives_the_jobs(self):
+        lock = os.path.join(self.farm.dir, "work-b1", "guardian.lock")
+
+        def guardians():
+            found = []
+            for pid in (int(name) for name in os.listdir("/proc") if name.isdigit()):
+                try:
+                    with open(f"/proc/{pid}/comm") as file:
+                        if file.read().strip() != "penstock-guard":
+                            continue
+                    open_files = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+                except OSError:
+                    continue
+                if lock in open_files:
+                    found.append(pid)
+            return found
+
+        before = guardians()
+        self.assertEqual(len(before), 1)
+        with open(f"/proc/{before[0]}/stat") as file:
+            parent = int(file.read().rsplit(")", 1)[1].split()[1])
+        self.assertNotEqual(parent, self.farm.builders["b1"].pid)  # or it were an orphan of a job
+        self.farm.client("run", "--", "true", check=0)
+        self.assertEqual(guardians(), before)
+
     def test_a_batch_of_json_lines_is_taken_whole(self):
         lines = "".join(json.dumps(command("true", name=f"batch-{i}")) + "\n" for i in range(300))
         done = self.farm.client("submit", "--wait", "-", input=lines.encode(), check=0)
