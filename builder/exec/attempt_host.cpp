@@ -11,6 +11,7 @@ namespace penstock::builder {
 namespace {
 
 constexpr std::chrono::milliseconds kSyncEvery{1'000};
+constexpr std::chrono::seconds kResendEvery{5}; // beside a server that is slow, not full: long enough
 constexpr std::chrono::milliseconds kKeepFolders{1'000};
 
 Duration sinceBoot()
@@ -22,12 +23,16 @@ Duration sinceBoot()
 
 } // namespace
 
-AttemptHost::AttemptHost(ExecLoop& loop, Loop& cleaner, Journal journal, Logger& logger, HostSettings settings,
-                         HostEvents events)
-    : m_loop(loop), m_cleaner(cleaner), m_journal(std::move(journal)), m_logger(logger),
-      m_settings(std::move(settings)), m_events(std::move(events)), m_folders(m_settings.attemptsPath)
-{
-}
+AttemptHost::AttemptHost(ExecLoop& loop, Loop& cleaner, Journal journal, Logger& logger,
+                         HostSettings settings, HostEvents events)
+    : m_loop(loop),
+      m_cleaner(cleaner),
+      m_journal(std::move(journal)),
+      m_logger(logger),
+      m_settings(std::move(settings)),
+      m_events(std::move(events)),
+      m_folders(m_settings.attemptsPath)
+{}
 
 AttemptHost::~AttemptHost()
 {
@@ -42,8 +47,8 @@ void AttemptHost::addExecutor(std::unique_ptr<Executor> executor)
 AttemptHost::Entry& AttemptHost::addEntry(AttemptId attempt)
 {
     Entry& entry = m_entries[attempt];
-    entry.log = std::make_unique<LogPump>(attempt, fmt::format("{}/{}.log", m_settings.logsPath, attempt.value()),
-                                          m_budget, m_events.chunk);
+    entry.log = std::make_unique<LogPump>(
+        attempt, fmt::format("{}/{}.log", m_settings.logsPath, attempt.value()), m_budget, m_events.chunk);
     if (m_linkUp)
         entry.log->linkUp();
     return entry;
@@ -69,7 +74,8 @@ void AttemptHost::adoptLogs()
 
 Executor* AttemptHost::executorFor(const protocol::Assignment& assignment)
 {
-    const std::string_view wanted = std::holds_alternative<protocol::NixWork>(assignment.work) ? "nix" : "command";
+    const std::string_view wanted =
+        std::holds_alternative<protocol::NixWork>(assignment.work) ? "nix" : "command";
     for (const auto& executor : m_executors) {
         if (executor->name() == wanted)
             return executor.get();
@@ -204,6 +210,23 @@ void AttemptHost::linkUp()
     for (auto& [attempt, entry] : m_entries)
         entry.log->linkUp();
     pumpAll();
+    if (!std::exchange(m_resending, true))
+        resendLater();
+}
+
+void AttemptHost::resendLater()
+{
+    m_loop.postAt(SystemClock{}.now().mono + kResendEvery,
+                  [this, alive = std::weak_ptr<const bool>(m_alive)] {
+                      if (alive.expired())
+                          return;
+                      m_resending = m_linkUp;
+                      if (!m_linkUp)
+                          return;
+                      for (auto& [attempt, entry] : m_entries)
+                          note("log.unreadable", attempt, entry.log->resendUnconfirmed());
+                      resendLater();
+                  });
 }
 
 void AttemptHost::linkDown()
@@ -257,17 +280,16 @@ void AttemptHost::pumpAll()
 
 void AttemptHost::requestSync()
 {
-    // With a server at hand a result is with it sooner than a sync ends, and syncing all the time holds up every
-    // mkdir and rename of the file system (measured: a quarter of the attempts a second).
+    // With a server at hand a result is with it sooner than a sync ends, and syncing all the time holds up
+    // every mkdir and rename of the file system (measured: a quarter of the attempts a second).
     if (m_linkUp || std::exchange(m_syncPosted, true))
         return;
     m_loop.postAt(SystemClock{}.now().mono + kSyncEvery, [this, alive = std::weak_ptr<const bool>(m_alive)] {
         if (alive.expired())
             return;
         m_syncPosted = false;
-        m_cleaner.post([file = std::make_shared<FileHandle>(m_journal.handleForSync())] {
-            ::fdatasync(file->get());
-        });
+        m_cleaner.post(
+            [file = std::make_shared<FileHandle>(m_journal.handleForSync())] { ::fdatasync(file->get()); });
     });
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// AttemptHost: everything about attempts that touches the machine: runs them, keeps journal and logs, delivers log
-// chunks, cleans up. It carries out the core's commands and reports back; it decides nothing about which attempts
-// shall be here. Lives on the exec loop: build it, call it and destroy it there. Events are called on that loop;
-// the app posts them on.
+// AttemptHost: everything about attempts that touches the machine: runs them, keeps journal and logs,
+// delivers log chunks, cleans up. It carries out the core's commands and reports back; it decides nothing
+// about which attempts shall be here. Lives on the exec loop: build it, call it and destroy it there. Events
+// are called on that loop; the app posts them on.
 #pragma once
 
 #include "builder/exec/attempt_runner.h"
@@ -76,6 +76,7 @@ private:
     void schedulePump(AttemptId attempt);
     void pump(AttemptId attempt);
     void pumpAll();
+    void resendLater();
     void closeWhenDone(EntryMap::iterator entry);
     void releaseFolder(AttemptFolder folder);
     void removeKeptFoldersLater();
@@ -101,6 +102,7 @@ private:
     bool m_spoolFull = false;
     std::size_t m_undelivered = 0; // logs on disk of attempts that have ended
     std::function<void()> m_whenDelivered;
+    bool m_resending = false;                                                 // resendLater() is armed
     std::shared_ptr<const bool> m_alive = std::make_shared<const bool>(true); // for posted tasks
 };
 

@@ -11,8 +11,7 @@ namespace penstock::builder {
 
 LogPump::LogPump(AttemptId attempt, std::string path, LogBudget& budget, SendChunk send)
     : m_attempt(attempt), m_path(std::move(path)), m_budget(budget), m_send(std::move(send))
-{
-}
+{}
 
 LogPump::~LogPump()
 {
@@ -83,11 +82,26 @@ void LogPump::linkDown()
     setInFlight(0);
 }
 
+Result<void> LogPump::resendUnconfirmed()
+{
+    if (!m_linkUp || m_stopped || m_inFlight == 0) {
+        m_unconfirmed.reset();
+        return {};
+    }
+    if (std::exchange(m_unconfirmed, m_stored.logOffset) != m_stored.logOffset)
+        return {};
+    m_sent = m_stored; // doubles are cut off by the server
+    m_chunkEnds.clear();
+    setInFlight(0);
+    return pump();
+}
+
 Result<void> LogPump::onStored(const protocol::LogStored& stored)
 {
     m_stopped = m_stopped || stored.stop;
-    // A server that restarted may have lost what it had not yet synced and then names an earlier offset; but what
-    // it once confirmed may be gone here, and what it now confirms beyond our end is nonsense of its own.
+    // A server that restarted may have lost what it had not yet synced and then names an earlier offset; but
+    // what it once confirmed may be gone here, and what it now confirms beyond our end is nonsense of its
+    // own.
     const std::uint64_t offset = std::min(stored.offset, length());
     if (m_spool && offset > m_stored.logOffset) {
         const auto known = m_chunkEnds.find(offset);

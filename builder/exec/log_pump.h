@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// LogPump: one attempt's log on its way to the server. Output goes to the spool on disk first; from there chunks leave
-// as far as the window allows, and LogStored opens it again. After a lost link sending resumes behind what the server
-// last confirmed. The file is made with the first byte, so a silent job costs nothing. Lives on the exec loop.
-// Errors are the spool's: Unavailable when the disk refuses.
+// LogPump: one attempt's log on its way to the server. Output goes to the spool on disk first; from there
+// chunks leave as far as the window allows, and LogStored opens it again. After a lost link sending resumes
+// behind what the server last confirmed. The file is made with the first byte, so a silent job costs nothing.
+// Lives on the exec loop. Errors are the spool's: Unavailable when the disk refuses.
 #pragma once
 
 #include "builder/spool/log_spool.h"
@@ -18,8 +18,8 @@
 
 namespace penstock::builder {
 
-inline constexpr std::uint64_t kLogWindowBytes = 1U << 20U;        // sent and not confirmed, one attempt
-inline constexpr std::uint64_t kTotalLogWindowBytes = 16U << 20U;  // all attempts together
+inline constexpr std::uint64_t kLogWindowBytes = 1U << 20U;       // sent and not confirmed, one attempt
+inline constexpr std::uint64_t kTotalLogWindowBytes = 16U << 20U; // all attempts together
 inline constexpr std::uint64_t kLogChunkBytes = 128U << 10U;
 // A job that is this far ahead of the server waits: its output is not read until half of it is delivered.
 inline constexpr std::uint64_t kMaxBacklogBytes = 64U << 20U;
@@ -46,6 +46,9 @@ public:
     [[nodiscard]] Result<void> pump();
     void linkUp();
     void linkDown();
+    // Asked at intervals: what was unconfirmed the last time and still is (the server's disk is full) goes
+    // out again.
+    [[nodiscard]] Result<void> resendUnconfirmed();
     [[nodiscard]] Result<void> onStored(const protocol::LogStored& stored);
     void remove(); // the file
 
@@ -65,8 +68,10 @@ private:
     std::optional<LogSpool> m_spool;
     LogPosition m_stored; // the server has everything before it
     LogPosition m_sent;   // next to be sent
-    std::map<std::uint64_t, LogPosition> m_chunkEnds; // of chunks on their way, so that a LogStored needs no search
+    std::map<std::uint64_t, LogPosition>
+        m_chunkEnds; // of chunks on their way, so that a LogStored needs no search
     std::uint64_t m_inFlight = 0;
+    std::optional<std::uint64_t> m_unconfirmed; // where m_stored stood at the last resendUnconfirmed()
     bool m_linkUp = false;
     bool m_stopped = false; // the server takes no more of it
 };

@@ -89,7 +89,8 @@ Result<std::unique_ptr<LogFile>> LogFile::open(std::string path, bool create)
         std::error_code error;
         std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
         if (error)
-            return fail(ErrorCode::Internal, fmt::format("making the folder of log {}: {}", path, error.message()));
+            return fail(ErrorCode::Internal,
+                        fmt::format("making the folder of log {}: {}", path, error.message()));
     }
     const int descriptor = ::open(path.c_str(), O_RDWR | O_CLOEXEC | (create ? O_CREAT : 0), 0640);
     if (descriptor < 0 && errno == ENOENT)
@@ -97,6 +98,10 @@ Result<std::unique_ptr<LogFile>> LogFile::open(std::string path, bool create)
     if (descriptor < 0)
         return fail(systemError("opening log", path));
     std::unique_ptr<LogFile> file(new LogFile(std::move(path), descriptor));
+    struct stat info {};
+    // Cut off while it was made (a full disk): nothing to be read, and a reader does not write.
+    if (!create && ::fstat(descriptor, &info) == 0 && info.st_size < static_cast<off_t>(kMagic.size()))
+        return fail(ErrorCode::NotFound, fmt::format("no log {} yet", file->m_path));
     PENSTOCK_TRY_VOID(file->scan());
     return file;
 }
@@ -186,14 +191,21 @@ Result<void> LogFile::append(const protocol::LogChunk& chunk)
         if (end > size) {
             const std::string_view fresh = std::string_view(record.data).substr(size - offset);
             remember(size, position + bytes.size());
-            putHeader(bytes, {size, static_cast<std::uint64_t>(record.time.micros()),
-                              static_cast<std::uint32_t>(fresh.size()), static_cast<std::uint8_t>(record.stream)});
+            putHeader(bytes,
+                      {size, static_cast<std::uint64_t>(record.time.micros()),
+                       static_cast<std::uint32_t>(fresh.size()), static_cast<std::uint8_t>(record.stream)});
             bytes.append(fresh);
             size = end;
         }
         offset = end;
     }
-    PENSTOCK_TRY_VOID(writeAll(bytes));
+    if (auto written = writeAll(bytes); !written) {
+        // The records are cut differently when they come again: marks of what was not written would lead
+        // astray.
+        while (!m_marks.empty() && m_marks.back().position >= position)
+            m_marks.pop_back();
+        return written;
+    }
     m_size = size;
     return {};
 }

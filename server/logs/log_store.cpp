@@ -8,15 +8,15 @@
 namespace penstock::logs {
 namespace {
 
-// Attempts whose log may still be completed by a builder that comes back; beyond it the oldest is ended as it is.
+// Attempts whose log may still be completed by a builder that comes back; beyond it the oldest is ended as it
+// is.
 constexpr std::size_t kMaxExpected = 10'000;
 
 } // namespace
 
 LogStore::LogStore(std::string folder, LogLimits limits, Logger& logger, Grown grown)
     : m_folder(std::move(folder)), m_limits(limits), m_logger(logger), m_grown(std::move(grown))
-{
-}
+{}
 
 std::string LogStore::pathOf(AttemptId attempt) const
 {
@@ -82,20 +82,29 @@ void LogStore::end(AttemptId attempt, std::uint64_t bytes)
     m_loop.post([this, attempt, bytes] {
         const auto file = fileOf(attempt, bytes > 0);
         if (!file) {
-            if (file.error().code != ErrorCode::NotFound)
-                m_logger.warning("log.end_failed", {{"attempt", attempt.value()}, {"error", file.error().message}});
+            if (file.error().code != ErrorCode::NotFound) {
+                m_logger.warning("log.end_failed",
+                                 {{"attempt", attempt.value()}, {"error", file.error().message}});
+                expect(attempt, bytes); // the builder sends until there is room
+                return;
+            }
             m_grown(attempt, 0, true);
             return;
         }
-        if (m_expected.size() >= kMaxExpected) {
-            const AttemptId oldest = m_expected.begin()->first;
-            m_expected.erase(m_expected.begin());
-            m_logger.warning("log.incomplete", {{"attempt", oldest.value()}});
-        }
-        m_expected[attempt] = bytes;
+        expect(attempt, bytes);
         endIfWhole(attempt, **file);
         m_grown(attempt, (*file)->size(), (*file)->ended());
     });
+}
+
+void LogStore::expect(AttemptId attempt, std::uint64_t bytes)
+{
+    if (m_expected.size() >= kMaxExpected) {
+        const AttemptId oldest = m_expected.begin()->first;
+        m_expected.erase(m_expected.begin());
+        m_logger.warning("log.incomplete", {{"attempt", oldest.value()}});
+    }
+    m_expected[attempt] = bytes;
 }
 
 void LogStore::endHere(AttemptId attempt)
@@ -107,7 +116,8 @@ void LogStore::endHere(AttemptId attempt)
         if (file) {
             size = (*file)->size();
             if (const auto ended = (*file)->end(); !ended)
-                m_logger.warning("log.end_failed", {{"attempt", attempt.value()}, {"error", ended.error().message}});
+                m_logger.warning("log.end_failed",
+                                 {{"attempt", attempt.value()}, {"error", ended.error().message}});
         }
         m_grown(attempt, size, true);
     });

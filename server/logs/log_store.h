@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// LogStore: the logs of all attempts, a file each under one folder. Work happens on a thread of its own, so a slow
-// disk never holds a loop; answers come on that thread and the receiver posts them to its own loop. Followers pull:
-// they are told that a log grew and read on when they are ready, so a slow one costs nothing. Open files are bounded.
-// All functions are callable from any thread.
+// LogStore: the logs of all attempts, a file each under one folder. Work happens on a thread of its own, so a
+// slow disk never holds a loop; answers come on that thread and the receiver posts them to its own loop.
+// Followers pull: they are told that a log grew and read on when they are ready, so a slow one costs nothing.
+// Open files are bounded. All functions are callable from any thread.
 #pragma once
 
 #include "server/logs/log_file.h"
@@ -41,7 +41,8 @@ public:
 
     // Answers how far the log is on disk; an error (a full disk) means: nothing was taken, send again later.
     void append(protocol::LogChunk chunk, Answer<Stored> answer);
-    // The attempt has ended and its log is whole at this length. An empty log that was never written makes no file.
+    // The attempt has ended and its log is whole at this length. An empty log that was never written makes no
+    // file.
     void end(AttemptId attempt, std::uint64_t bytes);
     // The attempt has ended and nobody will send the rest: the log ends where it is.
     void endHere(AttemptId attempt);
@@ -56,6 +57,7 @@ private:
     [[nodiscard]] std::string pathOf(AttemptId attempt) const;
     [[nodiscard]] Result<LogFile*> fileOf(AttemptId attempt, bool create);
     [[nodiscard]] Result<Stored> store(const protocol::LogChunk& chunk);
+    void expect(AttemptId attempt, std::uint64_t bytes);
     void endIfWhole(AttemptId attempt, LogFile& file);
 
     const std::string m_folder;
@@ -63,9 +65,9 @@ private:
     Logger& m_logger;
     const Grown m_grown;
     std::map<AttemptId, Open> m_open;
-    std::list<AttemptId> m_recent;                     // newest first
-    std::map<AttemptId, std::uint64_t> m_expected;     // ended, but bytes are still to come
-    StdLoop m_loop{"logs"};                            // last: its tasks use all of the above
+    std::list<AttemptId> m_recent;                 // newest first
+    std::map<AttemptId, std::uint64_t> m_expected; // ended, but bytes are still to come
+    StdLoop m_loop{"logs"};                        // last: its tasks use all of the above
 };
 
 } // namespace penstock::logs
