@@ -57,9 +57,10 @@ int main(int argc, char** argv)
     std::unique_ptr<app::ServerApp> server;
     bool stopping = false;
     const qt::Signals signals([&](int number) {
-        if (number == SIGHUP) { // nothing is reloadable yet but the promise is kept: tell and go on
+        if (number == SIGHUP) {
             notify.tell("RELOADING=1");
-            logger->info("server.reload", {});
+            if (server != nullptr)
+                server->reload();
             return notify.tell("READY=1");
         }
         if (std::exchange(stopping, true))

@@ -324,6 +324,17 @@ void ServerApp::farewell(std::function<void()> done)
     m_parts->netLoop.postAt(m_parts->clock.now().mono + kFarewellTime, std::move(done));
 }
 
+void ServerApp::reload()
+{
+    for (const auto& listener : m_parts->listeners) {
+        const auto reloaded = listener->reloadTls();
+        if (reloaded)
+            m_parts->logger.info("server.reloaded", {{"address", listener->boundAddress()}});
+        else
+            m_parts->logger.error("server.reload_failed", {{"error", reloaded.error().message}});
+    }
+}
+
 std::vector<std::string> ServerApp::boundAddresses() const
 {
     std::vector<std::string> addresses;

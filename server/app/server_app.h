@@ -28,6 +28,8 @@ public:
     // Accepts no more and tells every peer; done is called when they had time to hear it. Then destroy this.
     void farewell(std::function<void()> done);
 
+    // SIGHUP: reads certificates and keys anew. What cannot be read is logged, and the former stay in force.
+    void reload();
     [[nodiscard]] std::vector<std::string> boundAddresses() const;
     // One line for systemd and people: "3 machines, 12 jobs open".
     void describe(std::function<void(std::string)> answer);

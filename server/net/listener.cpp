@@ -54,10 +54,7 @@ public:
 
     Result<void> listen(const ListenAddress& address)
     {
-        if (const auto& files = m_environment.options.tls; !files.certificate.empty() || !files.key.empty()) {
-            PENSTOCK_TRY(auto settings, loadTls(files));
-            m_tls = std::move(settings);
-        }
+        PENSTOCK_TRY_VOID(reloadTls());
         switch (address.kind) {
         case ListenAddress::Kind::Tcp: return listenTcp(address);
         case ListenAddress::Kind::Unix: return listenUnix(address);
@@ -66,6 +63,15 @@ public:
         return fail(ErrorCode::Invalid,
                     "listen: systemd socket activation is not available in this version; give an "
                     "address such as 127.0.0.1:7780");
+    }
+
+    Result<void> reloadTls()
+    {
+        if (const auto& files = m_environment.options.tls; !files.certificate.empty() || !files.key.empty()) {
+            PENSTOCK_TRY(auto settings, loadTls(files));
+            m_tls = std::move(settings);
+        }
+        return {};
     }
 
     void close()
@@ -208,6 +214,11 @@ std::string Listener::boundAddress() const
 std::uint16_t Listener::port() const
 {
     return m_impl->bound().port;
+}
+
+Result<void> Listener::reloadTls()
+{
+    return m_impl->reloadTls();
 }
 
 void Listener::close()

@@ -74,6 +74,8 @@ public:
     // What was bound, with the real port: "127.0.0.1:41231", "[::1]:7780", "unix:/run/x".
     [[nodiscard]] std::string boundAddress() const;
     [[nodiscard]] std::uint16_t port() const; // 0 for Unix sockets
+    // Reads the TLS files anew, for connections from now on. On an error the former ones stay in force.
+    [[nodiscard]] Result<void> reloadTls();
     void close();                             // accepts no more; open connections live on
     [[nodiscard]] ListenerCounters counters() const;
 

@@ -2,6 +2,8 @@
 """A farm beyond one machine: TLS with an authority of its own, tokens, and what is refused."""
 
 import os
+import signal
+import ssl
 import subprocess
 import unittest
 
@@ -121,6 +123,27 @@ class TlsTest(unittest.TestCase):
                          "--tls-cert", certificate, "--tls-key", key, wait=False)
             done = farm.client(*trust, "--tls-cert", certificate, "--tls-key", key, "run", "--", "echo", "mutual")
             self.assertEqual((done.returncode, done.stdout), (0, b"mutual\n"))
+
+    def test_a_renewed_certificate_is_taken_up_on_sighup(self):
+        with TlsFarm() as farm:
+            farm.secured()
+            authority = farm.authority
+
+            def served():
+                return ssl.get_server_certificate(("127.0.0.1", farm.port))
+
+            first = served()
+            authority.sign("server")  # in place, as a renewal does
+            self.assertEqual(served(), first, "not before it is told")
+            farm.server_process.signal(signal.SIGHUP)
+            until(lambda: served() != first, "the renewed certificate is served")
+            with open(authority.path("server.key"), "w") as file:
+                file.write("not a key")
+            second = served()
+            farm.server_process.signal(signal.SIGHUP)
+            until(lambda: b"server.reload_failed" in open(os.path.join(farm.dir, "server.log"), "rb").read(),
+                  "the refusal is logged")
+            self.assertEqual(served(), second, "what cannot be read changes nothing")
 
     def test_plain_text_to_a_tls_port_gets_no_answer_and_harms_nothing(self):
         with TlsFarm() as farm:
