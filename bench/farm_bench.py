@@ -13,8 +13,8 @@
   recovery  kill -9 of the server with 100,000 queued and 50 running, to the next dispatch. Budget: 2 s.
   idle      CPU of server, database and one real builder that have nothing to do, alone and with 1,000 idle builder
             connections. No growth is wanted but the heartbeats'. Budget: 2 % of a core alone, 20 % with the 1,000.
-  leak      200,000 jobs in portions of 20,000: the server's memory after the third portion, and its growth from there to
-            the last. Budget: 10 %.
+  leak      200,000 jobs in portions of 20,000: the server's memory after the third portion, and its growth from there
+            to the last. Budget: 10 %.
 
 Every wait is bounded, and so is every test. Wall times are reported, never gated: a machine that others use gives other
 figures, so read ratios within one run. Result: a table; with --json one line a test as well."""
