@@ -11,6 +11,7 @@
 #include <QTimer>
 #include <QUrl>
 #include <QWebSocket>
+#include <chrono>
 #include <cstdio>
 #include <fmt/format.h>
 #include <memory>
@@ -25,7 +26,8 @@ using namespace penstock;
 
 class FakeBuilder final : private protocol::FrameSink {
 public:
-    FakeBuilder(const QString& url, std::string name, std::uint32_t slots) : m_name(std::move(name)), m_slots(slots)
+    FakeBuilder(const QString& url, std::string name, std::uint32_t slots, std::chrono::milliseconds after)
+        : m_name(std::move(name)), m_slots(slots)
     {
         QObject::connect(&m_socket, &QWebSocket::connected, &m_socket, [this] { hello(); });
         QObject::connect(&m_socket, &QWebSocket::disconnected, &m_socket, [] { QCoreApplication::exit(1); });
@@ -37,7 +39,7 @@ public:
             report();
             flush();
         });
-        m_socket.open(QUrl(url + QStringLiteral("/link")));
+        QTimer::singleShot(after, &m_socket, [this, url] { m_socket.open(QUrl(url + QStringLiteral("/link"))); });
     }
 
 private:
@@ -142,6 +144,7 @@ int main(int argc, char** argv)
     std::vector<std::unique_ptr<FakeBuilder>> builders;
     for (unsigned long i = 0; i < connections; ++i)
         builders.push_back(std::make_unique<FakeBuilder>(
-            url, connections == 1 ? std::string(argv[2]) : fmt::format("{}-{}", argv[2], i), slotCount));
+            url, connections == 1 ? std::string(argv[2]) : fmt::format("{}-{}", argv[2], i), slotCount,
+            std::chrono::milliseconds(2 * i))); // the server takes only so many greetings at once
     return QCoreApplication::exec();
 }
