@@ -4,6 +4,7 @@ small disk is a tmpfs in a mount namespace of the test's own, which an ordinary 
 
 import ctypes
 import os
+import subprocess
 import sys
 import unittest
 
@@ -59,6 +60,10 @@ class FullDiskTest(unittest.TestCase):
 
 if __name__ == "__main__":
     if "PENSTOCK_OWN_MOUNTS" not in os.environ:
-        words = ["unshare", "--mount"] + ([] if os.geteuid() == 0 else ["--user", "--map-current-user", "--keep-caps"])
+        # Inside a chroot the root is no mount, so its propagation cannot be changed, and need not be.
+        private = subprocess.run(["unshare", "--mount", "true"], stderr=subprocess.DEVNULL).returncode == 0
+        inside_chroot = os.geteuid() == 0 and not private
+        words = ["unshare", "--mount"] + (["--propagation", "unchanged"] if inside_chroot else [])
+        words += ([] if os.geteuid() == 0 else ["--user", "--map-current-user", "--keep-caps"])
         os.execvpe(words[0], [*words, sys.executable, "-B", *sys.argv], dict(os.environ, PENSTOCK_OWN_MOUNTS="1"))
     unittest.main(verbosity=2)
