@@ -44,13 +44,15 @@ void LinkBridge::connected(SessionId session, const protocol::Hello& hello, cons
                                              hello.facts});
 }
 
-void LinkBridge::messages(SessionId session, std::vector<protocol::BuilderMessage> messages)
+void LinkBridge::messages(SessionId session, std::vector<protocol::BuilderMessage> messages,
+                          std::function<void()> taken)
 {
     std::vector<core::Event> events;
     events.reserve(messages.size());
     for (protocol::BuilderMessage& message : messages)
         events.push_back(toEvent(session, std::move(message)));
     m_dispatcher.postAll(std::move(events));
+    m_coreLoop.post(std::move(taken)); // behind them
 }
 
 void LinkBridge::disconnected(SessionId session, const std::string& reason)

@@ -21,7 +21,8 @@ public:
     LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop);
 
     void connected(SessionId session, const protocol::Hello& hello, const std::string& credential) override;
-    void messages(SessionId session, std::vector<protocol::BuilderMessage> messages) override;
+    void messages(SessionId session, std::vector<protocol::BuilderMessage> messages,
+                  std::function<void()> taken) override;
     void disconnected(SessionId session, const std::string& reason) override;
     void log(protocol::LogChunk chunk, std::function<void(Result<net::LogAnswer>)> answer) override;
 

@@ -45,7 +45,26 @@ void BuilderLink::received(const QByteArray& bytes)
     if (const auto status = m_decoder.status(); !status)
         protocolError(status.error().message);
     if (!m_batch.empty() && m_announced)
-        m_links.m_sink.messages(m_session, std::exchange(m_batch, {}));
+        handOn(static_cast<std::size_t>(bytes.size()));
+}
+
+void BuilderLink::handOn(std::size_t bytes)
+{
+    m_untaken += bytes;
+    m_links.m_sink.messages(m_session, std::exchange(m_batch, {}),
+                            [self = m_links.m_self, &loop = m_links.m_loop, session = m_session, bytes] {
+                                loop.post([self, session, bytes] {
+                                    if (*self == nullptr)
+                                        return;
+                                    const auto link = (*self)->m_links.find(session);
+                                    if (link != (*self)->m_links.end())
+                                        link->second->m_untaken -= bytes;
+                                });
+                            });
+    if (m_untaken > m_links.m_options.maxUntakenBytes)
+        close(protocol::GoodbyeReason::Overloaded,
+              fmt::format("{} bytes of messages wait for the server, the limit is {}", m_untaken,
+                          m_links.m_options.maxUntakenBytes));
 }
 
 void BuilderLink::onFrame(ByteView payload)

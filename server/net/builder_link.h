@@ -32,6 +32,7 @@ private:
     void handle(protocol::BuilderMessage message);
     void hello(const protocol::Hello& hello);
     void storeLog(protocol::LogChunk chunk);
+    void handOn(std::size_t bytes);
     void protocolError(const std::string& text);
     void oversize(const Error& error); // a message of ours is above the frame limit
     void flush();
@@ -48,6 +49,7 @@ private:
     Instant m_abortAt;        // when closing takes longer
     std::string m_closeText;
     std::vector<protocol::BuilderMessage> m_batch;
+    std::size_t m_untaken = 0; // bytes of messages handed on that wait for the core
     std::string m_out;
     bool m_flushPosted = false;
     std::set<AttemptId> m_logs;

@@ -40,7 +40,9 @@ struct LinkSink {
     virtual void connected(SessionId session, const protocol::Hello& hello, const std::string& credential) = 0;
     // Everything that one network message held, in order. Report, AttemptAnswer, AttemptResult, AttemptProgress,
     // Drain and MachineFacts only.
-    virtual void messages(SessionId session, std::vector<protocol::BuilderMessage> messages) = 0;
+    // taken is called, on any thread, when they have left every queue.
+    virtual void messages(SessionId session, std::vector<protocol::BuilderMessage> messages,
+                          std::function<void()> taken) = 0;
     virtual void disconnected(SessionId session, const std::string& reason) = 0;
     // The answer may come on any thread.
     virtual void log(protocol::LogChunk chunk, std::function<void(Result<LogAnswer>)> answer) = 0;
@@ -52,6 +54,7 @@ struct LinkOptions {
     std::string serverVersion;
     std::size_t maxLinks = 10'000;
     std::int64_t maxUnsentBytes = 64 << 20; // a builder slower than this is cut off
+    std::size_t maxUntakenBytes = 64U << 20U; // one that talks faster than the core listens is cut off
     std::size_t maxLogAttempts = 20'000;    // whose logs one connection may write
 };
 
