@@ -89,6 +89,7 @@ feed::MachineCondition toCondition(core::MachineCondition condition)
     switch (condition) {
     case core::MachineCondition::Ready: return feed::MachineCondition::Ready;
     case core::MachineCondition::Draining: return feed::MachineCondition::Draining;
+    case core::MachineCondition::Quarantined: return feed::MachineCondition::Quarantined;
     case core::MachineCondition::Disconnected: break;
     }
     return feed::MachineCondition::Disconnected;

@@ -57,6 +57,59 @@ struct DrainMachine {
     std::string note;
 };
 
+// Before everything that is not bumped, the newest bump first; or back to its place. Answered like CancelJob.
+struct BumpJob {
+    RequestId request;
+    JobId job;
+    bool bump;
+};
+
+// None of its steps starts for it until it is released. Answered like CancelJob.
+struct HoldJob {
+    RequestId request;
+    JobId job;
+    bool hold;
+    std::string note; // who and why
+};
+
+// Nothing new starts on the whole farm. Answered by Done.
+struct PauseDispatch {
+    RequestId request;
+    bool pause;
+    std::string who;
+    std::string note;
+};
+
+// Answered by Done. Invalid: shares of zero.
+struct SetShares {
+    RequestId request;
+    work::ShareGroupRow group;
+};
+struct SetNamespace {
+    RequestId request;
+    work::NamespaceRow limits;
+};
+
+// The whole set of overrides, in place of the former. Answered like DrainMachine.
+struct SetThresholds {
+    RequestId request;
+    std::string machine;
+    work::ThresholdOverrides overrides;
+};
+
+// Out of quarantine at once. Answered like DrainMachine.
+struct TrustMachine {
+    RequestId request;
+    std::string machine;
+};
+
+// A machine that is away and runs nothing is forgotten. Answered like DrainMachine; Conflict while it is connected or
+// its attempts are not over.
+struct RemoveMachine {
+    RequestId request;
+    std::string machine;
+};
+
 // ---------------------------------------------------------------------------------------------- from builders
 
 struct MachineConnected { // Hello was checked by the link: versions, token, limits
@@ -124,7 +177,8 @@ struct StoreHealth {
 // A deadline armed by ArmTimer may be due. Harmless when it is not.
 struct TimerFired {};
 
-using Event = std::variant<SubmitJobs, CancelJob, ReopenJob, DrainMachine, MachineConnected, MachineReported,
+using Event = std::variant<SubmitJobs, CancelJob, ReopenJob, DrainMachine, BumpJob, HoldJob, PauseDispatch, SetShares,
+                           SetNamespace, SetThresholds, TrustMachine, RemoveMachine, MachineConnected, MachineReported,
                            MachineFactsChanged, AttemptAnswered, AttemptProgressed, AttemptFinished, MachineDrains,
                            MachineDisconnected, StoreConfirmed, StoreHealth, TimerFired>;
 

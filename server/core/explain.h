@@ -1,25 +1,50 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Why a step is where it is: structured reasons with numbers, and what would have to change. Values.
+// Why a step is where it is: every reason that applies, with numbers and what would have to change, the binding one
+// first; the machines one by one removed (the funnel); and when it may start. Values.
 //
-// Codes: waits_for_dependency, retry_at, running, finished, no_machines, no_machine_supports_system, executor_missing,
-// system_missing, feature_missing, mandatory_feature_not_asked_for, tag_missing, os_not_wanted, user_not_allowed,
-// machine_not_named, machine_disconnected, machine_draining, over_threshold, all_slots_busy, machine_avoided,
-// behind_in_queue, database_unavailable, cancel_in_progress, starting.
+// Codes of what waits (the seventeen of the monitor, and what general jobs add):
+//   inputs-not-built, failed-input; unsupported-system, missing-feature, mandatory-feature-mismatch, missing-executor,
+//   missing-tag, wrong-os, user-not-allowed, machine-not-named, missing-resources; all-draining, all-quarantined,
+//   all-lost; gated-cpu, gated-mem, gated-io, gated-load, disk-low, memory-low; slots-full, resources-full,
+//   machine-reserved, machine-avoided; behind-higher-priority, jobset-share, behind-in-queue; retry-backoff; held,
+//   dispatch-paused, concurrency-limit, namespace-limit; server-busy, database-away; cancelled-pending; starting.
+// Of what runs or is over: running, connecting, sending-inputs, finished.
 #pragma once
 
 #include "server/work/state.h"
+#include "shared/base/clock.h"
 #include "shared/base/ids.h"
 
+#include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 namespace penstock::core {
 
+inline constexpr std::size_t kNamesInReason = 5;
+
 struct Reason {
-    std::string code; // stable
-    std::string text; // one sentence for people
-    std::map<std::string, double> numbers;
+    std::string code;   // stable
+    std::string text;   // one sentence for people, with the numbers
+    std::map<std::string, double> numbers = {};
+    std::string remedy = {};             // what would remove it, one sentence; may be empty
+    std::vector<std::string> names = {}; // machines, steps or groups that it is about, at most kNamesInReason
+};
+
+struct Removed { // a machine that a stage of the funnel takes out
+    std::string machine;
+    std::string why; // "io pressure 22.4% > 10.0% for 180 s"
+};
+
+// Stages in order: known, named, executor, system, features, other (tags, os, user, resources), enabled (neither
+// draining nor quarantined), connected, not_gated, room, allowed (not avoided, not reserved).
+struct FunnelStage {
+    std::string stage;
+    std::uint32_t left = 0;           // machines after it
+    std::uint32_t removedCount = 0;   // by it
+    std::vector<Removed> removed;     // the first kNamesInReason of those
 };
 
 struct StepExplanation {
@@ -27,13 +52,18 @@ struct StepExplanation {
     std::string name;
     work::StepState state = work::StepState::Blocked;
     std::vector<Reason> reasons;
-    std::string change; // what would start it; may be empty
+    std::vector<FunnelStage> funnel = {}; // of a step that waits for a machine
+    std::string change = {};              // what would start it, one sentence; may be empty
+    std::optional<WallTime> earliest = {}; // expected start, where it can be said
+    std::optional<WallTime> latest = {};
 };
 
 struct Explanation {
     JobId job{0};
     work::JobState state = work::JobState::Queued;
-    std::vector<StepExplanation> steps; // unfinished ones
+    WallTime evaluated = {};
+    std::vector<StepExplanation> steps = {}; // unfinished ones
+    std::size_t more = 0;               // that were left out
 };
 
 } // namespace penstock::core

@@ -66,6 +66,16 @@ std::vector<QueueView> FarmCore::queues() const
 {
     return m_farm->queues();
 }
+std::vector<ShareView> FarmCore::shares(Now now) const
+{
+    return m_farm->shares(now);
+}
+
+std::vector<NamespaceView> FarmCore::namespaces() const
+{
+    return m_farm->namespaces();
+}
+
 Totals FarmCore::totals() const
 {
     return m_farm->totals();

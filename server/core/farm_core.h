@@ -56,6 +56,8 @@ public:
     [[nodiscard]] Result<MachineId> findMachine(const std::string& nameOrId) const;
     [[nodiscard]] std::vector<QueueView> queues() const; // ordered by key
     [[nodiscard]] Totals totals() const;
+    [[nodiscard]] std::vector<ShareView> shares(Now now) const; // by name
+    [[nodiscard]] std::vector<NamespaceView> namespaces() const; // by name
     [[nodiscard]] const Counters& counters() const;
     // The job's unfinished steps, at most so many. NotFound: "no job 42" when it is not open.
     [[nodiscard]] Result<Explanation> explain(JobId job, std::size_t maxSteps, Now now) const;

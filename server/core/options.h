@@ -2,6 +2,8 @@
 // What an operator may tune in the core, and every bound it keeps. Values.
 #pragma once
 
+#include "server/sched/policy.h"
+#include "server/work/health.h"
 #include "server/work/retry.h"
 
 #include <cstdint>
@@ -19,6 +21,9 @@ struct CoreOptions {
                                 .max = std::chrono::minutes(1),
                                 .jitterPercent = 10};
     work::FarmLimits limits;
+    work::Limits dependencyLimits; // a step that nobody asked for by name gets at least these; zero: none
+    sched::Policy policy;
+    work::HealthPolicy health;
     // A step that no machine of the farm, connected or not, could ever run ends as unsupported after this time;
     // nothing: it waits.
     std::optional<Duration> unsupportedAfter;

@@ -8,6 +8,7 @@
 #include "shared/protocol/link_values.h"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -28,6 +29,7 @@ struct JobView {
     std::uint32_t stepsDone = 0; // succeeded or cached
     std::uint32_t stepsRunning = 0;
     std::uint32_t stepsFailed = 0; // finished otherwise, cancelled apart
+    std::string concurrencyGroup = {};
 };
 
 struct AttemptView {
@@ -53,7 +55,7 @@ struct StepView {
     std::optional<AttemptView> newest;  // attempt, when it was made since the server started or is live
 };
 
-enum class MachineCondition : std::uint8_t { Ready, Draining, Disconnected };
+enum class MachineCondition : std::uint8_t { Ready, Draining, Disconnected, Quarantined };
 
 struct MachineView {
     MachineId id{0};
@@ -65,6 +67,15 @@ struct MachineView {
     std::optional<protocol::LoadSample> load;
     std::vector<sched::OverThreshold> over; // thresholds it is above now
     std::uint32_t used = 0;                 // slots
+    protocol::Thresholds thresholds = {};        // in force: the builder's, with the operator's overrides
+    work::ThresholdOverrides overrides = {};
+    work::MachineHealth health = {};
+    work::Resources capacity = {}; // what may be reserved in all
+    work::Resources reserved = {}; // by what runs
+    std::uint32_t freshMilliCpus = 0; // of steps started so recently that the load does not show them yet
+    bool hasRoom = false;     // it would take another small step now
+    std::string closed = {};       // why not, one sentence; empty when it would
+    std::int64_t score = 0;   // by the sort function, larger is chosen first
     std::optional<WallTime> lastSeen;       // last report, else last connection
     std::string version;
     std::uint64_t finished = 0; // attempts since the server started
@@ -84,6 +95,24 @@ struct QueueView { // one per (system, features)
     std::optional<WallTime> oldestReady;
     std::uint32_t eligibleMachines = 0; // connected, able and not draining
     std::uint32_t freeSlots = 0;
+    std::map<std::string, std::uint64_t> queuedByGroup; // share group to ready steps; at most 20, the fullest
+};
+
+struct ShareView { // one per share group with work or recent use, by name
+    std::string group;
+    std::uint32_t shares = work::kDefaultShares;
+    Duration used{0};          // machine time in the window, finished and running
+    double usedPercent = 0;    // of all groups' use
+    double targetPercent = 0;  // its shares, of the groups that have work
+    std::uint64_t running = 0; // steps
+    std::uint64_t queued = 0;  // ready
+};
+
+struct NamespaceView { // one per namespace with limits or open jobs, by name
+    work::NamespaceRow limits;
+    std::uint64_t openJobs = 0;
+    std::uint64_t runningSteps = 0;
+    std::uint64_t runningCpus = 0;
 };
 
 struct Totals {
@@ -100,6 +129,9 @@ struct Totals {
     bool databaseOk = true;
     std::string databaseError;
     std::uint64_t unconfirmedBatches = 0;
+    std::uint64_t machinesQuarantined = 0;
+    std::map<std::string, std::uint64_t> waiting; // unfinished steps that do not run, by their binding reason's code
+    work::DispatchPause pause;
 };
 
 struct Counters { // since the server started
@@ -119,6 +151,10 @@ struct Counters { // since the server started
     std::uint64_t connectionsRefused = 0; // wrong credential, identity in use, too many machines
     std::uint64_t planVisits = 0;
     std::uint64_t plansCutShort = 0;
+    std::uint64_t quarantines = 0;
+    std::uint64_t probes = 0;
+    std::uint64_t reservations = 0; // machines kept free for a step that needs much
+    std::uint64_t promotions = 0;   // steps moved up because they had waited long
 };
 
 } // namespace penstock::core

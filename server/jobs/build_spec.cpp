@@ -170,10 +170,8 @@ Result<ParsedStep> BuildAssembler::stepOf(const nix::StorePath& path, const JobF
     std::set<std::string> features(needs->features.begin(), needs->features.end());
     features.insert(frame.placement.features.begin(), frame.placement.features.end());
     step.spec.placement.features.assign(features.begin(), features.end());
-    step.spec.limits = frame.limits;
     step.spec.retry = frame.retry;
-    step.spec.cpus = frame.cpus;
-    step.spec.memoryBytes = frame.memoryBytes;
+    step.spec.resources = frame.resources;
     for (const auto& [input, node] : entry.drv.inputDerivations)
         step.dependsOn.push_back(indices.at(input));
     PENSTOCK_TRY(auto work, workOf(path, entry));

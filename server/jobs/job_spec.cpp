@@ -135,8 +135,8 @@ Result<void> readResources(const ObjectReader& job, JobFrame& frame)
     PENSTOCK_TRY(const auto resources, ObjectReader::open(*value, job.pathOf("resources"), kResourceKeys));
     PENSTOCK_TRY(const auto cpus, resources.integer("cpus", 1, 4096));
     PENSTOCK_TRY(const auto memory, resources.bytes("memory", {0, 1ULL << 50U}));
-    frame.cpus = static_cast<std::uint32_t>(cpus.value_or(1));
-    frame.memoryBytes = memory.value_or(0);
+    frame.resources.cpus = static_cast<std::uint32_t>(cpus.value_or(0));
+    frame.resources.memoryBytes = memory.value_or(0);
     return {};
 }
 
@@ -282,7 +282,7 @@ Result<JobFrame> readFrame(const ObjectReader& job, const Submitter& submitter)
     PENSTOCK_TRY_VOID(readIdentity(job, submitter, frame.spec));
     PENSTOCK_TRY_VOID(readAffinity(job, frame.spec.user, frame.placement));
     PENSTOCK_TRY_VOID(readResources(job, frame));
-    PENSTOCK_TRY_VOID(readLimits(job, frame.limits));
+    PENSTOCK_TRY_VOID(readLimits(job, frame.spec.limits));
     PENSTOCK_TRY_VOID(readRetry(job, frame.retry));
     return frame;
 }
@@ -331,10 +331,8 @@ Result<ParsedJob> parseJob(const nix::JsonValue& value, std::string path, const 
     step.spec.name = parsed.spec.name;
     step.spec.placement = std::move(frame.placement);
     step.spec.placement.executor = "command";
-    step.spec.limits = frame.limits;
     step.spec.retry = frame.retry;
-    step.spec.cpus = frame.cpus;
-    step.spec.memoryBytes = frame.memoryBytes;
+    step.spec.resources = frame.resources;
     step.spec.work = std::make_shared<const work::Work>(std::move(work));
     parsed.steps.push_back(std::move(step));
     return parsed;

@@ -51,10 +51,8 @@ struct Submission {
 struct JobFrame {
     work::JobSpec spec;
     work::Placement placement; // what the affinity asks of every step
-    work::Limits limits;
     work::RetryPolicy retry;
-    std::uint32_t cpus = 1;
-    std::uint64_t memoryBytes = 0;
+    work::Resources resources;
 };
 // Refuses command, shell and env. An empty text is a job with nothing said.
 [[nodiscard]] Result<JobFrame> parseJobFrame(std::string_view json, const Submitter& submitter);

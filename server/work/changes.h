@@ -26,6 +26,9 @@ struct JobProgress { // the mutable part of a job's row
     std::int32_t exitCode = 0;        // of a command job
     std::int32_t signal = 0;
     std::string error;                // one sentence for people
+    std::optional<WallTime> bumped = {}; // by an operator: before everything that is not; the newest bump first
+    bool held = false;                // by a person: none of its steps starts for it
+    std::string holdNote = {};        // who and why
     friend bool operator==(const JobProgress&, const JobProgress&) = default;
 };
 
@@ -129,6 +132,29 @@ struct AttemptUpdate {
 
 // --------------------------------------------------------------------------------------------------- machines
 
+// An operator's word against the builder's own thresholds. Nothing: the builder's counts; 0: no limit.
+struct ThresholdOverrides {
+    std::optional<double> cpuPsi;
+    std::optional<double> memoryPsi;
+    std::optional<double> ioPsi;
+    std::optional<double> load1;
+    std::optional<std::uint64_t> minFreeDiskBytes;
+    std::optional<std::uint64_t> minFreeMemoryBytes;
+    std::optional<std::uint64_t> minFreeInodes;
+    friend bool operator==(const ThresholdOverrides&, const ThresholdOverrides&) = default;
+};
+
+enum class HealthState : std::uint8_t { Healthy, Quarantined, Probing, Parole }; // table in work/health.h
+
+struct MachineHealth {
+    HealthState state = HealthState::Healthy;
+    std::uint32_t failuresInRow = 0; // infrastructure failures of different steps
+    std::uint32_t quarantines = 0;   // in a row: sets the back-off
+    std::optional<WallTime> until;   // while Quarantined
+    std::string reason;              // the last failure, for people
+    friend bool operator==(const MachineHealth&, const MachineHealth&) = default;
+};
+
 struct MachineRow { // upserted
     MachineId id;
     std::string identity;   // 32 hex digits, unique
@@ -138,6 +164,54 @@ struct MachineRow { // upserted
     std::string drainNote;
     WallTime firstSeen;
     WallTime lastSeen;      // at the last connection
+    ThresholdOverrides overrides = {};
+    MachineHealth health = {};
+};
+
+// ----------------------------------------------------------------------------------------------------- sharing
+
+// Who competes for the farm: a Hydra jobset, a namespace. Upserted; one that has no row has kDefaultShares.
+inline constexpr std::uint32_t kDefaultShares = 100;
+struct ShareGroupRow {
+    std::string name;
+    std::uint32_t shares = kDefaultShares; // positive
+};
+
+// Limits of a namespace. Upserted; zero = none.
+struct NamespaceRow {
+    std::string name;
+    std::uint32_t maxRunningSteps = 0;
+    std::uint32_t maxQueuedJobs = 0; // open jobs
+    std::uint32_t maxCpus = 0;       // of running steps
+    friend bool operator==(const NamespaceRow&, const NamespaceRow&) = default;
+};
+
+// Machine time that a share group has used in one span of kUsageBucket. Upserted with the whole amount.
+inline constexpr Duration kUsageBucket = std::chrono::minutes(5);
+struct UsageRow {
+    std::string group;
+    WallTime bucket; // its beginning, a multiple of kUsageBucket
+    Duration used{0};
+};
+
+// What is known of steps of one name (sched/history.h). Upserted.
+struct HistoryRow {
+    std::string name;
+    std::uint32_t runs = 0;
+    Duration duration{0};          // expected
+    std::uint64_t memoryBytes = 0; // expected peak
+    std::uint32_t milliCpus = 0;   // expected, in thousandths of a cpu
+    WallTime lastRun;
+    friend bool operator==(const HistoryRow&, const HistoryRow&) = default;
+};
+
+// Nothing new starts on the farm, by an operator's word.
+struct DispatchPause {
+    bool paused = false;
+    std::string who;
+    std::string note;
+    WallTime since;
+    friend bool operator==(const DispatchPause&, const DispatchPause&) = default;
 };
 
 // ---------------------------------------------------------------------------------------------------- batches
@@ -162,11 +236,20 @@ struct Changes {
     std::vector<StepUpdate> steps;
     std::vector<AttemptUpdate> attempts;
     std::vector<JobUpdate> jobs;
+    // Upserts: at most one per key in one batch.
+    std::vector<ShareGroupRow> shareGroups;
+    std::vector<NamespaceRow> namespaces;
+    std::vector<UsageRow> usage;
+    std::vector<HistoryRow> history;
+    std::optional<DispatchPause> pause;
+    std::vector<MachineId> removedMachines; // rows that go; their attempts' rows stay
 
     [[nodiscard]] bool isEmpty() const
     {
         return machines.empty() && newJobs.empty() && newSteps.empty() && dependencies.empty() &&
-               jobSteps.empty() && newAttempts.empty() && steps.empty() && attempts.empty() && jobs.empty();
+               jobSteps.empty() && newAttempts.empty() && steps.empty() && attempts.empty() && jobs.empty() &&
+               shareGroups.empty() && namespaces.empty() && usage.empty() && history.empty() && !pause &&
+               removedMachines.empty();
     }
 };
 
@@ -182,7 +265,13 @@ struct Recovery {
     IdMarks marks;
     // Idempotency keys still remembered: (namespace, key) to job.
     std::vector<std::pair<std::pair<std::string, std::string>, JobId>> keys;
+    std::vector<ShareGroupRow> shareGroups;
+    std::vector<NamespaceRow> namespaces;
+    std::vector<UsageRow> usage;      // of the last 24 hours
+    std::vector<HistoryRow> history;  // the most recently used, at most kHistoryKept
+    DispatchPause pause;
 };
+inline constexpr std::size_t kHistoryKept = 100'000; // names; the store may delete older ones
 
 // One finished job with all it needs, to be opened again by a person.
 struct StoredJob {

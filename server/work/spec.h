@@ -18,7 +18,17 @@ struct Limits { // zero = none
     Duration timeout{0};
     Duration silentTimeout{0};
     std::uint64_t maxLogBytes = 0;
-    friend bool operator==(const Limits&, const Limits&) = default;
+    std::uint64_t maxOutputBytes = 0; // of all outputs together, unpacked
+    friend auto operator<=>(const Limits&, const Limits&) = default;
+};
+
+// What a step takes of its machine while it runs. Zero: not stated; then history says, else one cpu and no memory.
+struct Resources {
+    std::uint32_t cpus = 0;
+    std::uint64_t memoryBytes = 0;
+    std::map<std::string, std::uint64_t> named; // "gpu": 1; each positive
+    friend bool operator==(const Resources&, const Resources&) = default;
+    friend auto operator<=>(const Resources&, const Resources&) = default;
 };
 
 // When a try fails by the job's own fault. Infrastructure failures have their own budget (core options).
@@ -69,10 +79,8 @@ using Work = std::variant<CommandWork, NixWork>;
 struct StepSpec {
     std::string name;
     Placement placement;
-    Limits limits;
     RetryPolicy retry;
-    std::uint32_t cpus = 1;
-    std::uint64_t memoryBytes = 0; // 0: not stated
+    Resources resources;
     std::shared_ptr<const Work> work; // never null
 
     // What makes two jobs share a step: the derivation's path; empty for commands, which are never shared.
@@ -84,7 +92,10 @@ struct JobSpec {
     std::string user;
     std::string nameSpace = "default";
     std::string shareGroup; // default: the namespace
-    std::int32_t priority = 0; // larger first
+    std::int32_t priority = 0; // within its share group, larger first
+    Limits limits;             // a step gets the most generous of the jobs that need it
+    std::string concurrencyGroup;       // of its namespace; empty: none
+    std::uint32_t concurrencyLimit = 0; // steps of the group that may run at once; the newest job's counts
     std::string key;        // idempotency key, unique per namespace while it is kept; empty: none
     std::string definition; // the accepted JSON, for GET /jobs/{id} and display; at most 64 KiB
 };

@@ -57,7 +57,9 @@ struct Thresholds { // 0 = not set
     double memoryPsi = 0;
     double ioPsi = 0;
     double load1 = 0;
-    std::uint64_t minFreeDiskBytes = 0;
+    std::uint64_t minFreeDiskBytes = 0;   // of the work directory and of the store
+    std::uint64_t minFreeMemoryBytes = 0; // available
+    std::uint64_t minFreeInodes = 0;      // of the work directory
     friend bool operator==(const Thresholds&, const Thresholds&) = default;
 };
 
@@ -233,6 +235,7 @@ struct Limits { // 0 = none
     std::chrono::milliseconds silentTimeout{0};
     std::uint64_t maxLogBytes = 0;
     std::chrono::milliseconds killGrace{0}; // 0: the builder's default
+    std::uint64_t maxOutputBytes = 0;       // of all outputs together
     friend bool operator==(const Limits&, const Limits&) = default;
 };
 

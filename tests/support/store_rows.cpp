@@ -119,10 +119,9 @@ work::StepRow fullStep(std::uint64_t id)
     work::StepRow row{StepId(id), {}, WallTime::fromMicros(kTime + 3), {}};
     row.spec.name = "step " + kOddBytes;
     row.spec.placement = {"x86_64-linux", {"kvm", kOddBytes}, {"gpu"}, {"linux"}, {"m1", "m2"}, "command", "bob"};
-    row.spec.limits = {Duration{1}, Duration{2'000'000}, std::numeric_limits<std::uint64_t>::max()};
     row.spec.retry = {3, Duration{5}, 7, Duration{11}, 13};
-    row.spec.cpus = 4'000'000'001;
-    row.spec.memoryBytes = std::numeric_limits<std::uint64_t>::max() - 1;
+    row.spec.resources.cpus = 4'000'000'001;
+    row.spec.resources.memoryBytes = std::numeric_limits<std::uint64_t>::max() - 1;
     row.spec.work = std::make_shared<const work::Work>(
         work::CommandWork{{"sh", "-c", kOddBytes, ""}, {{"A", kOddBytes}, {"EMPTY", ""}, {kOddBytes, "x"}}});
     row.progress = {work::StepState::Delayed,
@@ -219,12 +218,12 @@ std::string show(const work::StepRow& row)
 {
     const work::StepSpec& s = row.spec;
     const work::Placement& p = s.placement;
-    return fmt::format("step {} {:?} created {} on {:?} {} {} {} {} {} {} limits {} {} {} retry {} {} {} {} "
+    return fmt::format("step {} {:?} created {} on {:?} {} {} {} {} {} {} retry {} {} {} {} "
                        "{} cpus {} memory {} {} | {}",
                        row.id.value(), s.name, row.created.micros(), p.system, p.features, p.tags, p.os, p.machines,
-                       p.executor, p.user, s.limits.timeout.count(), s.limits.silentTimeout.count(),
-                       s.limits.maxLogBytes, s.retry.retries, s.retry.initial.count(), s.retry.factor,
-                       s.retry.max.count(), s.retry.jitterPercent, s.cpus, s.memoryBytes, show(*s.work),
+                       p.executor, p.user, s.retry.retries, s.retry.initial.count(), s.retry.factor,
+                       s.retry.max.count(), s.retry.jitterPercent, s.resources.cpus,
+                       s.resources.memoryBytes, show(*s.work),
                        show(row.progress));
 }
 

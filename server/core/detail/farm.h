@@ -50,6 +50,8 @@ public:
     [[nodiscard]] Result<MachineId> findMachine(const std::string& nameOrId) const;
     [[nodiscard]] std::vector<QueueView> queues() const;
     [[nodiscard]] Totals totals() const;
+    [[nodiscard]] std::vector<ShareView> shares(Now now) const;
+    [[nodiscard]] std::vector<NamespaceView> namespaces() const;
     [[nodiscard]] const Counters& counters() const { return m_counters; }
     [[nodiscard]] Result<Explanation> explain(JobId job, std::size_t maxSteps, Now now) const;
 
@@ -74,6 +76,14 @@ private:
     void on(CancelJob& event);
     void on(ReopenJob& event);
     void on(DrainMachine& event);
+    void on(BumpJob& event);
+    void on(HoldJob& event);
+    void on(PauseDispatch& event);
+    void on(SetShares& event);
+    void on(SetNamespace& event);
+    void on(SetThresholds& event);
+    void on(TrustMachine& event);
+    void on(RemoveMachine& event);
     void on(MachineConnected& event);
     void on(MachineReported& event);
     void on(MachineFactsChanged& event);
@@ -132,6 +142,7 @@ private:
     void plan();
     void startAttempt(const sched::Start& start);
     [[nodiscard]] protocol::Assignment assignmentFor(AttemptId id, const AttemptRecord& attempt) const;
+    [[nodiscard]] work::Limits limitsFor(StepId id) const;
     void stepDeadline(const Deadline& deadline);
     [[nodiscard]] bool isForeverUnable(const StepRecord& step) const;
 

@@ -21,6 +21,7 @@ struct JobOrigin { // what many jobs have in common
     std::string user;
     std::string nameSpace;
     std::string shareGroup;
+    work::Limits limits;
     friend auto operator<=>(const JobOrigin&, const JobOrigin&) = default;
 };
 

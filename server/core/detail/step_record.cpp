@@ -123,9 +123,8 @@ work::NixWork readNix(Reader& in)
 
 auto tieOf(const StepPolicy& policy)
 {
-    return std::tie(policy.limits.timeout, policy.limits.silentTimeout, policy.limits.maxLogBytes,
-                    policy.retry.retries, policy.retry.initial, policy.retry.factor, policy.retry.max,
-                    policy.retry.jitterPercent, policy.cpus, policy.memoryBytes);
+    return std::tie(policy.retry.retries, policy.retry.initial, policy.retry.factor, policy.retry.max,
+                    policy.retry.jitterPercent, policy.resources);
 }
 
 } // namespace
@@ -137,7 +136,7 @@ bool operator<(const StepPolicy& a, const StepPolicy& b)
 
 StepPolicy policyOf(const work::StepSpec& spec)
 {
-    return {spec.limits, spec.retry, spec.cpus, spec.memoryBytes};
+    return {spec.retry, spec.resources};
 }
 
 PackedWork::PackedWork(const std::string& name, const work::Work& work)

@@ -17,10 +17,8 @@ namespace penstock::core::detail {
 
 // The part of a step's specification that many steps have in common, apart from the placement.
 struct StepPolicy {
-    work::Limits limits;
     work::RetryPolicy retry;
-    std::uint32_t cpus = 1;
-    std::uint64_t memoryBytes = 0;
+    work::Resources resources;
     friend bool operator<(const StepPolicy& a, const StepPolicy& b);
 };
 [[nodiscard]] StepPolicy policyOf(const work::StepSpec& spec);

@@ -283,11 +283,42 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
     }
     // Rounded up: a limit of less than a millisecond is a limit, and zero would mean none.
     const auto limit = [](Duration value) { return std::chrono::ceil<milliseconds>(value); };
-    assignment.limits = {limit(policy.limits.timeout), limit(policy.limits.silentTimeout),
-                         policy.limits.maxLogBytes, milliseconds(0)};
-    assignment.cpus = policy.cpus;
-    assignment.memoryBytes = policy.memoryBytes;
+    const work::Limits limits = limitsFor(attempt.step);
+    assignment.limits = {limit(limits.timeout), limit(limits.silentTimeout), limits.maxLogBytes, milliseconds(0),
+                         limits.maxOutputBytes};
+    assignment.cpus = policy.resources.cpus;
+    assignment.memoryBytes = policy.resources.memoryBytes;
     return assignment;
+}
+
+// The most generous of the jobs that need the step; one without a limit lifts it. A step that none of them asked for
+// by name gets at least the limits of dependencies, so that a short budget of a test does not end what it needs.
+work::Limits Farm::limitsFor(StepId id) const
+{
+    work::Limits widest;
+    bool isFirst = true;
+    bool isRoot = false;
+    const auto widen = [&](const work::Limits& limits) {
+        const auto wider = [&](auto a, auto b) {
+            using Value = decltype(a);
+            return isFirst ? b : a == Value{} || b == Value{} ? Value{} : std::max(a, b);
+        };
+        widest = {wider(widest.timeout, limits.timeout), wider(widest.silentTimeout, limits.silentTimeout),
+                  wider(widest.maxLogBytes, limits.maxLogBytes), wider(widest.maxOutputBytes, limits.maxOutputBytes)};
+        isFirst = false;
+    };
+    for (const JobId user : m_dag.users(id)) {
+        const JobRecord& job = m_jobs.at(user);
+        if (!job.isOpen())
+            continue;
+        widen(m_origins.at(job.origin).limits);
+        const auto entry = std::lower_bound(job.steps.begin(), job.steps.end(), id,
+                                            [](const JobStep& step, StepId wanted) { return step.step < wanted; });
+        isRoot = isRoot || (entry != job.steps.end() && entry->step == id && entry->root);
+    }
+    if (!isRoot && m_options.dependencyLimits != work::Limits{})
+        widen(m_options.dependencyLimits);
+    return widest;
 }
 
 // No machine of the farm, connected or not, could run it however free it were.

@@ -95,7 +95,7 @@ JobRecord& Farm::addJob(const work::JobRow& row)
     job.created = row.created;
     job.priority = row.spec.priority;
     job.setProgress(row.progress);
-    job.origin = m_origins.acquire({row.spec.user, row.spec.nameSpace, row.spec.shareGroup});
+    job.origin = m_origins.acquire({row.spec.user, row.spec.nameSpace, row.spec.shareGroup, row.spec.limits});
     if (!row.spec.key.empty()) {
         job.key = std::make_unique<std::string>(row.spec.key);
         m_keys.insert_or_assign({row.spec.nameSpace, row.spec.key}, row.id);

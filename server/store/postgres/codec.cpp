@@ -171,16 +171,13 @@ std::string encodeSpec(const work::StepSpec& spec)
     out.texts(placement.machines);
     out.text(placement.executor);
     out.text(placement.user);
-    out.duration(spec.limits.timeout);
-    out.duration(spec.limits.silentTimeout);
-    out.number(spec.limits.maxLogBytes);
     out.number(spec.retry.retries);
     out.duration(spec.retry.initial);
     out.number(spec.retry.factor);
     out.duration(spec.retry.max);
     out.number(spec.retry.jitterPercent);
-    out.number(spec.cpus);
-    out.number(spec.memoryBytes);
+    out.number(spec.resources.cpus);
+    out.number(spec.resources.memoryBytes);
     out.number(std::holds_alternative<work::NixWork>(*spec.work) ? kNix : kCommand);
     std::visit([&out](const auto& work) { write(out, work); }, *spec.work);
     return out.take();
@@ -199,16 +196,13 @@ Result<work::StepSpec> decodeSpec(std::string_view bytes, std::string_view drv)
     placement.machines = in.texts();
     placement.executor = in.text();
     placement.user = in.text();
-    spec.limits.timeout = in.duration();
-    spec.limits.silentTimeout = in.duration();
-    spec.limits.maxLogBytes = in.number();
     spec.retry.retries = in.small();
     spec.retry.initial = in.duration();
     spec.retry.factor = in.small();
     spec.retry.max = in.duration();
     spec.retry.jitterPercent = in.small();
-    spec.cpus = in.small();
-    spec.memoryBytes = in.number();
+    spec.resources.cpus = in.small();
+    spec.resources.memoryBytes = in.number();
     const std::uint64_t kind = in.number();
     if (kind == kCommand)
         spec.work = std::make_shared<const work::Work>(readCommand(in));

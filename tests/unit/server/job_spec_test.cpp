@@ -51,14 +51,14 @@ TEST(JobSpec, ReadsEveryFieldOfTheContract)
     EXPECT_EQ(step.placement.tags, (std::vector<std::string>{"a", "b"}));
     EXPECT_EQ(step.placement.user, "rich");
     EXPECT_EQ(step.placement.executor, "command");
-    EXPECT_EQ(step.cpus, 2U);
-    EXPECT_EQ(step.memoryBytes, 512U << 20U);
+    EXPECT_EQ(step.resources.cpus, 2U);
+    EXPECT_EQ(step.resources.memoryBytes, 512U << 20U);
     EXPECT_EQ(step.retry.retries, 3U);
     EXPECT_EQ(step.retry.factor, 2U);
     EXPECT_EQ(step.retry.jitterPercent, 25U);
-    EXPECT_EQ(step.limits.timeout, std::chrono::seconds(10));
-    EXPECT_EQ(step.limits.silentTimeout, std::chrono::minutes(5));
-    EXPECT_EQ(step.limits.maxLogBytes, 1U << 20U);
+    EXPECT_EQ(job->spec.limits.timeout, std::chrono::seconds(10));
+    EXPECT_EQ(job->spec.limits.silentTimeout, std::chrono::minutes(5));
+    EXPECT_EQ(job->spec.limits.maxLogBytes, 1U << 20U);
     const auto& work = std::get<work::CommandWork>(*step.work);
     EXPECT_EQ(work.argv, (std::vector<std::string>{"bash", "-c", "echo 'hello world'"}));
     EXPECT_EQ(work.env.at("K"), "V");
@@ -73,7 +73,7 @@ TEST(JobSpec, FillsInDefaults)
     EXPECT_EQ(job->spec.user, "rich");
     EXPECT_EQ(job->spec.nameSpace, "default");
     EXPECT_EQ(job->spec.shareGroup, "default");
-    EXPECT_EQ(job->steps[0].spec.limits.maxLogBytes, kDefaultLogBytes);
+    EXPECT_EQ(job->spec.limits.maxLogBytes, kDefaultLogBytes);
     EXPECT_EQ(std::get<work::CommandWork>(*job->steps[0].spec.work).argv.size(), 3U);
     EXPECT_EQ(job->spec.definition, R"({"command":["printf","%s\n","a b"]})");
 }
