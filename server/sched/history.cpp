@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <tuple>
+#include <utility>
 
 namespace penstock::sched {
 namespace {
@@ -73,6 +74,11 @@ std::uint16_t steadyCpus(std::uint16_t before, std::uint32_t milliCpus)
     return wholeCpus(milliCpus);
 }
 
+std::uint32_t hashOf(std::string_view key)
+{
+    return static_cast<std::uint32_t>(std::hash<std::string_view>{}(key));
+}
+
 bool movedByTenth(Duration before, Duration now)
 {
     const Duration change = now > before ? now - before : before - now;
@@ -98,7 +104,7 @@ std::string_view historyKey(std::string_view name)
 }
 
 History::History(std::size_t namesKept)
-    : m_namesKept(std::clamp<std::size_t>(namesKept, 1, std::size_t{1} << 30U)), m_table(16, kNone)
+    : m_namesKept(std::clamp<std::size_t>(namesKept, 1, std::size_t{1} << 30U)), m_table(16)
 {
 }
 
@@ -109,7 +115,7 @@ void History::record(std::string_view name, const RunFacts& facts, WallTime now)
     const std::string_view key = historyKey(name);
     if (key.empty() || facts.duration.count() <= 0)
         return; // nothing was learned
-    EntryIndex index = m_table[slotOf(key)];
+    EntryIndex index = find(key);
     if (index == kNone)
         index = add(key);
     else
@@ -156,7 +162,7 @@ void History::noteChange(EntryIndex index)
 
 std::optional<Estimate> History::estimate(std::string_view name) const
 {
-    const EntryIndex index = m_table[slotOf(historyKey(name))];
+    const EntryIndex index = find(historyKey(name));
     if (index == kNone)
         return std::nullopt;
     const Entry& entry = m_entries[index];
@@ -174,12 +180,12 @@ std::vector<work::HistoryRow> History::takeDirty()
     for (const EntryIndex index : m_dirty) {
         Entry& entry = m_entries[index];
         entry.isDirty = false;
-        if (entry.name.empty())
+        if (entry.letters == nullptr)
             continue; // was forgotten meanwhile
         entry.savedDuration = entry.duration;
         entry.savedCpus = entry.cpus;
         entry.savedMemory = gridStep(entry.peakBytes);
-        rows.push_back({.name = entry.name,
+        rows.push_back({.name = std::string(entry.name()),
                         .runs = entry.runs,
                         .duration = entry.duration,
                         .memoryBytes = entry.peakBytes,
@@ -203,7 +209,7 @@ std::size_t History::load(std::span<const work::HistoryRow> rows)
     if (byAge.size() > m_namesKept)
         byAge.erase(byAge.begin(), byAge.end() - static_cast<std::ptrdiff_t>(m_namesKept));
     for (const work::HistoryRow* row : byAge) {
-        EntryIndex index = m_table[slotOf(row->name)];
+        EntryIndex index = find(row->name);
         if (index == kNone)
             index = add(row->name);
         else
@@ -229,7 +235,7 @@ History::EntryIndex History::add(std::string_view key)
 {
     if (m_size >= m_namesKept)
         evictOldest();
-    if ((m_size + 1) * 4 > m_table.size() * 3)
+    if ((m_size + 1) * 8 > m_table.size() * 7)
         grow();
     EntryIndex index = m_firstFree;
     if (index == kNone) {
@@ -239,10 +245,13 @@ History::EntryIndex History::add(std::string_view key)
         m_firstFree = m_entries[index].older;
     }
     const bool isListed = m_entries[index].isDirty; // by who had the place before
-    m_entries[index] = Entry{};
-    m_entries[index].isDirty = isListed;
-    m_entries[index].name.assign(key);
-    m_table[slotOf(key)] = index;
+    Entry& entry = m_entries[index];
+    entry = Entry{};
+    entry.isDirty = isListed;
+    entry.letters = std::make_unique<char[]>(key.size());
+    entry.length = static_cast<std::uint8_t>(key.size());
+    std::copy(key.begin(), key.end(), entry.letters.get());
+    m_table[slotOf(key)] = {index, hashOf(key)};
     ++m_size;
     return index;
 }
@@ -250,7 +259,7 @@ History::EntryIndex History::add(std::string_view key)
 void History::evictOldest()
 {
     const EntryIndex index = m_oldest;
-    eraseSlot(slotOf(m_entries[index].name));
+    eraseSlot(slotOf(m_entries[index].name()));
     unlink(index);
     Entry& entry = m_entries[index];
     const bool isListed = entry.isDirty;
@@ -284,10 +293,12 @@ void History::unlink(EntryIndex index)
 std::size_t History::slotOf(std::string_view key) const
 {
     const std::size_t mask = m_table.size() - 1;
-    std::size_t slot = std::hash<std::string_view>{}(key) & mask;
-    while (m_table[slot] != kNone && m_entries[m_table[slot]].name != key)
-        slot = (slot + 1) & mask;
-    return slot;
+    const std::uint32_t hash = hashOf(key);
+    std::size_t at = hash & mask;
+    while (m_table[at].index != kNone &&
+           (m_table[at].hash != hash || m_entries[m_table[at].index].name() != key))
+        at = (at + 1) & mask;
+    return at;
 }
 
 // Moves back what a gap would hide (Knuth, The Art of Computer Programming, 6.4, algorithm R).
@@ -295,22 +306,28 @@ void History::eraseSlot(std::size_t slot)
 {
     const std::size_t mask = m_table.size() - 1;
     std::size_t gap = slot;
-    for (std::size_t at = (gap + 1) & mask; m_table[at] != kNone; at = (at + 1) & mask) {
-        const std::size_t home = std::hash<std::string_view>{}(m_entries[m_table[at]].name) & mask;
+    for (std::size_t at = (gap + 1) & mask; m_table[at].index != kNone; at = (at + 1) & mask) {
+        const std::size_t home = m_table[at].hash & mask;
         if (((at - home) & mask) < ((at - gap) & mask))
             continue;
         m_table[gap] = m_table[at];
         gap = at;
     }
-    m_table[gap] = kNone;
+    m_table[gap] = Slot{};
 }
 
 void History::grow()
 {
-    m_table.assign(m_table.size() * 2, kNone);
-    for (EntryIndex index = 0; index < m_entries.size(); ++index)
-        if (!m_entries[index].name.empty())
-            m_table[slotOf(m_entries[index].name)] = index;
+    const std::vector<Slot> before = std::exchange(m_table, std::vector<Slot>(m_table.size() * 2));
+    const std::size_t mask = m_table.size() - 1;
+    for (const Slot& slot : before) {
+        if (slot.index == kNone)
+            continue;
+        std::size_t at = slot.hash & mask;
+        while (m_table[at].index != kNone)
+            at = (at + 1) & mask;
+        m_table[at] = slot;
+    }
 }
 
 } // namespace penstock::sched

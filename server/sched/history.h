@@ -8,7 +8,7 @@
 // that few distinct requests exist. Cpus: cpu time / duration, averaged as the duration is and rounded up; moves only
 // when it is clearly past the next whole number, so that requests do not flutter.
 //
-// Bound: the names that ran last, work::kHistoryKept of them, the oldest goes first. About 120 bytes a name: entries
+// Bound: the names that ran last, work::kHistoryKept of them, the oldest goes first. About 130 bytes a name: entries
 // point at each other by number for the order of age, and a table of numbers finds them by the hash of the name.
 // All operations are O(1) on average; no iteration follows the hash, so order never depends on it.
 #pragma once
@@ -18,6 +18,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -68,7 +69,7 @@ private:
     using EntryIndex = std::uint32_t;
     static constexpr EntryIndex kNone = UINT32_MAX;
     struct Entry {
-        std::string name; // historyKey; empty when free
+        std::unique_ptr<char[]> letters; // historyKey, without an end; null when free
         Duration duration{0};
         std::uint64_t peakBytes = 0;
         WallTime lastRun;
@@ -80,11 +81,18 @@ private:
         std::uint16_t cpus = 1;
         std::uint16_t savedCpus = 0; // none saved yet
         std::uint8_t savedMemory = 0; // step of the grid
-        bool isDirty = false; // is in m_dirty
+        std::uint8_t length = 0;      // of the name, at most kHistoryNameBytes
+        bool isDirty = false;         // is in m_dirty
+        [[nodiscard]] std::string_view name() const { return {letters.get(), length}; }
     };
-    static_assert(sizeof(Entry) <= 96, "a hundred thousand of these are kept");
+    static_assert(sizeof(Entry) <= 72, "a hundred thousand of these are kept");
+    struct Slot {
+        EntryIndex index = kNone;
+        std::uint32_t hash = 0; // of the name, so that few names are compared and none when the table grows
+    };
 
     [[nodiscard]] std::size_t slotOf(std::string_view key) const; // where it is, or would be
+    [[nodiscard]] EntryIndex find(std::string_view key) const { return m_table[slotOf(key)].index; }
     [[nodiscard]] EntryIndex add(std::string_view key);
     void evictOldest();
     void eraseSlot(std::size_t slot);
@@ -96,7 +104,7 @@ private:
     std::size_t m_namesKept;
     std::size_t m_size = 0;
     std::deque<Entry> m_entries;
-    std::vector<EntryIndex> m_table; // open addressing, a power of two, at most 3/4 full
+    std::vector<Slot> m_table; // open addressing, a power of two, at most 7/8 full
     std::vector<EntryIndex> m_dirty;
     EntryIndex m_firstFree = kNone;
     EntryIndex m_oldest = kNone;

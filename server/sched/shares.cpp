@@ -162,9 +162,9 @@ void ShareLedger::accrue(ShareGroupIndex index, Now now)
         at = first * kBucketMicros;
         bucket = first;
     }
-    if (left > 0) {
+    if (left > 0 && !group.dirtyFrom) { // buckets are written in their order, so the first one counts
         m_dirty.insert(index);
-        group.dirtyFrom = std::min(group.dirtyFrom.value_or(bucket), bucket);
+        group.dirtyFrom = bucket;
     }
     for (; left > 0; ++bucket) {
         const std::int64_t part = bucket == current ? left : std::min(left, (bucket + 1) * kBucketMicros - at);
@@ -217,11 +217,11 @@ ShareTicket ShareLedger::started(std::span<const ShareGroupIndex> groups, std::u
     m_freeTickets.pop_back();
     Running& running = m_running[ticket];
     const Duration charged = std::clamp(expected, Duration(0), m_window); // more cannot be in the window
-    running = {.deadline = m_now.mono + charged,
-               .slots = slots,
-               .inUse = true,
-               .isPending = charged.count() > 0,
-               .groups = {groups.begin(), groups.end()}};
+    running.deadline = m_now.mono + charged;
+    running.slots = slots;
+    running.inUse = true;
+    running.isPending = charged.count() > 0;
+    running.groups.assign(groups.begin(), groups.end());
     if (running.isPending)
         m_deadlines.insert({running.deadline, ticket});
     for (std::size_t i = 0; i < groups.size(); ++i) {
@@ -231,9 +231,9 @@ ShareTicket ShareLedger::started(std::span<const ShareGroupIndex> groups, std::u
         const Amount part = partOf(running, i);
         ++group.users;
         ++group.running;
-        group.rate += part;
-        if (group.rate > 0)
+        if (group.rate == 0 && part > 0)
             m_busy.insert(groups[i]);
+        group.rate += part;
         if (running.isPending) {
             group.pendingRate += part;
             group.pendingDeadlines += part * running.deadline.sinceStart.count();
@@ -264,8 +264,7 @@ void ShareLedger::finished(ShareTicket ticket, Now now)
     const bool isEarly = m_running[ticket.index].isPending;
     if (isEarly)
         endPending(ticket.index);
-    const Running running = std::exchange(m_running[ticket.index], Running{});
-    m_freeTickets.push_back(ticket.index);
+    Running& running = m_running[ticket.index];
     for (std::size_t i = 0; i < running.groups.size(); ++i) {
         const ShareGroupIndex index = running.groups[i];
         accrue(index, m_now);
@@ -279,6 +278,9 @@ void ShareLedger::finished(ShareTicket ticket, Now now)
             m_fallen.insert(index);
         settle(index);
     }
+    running.inUse = false;
+    running.groups.clear();
+    m_freeTickets.push_back(ticket.index);
 }
 
 // ----------------------------------------------------------------------------------------------------- answers
