@@ -142,6 +142,24 @@ TEST(History, RoundsCpusUpAndDoesNotFlutter)
     EXPECT_EQ(history.estimate("two")->cpus, 1U);
 }
 
+TEST(History, ChangesCpusOnlyWhenClearlyPastAWholeNumber)
+{
+    History history;
+    std::int64_t second = 0;
+    const auto settledAt = [&](double cpus) {
+        for (int i = 0; i < 50; ++i)
+            history.record("a", run(seconds(100), cpus), at(++second));
+        return history.estimate("a")->cpus;
+    };
+    EXPECT_EQ(settledAt(2.0), 2U);
+    EXPECT_EQ(settledAt(2.1), 2U);
+    EXPECT_EQ(settledAt(2.3), 3U);
+    EXPECT_EQ(settledAt(1.9), 3U);
+    EXPECT_EQ(settledAt(1.7), 2U);
+    EXPECT_EQ(settledAt(0.9), 2U);
+    EXPECT_EQ(settledAt(0.7), 1U);
+}
+
 TEST(History, SurvivesAbsurdMeasurements)
 {
     History history;

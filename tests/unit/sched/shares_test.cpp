@@ -217,8 +217,28 @@ TEST(Shares, DoNotChargeForAWallClockThatIsSet)
     farm.ledger.advance(now);
     EXPECT_EQ(farm.used(group), seconds(20));
     farm.ledger.advance(at(seconds(15))); // an older Now counts as the last one
+    EXPECT_EQ(farm.used(group), seconds(20));
     farm.ledger.finished(ticket, at(minutes(20)));
     EXPECT_EQ(farm.used(group), minutes(20));
+}
+
+TEST(Shares, CountInTheCurrentBucketUntilAClockThatWasSetBackHasCaughtUp)
+{
+    Farm farm;
+    const auto group = farm.ledger.acquire("a");
+    (void)farm.start({group}, seconds(0), seconds(0));
+    farm.ledger.advance(at(minutes(7)));
+    for (int minute = 8; minute <= 20; ++minute) {
+        Now now = at(minutes(minute));
+        now.wall = now.wall + hours(-1);
+        farm.ledger.advance(now);
+    }
+    const auto rows = farm.ledger.takeDirty();
+    ASSERT_EQ(rows.size(), 2U);
+    EXPECT_EQ(rows[0].bucket, at(minutes(0)).wall);
+    EXPECT_EQ(rows[0].used, minutes(5));
+    EXPECT_EQ(rows[1].bucket, at(minutes(5)).wall);
+    EXPECT_EQ(rows[1].used, minutes(15));
 }
 
 TEST(Shares, TellChangedRowsWithTheirWholeAmounts)
