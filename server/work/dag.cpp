@@ -43,159 +43,279 @@ Result<std::vector<std::uint32_t>> topologicalOrder(std::span<const std::vector<
 {
     const std::size_t count = dependsOn.size();
     std::vector<std::uint32_t> waiting(count, 0);
-    std::vector<std::vector<std::uint32_t>> dependents(count);
+    std::vector<std::size_t> ends(count + 1, 0); // of each element's dependents in one array, once they are placed
     for (std::size_t step = 0; step < count; ++step) {
         for (const std::uint32_t dependency : *dependsOn[step]) {
             if (dependency >= count)
                 return fail(ErrorCode::Invalid, fmt::format("step {} depends on step {}, but there are only {}",
                                                             step, dependency, count));
-            dependents[dependency].push_back(static_cast<std::uint32_t>(step));
+            ++ends[dependency + 1];
             ++waiting[step];
         }
     }
+    for (std::size_t step = 0; step < count; ++step)
+        ends[step + 1] += ends[step];
+    std::vector<std::uint32_t> dependents(ends[count]);
+    const std::vector<std::size_t> begins = ends;
+    for (std::size_t step = 0; step < count; ++step)
+        for (const std::uint32_t dependency : *dependsOn[step])
+            dependents[ends[dependency]++] = static_cast<std::uint32_t>(step);
     std::vector<std::uint32_t> order;
     order.reserve(count);
     for (std::size_t step = 0; step < count; ++step)
         if (waiting[step] == 0)
             order.push_back(static_cast<std::uint32_t>(step));
     for (std::size_t done = 0; done < order.size(); ++done)
-        for (const std::uint32_t dependent : dependents[order[done]])
-            if (--waiting[dependent] == 0)
-                order.push_back(dependent);
+        for (std::size_t at = begins[order[done]]; at < ends[order[done]]; ++at)
+            if (--waiting[dependents[at]] == 0)
+                order.push_back(dependents[at]);
     if (order.size() != count)
         return fail(describeCycle(dependsOn, waiting));
     return order;
 }
 
-Dag::Edges& Dag::edgesOf(Node& node)
+std::uint32_t Dag::slotOf(StepId step) const
 {
-    if (node.edges == nullptr)
-        node.edges = std::make_unique<Edges>();
-    return *node.edges;
+    const std::uint32_t slot = m_index.find(step);
+    PENSTOCK_CHECK(slot != kNoSlot);
+    return slot;
 }
 
-void Dag::add(StepId step, Outcome outcome)
+std::uint32_t Dag::takeSlot()
 {
-    m_nodes.insert(step, Node{.edges = nullptr, .more = nullptr, .outcome = outcome});
+    if (!m_free.empty()) {
+        const std::uint32_t slot = m_free.back();
+        m_free.pop_back();
+        return slot;
+    }
+    PENSTOCK_CHECK(m_used < kNoSlot);
+    if (m_used % kChunkSize == 0)
+        m_chunks.push_back(std::make_unique<std::array<Node, kChunkSize>>());
+    return m_used++;
+}
+
+void Dag::add(StepId step, Outcome outcome, std::uint32_t weight)
+{
+    const std::uint32_t slot = takeSlot();
+    m_index.insert(step, slot);
+    Node& node = nodeAt(slot);
+    node.id = step;
+    node.outcome = outcome;
+    node.weight = std::max(weight, 1U);
+    if (node.isOpen())
+        makeFresh(slot);
 }
 
 void Dag::addDependency(StepId step, StepId dependsOn)
 {
-    Node& node = m_nodes.at(step);
-    Node& dependency = m_nodes.at(dependsOn);
-    edgesOf(node).dependsOn.push_back(dependsOn);
-    edgesOf(dependency).dependents.push_back(step);
-    if (dependency.outcome == Outcome::Open)
-        ++node.open;
+    const std::uint32_t above = slotOf(step);
+    const std::uint32_t below = slotOf(dependsOn);
+    Node& node = nodeAt(above);
+    Node& dependency = nodeAt(below);
+    node.dependsOn.push(below);
+    dependency.dependents.push(above);
+    if (!dependency.isOpen())
+        return;
+    ++node.open;
+    if (node.isOpen() && !node.isFresh && !dependency.isFresh)
+        gained(below, above);
+}
+
+// What is open below has one open dependent less.
+void Dag::close(Node& node, Outcome outcome)
+{
+    if (!node.isFresh && node.open != 0) // first, by the length that they counted
+        for (const std::uint32_t slot : node.dependsOn.all())
+            if (nodeAt(slot).isOpen() && !nodeAt(slot).isFresh)
+                lost(slot, node);
+    if (node.pending != 0) {
+        Pending& pending = m_pending[node.pending - 1];
+        if (!node.isFresh)
+            node.weight = pending.weight;
+        pending.slot = kNoSlot;
+        node.pending = 0;
+    }
+    if (node.hasHeap)
+        dropHeap(slotOf(node.id));
+    node.outcome = outcome;
+    node.isFresh = false;
+    node.above = 0;
+    node.openAbove = 0;
 }
 
 Dag::Consequences Dag::finish(StepId step, bool good)
 {
     Consequences result;
-    Node& node = m_nodes.at(step);
-    PENSTOCK_CHECK(node.outcome == Outcome::Open);
-    node.outcome = good ? Outcome::Good : Outcome::Bad;
-    std::vector<StepId> settled{step}; // open before, not any more: their dependents wait for one less
-    for (std::size_t done = 0; done < settled.size(); ++done) {
-        for (const StepId dependent : dependents(settled[done])) {
-            Node& waiting = m_nodes.at(dependent);
+    std::vector<std::uint32_t> ended{slotOf(step)}; // open before, not any more: their dependents wait for one less
+    PENSTOCK_CHECK(nodeAt(ended[0]).isOpen());
+    close(nodeAt(ended[0]), good ? Outcome::Good : Outcome::Bad);
+    for (std::size_t done = 0; done < ended.size(); ++done) {
+        for (const std::uint32_t slot : nodeAt(ended[done]).dependents.all()) {
+            Node& waiting = nodeAt(slot);
+            if (waiting.place != Place::Live)
+                continue;
             PENSTOCK_CHECK(waiting.open > 0);
             --waiting.open;
-            if (waiting.outcome != Outcome::Open)
+            if (!waiting.isOpen())
                 continue;
             if (!good) {
-                waiting.outcome = Outcome::Bad;
-                result.failed.push_back({dependent, step});
-                settled.push_back(dependent);
+                close(waiting, Outcome::Bad);
+                result.failed.push_back({waiting.id, step});
+                ended.push_back(slot);
             } else if (waiting.open == 0) {
-                result.ready.push_back(dependent);
+                result.ready.push_back(waiting.id);
             }
         }
     }
     return result;
 }
 
-void Dag::finishAlone(StepId step)
+void Dag::finishAlone(std::span<const StepId> steps)
 {
-    Node& node = m_nodes.at(step);
-    PENSTOCK_CHECK(node.outcome == Outcome::Open);
-    node.outcome = Outcome::Bad;
-    for (const StepId dependent : dependents(step))
-        --m_nodes.at(dependent).open;
+    for (const StepId step : steps) {
+        Node& node = nodeOf(step);
+        PENSTOCK_CHECK(node.isOpen());
+        close(node, Outcome::Bad);
+        for (const std::uint32_t above : node.dependents.all())
+            if (nodeAt(above).place == Place::Live)
+                --nodeAt(above).open;
+    }
 }
 
 void Dag::reopen(StepId step)
 {
-    Node& node = m_nodes.at(step);
+    const std::uint32_t slot = slotOf(step);
+    Node& node = nodeAt(slot);
     PENSTOCK_CHECK(node.outcome == Outcome::Bad);
     node.outcome = Outcome::Open;
-    for (const StepId dependent : dependents(step))
-        ++m_nodes.at(dependent).open;
+    makeFresh(slot);
+    for (const std::uint32_t above : node.dependents.all())
+        if (nodeAt(above).place == Place::Live)
+            ++nodeAt(above).open;
 }
 
+// A neighbour that stays keeps the slots of those that go in its lists until they are the majority there: a step with
+// many dependents would else be searched once for each that goes. Until then those slots are not given out again.
 void Dag::remove(std::span<const StepId> steps)
 {
-    std::vector<StepId> goes(steps.begin(), steps.end());
-    std::sort(goes.begin(), goes.end());
-    // A step that stays and has many removed neighbours is cleaned once, not once per neighbour.
-    std::vector<StepId> touched;
-    for (const StepId step : goes) {
-        const auto below = dependencies(step);
-        const auto above = dependents(step);
-        touched.insert(touched.end(), below.begin(), below.end());
-        touched.insert(touched.end(), above.begin(), above.end());
+    std::vector<std::uint32_t> slots;
+    slots.reserve(steps.size());
+    for (const StepId step : steps) {
+        const std::uint32_t slot = slotOf(step);
+        Node& node = nodeAt(slot);
+        PENSTOCK_CHECK(node.user == JobId(0));
+        if (node.isOpen())
+            finishAlone(step);
+        m_index.erase(step);
+        node.place = Place::Going;
+        node.open = 1; // keeps it until all lists that name it are counted
+        slots.push_back(slot);
     }
-    std::sort(touched.begin(), touched.end());
-    touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
-    const auto isGoing = [&](StepId step) { return std::binary_search(goes.begin(), goes.end(), step); };
-    for (const StepId step : touched) {
-        if (isGoing(step))
-            continue;
-        Edges& edges = edgesOf(m_nodes.at(step));
-        std::erase_if(edges.dependsOn, isGoing);
-        std::erase_if(edges.dependents, isGoing);
+    std::vector<std::uint32_t> crowded;
+    for (const std::uint32_t slot : slots)
+        unlink(slot, crowded);
+    for (const std::uint32_t slot : crowded)
+        sweep(slot);
+    for (const std::uint32_t slot : slots) {
+        nodeAt(slot).place = Place::Gone;
+        release(slot);
     }
-    for (const StepId step : goes)
-        m_nodes.erase(step);
+}
+
+void Dag::unlink(std::uint32_t slot, std::vector<std::uint32_t>& crowded)
+{
+    Node& node = nodeAt(slot);
+    const auto leave = [&](SlotList& mine, SlotList Node::*theirs) {
+        for (const std::uint32_t other : mine.all()) {
+            Node& neighbour = nodeAt(other);
+            switch (neighbour.place) {
+            case Place::Live:
+                ++node.open;
+                (neighbour.*theirs).noteGone();
+                if ((neighbour.*theirs).wantsSweep())
+                    crowded.push_back(other);
+                break;
+            case Place::Going: break; // its lists go as well
+            case Place::Gone: release(other); break;
+            }
+        }
+        mine.clear();
+    };
+    leave(node.dependsOn, &Node::dependents);
+    leave(node.dependents, &Node::dependsOn);
+}
+
+void Dag::sweep(std::uint32_t slot)
+{
+    Node& node = nodeAt(slot);
+    const auto isGone = [this](std::uint32_t other) {
+        if (nodeAt(other).place == Place::Live)
+            return false;
+        release(other);
+        return true;
+    };
+    if (node.dependsOn.wantsSweep())
+        node.dependsOn.sweep(isGone);
+    if (node.dependents.wantsSweep()) {
+        dropHeap(slot); // it may name slots that are given out again
+        node.dependents.sweep(isGone);
+    }
+}
+
+// One list less names the slot of a node that is gone.
+void Dag::release(std::uint32_t slot)
+{
+    Node& node = nodeAt(slot);
+    if (--node.open != 0)
+        return;
+    node = Node{};
+    m_free.push_back(slot);
 }
 
 void Dag::addUser(StepId step, JobId job)
 {
-    Node& node = m_nodes.at(step);
-    if (node.more != nullptr) {
-        if (std::find(node.more->begin(), node.more->end(), job) == node.more->end())
-            node.more->push_back(job);
-        return;
-    }
-    if (node.user.value() == 0) {
-        node.user = job;
-    } else if (node.user != job) {
-        node.more = std::make_unique<std::vector<JobId>>(std::vector<JobId>{node.user, job});
-        node.user = JobId(0);
+    JobId& user = nodeOf(step).user;
+    if (user == JobId(0)) {
+        user = job;
+    } else if ((user.value() & kManyUsers) != 0) {
+        m_userLists[user.value() & ~kManyUsers].add(job);
+    } else if (user != job) {
+        if (m_freeUserLists.empty()) {
+            m_freeUserLists.push_back(m_userLists.size());
+            m_userLists.emplace_back();
+        }
+        const std::size_t list = m_freeUserLists.back();
+        m_freeUserLists.pop_back();
+        m_userLists[list].add(user);
+        m_userLists[list].add(job);
+        user = JobId(kManyUsers | list);
     }
 }
 
 void Dag::removeUser(StepId step, JobId job)
 {
-    Node& node = m_nodes.at(step);
-    if (node.more == nullptr) {
-        if (node.user == job)
-            node.user = JobId(0);
+    JobId& user = nodeOf(step).user;
+    if ((user.value() & kManyUsers) == 0) {
+        if (user == job)
+            user = JobId(0);
         return;
     }
-    std::erase(*node.more, job);
-    if (node.more->size() == 1) {
-        node.user = node.more->front();
-        node.more.reset();
+    const std::size_t index = user.value() & ~kManyUsers;
+    UserList& list = m_userLists[index];
+    list.remove(job);
+    if (list.all().size() == 1) {
+        user = list.all().front();
+        list = UserList{};
+        m_freeUserLists.push_back(index);
     }
 }
 
 std::span<const JobId> Dag::users(StepId step) const
 {
-    const Node& node = m_nodes.at(step);
-    if (node.more != nullptr)
-        return *node.more;
-    return {&node.user, node.user.value() == 0 ? std::size_t{0} : std::size_t{1}};
+    const JobId& user = nodeOf(step).user;
+    if ((user.value() & kManyUsers) != 0)
+        return m_userLists[user.value() & ~kManyUsers].all();
+    return {&user, user == JobId(0) ? std::size_t{0} : std::size_t{1}};
 }
 
 void Dag::share(const std::string& key, StepId step)
@@ -214,53 +334,6 @@ std::optional<StepId> Dag::findShared(const std::string& key) const
 {
     const auto found = m_shared.find(key);
     return found == m_shared.end() ? std::nullopt : std::optional(found->second);
-}
-
-std::span<const StepId> Dag::dependencies(StepId step) const
-{
-    const Node& node = m_nodes.at(step);
-    return node.edges == nullptr ? std::span<const StepId>{} : std::span<const StepId>(node.edges->dependsOn);
-}
-
-std::span<const StepId> Dag::dependents(StepId step) const
-{
-    const Node& node = m_nodes.at(step);
-    return node.edges == nullptr ? std::span<const StepId>{} : std::span<const StepId>(node.edges->dependents);
-}
-
-Result<void> Dag::checkNode(StepId step, const Node& node) const
-{
-    std::uint32_t open = 0;
-    for (const StepId dependency : dependencies(step)) {
-        if (!contains(dependency))
-            return fail(ErrorCode::Internal,
-                        fmt::format("step {} depends on {}, which is not there", step.value(), dependency.value()));
-        const Outcome outcome = m_nodes.at(dependency).outcome;
-        open += outcome == Outcome::Open ? 1 : 0;
-        if (outcome == Outcome::Bad && node.outcome != Outcome::Bad)
-            return fail(ErrorCode::Internal, fmt::format("step {} is not failed though {} under it is", step.value(),
-                                                         dependency.value()));
-        const auto back = dependents(dependency);
-        if (std::find(back.begin(), back.end(), step) == back.end())
-            return fail(ErrorCode::Internal,
-                        fmt::format("step {} does not know its dependent {}", dependency.value(), step.value()));
-    }
-    if (open != node.open)
-        return fail(ErrorCode::Internal, fmt::format("step {} says it waits for {} steps, but {} are open",
-                                                     step.value(), node.open, open));
-    if (open != 0 && node.outcome == Outcome::Good)
-        return fail(ErrorCode::Internal, fmt::format("step {} succeeded before its dependencies", step.value()));
-    return {};
-}
-
-Result<void> Dag::check() const
-{
-    Result<void> result;
-    m_nodes.forEach([&](StepId step, const Node& node) {
-        if (result)
-            result = checkNode(step, node);
-    });
-    return result;
 }
 
 } // namespace penstock::work
