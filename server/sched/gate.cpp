@@ -13,7 +13,9 @@ std::string_view toString(GateKind kind)
     case GateKind::MemoryPressure: return "memory_pressure";
     case GateKind::IoPressure: return "io_pressure";
     case GateKind::Load: return "load";
+    case GateKind::FreeMemory: return "free_memory";
     case GateKind::FreeDisk: return "free_disk";
+    case GateKind::FreeInodes: return "free_inodes";
     }
     return "unknown";
 }
@@ -31,23 +33,58 @@ std::vector<OverThreshold> overThresholds(const protocol::Thresholds& limits, co
         above(GateKind::IoPressure, load.pressure->io.fullAvg10, limits.ioPsi);
     }
     above(GateKind::Load, load.load1, limits.load1);
-    if (limits.minFreeDiskBytes > 0 && load.diskFreeBytes < limits.minFreeDiskBytes)
-        over.push_back({GateKind::FreeDisk, static_cast<double>(load.diskFreeBytes),
-                        static_cast<double>(limits.minFreeDiskBytes)});
+    const auto below = [&over](GateKind kind, std::uint64_t value, std::uint64_t limit) {
+        if (limit > 0 && value < limit)
+            over.push_back({kind, static_cast<double>(value), static_cast<double>(limit)});
+    };
+    below(GateKind::FreeMemory, load.memoryAvailableBytes, limits.minFreeMemoryBytes);
+    // A machine without a store reports none.
+    const std::uint64_t disk =
+        load.storeTotalBytes == 0 ? load.diskFreeBytes : std::min(load.diskFreeBytes, load.storeFreeBytes);
+    below(GateKind::FreeDisk, disk, limits.minFreeDiskBytes);
+    below(GateKind::FreeInodes, load.diskFreeInodes, limits.minFreeInodes);
     return over;
+}
+
+protocol::Thresholds inForce(protocol::Thresholds builder, const work::ThresholdOverrides& overrides)
+{
+    builder.cpuPsi = overrides.cpuPsi.value_or(builder.cpuPsi);
+    builder.memoryPsi = overrides.memoryPsi.value_or(builder.memoryPsi);
+    builder.ioPsi = overrides.ioPsi.value_or(builder.ioPsi);
+    builder.load1 = overrides.load1.value_or(builder.load1);
+    builder.minFreeDiskBytes = overrides.minFreeDiskBytes.value_or(builder.minFreeDiskBytes);
+    builder.minFreeMemoryBytes = overrides.minFreeMemoryBytes.value_or(builder.minFreeMemoryBytes);
+    builder.minFreeInodes = overrides.minFreeInodes.value_or(builder.minFreeInodes);
+    return builder;
+}
+
+bool closes(GateKind kind, MachineFree policy)
+{
+    switch (kind) {
+    case GateKind::CpuPressure:
+    case GateKind::MemoryPressure:
+    case GateKind::IoPressure:
+    case GateKind::Load: return policy != MachineFree::Static;
+    case GateKind::FreeMemory:
+    case GateKind::FreeDisk:
+    case GateKind::FreeInodes: return true;
+    }
+    return true;
 }
 
 std::string describe(const OverThreshold& over)
 {
+    constexpr double kMiB = 1024.0 * 1024.0;
     switch (over.kind) {
     case GateKind::CpuPressure: return fmt::format("CPU pressure {:.1f}% > {:.1f}%", over.value, over.limit);
     case GateKind::MemoryPressure: return fmt::format("memory pressure {:.1f}% > {:.1f}%", over.value, over.limit);
     case GateKind::IoPressure: return fmt::format("I/O pressure {:.1f}% > {:.1f}%", over.value, over.limit);
     case GateKind::Load: return fmt::format("load {:.2f} > {:.2f}", over.value, over.limit);
-    case GateKind::FreeDisk: {
-        constexpr double kMiB = 1024.0 * 1024.0;
+    case GateKind::FreeMemory:
+        return fmt::format("free memory {:.0f} MiB < {:.0f} MiB", over.value / kMiB, over.limit / kMiB);
+    case GateKind::FreeDisk:
         return fmt::format("free disk {:.0f} MiB < {:.0f} MiB", over.value / kMiB, over.limit / kMiB);
-    }
+    case GateKind::FreeInodes: return fmt::format("free inodes {:.0f} < {:.0f}", over.value, over.limit);
     }
     return {};
 }

@@ -3,6 +3,8 @@
 // Pure, callable from any thread.
 #pragma once
 
+#include "server/sched/policy.h"
+#include "server/work/changes.h"
 #include "shared/protocol/link_values.h"
 
 #include <cstdint>
@@ -12,7 +14,7 @@
 
 namespace penstock::sched {
 
-enum class GateKind : std::uint8_t { CpuPressure, MemoryPressure, IoPressure, Load, FreeDisk };
+enum class GateKind : std::uint8_t { CpuPressure, MemoryPressure, IoPressure, Load, FreeMemory, FreeDisk, FreeInodes };
 [[nodiscard]] std::string_view toString(GateKind kind); // cpu_pressure, …
 
 struct OverThreshold {
@@ -21,6 +23,12 @@ struct OverThreshold {
     double limit = 0;
     friend bool operator==(const OverThreshold&, const OverThreshold&) = default;
 };
+
+// The builder's thresholds with an operator's word over them.
+[[nodiscard]] protocol::Thresholds inForce(protocol::Thresholds builder, const work::ThresholdOverrides& overrides);
+
+// Whether it closes a machine under this policy: full disks always do, load and pressure where the policy minds them.
+[[nodiscard]] bool closes(GateKind kind, MachineFree policy);
 
 // Every threshold that is crossed; at the limit is still allowed. Pressure is CPU some, memory full and I/O full
 // over ten seconds, in percent; without pressure from the kernel those thresholds say nothing.

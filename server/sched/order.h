@@ -3,42 +3,78 @@
 // plans. Pure, callable from any thread.
 #pragma once
 
+#include "server/sched/policy.h"
 #include "shared/base/clock.h"
 #include "shared/base/ids.h"
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
+#include <optional>
 
 namespace penstock::sched {
 
-// Of waiting steps: smaller goes first. A larger priority first, then the older, then the smaller id.
-struct QueueOrder {
-    std::int32_t priority = 0;
-    WallTime age; // when the step was asked for
-    StepId step{0};
-
-    friend constexpr std::strong_ordering operator<=>(const QueueOrder& a, const QueueOrder& b)
-    {
-        if (const auto order = b.priority <=> a.priority; order != 0)
-            return order;
-        if (const auto order = a.age <=> b.age; order != 0)
-            return order;
-        return a.step <=> b.step;
-    }
-    friend constexpr bool operator==(const QueueOrder&, const QueueOrder&) = default;
+// What a step's place within its share group comes from.
+struct Urgency {
+    bool promoted = false;        // has waited too long: before all that has not
+    std::uint32_t length = 0;     // of the chain of work that waits for it, in the unit of work::Dag
+    std::uint32_t dependents = 0; // that wait for it directly
+    std::int32_t priority = 0;    // larger first
 };
 
-// Of machines with a free slot: smaller is chosen first. The largest free share of its slots, then the least load.
+// Of waiting steps of one share group: smaller goes first.
+struct StepOrder {
+    std::uint64_t urgency = 0; // see urgencyOf
+    std::uint64_t age = 0;     // smallest id of the jobs that need it
+    StepId step{0};
+    friend constexpr auto operator<=>(const StepOrder&, const StepOrder&) = default;
+};
+
+// One number of an urgency, the more urgent the smaller: promoted, then what the sort looks at first, then priority.
+[[nodiscard]] constexpr std::uint64_t urgencyOf(StepSort sort, const Urgency& urgency)
+{
+    constexpr std::uint32_t kMost = 0x7fff'ffffU;
+    std::uint64_t first = 0;
+    switch (sort) {
+    case StepSort::Legacy: break;
+    case StepSort::WithRdeps: first = std::min(urgency.dependents, kMost); break;
+    case StepSort::WithCriticalPath: first = std::min(urgency.length, kMost); break;
+    }
+    const std::uint32_t priority = static_cast<std::uint32_t>(urgency.priority) ^ 0x8000'0000U;
+    const std::uint64_t large = (urgency.promoted ? std::uint64_t{1} << 63U : 0U) | first << 32U | priority;
+    return ~large;
+}
+
+// Of the whole farm's waiting steps: smaller goes first. Bumped ones, the newest bump first; then whose share groups
+// have used the least for their shares; then the order within the group.
+struct HeadOrder {
+    std::uint64_t bump = UINT64_MAX; // see bumpOrder
+    std::uint64_t use = 0;           // of its share groups the smallest
+    StepOrder step;
+    friend constexpr auto operator<=>(const HeadOrder&, const HeadOrder&) = default;
+};
+
+[[nodiscard]] constexpr std::uint64_t bumpOrder(std::optional<WallTime> bumped)
+{
+    return bumped ? ~static_cast<std::uint64_t>(std::max<std::int64_t>(bumped->micros(), 1)) : UINT64_MAX;
+}
+
+// Of machines with room: smaller is chosen first.
 struct MachineRank {
-    std::uint32_t usedShare = 0; // used slots, in 1/65536 of all its slots
-    std::uint32_t load = 0;      // load1 per core, in thousandths
+    std::uint64_t first = 0;  // by the machine sort
+    std::uint32_t second = 0; // then the emptier
     MachineId machine{0};
     friend constexpr auto operator<=>(const MachineRank&, const MachineRank&) = default;
 };
 
-[[nodiscard]] constexpr std::uint32_t usedShare(std::uint32_t used, std::uint32_t slots)
+// Part of a whole in 1/65536; of nothing everything is taken.
+[[nodiscard]] constexpr std::uint32_t partOf(std::uint64_t used, std::uint64_t all)
 {
-    return slots == 0 ? UINT32_MAX : static_cast<std::uint32_t>((std::uint64_t{used} << 16U) / slots);
+    if (used >= all)
+        return 65'536;
+    // Amounts of memory are large: the quotient is exact enough without the last bits.
+    return all >> 40U == 0 ? static_cast<std::uint32_t>((used << 16U) / all)
+                           : static_cast<std::uint32_t>((used >> 24U << 16U) / (all >> 24U));
 }
 
 } // namespace penstock::sched

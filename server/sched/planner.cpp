@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+// The choice: which step is next, and where it goes.
 #include "server/sched/planner.h"
 
 #include "shared/base/check.h"
@@ -6,186 +7,268 @@
 #include <algorithm>
 
 namespace penstock::sched {
+namespace {
+
+// Machines kept free for large steps: at most one in so many, but one always.
+constexpr std::size_t kReservedShare = 8;
+
+} // namespace
 
 const work::Placement& Planner::placementOf(const Class& queue) const
 {
     return m_placements.at(queue.key->placement);
 }
 
-bool Planner::allows(const Class& queue, MachineId machine, bool evenAvoided) const
+bool Planner::allows(const Class& queue, MachineId id, bool evenAvoided) const
 {
     const std::vector<MachineId>& avoid = queue.key->avoid;
-    if (!evenAvoided && std::binary_search(avoid.begin(), avoid.end(), machine))
+    if (!evenAvoided && std::binary_search(avoid.begin(), avoid.end(), id))
         return false;
-    return allowsName(placementOf(queue), m_machines.at(machine).name);
+    return allowsName(placementOf(queue), m_machines.at(id).name);
 }
 
-// The best available machine that the class allows. Skips at most the avoided ones, of which there are few; a class
-// that names its machines looks only at those.
-std::optional<MachineRank> Planner::choose(ClassIndex index, bool evenAvoided, VisitBudget& budget) const
+bool Planner::takes(const Class& queue, const Machine& machine) const
 {
-    const Class& queue = m_classes[index];
+    const work::Resources& ask = m_asks.at(queue.key->ask);
+    return machine.room.fits(ask) && (machine.startedCpus == 0 || ask.cpus <= machine.status.burst - machine.startedCpus);
+}
+
+// A class that names its machines looks only at those.
+std::optional<MachineId> Planner::chooseNamed(const Class& queue, bool evenAvoided, VisitBudget& budget) const
+{
+    const std::vector<KindIndex>& kinds = *m_pools[queue.pool].kinds;
     std::optional<MachineRank> best;
-    const auto consider = [&best](const MachineRank& rank) {
-        if (!best || rank < *best)
-            best = rank;
-    };
-    const std::vector<std::string>& names = placementOf(queue).machines;
-    for (const std::string& name : names) {
+    for (const std::string& name : placementOf(queue).machines) {
         const auto found = m_names.find(name);
         if (found == m_names.end())
             continue;
         for (const MachineId id : found->second) {
             static_cast<void>(budget.take());
             const Machine& machine = m_machines.at(id);
-            if (machine.rank && m_groups[machine.group].classes.contains(index) && allows(queue, id, evenAvoided))
-                consider(*machine.rank);
+            if (machine.rank && (!best || *machine.rank < *best) && allows(queue, id, evenAvoided) &&
+                takes(queue, machine) && std::binary_search(kinds.begin(), kinds.end(), machine.kind))
+                best = machine.rank;
         }
     }
-    if (!names.empty())
-        return best;
-    for (const GroupIndex group : queue.groups) {
-        for (const MachineRank& rank : m_groups[group].available) {
-            static_cast<void>(budget.take());
-            if (best && *best < rank)
-                break;
-            if (allows(queue, rank.machine, evenAvoided)) {
-                consider(rank);
-                break;
-            }
-        }
+    return best ? std::optional(best->machine) : std::nullopt;
+}
+
+// The best available machine that the class allows and that has room for it.
+std::optional<MachineId> Planner::choose(ClassIndex index, bool evenAvoided, VisitBudget& budget) const
+{
+    const Class& queue = m_classes[index];
+    if (!placementOf(queue).machines.empty())
+        return chooseNamed(queue, evenAvoided, budget);
+    for (const MachineRank& rank : m_pools[queue.pool].available) {
+        static_cast<void>(budget.take());
+        if (allows(queue, rank.machine, evenAvoided) && takes(queue, m_machines.at(rank.machine)))
+            return rank.machine;
     }
-    return best;
+    return std::nullopt;
+}
+
+std::optional<MachineId> Planner::chooseAny(ClassIndex index, VisitBudget& budget) const
+{
+    std::optional<MachineId> chosen = choose(index, false, budget);
+    // A machine that failed the step is better than none, or than one that is too loaded; a busy one is better.
+    if (!chosen && !m_classes[index].key->avoid.empty() && !hasOpenBeside(m_classes[index]))
+        chosen = choose(index, true, budget);
+    return chosen;
 }
 
 bool Planner::hasOpenBeside(const Class& queue) const
 {
     const std::vector<std::string>& names = placementOf(queue).machines;
-    for (const GroupIndex index : queue.groups) {
-        if (names.empty() && m_groups[index].open.size() > queue.key->avoid.size())
+    for (const KindIndex kind : *m_pools[queue.pool].kinds) {
+        if (names.empty() && m_kinds[kind].open.size() > queue.key->avoid.size())
             return true;
-        for (const MachineId id : m_groups[index].open)
+        for (const MachineId id : m_kinds[kind].open)
             if (allows(queue, id, false))
                 return true;
     }
     return false;
 }
 
-Plan Planner::plan(VisitBudget& budget)
+// Whether the first leaf of the class is where it belongs and may start; otherwise it has been moved or parked.
+bool Planner::settleFirst(ClassIndex index)
 {
-    Plan plan;
+    const LeafIndex first = m_classes[index].heads.begin()->index;
+    Leaf& leaf = m_leaves[first];
+    if (leaf.shown->use != useOf(m_parties[leaf.key.party])) {
+        refreshLeaf(first);
+        return false;
+    }
+    const std::uint32_t cpus = m_asks.at(m_classes[index].key->ask).cpus;
+    if (const GateIndex gate = m_gates.closedFor(leaf.key.gates, cpus); gate != 0) {
+        leaf.parkedAt = gate;
+        m_parked[gate].insert(first);
+        refreshLeaf(first);
+        return false;
+    }
+    return true;
+}
+
+std::optional<Start> Planner::next(VisitBudget& budget, Instant now)
+{
+    m_more = false;
+    if (!m_reservedWithRoom.empty())
+        if (auto reserved = startReserved(now))
+            return reserved;
     while (!m_active.empty()) {
         if (!budget.take()) {
-            plan.more = true;
-            return plan;
+            m_more = true;
+            return std::nullopt;
         }
-        const ClassIndex index = m_active.begin()->waiting.queue;
-        const Class& queue = m_classes[index];
-        std::optional<MachineRank> chosen = choose(index, false, budget);
-        // A machine that failed the step is better than none, or than one that is too loaded; a busy one is better.
-        if (!chosen && !queue.key->avoid.empty() && !hasOpenBeside(queue))
-            chosen = choose(index, true, budget);
-        if (chosen)
-            start(index, chosen->machine, plan);
-        else
-            stall(index);
+        const ClassIndex index = m_pools[m_active.begin()->index].waiting.begin()->index;
+        if (!settleFirst(index))
+            continue;
+        if (const std::optional<MachineId> chosen = chooseAny(index, budget))
+            return start(m_classes[index].heads.begin()->index, *chosen);
+        stall(index, now);
     }
-    return plan;
+    return std::nullopt;
 }
 
-void Planner::start(ClassIndex index, MachineId id, Plan& plan)
+Start Planner::start(LeafIndex index, MachineId id)
 {
-    plan.starts.push_back({m_classes[index].steps.begin()->step, id});
+    Leaf& leaf = m_leaves[index];
+    const ClassKey& key = *m_classes[leaf.key.queue].key;
+    const Start start{leaf.steps.begin()->step, id, key.ask, leaf.key.gates};
+    const work::Resources& ask = m_asks.at(key.ask);
     Machine& machine = m_machines.at(id);
-    withdraw(id, machine);
-    ++machine.status.used;
-    enter(id, machine);
-    Class& queue = m_classes[index];
-    queue.steps.erase(queue.steps.begin());
+    machine.room.take(ask);
+    machine.startedCpus += ask.cpus;
+    m_gates.enter(start.gates, ask.cpus);
+    rerank(id, machine);
+    leaf.steps.erase(leaf.steps.begin());
     --m_queued;
-    refreshClass(index);
-    if (queue.steps.empty())
-        dropClass(index);
+    if (leaf.steps.empty())
+        dropLeaf(index);
+    else
+        refreshLeaf(index);
+    return start;
 }
 
-ClassIndex Planner::enqueue(PlacementIndex placement, const QueueOrder& order, std::span<const MachineId> avoid)
+std::optional<Start> Planner::startReserved(Instant now)
 {
-    ClassKey key{placement, {avoid.begin(), avoid.end()}};
-    std::sort(key.avoid.begin(), key.avoid.end());
-    key.avoid.erase(std::unique(key.avoid.begin(), key.avoid.end()), key.avoid.end());
-    const ClassIndex index = classFor(std::move(key));
-    const bool isNew = m_classes[index].steps.insert(order).second;
-    PENSTOCK_CHECK(isNew);
-    ++m_queued;
-    refreshClass(index);
-    return index;
-}
-
-void Planner::dequeue(ClassIndex index, const QueueOrder& order)
-{
-    PENSTOCK_CHECK(index < m_classes.size() && m_classes[index].key != nullptr);
-    const std::size_t gone = m_classes[index].steps.erase(order);
-    PENSTOCK_CHECK(gone == 1);
-    --m_queued;
-    refreshClass(index);
-    if (m_classes[index].steps.empty())
-        dropClass(index);
-}
-
-std::uint64_t Planner::ahead(ClassIndex index, const QueueOrder& order, std::uint64_t limit) const
-{
-    std::uint64_t count = 0;
-    for (const QueueOrder& other : m_classes[index].steps) {
-        if (count >= limit || !(other < order))
-            break;
-        ++count;
+    while (!m_reservedWithRoom.empty()) {
+        const MachineId id = *m_reservedWithRoom.begin();
+        const ClassIndex index = *m_machines.at(id).reservedFor;
+        while (!m_classes[index].heads.empty() && !settleFirst(index))
+            continue;
+        unreserve(index);
+        if (m_classes[index].heads.empty())
+            continue; // all of it waits at gates: when one opens, it asks again
+        const LeafIndex leaf = m_classes[index].heads.begin()->index;
+        m_classes[index].stalledSince = now; // the next of them has its own patience
+        m_classes[index].stalledStep = StepId(0);
+        return start(leaf, id);
     }
-    return count;
+    return std::nullopt;
 }
 
-std::vector<StepId> Planner::oldest(PlacementIndex placement) const
+// The first in order of what is stalled, when it has been for long and nothing that could start is before it.
+std::optional<Planner::ClassIndex> Planner::firstStalled(const Pool& pool, Instant since) const
 {
-    constexpr std::size_t kMaxLooks = 64;
-    std::vector<StepId> found;
-    for (auto at = m_classIndex.lower_bound(ClassKey{placement, {}});
-         at != m_classIndex.end() && at->first.placement == placement && found.size() < kMaxLooks; ++at) {
-        const std::set<QueueOrder>& steps = m_classes[at->second].steps;
-        for (auto step = steps.begin(); step != steps.end() && found.size() < kMaxLooks;) {
-            found.push_back(step->step);
-            if (step->priority == INT32_MIN)
-                break;
-            step = steps.lower_bound(QueueOrder{step->priority - 1, WallTime{Duration::min()}, StepId(0)});
+    std::optional<Head> first;
+    for (const ClassIndex index : pool.stalled) {
+        const Class& queue = m_classes[index];
+        if (queue.reserved || queue.heads.empty() || queue.stalledSince > since)
+            continue;
+        const Head head{queue.heads.begin()->order, index};
+        if (!first || head < *first)
+            first = head;
+    }
+    if (!first || (!pool.waiting.empty() && pool.waiting.begin()->order < first->order))
+        return std::nullopt;
+    return first->index;
+}
+
+std::optional<MachineId> Planner::reservable(const Class& queue) const
+{
+    std::optional<std::pair<std::uint32_t, MachineId>> best;
+    const work::Resources& ask = m_asks.at(queue.key->ask);
+    for (const KindIndex kind : *m_pools[queue.pool].kinds)
+        for (const MachineId id : m_kinds[kind].open) {
+            const Machine& machine = m_machines.at(id);
+            if (machine.reservedFor || !machine.room.couldFit(ask) || !allows(queue, id, false))
+                continue;
+            const std::pair candidate{machine.room.takenPart(), id};
+            if (!best || candidate < *best)
+                best = candidate;
         }
-    }
-    return found;
+    return best ? std::optional(best->second) : std::nullopt;
 }
 
-Planner::Reach Planner::reach(const work::Placement& placement) const
+std::size_t Planner::reserveFor(Duration stalled, Instant now)
 {
-    Reach reach;
-    std::uint64_t freeSlots = 0;
-    for (const Group& group : m_groups) {
-        if (group.capability == nullptr || mismatch(placement, *group.capability))
+    std::size_t made = 0;
+    const std::size_t most = std::max<std::size_t>(m_machines.size() / kReservedShare, 1);
+    const Instant since = now + (-stalled);
+    for (const Pool& pool : m_pools) {
+        if (m_reserved >= most)
+            break;
+        if (pool.kinds == nullptr || pool.stalled.empty())
             continue;
-        reach.able += group.able;
-        freeSlots += group.freeSlots;
+        const std::optional<ClassIndex> index = firstStalled(pool, since);
+        if (!index)
+            continue;
+        const std::optional<MachineId> id = reservable(m_classes[*index]);
+        if (!id)
+            continue;
+        Machine& machine = m_machines.at(*id);
+        machine.reservedFor = *index;
+        m_classes[*index].reserved = *id;
+        ++m_reserved;
+        ++made;
+        rerank(*id, machine);
+        roomGained(*id, machine);
     }
-    reach.freeSlots = static_cast<std::uint32_t>(std::min<std::uint64_t>(freeSlots, UINT32_MAX));
-    return reach;
+    return made;
 }
 
-bool Planner::hasOpenBeside(PlacementIndex index, std::span<const MachineId> avoid) const
+// The machine is anybody's again, and the class looks for itself.
+void Planner::unreserve(ClassIndex index)
 {
-    const work::Placement& placement = m_placements.at(index);
-    for (const Group& group : m_groups) {
-        if (group.capability == nullptr || group.open.empty() || mismatch(placement, *group.capability))
-            continue;
-        for (const MachineId id : group.open)
-            if (std::find(avoid.begin(), avoid.end(), id) == avoid.end() &&
-                allowsName(placement, m_machines.at(id).name))
-                return true;
-    }
-    return false;
+    const MachineId id = *m_classes[index].reserved;
+    Machine& machine = m_machines.at(id);
+    machine.reservedFor.reset();
+    m_classes[index].reserved.reset();
+    --m_reserved;
+    m_reservedWithRoom.erase(id);
+    rerank(id, machine);
+    roomGained(id, machine);
+    if (m_classes[index].isStalled)
+        wake(index);
+}
+
+void Planner::giveBack(MachineId id, AskIndex ask, const GateSet& gates)
+{
+    const std::uint32_t cpus = m_asks.at(ask).cpus;
+    const GateSet open = gates;
+    m_gates.leave(gates, cpus);
+    for (const GateIndex gate : open)
+        if (gate != 0)
+            unpark(gate);
+    Machine* machine = m_machines.find(id);
+    if (machine == nullptr)
+        return; // the machine was forgotten before its attempt
+    machine->room.give(m_asks.at(ask));
+    machine->startedCpus -= std::min(machine->startedCpus, cpus);
+    rerank(id, *machine);
+    roomGained(id, *machine);
+}
+
+void Planner::takeRoom(MachineId id, AskIndex ask)
+{
+    Machine& machine = m_machines.at(id);
+    machine.room.take(m_asks.at(ask));
+    rerank(id, machine);
+}
+
+void Planner::gateOpened(GateIndex gate)
+{
+    unpark(gate);
 }
 
 } // namespace penstock::sched

@@ -1,31 +1,46 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Planner: chooses which ready steps start on which machines. It keeps its picture of queues and machines up to date
-// change by change, so a start costs a few tree operations and never a walk over a queue or over all machines:
-// ready steps wait in one ordered queue per class (placement and machines to avoid), machines with equal capability
-// form a group, and only pairs of a waiting class and a group with a free slot are looked at. A class that no free
-// machine can take costs nothing.
-// Pure: equal histories of calls give equal plans. One thread. It never fails; plan() returns fewer starts than
-// possible, with `more` set, when the visit budget runs out.
+// Planner: chooses which ready step starts next and on which machine. It keeps its picture of queues and machines up
+// to date change by change, so a start costs a few tree operations and never a walk over a queue or over all machines.
+//
+//   leaf    ready steps that are alike in all that order does not see: placement, ask, machines to avoid, bump, share
+//           groups, gates; one ordered tree each
+//   class   leaves that the same machines can take; ordered by their first steps (HeadOrder)
+//   kind    machines of equal capability
+//   pool    the kinds that can run a class; classes with the same kinds share one. A pool knows its classes by their
+//           first steps and its machines with room by rank, and only pools that have both are looked at
+//
+// Fair shares: the use of a share group rises with every start; a leaf learns of it when it comes to the front (its
+// place is then too good, never too bad), so a start touches no other queue. A fall is told at once (setUse).
+// A class that no machine with room can take is stalled: it costs nothing until one of its machines gains room. The
+// first of a pool that stays stalled gets a machine reserved (reserveFor).
+//
+// Pure: equal histories of calls give equal plans. One thread. It never fails; next() returns nothing with more() set
+// when the visit budget runs out.
 #pragma once
 
 #include "server/sched/feasible.h"
+#include "server/sched/gates.h"
 #include "server/sched/order.h"
 #include "server/sched/placements.h"
+#include "server/sched/room.h"
 #include "server/work/id_map.h"
 #include "shared/base/ids.h"
+#include "shared/base/result.h"
 
+#include <absl/container/btree_set.h>
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <set>
 #include <span>
 #include <string>
-#include <tuple>
 #include <vector>
 
 namespace penstock::sched {
 
-using ClassIndex = std::uint32_t;
+using LeafIndex = std::uint32_t;
+using ShareIndex = std::uint32_t;
 
 // How much a planning pass may look at; counted, so that a pass costs the same on every machine.
 class VisitBudget {
@@ -44,22 +59,33 @@ private:
 };
 
 struct MachineStatus {
-    bool able = false; // it may be given work in general: connected, not draining
+    bool able = false; // it may be given work in general: connected, not draining, not quarantined
     bool open = false; // and now: below its thresholds
-    std::uint32_t slots = 0;
-    std::uint32_t used = 0;
-    std::uint32_t load = 0; // see MachineRank
+    Capacity capacity;
+    std::uint32_t foreign = 0;      // slots taken by what is not ours
+    std::uint32_t load = 0;         // of all its cpus by the last report, in 1/65536; fresh starts included
+    std::uint32_t burst = UINT32_MAX; // cpus that may be started until the next status
+    std::uint64_t score = 0;        // by the machine sort, larger first; 0: by headroom
     friend bool operator==(const MachineStatus&, const MachineStatus&) = default;
+};
+
+// A ready step as the planner sees it.
+struct Wish {
+    PlacementIndex placement = 0;
+    AskIndex ask = 0;
+    std::span<const MachineId> avoid;
+    std::span<const ShareIndex> shares; // sorted, at least one
+    GateSet gates;
+    std::uint64_t bump = UINT64_MAX; // see bumpOrder
+    StepOrder order;
 };
 
 struct Start {
     StepId step;
     MachineId machine;
+    AskIndex ask;
+    GateSet gates;
     friend bool operator==(const Start&, const Start&) = default;
-};
-struct Plan {
-    std::vector<Start> starts;
-    bool more = false;
 };
 
 class Planner {
@@ -68,106 +94,227 @@ public:
     void setFacts(MachineId machine, const protocol::MachineFacts& facts); // adds it when it is new, not able
     void setStatus(MachineId machine, const MachineStatus& status);
     void removeMachine(MachineId machine);
+    [[nodiscard]] bool knows(MachineId machine) const { return m_machines.find(machine) != nullptr; }
+    // What runs without a start of ours (after a restart, a probe) passes its gates and takes its room.
+    void enterGates(AskIndex ask, const GateSet& gates) { m_gates.enter(gates, m_asks.at(ask).cpus); }
+    void takeRoom(MachineId machine, AskIndex ask);
+    // What a start has taken, when its attempt is over; of a machine that is not known, only the gates.
+    void giveBack(MachineId machine, AskIndex ask, const GateSet& gates);
 
-    // ---- steps. The class is what takes the step out again; avoid need not be sorted.
-    [[nodiscard]] ClassIndex enqueue(PlacementIndex placement, const QueueOrder& order,
-                                     std::span<const MachineId> avoid);
-    void dequeue(ClassIndex queue, const QueueOrder& order);
+    // ---- steps. The leaf is what takes the step out again, with the same order; avoid need not be sorted.
+    [[nodiscard]] LeafIndex enqueue(const Wish& wish);
+    void dequeue(LeafIndex leaf, const StepOrder& order);
 
-    // Starts steps on machines until nothing fits or the budget is spent. Started steps have left their queues, and
-    // the machines' used slots are counted up.
-    [[nodiscard]] Plan plan(VisitBudget& budget);
+    // ---- shares and gates
+    void setUse(ShareIndex share, std::uint64_t use); // a fall re-orders its leaves, a rise waits until they are looked at
+    [[nodiscard]] Gates& gates() { return m_gates; }
+    [[nodiscard]] const Gates& gates() const { return m_gates; }
+    void gateOpened(GateIndex gate); // after its limits were raised or lifted
+
+    // The next start, if any step fits anywhere: it has left its queue and taken its room.
+    [[nodiscard]] std::optional<Start> next(VisitBudget& budget, Instant now);
+    [[nodiscard]] bool more() const { return m_more; } // the last next() ended by its budget
+    // Keeps machines free for the first steps of pools that have been stalled for so long. How many were kept anew.
+    std::size_t reserveFor(Duration stalled, Instant now);
 
     // ---- questions
     [[nodiscard]] PlacementTable& placements() { return m_placements; }
     [[nodiscard]] const PlacementTable& placements() const { return m_placements; }
-    // Steps before this one in its queue, counted up to the limit.
-    [[nodiscard]] std::uint64_t ahead(ClassIndex queue, const QueueOrder& order, std::uint64_t limit) const;
-    // The oldest waiting step of a placement, looking at one step per priority.
-    [[nodiscard]] std::vector<StepId> oldest(PlacementIndex placement) const;
+    [[nodiscard]] Asks& asks() { return m_asks; }
+    [[nodiscard]] const Asks& asks() const { return m_asks; }
+    [[nodiscard]] const Room& room(MachineId machine) const { return m_machines.at(machine).room; }
+    [[nodiscard]] bool isReserved(MachineId machine) const { return m_machines.at(machine).reservedFor.has_value(); }
+
+    // What was started lately may use all that its load leaves.
+    [[nodiscard]] bool isBursting(MachineId machine) const
+    {
+        return m_machines.at(machine).startedCpus >= m_machines.at(machine).status.burst;
+    }
+
+    struct Ahead { // steps for the same machines that go before one
+        std::uint64_t bumped = 0;   // by a newer bump
+        std::uint64_t byShare = 0;  // whose share groups have used less
+        std::uint64_t inGroup = 0;  // of the same share groups, counted up to the limit
+        std::vector<ShareIndex> groups; // of those by share, at most 5
+    };
+    [[nodiscard]] Ahead ahead(LeafIndex leaf, const StepOrder& order, std::uint64_t limit) const;
+    [[nodiscard]] bool isParked(LeafIndex leaf) const { return m_leaves[leaf].parkedAt.has_value(); }
+    struct LeafView {
+        PlacementIndex placement = 0;
+        AskIndex ask = 0;
+        std::span<const ShareIndex> shares;
+        std::size_t steps = 0;
+        StepId first{0};
+        bool isParked = false;
+        bool isNamespaceFull = false; // that is where it is parked
+        bool isStalled = false;
+        std::uint64_t bump = UINT64_MAX;
+    };
+    template <class Visit> void forEachLeaf(Visit visit) const
+    {
+        for (LeafIndex index = 0; index < m_leaves.size(); ++index)
+            if (!m_leaves[index].steps.empty())
+                visit(viewOf(index));
+    }
     struct Reach { // machines that could take a placement
+        std::uint32_t known = 0; // connected or not
         std::uint32_t able = 0;
-        std::uint32_t freeSlots = 0;
+        std::uint32_t open = 0;
+        std::uint32_t freeSlots = 0; // of the able ones
     };
     [[nodiscard]] Reach reach(const work::Placement& placement) const;
     // Is there a machine for it, open though perhaps busy, that is not to be avoided.
     [[nodiscard]] bool hasOpenBeside(PlacementIndex placement, std::span<const MachineId> avoid) const;
     [[nodiscard]] std::size_t queued() const { return m_queued; }
+    // Every count and cross-reference; Internal names what does not hold. For tests.
+    [[nodiscard]] Result<void> check() const;
 
 private:
-    using GroupIndex = std::uint32_t;
-    struct Waiting {
-        QueueOrder head;
+    using ClassIndex = std::uint32_t;
+    using KindIndex = std::uint32_t;
+    using PoolIndex = std::uint32_t;
+    using PartyIndex = std::uint32_t;
+    static constexpr std::uint32_t kNone = UINT32_MAX;
+
+    struct Party { // a set of share groups
+        std::vector<ShareIndex> shares;
+        std::set<LeafIndex> leaves;
+    };
+    struct LeafKey {
         ClassIndex queue = 0;
-        friend auto operator<=>(const Waiting&, const Waiting&) = default;
+        PartyIndex party = 0;
+        std::uint64_t bump = UINT64_MAX;
+        GateSet gates;
+        friend auto operator<=>(const LeafKey&, const LeafKey&) = default;
     };
-    struct Active {
-        Waiting waiting;
-        GroupIndex group = 0;
-        friend auto operator<=>(const Active&, const Active&) = default;
+    struct Leaf {
+        LeafKey key;
+        absl::btree_set<StepOrder> steps;
+        std::optional<HeadOrder> shown; // how its class knows it
+        std::optional<GateIndex> parkedAt; // this gate is closed for it
     };
-    struct Machine {
-        std::string name;
-        GroupIndex group = 0;
-        MachineStatus status;
-        std::optional<MachineRank> rank; // while it is among the available
+    struct Head {
+        HeadOrder order;
+        std::uint32_t index = 0; // of the leaf, class or pool
+        friend auto operator<=>(const Head&, const Head&) = default;
     };
-    struct Group { // machines of equal capability
-        const Capability* capability = nullptr; // null: free
-        std::set<MachineId> members;
-        std::set<MachineId> open;               // able, and below their thresholds; busy or not
-        std::uint32_t able = 0;
-        std::uint64_t freeSlots = 0;            // of able members
-        std::set<MachineRank> available;
-        std::set<ClassIndex> classes; // that can run here
-        std::set<Waiting> waiting;    // of those: not empty, not stalled
-        std::set<ClassIndex> stalled; // of those: no available machine is allowed for them
-        std::optional<Active> active;
-    };
+    using Heads = absl::btree_set<Head>;
     struct ClassKey {
         PlacementIndex placement = 0;
+        AskIndex ask = 0;
         std::vector<MachineId> avoid; // sorted
         friend auto operator<=>(const ClassKey&, const ClassKey&) = default;
     };
     struct Class {
         const ClassKey* key = nullptr; // null: free
-        std::set<QueueOrder> steps;
-        std::vector<GroupIndex> groups;
-        std::optional<Waiting> shown; // how its groups know it
-        bool stalled = false;
+        Heads heads;                   // leaves that are not parked
+        PoolIndex pool = kNone;
+        std::uint32_t leaves = 0;
+        std::optional<HeadOrder> shown; // how its pool knows it
+        bool isStalled = false;
+        StepId stalledStep{0};         // the first step when it last found no machine,
+        Instant stalledSince;          // and since when that step finds none
+        std::optional<MachineId> reserved; // kept free for it
+    };
+    struct Machine {
+        std::string name;
+        KindIndex kind = 0;
+        MachineStatus status;
+        Room room;
+        std::uint32_t startedCpus = 0;  // since the status was set
+        std::optional<MachineRank> rank; // while it is among the available
+        std::optional<ClassIndex> reservedFor;
+    };
+    struct Kind {
+        const Capability* capability = nullptr; // null: free
+        std::set<MachineId> members;
+        std::set<MachineId> open; // able, and below their thresholds; busy or not
+        std::uint32_t able = 0;
+        std::set<PoolIndex> pools;
+    };
+    struct Pool {
+        const std::vector<KindIndex>* kinds = nullptr; // the key in m_poolIndex; null: free
+        absl::btree_set<MachineRank> available;
+        Heads waiting;                // classes: not empty, not stalled
+        std::set<ClassIndex> stalled; // classes: no available machine can take them
+        std::uint32_t classes = 0;
+        std::optional<HeadOrder> shown; // how m_active knows it
     };
 
+    // ---- planner.cpp
     [[nodiscard]] const work::Placement& placementOf(const Class& queue) const;
-    [[nodiscard]] bool allows(const Class& queue, MachineId machine, bool evenAvoided) const;
+    [[nodiscard]] bool allows(const Class& queue, MachineId id, bool evenAvoided) const;
+    [[nodiscard]] bool takes(const Class& queue, const Machine& machine) const;
     [[nodiscard]] bool hasOpenBeside(const Class& queue) const;
-    [[nodiscard]] std::optional<MachineRank> choose(ClassIndex index, bool evenAvoided, VisitBudget& budget) const;
-    void start(ClassIndex index, MachineId machine, Plan& plan);
-    void stall(ClassIndex index);
-    void wake(ClassIndex index);
-    void refreshClass(ClassIndex index);
-    void refreshActive(GroupIndex index);
+    [[nodiscard]] std::optional<MachineId> choose(ClassIndex index, bool evenAvoided, VisitBudget& budget) const;
+    [[nodiscard]] std::optional<MachineId> chooseNamed(const Class& queue, bool evenAvoided, VisitBudget& budget) const;
+    [[nodiscard]] std::optional<MachineId> chooseAny(ClassIndex index, VisitBudget& budget) const;
+    [[nodiscard]] std::optional<Start> startReserved(Instant now);
+    [[nodiscard]] Start start(LeafIndex leaf, MachineId machine);
+    [[nodiscard]] bool settleFirst(ClassIndex index);
+    [[nodiscard]] std::optional<ClassIndex> firstStalled(const Pool& pool, Instant since) const;
+    [[nodiscard]] std::optional<MachineId> reservable(const Class& queue) const;
+    void unreserve(ClassIndex index);
+
+    // ---- planner_queues.cpp
+    [[nodiscard]] std::uint64_t useOf(const Party& party) const;
+    [[nodiscard]] PartyIndex partyFor(std::span<const ShareIndex> shares);
+    [[nodiscard]] LeafIndex leafFor(const LeafKey& key);
+    void dropLeaf(LeafIndex index);
+    void refreshLeaf(LeafIndex index);
+    void unpark(GateIndex gate);
     [[nodiscard]] ClassIndex classFor(ClassKey key);
     void dropClass(ClassIndex index);
+    void refreshClass(ClassIndex index);
+    void refreshPool(PoolIndex index);
+    void stall(ClassIndex index, Instant now);
+    void wake(ClassIndex index);
+    void repool(ClassIndex index);
+    void leavePool(ClassIndex index);
+    [[nodiscard]] PoolIndex poolFor(std::vector<KindIndex> kinds);
+    [[nodiscard]] LeafView viewOf(LeafIndex index) const;
 
-    [[nodiscard]] GroupIndex groupFor(const Capability& capability);
-    void join(MachineId id, Machine& machine, GroupIndex group);
+    // ---- planner_machines.cpp
+    [[nodiscard]] KindIndex kindFor(const Capability& capability);
+    void dropKind(KindIndex index);
+    void join(MachineId id, Machine& machine, KindIndex kind);
     void leave(MachineId id, Machine& machine);
-    void enter(MachineId id, Machine& machine); // its status into its group's sums and ranking
-    void withdraw(MachineId id, Machine& machine);
-    void wakeStalled(GroupIndex group);
+    void count(MachineId id, Machine& machine, bool in); // its status into its kind's sums
+    void rerank(MachineId id, Machine& machine);
+    void roomGained(MachineId id, Machine& machine);
+    [[nodiscard]] bool isAvailable(const Machine& machine) const;
+    [[nodiscard]] MachineRank rankOf(MachineId id, const Machine& machine) const;
+    void wakeStalled(KindIndex kind);
     void nameChanged(MachineId id, Machine& machine, const std::string& name);
 
     PlacementTable m_placements;
-    work::IdMap<MachineId, Machine> m_machines;
-    std::map<std::string, std::set<MachineId>> m_names;
-    std::map<Capability, GroupIndex> m_groupIndex;
-    std::vector<Group> m_groups;
-    std::vector<GroupIndex> m_freeGroups;
+    Asks m_asks;
+    Gates m_gates;
+    std::vector<std::uint64_t> m_uses; // by ShareIndex
+    std::map<std::vector<ShareIndex>, PartyIndex> m_partyIndex;
+    std::vector<Party> m_parties;
+    std::vector<PartyIndex> m_freeParties;
+    std::vector<std::set<PartyIndex>> m_partiesOf; // by ShareIndex
+    std::map<LeafKey, LeafIndex> m_leafIndex;
+    std::vector<Leaf> m_leaves;
+    std::vector<LeafIndex> m_freeLeaves;
+    std::map<GateIndex, std::set<LeafIndex>> m_parked;
     std::map<ClassKey, ClassIndex> m_classIndex;
     std::vector<Class> m_classes;
     std::vector<ClassIndex> m_freeClasses;
-    std::set<Active> m_active;
+    std::map<std::vector<KindIndex>, PoolIndex> m_poolIndex;
+    std::vector<Pool> m_pools;
+    std::vector<PoolIndex> m_freePools;
+    Heads m_active; // pools with a waiting class and an available machine
+    std::map<Capability, KindIndex> m_kindIndex;
+    std::vector<Kind> m_kinds;
+    std::vector<KindIndex> m_freeKinds;
+    work::IdMap<MachineId, Machine> m_machines;
+    std::map<std::string, std::set<MachineId>> m_names;
+    std::size_t m_reserved = 0;             // machines
+    std::set<MachineId> m_reservedWithRoom; // for whom they are reserved
     std::size_t m_queued = 0;
+    bool m_more = false;
 };
 
 } // namespace penstock::sched

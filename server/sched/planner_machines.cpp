@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The planner's machines and the groups they form.
+// The planner's machines, the kinds they form, and how pools know who has room.
 #include "server/sched/planner.h"
 
 #include "shared/base/check.h"
@@ -15,29 +15,34 @@ void Planner::setFacts(MachineId id, const protocol::MachineFacts& facts)
     if (machine == nullptr) {
         machine = &m_machines.insert(id, Machine{});
         nameChanged(id, *machine, facts.name);
-        join(id, *machine, groupFor(capability));
+        join(id, *machine, kindFor(capability));
         return;
     }
     const bool renamed = machine->name != facts.name;
-    if (!renamed && *m_groups[machine->group].capability == capability)
+    if (!renamed && *m_kinds[machine->kind].capability == capability)
         return;
     leave(id, *machine);
     if (renamed)
         nameChanged(id, *machine, facts.name);
-    join(id, *machine, groupFor(capability));
+    join(id, *machine, kindFor(capability));
 }
 
 void Planner::setStatus(MachineId id, const MachineStatus& status)
 {
     Machine& machine = m_machines.at(id);
-    if (machine.status == status)
-        return;
+    machine.startedCpus = 0;
     const bool moved = machine.status.able != status.able || machine.status.open != status.open;
-    withdraw(id, machine);
+    count(id, machine, false);
     machine.status = status;
-    enter(id, machine);
+    machine.room.setCapacity(status.capacity);
+    machine.room.setForeign(status.foreign);
+    count(id, machine, true);
+    if (machine.reservedFor && !(status.able && status.open))
+        unreserve(*machine.reservedFor);
+    rerank(id, machine);
+    roomGained(id, machine);
     if (moved)
-        wakeStalled(machine.group);
+        wakeStalled(machine.kind);
 }
 
 void Planner::removeMachine(MachineId id)
@@ -60,107 +65,147 @@ void Planner::nameChanged(MachineId id, Machine& machine, const std::string& nam
         m_names[name].insert(id);
 }
 
-Planner::GroupIndex Planner::groupFor(const Capability& capability)
+Planner::KindIndex Planner::kindFor(const Capability& capability)
 {
-    const auto [found, isNew] = m_groupIndex.try_emplace(capability, GroupIndex{0});
+    const auto [found, isNew] = m_kindIndex.try_emplace(capability, KindIndex{0});
     if (!isNew)
         return found->second;
-    if (m_freeGroups.empty()) {
-        m_freeGroups.push_back(static_cast<GroupIndex>(m_groups.size()));
-        m_groups.emplace_back();
+    if (m_freeKinds.empty()) {
+        m_freeKinds.push_back(static_cast<KindIndex>(m_kinds.size()));
+        m_kinds.emplace_back();
     }
-    const GroupIndex index = m_freeGroups.back();
-    m_freeGroups.pop_back();
+    const KindIndex index = m_freeKinds.back();
+    m_freeKinds.pop_back();
     found->second = index;
-    Group& group = m_groups[index];
-    group.capability = &found->first;
-    for (const auto& [key, queueIndex] : m_classIndex) {
-        Class& queue = m_classes[queueIndex];
-        if (mismatch(placementOf(queue), capability))
-            continue;
-        queue.groups.insert(std::lower_bound(queue.groups.begin(), queue.groups.end(), index), index);
-        group.classes.insert(queueIndex);
-        if (queue.shown)
-            group.waiting.insert(*queue.shown);
-        if (queue.stalled)
-            group.stalled.insert(queueIndex);
-    }
+    m_kinds[index].capability = &found->first;
+    for (const auto& [key, queue] : m_classIndex)
+        if (!mismatch(m_placements.at(key.placement), capability))
+            repool(queue);
     return index;
 }
 
-void Planner::join(MachineId id, Machine& machine, GroupIndex group)
+void Planner::dropKind(KindIndex index)
 {
-    machine.group = group;
-    m_groups[group].members.insert(id);
-    enter(id, machine);
-    wakeStalled(group);
+    const Capability& capability = *m_kinds[index].capability;
+    m_kinds[index].capability = nullptr; // repool() passes it over
+    for (const auto& [key, queue] : m_classIndex)
+        if (!mismatch(m_placements.at(key.placement), capability))
+            repool(queue);
+    PENSTOCK_CHECK(m_kinds[index].pools.empty());
+    m_kindIndex.erase(m_kindIndex.find(capability));
+    m_kinds[index] = Kind{};
+    m_freeKinds.push_back(index);
+}
+
+void Planner::join(MachineId id, Machine& machine, KindIndex kind)
+{
+    machine.kind = kind;
+    m_kinds[kind].members.insert(id);
+    count(id, machine, true);
+    rerank(id, machine);
+    roomGained(id, machine);
+    wakeStalled(kind);
 }
 
 void Planner::leave(MachineId id, Machine& machine)
 {
-    const GroupIndex index = machine.group;
-    withdraw(id, machine);
-    Group& group = m_groups[index];
-    group.members.erase(id);
-    wakeStalled(index);
-    if (!group.members.empty())
-        return;
-    for (const ClassIndex queue : group.classes)
-        std::erase(m_classes[queue].groups, index);
-    if (group.active)
-        m_active.erase(*group.active);
-    m_groupIndex.erase(m_groupIndex.find(*group.capability));
-    group = Group{};
-    m_freeGroups.push_back(index);
+    const KindIndex kind = machine.kind;
+    if (machine.reservedFor)
+        unreserve(*machine.reservedFor);
+    count(id, machine, false);
+    if (machine.rank)
+        for (const PoolIndex pool : m_kinds[kind].pools) {
+            m_pools[pool].available.erase(*machine.rank);
+            refreshPool(pool);
+        }
+    machine.rank.reset();
+    m_kinds[kind].members.erase(id);
+    wakeStalled(kind);
+    if (m_kinds[kind].members.empty())
+        dropKind(kind);
 }
 
-void Planner::enter(MachineId id, Machine& machine)
+void Planner::count(MachineId id, Machine& machine, bool in)
 {
-    const MachineStatus& status = machine.status;
-    Group& group = m_groups[machine.group];
-    if (!status.able)
+    Kind& kind = m_kinds[machine.kind];
+    if (!machine.status.able)
         return;
-    ++group.able;
-    if (status.used < status.slots)
-        group.freeSlots += status.slots - status.used;
-    if (!status.open)
+    kind.able += in ? 1U : UINT32_MAX;
+    if (!machine.status.open)
         return;
-    group.open.insert(id);
-    if (status.used >= status.slots)
+    if (in)
+        kind.open.insert(id);
+    else
+        kind.open.erase(id);
+}
+
+bool Planner::isAvailable(const Machine& machine) const
+{
+    return machine.status.able && machine.status.open && !machine.reservedFor && machine.room.hasAny() &&
+           machine.startedCpus < machine.status.burst;
+}
+
+MachineRank Planner::rankOf(MachineId id, const Machine& machine) const
+{
+    const std::uint32_t taken = machine.room.takenPart();
+    if (machine.status.score != 0)
+        return {~machine.status.score, machine.room.slotsTaken(), id};
+    // What was started since the last report shows in no load yet.
+    const std::uint32_t load = machine.status.load + partOf(machine.startedCpus, machine.status.capacity.resources.cpus);
+    return {std::max(taken, load), load, id};
+}
+
+void Planner::rerank(MachineId id, Machine& machine)
+{
+    std::optional<MachineRank> wanted;
+    if (isAvailable(machine))
+        wanted = rankOf(id, machine);
+    if (wanted == machine.rank)
         return;
-    machine.rank = MachineRank{usedShare(status.used, status.slots), status.load, id};
-    group.available.insert(*machine.rank);
-    // Classes that found nobody allowed look again when this one is.
-    for (auto at = group.stalled.begin(); at != group.stalled.end();) {
-        const ClassIndex queue = *at++;
-        if (allows(m_classes[queue], id, false) || !hasOpenBeside(m_classes[queue]))
+    for (const PoolIndex index : m_kinds[machine.kind].pools) {
+        Pool& pool = m_pools[index];
+        if (machine.rank)
+            pool.available.erase(*machine.rank);
+        if (wanted)
+            pool.available.insert(*wanted);
+        refreshPool(index);
+    }
+    machine.rank = wanted;
+}
+
+// Classes that found nobody look again when this machine can take them.
+void Planner::roomGained(MachineId id, Machine& machine)
+{
+    if (machine.reservedFor) {
+        const bool fits = machine.status.able && machine.status.open && takes(m_classes[*machine.reservedFor], machine);
+        if (fits)
+            m_reservedWithRoom.insert(id);
+        else
+            m_reservedWithRoom.erase(id);
+        return;
+    }
+    if (!machine.rank)
+        return;
+    for (const PoolIndex index : m_kinds[machine.kind].pools) {
+        std::vector<ClassIndex> woken;
+        for (const ClassIndex queue : m_pools[index].stalled)
+            if (takes(m_classes[queue], machine) &&
+                (allows(m_classes[queue], id, false) || !hasOpenBeside(m_classes[queue])))
+                woken.push_back(queue);
+        for (const ClassIndex queue : woken)
             wake(queue);
     }
-    refreshActive(machine.group);
 }
 
-void Planner::withdraw(MachineId id, Machine& machine)
+// Whether an avoided machine is better than none may have changed.
+void Planner::wakeStalled(KindIndex kind)
 {
-    Group& group = m_groups[machine.group];
-    if (machine.status.able) {
-        --group.able;
-        if (machine.status.used < machine.status.slots)
-            group.freeSlots -= machine.status.slots - machine.status.used;
+    for (const PoolIndex index : m_kinds[kind].pools) {
+        const std::set<ClassIndex> stalled = m_pools[index].stalled;
+        for (const ClassIndex queue : stalled)
+            if (!m_classes[queue].key->avoid.empty())
+                wake(queue);
     }
-    group.open.erase(id);
-    if (machine.rank) {
-        group.available.erase(*machine.rank);
-        machine.rank.reset();
-        refreshActive(machine.group);
-    }
-}
-
-// Whether an avoided machine is better than none may have changed, also for classes that other groups know.
-void Planner::wakeStalled(GroupIndex index)
-{
-    const std::set<ClassIndex> stalled = m_groups[index].stalled;
-    for (const ClassIndex queue : stalled)
-        wake(queue);
 }
 
 } // namespace penstock::sched

@@ -84,6 +84,21 @@ public:
                 if (page.slots[i] != nullptr)
                     visit(IdType((key << kPageBits) | i), *page.slots[i]);
     }
+    // Ascending from an id on, until visit returns false. The last id visited; 0 when there was none.
+    template <class Visit> IdType forEachFrom(IdType from, Visit visit) const
+    {
+        IdType last(0);
+        for (auto at = m_pages.lower_bound(from.value() >> kPageBits); at != m_pages.end(); ++at)
+            for (std::size_t i = 0; i < kPageSize; ++i) {
+                const IdType id((at->first << kPageBits) | i);
+                if (id < from || at->second.slots[i] == nullptr)
+                    continue;
+                last = id;
+                if (!visit(id, std::as_const(*at->second.slots[i])))
+                    return last;
+            }
+        return last;
+    }
     // Descending, until visit returns false.
     template <class Visit> void forEachBackwards(Visit visit) const
     {

@@ -115,6 +115,7 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
     ++machine.finished;
     if (end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached)
         ++machine.failed;
+    judgeMachine(attempt, id, end);
     // Stopped for a job that is gone, while a reopened one needs the step: it is tried again, free of charge.
     const bool wanted = isWanted(attempt.step);
     moveStep(attempt.step,
@@ -130,7 +131,10 @@ void Farm::leaveMachine(AttemptId id, AttemptRecord& attempt)
 {
     MachineRecord& machine = m_machines.at(attempt.machine);
     machine.running.erase(id);
-    refreshStatus(attempt.machine, machine);
+    machine.fresh.remove(attempt.startedAt, m_planner.asks().at(attempt.ask).cpus, m_now.mono);
+    m_ledger.finished(attempt.ticket, m_now);
+    m_planner.giveBack(attempt.machine, attempt.ask, attempt.gates);
+    m_planner.asks().release(attempt.ask);
     show(attempt.machine);
 }
 

@@ -59,6 +59,7 @@ void Farm::leaveStep(StepId id, JobId jobId, const StepRecord& step)
     --job.open;
     if (step.state() == work::StepState::Running)
         --job.running;
+    requeue(id, m_steps.at(id));
 }
 
 // A step that was stopped for a cancelled job goes on for one that was reopened meanwhile: the first waits no longer.
@@ -219,7 +220,7 @@ void Farm::forgetJob(JobId id)
             m_oldKeys.pop_front();
         }
     }
-    m_origins.release(job.origin);
+    releaseOrigin(job.origin);
     m_jobs.erase(id);
 }
 

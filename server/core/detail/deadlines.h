@@ -12,12 +12,12 @@
 
 namespace penstock::core::detail {
 
-enum class DeadlineKind : std::uint8_t { StepRetry, StepShunEnds, StepUnsupported, MachineGrace, AttemptStop };
+enum class DeadlineKind : std::uint8_t { StepRetry, StepShunEnds, MachineGrace, QuarantineOver, AttemptStop, Tick };
 
 struct Deadline {
     Instant at;
     DeadlineKind kind = DeadlineKind::StepRetry;
-    std::uint64_t id = 0; // of the step, machine or attempt
+    std::uint64_t id = 0; // of the step, machine or attempt; 0 for Tick
     friend auto operator<=>(const Deadline&, const Deadline&) = default;
 };
 

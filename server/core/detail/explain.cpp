@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Why a step is where it is.
-#include "server/core/detail/farm.h"
+// Why a step is where it is: its own state, then the machines one by one, then who goes before it.
+#include "server/core/detail/survey.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -8,229 +8,302 @@
 namespace penstock::core::detail {
 namespace {
 
-constexpr std::size_t kNamed = 5;          // machines or steps named in one sentence
 constexpr std::uint64_t kCounted = 10'000; // how far the place in a queue is counted
 
-struct Names { // the first few, and how many in all
-    std::vector<std::string> first;
-    std::size_t count = 0;
+double number(std::uint64_t value)
+{
+    return static_cast<double>(value);
+}
 
-    void add(const std::string& name)
-    {
-        if (++count <= kNamed)
-            first.push_back(name);
-    }
-    [[nodiscard]] std::string text() const
-    {
-        std::string text = fmt::format("{}", fmt::join(first, ", "));
-        if (count > first.size())
-            text += fmt::format(" and {} more", count - first.size());
-        return text;
-    }
-};
+std::int64_t seconds(Duration duration)
+{
+    return std::chrono::ceil<std::chrono::seconds>(duration).count();
+}
 
 } // namespace
 
-// What each machine says to one placement, gathered by reason.
-struct Farm::Survey {
-    std::map<sched::Mismatch, Names> unable;
-    Names disconnected;
-    Names unknown; // not seen since the server started
-    Names draining;
-    Names busy;
-    std::uint64_t busySlots = 0;
-    std::uint64_t busyUsed = 0;
-    std::vector<std::pair<std::string, sched::OverThreshold>> over;
-    Names avoided;
-    std::size_t free = 0;
-    std::size_t machines = 0;
-    std::size_t able = 0; // of those: could run it if they were here and free
-};
+// -------------------------------------------------------------------------------------------- waits for other steps
 
-Farm::Survey Farm::survey(const StepRecord& step) const
+// When what it waits for may be over, as far as that can be said: the latest of those that run.
+std::optional<WallTime> Farm::expectedEnd(StepId id) const
 {
-    Survey survey;
-    const work::Placement& placement = m_planner.placements().at(step.placement);
-    const std::vector<MachineId> avoid = step.avoided();
-    m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
-        ++survey.machines;
-        const std::string& name = machine.row.name;
-        if (!sched::allowsName(placement, name))
-            return survey.unable[{sched::MismatchKind::MachineNotNamed, {}}].add(name);
-        if (machine.instance.empty())
-            return survey.unknown.add(name);
-        if (auto why = sched::mismatch(placement, sched::capabilityOf(machine.facts)))
-            return survey.unable[*std::move(why)].add(name);
-        ++survey.able;
-        if (machine.link != Link::Ready)
-            survey.disconnected.add(name);
-        else if (machine.isDraining())
-            survey.draining.add(name);
-        else if (!machine.over.empty())
-            survey.over.emplace_back(name, machine.over.front());
-        else if (machine.used() >= machine.facts.maxJobs) {
-            survey.busy.add(name);
-            survey.busySlots += machine.facts.maxJobs;
-            survey.busyUsed += machine.used();
-        } else if (std::find(avoid.begin(), avoid.end(), id) != avoid.end())
-            survey.avoided.add(name);
-        else
-            ++survey.free;
-    });
-    return survey;
+    const StepRecord* step = m_steps.find(id);
+    if (step == nullptr || step->state() != work::StepState::Running)
+        return std::nullopt;
+    const AttemptRecord& attempt = m_attempts.at(step->newest);
+    const WallTime started = attempt.progress.started.value_or(attempt.created);
+    return std::max(started + expectedOf(step->work.name()), m_now.wall);
 }
 
-void Farm::explainBlocked(StepId id, StepExplanation& explanation) const
+void Farm::explainBlocked(StepId id, StepExplanation& explanation, Now now) const
 {
-    Names waits;
-    for (const StepId dependency : m_dag.dependencies(id))
-        if (m_dag.outcome(dependency) == work::Dag::Outcome::Open)
-            waits.add(m_steps.at(dependency).work.name());
-    explanation.reasons.push_back({"waits_for_dependency",
-                                   fmt::format("waits for {} other steps: {}", waits.count, waits.text()),
-                                   {{"open", static_cast<double>(waits.count)}}});
-    explanation.change = "it starts when those have succeeded";
-}
-
-void Farm::explainStore(StepExplanation& explanation) const
-{
-    if (!m_storeOk)
-        explanation.reasons.push_back(
-            {"database_unavailable",
-             fmt::format("nothing new starts while the database is away: {}", m_storeError),
-             {}});
-    else if (!mayStart())
-        explanation.reasons.push_back(
-            {"database_unavailable",
-             fmt::format("nothing new starts while {} batches wait for the database (limit {})",
-                         m_sequence - m_confirmed, m_options.maxUnconfirmed),
-             {{"waiting", static_cast<double>(m_sequence - m_confirmed)},
-              {"limit", static_cast<double>(m_options.maxUnconfirmed)}}});
-}
-
-void Farm::explainUnable(const work::Placement& placement, const Survey& seen, StepExplanation& explanation)
-{
-    if (seen.machines == 0)
-        explanation.reasons.push_back({"no_machines", "no machine has ever connected", {}});
-    std::size_t wrongSystem = 0;
-    for (const auto& [why, names] : seen.unable)
-        wrongSystem += why.kind == sched::MismatchKind::System ? names.count : 0;
-    if (wrongSystem > 0 && wrongSystem == seen.machines)
-        explanation.reasons.push_back(
-            {"no_machine_supports_system",
-             fmt::format("none of {} machines supports system {}", seen.machines, placement.system),
-             {{"machines", static_cast<double>(seen.machines)}}});
-    for (const auto& [why, names] : seen.unable)
-        explanation.reasons.push_back(
-            {std::string(sched::toString(why.kind)),
-             fmt::format("{}{}{}: {}", sched::toString(why.kind), why.what.empty() ? "" : " ", why.what, names.text()),
-             {{"machines", static_cast<double>(names.count)}}});
-}
-
-void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& explanation) const
-{
-    const work::Placement& placement = m_planner.placements().at(step.placement);
-    const Survey seen = survey(step);
-    const auto add = [&](std::string code, std::string text, std::map<std::string, double> numbers) {
-        explanation.reasons.push_back({std::move(code), std::move(text), std::move(numbers)});
-    };
-    const auto count = [](std::size_t value) { return static_cast<double>(value); };
-    explainStore(explanation);
-    explainUnable(placement, seen, explanation);
-    if (seen.disconnected.count + seen.unknown.count > 0) {
-        Names away = seen.disconnected;
-        for (const std::string& name : seen.unknown.first)
-            away.add(name);
-        away.count = seen.disconnected.count + seen.unknown.count;
-        add("machine_disconnected", fmt::format("not connected: {}", away.text()), {{"machines", count(away.count)}});
+    Reason waits{"inputs-not-built", {}};
+    std::vector<std::string> parts;
+    std::size_t open = 0;
+    for (const StepId dependency : m_dag.dependencies(id)) {
+        if (m_dag.outcome(dependency) != work::Dag::Outcome::Open)
+            continue;
+        if (++open > kNamesInReason)
+            continue;
+        const StepRecord& step = m_steps.at(dependency);
+        std::string part = fmt::format("{} ({}", step.work.name(), work::toString(step.state()));
+        if (step.state() == work::StepState::Running) {
+            const AttemptRecord& attempt = m_attempts.at(step.newest);
+            part += fmt::format(" on {}", m_machines.at(attempt.machine).row.name);
+            if (const auto end = expectedEnd(dependency)) {
+                const std::int64_t left = seconds(std::max(*end - now.wall, Duration(0)));
+                part += left > 0 ? fmt::format(", about {} s left", left) : std::string(", longer than expected");
+                explanation.earliest = std::max(explanation.earliest.value_or(*end), *end);
+            }
+        }
+        parts.push_back(part + ")");
+        waits.names.push_back(step.work.name());
     }
-    if (seen.draining.count > 0)
-        add("machine_draining", fmt::format("draining: {}", seen.draining.text()),
-            {{"machines", count(seen.draining.count)}});
-    for (std::size_t i = 0; i < seen.over.size() && i < kNamed; ++i)
-        add("over_threshold", fmt::format("{}: {}", seen.over[i].first, sched::describe(seen.over[i].second)),
-            {{"value", seen.over[i].second.value}, {"limit", seen.over[i].second.limit}});
-    if (seen.busy.count > 0)
-        add("all_slots_busy",
-            fmt::format("all slots busy ({} of {}) on {}", seen.busyUsed, seen.busySlots, seen.busy.text()),
-            {{"used", count(seen.busyUsed)}, {"slots", count(seen.busySlots)}});
-    if (seen.avoided.count > 0)
-        add("machine_avoided", fmt::format("failed it or refused it before: {}", seen.avoided.text()),
-            {{"machines", count(seen.avoided.count)}});
-    const std::uint64_t ahead = m_planner.ahead(step.queue, orderOf(id, step), kCounted);
-    if (ahead > 0)
-        add("behind_in_queue",
-            fmt::format("{}{} steps of the same kind are ahead", ahead == kCounted ? "at least " : "", ahead),
-            {{"ahead", count(ahead)}});
-    if (explanation.reasons.empty())
-        add("starting", "a machine is free: it starts with the next planning pass", {});
-    explanation.change = changeFor(seen);
+    if (open != 1 || parts.empty() || explanation.earliest <= now.wall)
+        explanation.earliest.reset(); // of several, some may not even have begun
+    waits.text = fmt::format("waits for {} other {}: {}{}", open, open == 1 ? "step" : "steps", fmt::join(parts, ", "),
+                             open > parts.size() ? fmt::format(" and {} more", open - parts.size()) : "");
+    waits.numbers = {{"open", number(open)}};
+    waits.remedy = "it starts when those have succeeded; ask why those wait";
+    explanation.change = waits.remedy;
+    explanation.reasons.push_back(std::move(waits));
 }
 
-std::string Farm::changeFor(const Survey& seen) const
+// --------------------------------------------------------------------------------------------------- waits for a time
+
+void Farm::explainDelayed(const StepRecord& step, StepExplanation& explanation, Now now) const
 {
-    if (!mayStart())
-        return "it starts when the database is back";
-    if (seen.able == 0)
-        return "it starts when a machine connects that can run it; compare what it asks for with the machines";
-    if (seen.busy.count > 0 || seen.free > 0)
-        return "it starts when a slot is free and it is first in its queue";
-    if (!seen.over.empty())
-        return "it starts when a machine is below its thresholds again";
-    if (seen.draining.count > 0)
-        return "it starts when a machine is undrained";
-    return "it starts when a machine that can run it is connected and free";
+    const work::StepProgress progress = step.progress();
+    const WallTime due = progress.retryAt.value_or(now.wall);
+    const std::int64_t left = seconds(std::max(due - now.wall, Duration(0)));
+    std::string where;
+    if (const AttemptRecord* last = m_attempts.find(step.newest))
+        where = fmt::format(" on {}", m_machines.at(last->machine).row.name);
+    explanation.reasons.push_back(
+        {.code = "retry-backoff",
+         .text = fmt::format("tries again in {} s, after attempt {} failed{}{}{}", left, progress.attempts, where,
+                             progress.error.empty() ? "" : ": ", progress.error),
+         .numbers = {{"seconds", number(static_cast<std::uint64_t>(left))},
+                     {"attempts", number(progress.attempts)},
+                     {"failures", number(progress.failures)},
+                     {"infrastructure_failures", number(progress.infrastructureFailures)}},
+         .remedy = "it waits for room when that time has come"});
+    explanation.earliest = due;
+    explanation.change = explanation.reasons.back().remedy;
+}
+
+// ---------------------------------------------------------------------------------------------------------- is busy
+
+void Farm::explainRunning(const StepRecord& step, StepExplanation& explanation, Now now) const
+{
+    const AttemptRecord& attempt = m_attempts.at(step.newest);
+    const std::string& machine = m_machines.at(attempt.machine).row.name;
+    const std::int64_t age = seconds(std::max(now.wall - attempt.created, Duration(0)));
+    Reason reason{"running", fmt::format("runs on {} as attempt {}", machine, attempt.number),
+                  {{"attempt", number(attempt.number)}, {"seconds", number(static_cast<std::uint64_t>(age))}}};
+    if (attempt.isStopped()) {
+        reason.code = "cancelled-pending";
+        reason.text = fmt::format("is being stopped on {}: {}", machine, attempt.stopReason);
+        reason.remedy = fmt::format("it is given up {} s after the stop was sent",
+                                    seconds(m_options.stopGrace));
+    } else if (attempt.progress.state == work::AttemptState::Assigned) {
+        reason.code = "connecting";
+        reason.text = fmt::format("was given to {} {} s ago, which has not answered yet", machine, age);
+        reason.remedy = fmt::format("if the machine does not come back, another takes it {} s after it was lost",
+                                    seconds(m_options.reconnectGrace));
+    } else if (attempt.phase == "sending-inputs" || attempt.phase == "preparing") {
+        reason.code = "sending-inputs";
+        reason.text = fmt::format("{} is getting ready for it ({}) for {} s", machine, attempt.phase, age);
+    } else if (const Duration expected = expectedOf(step.work.name());
+               m_history.estimate(step.work.name()).has_value()) {
+        const std::int64_t left = seconds(expected) - age;
+        reason.text += left > 0 ? fmt::format(", about {} s left", left)
+                                : fmt::format(", {} s longer than expected", -left);
+    }
+    reason.names.push_back(machine);
+    explanation.reasons.push_back(std::move(reason));
+}
+
+// ------------------------------------------------------------------------------------------------- waits for a machine
+
+// What keeps every step of the farm from starting, or this one by its jobs' word.
+void Farm::explainStopped(StepId id, const StepRecord& step, StepExplanation& explanation) const
+{
+    const auto add = [&](Reason reason) { explanation.reasons.push_back(std::move(reason)); };
+    if (!m_storeOk)
+        add({.code = "database-away",
+             .text = fmt::format("nothing new starts while the database is away: {}", m_storeError),
+             .remedy = "bring the database back; what runs goes on meanwhile"});
+    else if (m_sequence - m_confirmed > m_options.maxUnconfirmed)
+        add({.code = "server-busy",
+             .text = fmt::format("nothing new starts while {} batches wait for the database (limit {})",
+                                 m_sequence - m_confirmed, m_options.maxUnconfirmed),
+             .numbers = {{"waiting", number(m_sequence - m_confirmed)}, {"limit", number(m_options.maxUnconfirmed)}},
+             .remedy = "find out what slows the database down"});
+    else if (m_planAgain)
+        add({.code = "server-busy", .text = "the server has more to start than one pass allows; the next is due now",
+             .numbers = {{"visits", number(m_options.visitsPerPass)}}});
+    if (m_pause.paused)
+        add({.code = "dispatch-paused",
+             .text = fmt::format("nothing starts on this farm: paused by {}{}{}",
+                                 m_pause.who.empty() ? "an operator" : m_pause.who, m_pause.note.empty() ? "" : ": ",
+                                 m_pause.note),
+             .remedy = "penstock resume"});
+    if (step.isQueued)
+        return;
+    Reason held{.code = "held", .text = "every job that needs it is held", .remedy = "penstock release"};
+    for (const JobId user : m_dag.users(id)) {
+        const JobRecord& job = m_jobs.at(user);
+        if (!job.isOpen() || held.names.size() >= kNamesInReason)
+            continue;
+        held.names.push_back(fmt::format("{}", user.value()));
+        if (!job.progress().holdNote.empty())
+            held.text += fmt::format(" (job {}: {})", user.value(), job.progress().holdNote);
+    }
+    add(std::move(held));
+}
+
+// A gate that is closed for it: its concurrency group, or its namespace.
+void Farm::explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const
+{
+    const sched::Gates& gates = m_planner.gates();
+    const std::uint32_t cpus = m_planner.asks().at(step.ask).cpus;
+    const sched::GateIndex closed = gates.closedFor(standing.gates, cpus);
+    if (closed == 0)
+        return;
+    const sched::Gates::Gate& gate = gates.at(closed);
+    const bool isSteps = gate.limits.steps != 0 && gate.steps >= gate.limits.steps;
+    const std::string count = isSteps
+                                  ? fmt::format("{} steps run, the limit is {}", gate.steps, gate.limits.steps)
+                                  : fmt::format("{} cpus are taken, it wants {}, the limit is {}", gate.cpus, cpus,
+                                                gate.limits.cpus);
+    Reason reason{.code = {}, .text = {}, .numbers = {{"running", number(gate.steps)},
+                                                      {"cpus", number(gate.cpus)},
+                                                      {"limit", number(isSteps ? gate.limits.steps : gate.limits.cpus)}}};
+    if (gate.key->scope == sched::GateScope::Concurrency) {
+        reason.code = "concurrency-limit";
+        reason.text = fmt::format("concurrency group {}: {}", gate.key->group, count);
+        reason.names = {gate.key->group};
+        reason.remedy = "it starts when another step of the group has ended";
+    } else {
+        reason.code = "namespace-limit";
+        reason.text = fmt::format("namespace {}: {}", gate.key->nameSpace, count);
+        reason.names = {gate.key->nameSpace};
+        reason.remedy = fmt::format("it starts when another of its steps has ended; raise it with penstock namespace "
+                                    "set {}",
+                                    gate.key->nameSpace);
+    }
+    explanation.reasons.push_back(std::move(reason));
+}
+
+void Farm::explainOrder(StepId id, const StepRecord& step, StepExplanation& explanation) const
+{
+    const sched::Planner::Ahead ahead = m_planner.ahead(step.queue, {step.urgency, step.age, id}, kCounted);
+    if (ahead.bumped > 0)
+        explanation.reasons.push_back(
+            {.code = "behind-higher-priority",
+             .text = fmt::format("{} bumped steps for the same machines are ahead", ahead.bumped),
+             .numbers = {{"ahead", number(ahead.bumped)}},
+             .remedy = "penstock bump puts it before them"});
+    if (ahead.byShare > 0) {
+        Reason reason{.code = "jobset-share", .text = {}, .numbers = {{"ahead", number(ahead.byShare)}}};
+        for (const sched::ShareIndex share : ahead.groups)
+            if (const auto found = m_shares.find(share); found != m_shares.end())
+                reason.names.push_back(found->second.name);
+        reason.text = fmt::format("{} steps of share groups that have used less for their shares are ahead: {}",
+                                  ahead.byShare, fmt::join(reason.names, ", "));
+        reason.remedy = "more shares for its group (penstock namespace set), or a bump, put it further ahead";
+        explanation.reasons.push_back(std::move(reason));
+    }
+    if (ahead.inGroup > 0)
+        explanation.reasons.push_back(
+            {.code = "behind-in-queue",
+             .text = fmt::format("{}{} steps of its own share group are ahead",
+                                 ahead.inGroup == kCounted ? "at least " : "", ahead.inGroup),
+             .numbers = {{"ahead", number(ahead.inGroup)}},
+             .remedy = "a higher priority of its job puts it further ahead, unless more work waits for the others"});
+}
+
+void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Now now) const
+{
+    explainStopped(id, step, explanation);
+    if (step.isQueued)
+        explainGate(step, standingOf(id), explanation);
+    Survey survey(m_planner.placements().at(step.placement), resourcesOf(step), step.avoided());
+    m_machines.forEach([&](MachineId machineId, const MachineRecord& machine) {
+        survey.add(machineId, machine, m_planner.knows(machineId) ? &m_planner.room(machineId) : nullptr,
+                   m_planner.knows(machineId) && m_planner.isReserved(machineId), now);
+    });
+    survey.tell(explanation);
+    if (step.isQueued && survey.free() == 0)
+        explainOrder(id, step, explanation);
+    if (explanation.reasons.empty())
+        explanation.reasons.push_back(
+            {.code = "starting", .text = "a machine has room: it starts with the next planning pass"});
+    explanation.change = explanation.reasons.front().remedy;
+    if (survey.full() == 0 || survey.free() > 0)
+        return;
+    // Slots end one after another: about as many as there are, each expected time.
+    std::optional<WallTime> first;
+    for (const MachineId machine : survey.busy())
+        for (const AttemptId attempt : m_machines.at(machine).running)
+            if (const auto end = expectedEnd(m_attempts.at(attempt).step); end && (!first || *end < *first))
+                first = end;
+    const sched::Planner::Ahead ahead = m_planner.ahead(step.queue, {step.urgency, step.age, id}, kCounted);
+    if (first && step.isQueued) {
+        const std::uint64_t before = ahead.bumped + ahead.byShare + ahead.inGroup;
+        explanation.earliest = first;
+        explanation.latest = *first + m_typical * static_cast<std::int64_t>(1 + before / std::max<std::size_t>(survey.slots(), 1));
+    }
 }
 
 StepExplanation Farm::explainStep(StepId id, const StepRecord& step, Now now) const
 {
-    StepExplanation explanation{.step = id, .name = step.work.name(), .state = step.state(), .reasons = {},
-                                .change = {}};
+    StepExplanation explanation{.step = id, .name = step.work.name(), .state = step.state(), .reasons = {}};
     switch (step.state()) {
-    case work::StepState::Blocked: explainBlocked(id, explanation); break;
-    case work::StepState::Ready: explainReady(id, step, explanation); break;
-    case work::StepState::Delayed: {
+    case work::StepState::Blocked: explainBlocked(id, explanation, now); break;
+    case work::StepState::Ready: explainReady(id, step, explanation, now); break;
+    case work::StepState::Delayed: explainDelayed(step, explanation, now); break;
+    case work::StepState::Running: explainRunning(step, explanation, now); break;
+    case work::StepState::Finished: {
         const work::StepProgress progress = step.progress();
-        const Duration left = std::max(progress.retryAt.value_or(now.wall) - now.wall, Duration(0));
-        const auto seconds = std::chrono::ceil<std::chrono::seconds>(left).count();
-        explanation.reasons.push_back(
-            {"retry_at",
-             fmt::format("tries again in {} s, after {} attempts{}{}", seconds, progress.attempts,
-                         progress.error.empty() ? "" : "; the last: ", progress.error),
-             {{"seconds", static_cast<double>(seconds)}, {"attempts", static_cast<double>(progress.attempts)}}});
-        explanation.change = "it waits for a slot when that time has come";
+        if (progress.failedDependency) {
+            const StepRecord* cause = m_steps.find(*progress.failedDependency);
+            const std::string name = cause == nullptr ? fmt::format("step {}", progress.failedDependency->value())
+                                                      : cause->work.name();
+            explanation.reasons.push_back({.code = "failed-input",
+                                           .text = fmt::format("was not tried: {} did not succeed{}{}", name,
+                                                               cause == nullptr || cause->progress().error.empty()
+                                                                   ? "" : ": ",
+                                                               cause == nullptr ? "" : cause->progress().error),
+                                           .remedy = "mend that, then penstock retry",
+                                           .names = {name}});
+        } else {
+            explanation.reasons.push_back({.code = "finished", .text = std::string(work::toString(*step.result()))});
+        }
         break;
     }
-    case work::StepState::Running: {
-        const AttemptRecord& attempt = m_attempts.at(step.newest);
-        const std::string& machine = m_machines.at(attempt.machine).row.name;
-        explanation.reasons.push_back({attempt.isStopped() ? "cancel_in_progress" : "running",
-                                       attempt.isStopped()
-                                           ? fmt::format("is being stopped on {}: {}", machine, attempt.stopReason)
-                                           : fmt::format("runs on {} as attempt {}", machine, attempt.number),
-                                       {{"attempt", static_cast<double>(attempt.number)}}});
-        break;
-    }
-    case work::StepState::Finished:
-        explanation.reasons.push_back({"finished", std::string(work::toString(*step.result())), {}});
-        break;
     }
     return explanation;
 }
 
+// Steps that are over are told only when something was not tried because of them.
 Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
 {
     const JobRecord* job = m_jobs.find(id);
     if (job == nullptr || !job->isOpen())
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
-    Explanation explanation{.job = id, .state = job->progress().state, .steps = {}};
+    Explanation explanation{.job = id, .state = job->progress().state, .evaluated = now.wall};
     for (const JobStep& entry : job->steps) {
         const StepRecord* step = m_steps.find(entry.step);
-        if (step == nullptr || step->state() == work::StepState::Finished)
+        if (step == nullptr)
+            continue;
+        if (step->state() == work::StepState::Finished && step->result() != work::StepResult::DependencyFailed)
             continue;
         if (explanation.steps.size() >= maxSteps)
-            break;
-        explanation.steps.push_back(explainStep(entry.step, *step, now));
+            ++explanation.more;
+        else
+            explanation.steps.push_back(explainStep(entry.step, *step, now));
     }
     return explanation;
 }

@@ -55,7 +55,10 @@ std::vector<Command> Farm::consume(std::span<Event> batch, Now now)
     for (Event& event : batch)
         std::visit([this](auto& kind) { on(kind); }, event);
     runDeadlines();
+    runProbes();
+    settleGraph();
     plan();
+    armTick();
     return end();
 }
 
@@ -176,8 +179,18 @@ void Farm::runDeadlines()
     while (const std::optional<Deadline> due = m_deadlines.takeDue(m_now.mono)) {
         switch (due->kind) {
         case DeadlineKind::StepRetry:
-        case DeadlineKind::StepShunEnds:
-        case DeadlineKind::StepUnsupported: stepDeadline(*due); break;
+        case DeadlineKind::StepShunEnds: stepDeadline(*due); break;
+        case DeadlineKind::Tick:
+            m_ticks = false;
+            tick();
+            break;
+        case DeadlineKind::QuarantineOver: {
+            MachineRecord* machine = m_machines.find(MachineId(due->id));
+            if (machine != nullptr && machine->row.health.state == work::HealthState::Quarantined &&
+                machine->quarantineEnds <= m_now.mono)
+                changeHealth(MachineId(due->id), *machine, work::QuarantineOver{});
+            break;
+        }
         case DeadlineKind::MachineGrace: {
             const MachineRecord* machine = m_machines.find(MachineId(due->id));
             if (machine == nullptr || machine->link != Link::Away || machine->graceEnds > m_now.mono)
@@ -237,10 +250,11 @@ void Farm::touch(JobId id, JobRecord& job)
         m_dirtyJobs.push_back(id);
 }
 
-// While the database is away, what runs goes on, but nothing new begins: memory must not grow with it.
+// While the database is away, what runs goes on, but nothing new begins: memory must not grow with it. Nor while an
+// operator has paused the farm.
 bool Farm::mayStart() const
 {
-    return m_storeOk && m_sequence - m_confirmed <= m_options.maxUnconfirmed;
+    return m_storeOk && !m_pause.paused && m_sequence - m_confirmed <= m_options.maxUnconfirmed;
 }
 
 void Farm::on(const StoreConfirmed& event)

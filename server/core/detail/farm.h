@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Farm: the inside of FarmCore. One class, because every decision touches several of its maps; its parts live in
-// files by subject: submit, cancel, steps, attempts, machines, reports, recovery, invariants, views, explain.
+// files by subject: submit, cancel, control, steps, queueing, attempts, machines, health, reports, recovery, invariants,
+// views, explain.
 // One thread.
 //
 // How a batch works: handlers change records at once and note what is dirty; at the end the planner runs, dirty
@@ -15,7 +16,9 @@
 #include "server/core/explain.h"
 #include "server/core/options.h"
 #include "server/core/view.h"
+#include "server/sched/history.h"
 #include "server/sched/planner.h"
+#include "server/sched/shares.h"
 #include "server/work/dag.h"
 #include "server/work/id_map.h"
 #include "server/work/job.h"
@@ -33,7 +36,7 @@ namespace penstock::core::detail {
 
 class Farm {
 public:
-    explicit Farm(CoreOptions options) : m_options(std::move(options)) {}
+    explicit Farm(CoreOptions options) : m_options(std::move(options)), m_ledger(m_options.policy.shareWindow) {}
 
     [[nodiscard]] Result<std::vector<Command>> recover(const work::Recovery& recovery, Now now);
     [[nodiscard]] std::vector<Command> consume(std::span<Event> batch, Now now);
@@ -78,6 +81,7 @@ private:
     void on(DrainMachine& event);
     void on(BumpJob& event);
     void on(HoldJob& event);
+    [[nodiscard]] JobRecord* openJob(RequestId request, JobId id); // or nothing, and answered
     void on(PauseDispatch& event);
     void on(SetShares& event);
     void on(SetNamespace& event);
@@ -109,9 +113,11 @@ private:
     void startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& resolved);
     [[nodiscard]] std::vector<JobStep> claimSteps(JobId job, const JobRequest& request,
                                                   const std::vector<ResolvedStep>& resolved);
-    void raisePriority(StepId id, std::int32_t priority);
     StepRecord& addStep(StepId id, const work::StepSpec& spec, WallTime created, const work::StepProgress& progress);
     void countJobSteps(JobRecord& job);
+    [[nodiscard]] Result<void> checkQuota(const SubmitJobs& event) const;
+    [[nodiscard]] std::uint32_t acquireOrigin(const work::JobSpec& spec);
+    void releaseOrigin(std::uint32_t origin);
 
     // ---- cancel.cpp
     void cancelJob(JobId id, JobRecord& job, const std::string& who);
@@ -128,8 +134,6 @@ private:
     // Applies the event; a refused one is our own mistake. taken: the planner has already taken it from its queue.
     void moveStep(StepId id, const work::StepEvent& event, bool taken = false);
     void setStep(StepId id, StepRecord& step, work::StepProgress progress, bool taken);
-    void enqueue(StepId id, StepRecord& step);
-    bool dequeue(StepId id, StepRecord& step); // false: it was not queued
     void enter(StepId id, StepRecord& step); // queue or deadline of its state
     void finishStep(StepId id, StepRecord& step, work::StepState from);
     void settleStep(StepId id, StepRecord& step, work::StepState from); // counts and jobs, not the graph
@@ -138,12 +142,37 @@ private:
     [[nodiscard]] work::JobOver judge(const JobRecord& job) const;
     void jobStarted(JobId id);
     [[nodiscard]] bool isWanted(StepId id) const;
-    [[nodiscard]] sched::QueueOrder orderOf(StepId id, const StepRecord& step) const;
     void plan();
     void startAttempt(const sched::Start& start);
     [[nodiscard]] protocol::Assignment assignmentFor(AttemptId id, const AttemptRecord& attempt) const;
     [[nodiscard]] work::Limits limitsFor(StepId id) const;
     void stepDeadline(const Deadline& deadline);
+
+    // ---- queueing.cpp: a step's place among the others
+    struct Standing { // what its jobs make of a step
+        std::vector<sched::ShareIndex> shares; // of the open jobs that are not held, sorted; none: it is held
+        sched::GateSet gates{};                // of the oldest of those
+        std::uint64_t bump = UINT64_MAX;
+        std::uint64_t age = 0;
+        std::int32_t priority = 0;
+    };
+    [[nodiscard]] Standing standingOf(StepId id) const;
+    [[nodiscard]] work::Resources resourcesOf(const StepRecord& step) const;
+    [[nodiscard]] std::uint32_t weightOf(std::string_view name) const;
+    [[nodiscard]] Duration expectedOf(std::string_view name) const;
+    void enqueue(StepId id, StepRecord& step);
+    bool dequeue(StepId id, StepRecord& step); // false: it was not queued
+    void requeue(StepId id, StepRecord& step); // its place may be another now
+    void requeueJob(const JobRecord& job);
+    void settleGraph();
+    void tick();
+    void patrol();
+    void shareStarted(AttemptRecord& attempt);
+    void refreshUse(sched::ShareIndex share);
+    void groupBegins(sched::ShareIndex share);
+    void jobCloses(const JobRecord& job);
+    [[nodiscard]] std::uint64_t useOf(sched::ShareIndex share) const;
+    void armTick();
     [[nodiscard]] bool isForeverUnable(const StepRecord& step) const;
 
     // ---- attempts.cpp
@@ -164,6 +193,17 @@ private:
     void goAway(MachineId id, MachineRecord& machine);
     void refreshStatus(MachineId id, MachineRecord& machine);
     void persistMachine(MachineRecord& machine);
+    void loadReported(MachineRecord& machine, const protocol::LoadSample& load);
+    void judgeLoad(MachineRecord& machine);
+    [[nodiscard]] sched::MachineStatus statusOf(const MachineRecord& machine) const;
+    [[nodiscard]] std::uint64_t scoreOf(const MachineRecord& machine) const;
+
+    // ---- health.cpp
+    void judgeMachine(const AttemptRecord& attempt, AttemptId id, work::AttemptEnd end);
+    void changeHealth(MachineId id, MachineRecord& machine, const work::HealthEvent& event);
+    void resumeHealth(MachineId id, MachineRecord& machine);
+    void runProbes();
+    AttemptId startOn(StepId id, MachineId machine);
     [[nodiscard]] protocol::Desired& desiredFor(MachineRecord& machine);
     void firstReport(MachineRecord& machine, const MachineReported& event);
     void laterReport(MachineRecord& machine, const MachineReported& event);
@@ -171,6 +211,7 @@ private:
     void countForeign(MachineRecord& machine, const MachineReported& event, bool stop);
 
     // ---- recovery.cpp
+    void loadFarm(const work::Recovery& recovery);
     [[nodiscard]] Result<void> loadMachines(const work::Recovery& recovery);
     [[nodiscard]] Result<void> loadSteps(std::span<const work::StepRow> steps);
     [[nodiscard]] Result<void> loadDependencies(std::span<const work::DependencyRow> rows);
@@ -187,15 +228,22 @@ private:
     [[nodiscard]] Result<void> checkMachines() const;
 
     // ---- views.cpp, explain.cpp
+    [[nodiscard]] static std::string queueKey(const work::Placement& placement);
+    void addGroups(std::map<std::string, QueueView>& queues) const;
+    [[nodiscard]] static MachineCondition conditionOf(const MachineRecord& machine);
+    void addRoom(const MachineRecord& machine, MachineView& view) const;
+    void countWaiting(Totals& totals) const;
+    [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
-    struct Survey; // what each machine says to one placement
-    [[nodiscard]] Survey survey(const StepRecord& step) const;
     [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Now now) const;
-    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation) const;
-    void explainStore(StepExplanation& explanation) const;
-    static void explainUnable(const work::Placement& placement, const Survey& seen, StepExplanation& explanation);
-    [[nodiscard]] std::string changeFor(const Survey& seen) const;
-    void explainBlocked(StepId id, StepExplanation& explanation) const;
+    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Now now) const;
+    void explainStopped(StepId id, const StepRecord& step, StepExplanation& explanation) const;
+    void explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const;
+    void explainOrder(StepId id, const StepRecord& step, StepExplanation& explanation) const;
+    void explainBlocked(StepId id, StepExplanation& explanation, Now now) const;
+    void explainDelayed(const StepRecord& step, StepExplanation& explanation, Now now) const;
+    void explainRunning(const StepRecord& step, StepExplanation& explanation, Now now) const;
+    [[nodiscard]] std::optional<WallTime> expectedEnd(StepId step) const;
 
     CoreOptions m_options;
     Now m_now{};
@@ -212,6 +260,29 @@ private:
     sched::Planner m_planner;
     Interner<StepPolicy> m_policies;
     Interner<JobOrigin> m_origins;
+    std::vector<OriginState> m_originStates; // by index of the origin
+    sched::ShareLedger m_ledger;
+    sched::History m_history;
+    sched::CpuUse m_cpuUse;
+    Duration m_typical{std::chrono::seconds(30)}; // of a step of which nothing is known: the moving average
+    struct ShareState {
+        std::string name;
+        std::uint64_t origins = 0;
+        std::uint64_t openJobs = 0;
+        std::uint64_t lift = 0; // see groupBegins
+        Instant liftedAt;
+    };
+    std::map<sched::ShareIndex, ShareState> m_shares; // of origins in use
+    std::uint64_t m_leastUse = 0;                     // of the groups with open jobs, at the last tick
+    std::map<std::string, work::NamespaceRow> m_namespaces;
+    std::map<std::string, std::uint32_t> m_shareRows; // shares that somebody has set
+    std::map<std::string, std::uint64_t> m_openByNamespace;
+    work::DispatchPause m_pause;
+    std::map<sched::PlacementIndex, WallTime> m_oldestReady; // as of the last whole patrol
+    std::map<sched::PlacementIndex, WallTime> m_oldestSeen;  // of the patrol under way
+    StepId m_patrolAt{0};
+    bool m_ticks = false; // a Tick is among the deadlines
+    std::uint32_t m_tickCount = 0;
     Deadlines m_deadlines;
     std::uint64_t m_openJobs = 0;
     std::uint64_t m_openSteps = 0;
@@ -238,6 +309,9 @@ private:
     std::vector<AttemptId> m_dirtyAttempts;
     std::vector<MachineId> m_dirtyMachines;
     std::vector<AttemptId> m_superseded;  // by a newer attempt of their step
+    std::vector<JobId> m_probesOver;
+    std::vector<MachineId> m_toProbe;       // Probing, and none runs yet; kept over batches
+    std::vector<MachineId> m_waitingProbes; // of those: while nothing may start
     std::vector<MachineId> m_outgoing; // machines with a Desired to send
     std::vector<JobId> m_shownJobs;
     std::vector<StepId> m_shownSteps;

@@ -40,6 +40,7 @@ public:
         entry.value = nullptr;
         m_free.push_back(index);
     }
+    [[nodiscard]] std::uint64_t users(Index index) const { return m_entries[index].users; }
     [[nodiscard]] const Value& at(Index index) const
     {
         PENSTOCK_CHECK(index < m_entries.size() && m_entries[index].value != nullptr);

@@ -18,6 +18,7 @@ template <class... Args> tl::unexpected<Error> broken(fmt::format_string<Args...
 Result<void> Farm::checkInvariants() const
 {
     PENSTOCK_TRY_VOID(m_dag.check());
+    PENSTOCK_TRY_VOID(m_planner.check());
     PENSTOCK_TRY_VOID(checkJobs());
     PENSTOCK_TRY_VOID(checkSteps());
     PENSTOCK_TRY_VOID(checkAttempts());
@@ -63,13 +64,14 @@ Result<void> Farm::checkSteps() const
 {
     Result<void> result;
     std::uint64_t open = 0;
-    std::size_t ready = 0;
+    std::size_t queued = 0;
     m_steps.forEach([&](StepId id, const StepRecord& step) {
         if (!result)
             return;
         const bool finished = step.state() == work::StepState::Finished;
         open += finished ? 0U : 1U;
-        ready += step.state() == work::StepState::Ready ? 1U : 0U;
+        queued += step.isQueued ? 1U : 0U;
+        const bool waits = step.state() == work::StepState::Ready && !standingOf(id).shares.empty();
         const AttemptRecord* attempt = m_attempts.find(step.newest);
         const bool live = attempt != nullptr && attempt->isLive();
         if (!m_dag.contains(id))
@@ -81,6 +83,9 @@ Result<void> Farm::checkSteps() const
         else if (live != (step.state() == work::StepState::Running))
             result = broken("step {} is {} and {} a live attempt", id.value(), work::toString(step.state()),
                             live ? "has" : "has not");
+        else if (waits != step.isQueued)
+            result = broken("step {} is {} and {} queued", id.value(), work::toString(step.state()),
+                            step.isQueued ? "is" : "is not");
         else if (!finished && m_dag.users(id).empty())
             result = broken("step {} is {} and nobody needs it", id.value(), work::toString(step.state()));
         else if (step.state() == work::StepState::Blocked && m_dag.waitsFor(id) == 0)
@@ -90,8 +95,8 @@ Result<void> Farm::checkSteps() const
     });
     if (result && open != m_openSteps)
         result = broken("{} steps are open, counted {}", open, m_openSteps);
-    if (result && ready != m_planner.queued())
-        result = broken("{} steps are ready, but {} are queued", ready, m_planner.queued());
+    if (result && queued != m_planner.queued())
+        result = broken("{} steps are queued, the planner has {}", queued, m_planner.queued());
     if (result && m_dag.size() != m_steps.size())
         result = broken("the graph has {} steps, the farm {}", m_dag.size(), m_steps.size());
     return result;
@@ -123,9 +128,17 @@ Result<void> Farm::checkMachines() const
     m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
         if (!result)
             return;
-        for (const AttemptId attempt : machine.running)
-            if (m_attempts.find(attempt) == nullptr)
+        std::uint64_t cpus = 0;
+        for (const AttemptId attempt : machine.running) {
+            const AttemptRecord* record = m_attempts.find(attempt);
+            if (record == nullptr)
                 result = broken("machine {} runs attempt {}, which is not there", id.value(), attempt.value());
+            else
+                cpus += m_planner.asks().at(record->ask).cpus;
+        }
+        if (result && m_planner.knows(id) && cpus != m_planner.room(id).taken().cpus)
+            result = broken("machine {} has {} cpus taken, its attempts have {}", id.value(),
+                            m_planner.room(id).taken().cpus, cpus);
         if (machine.link == Link::Away)
             return;
         ++connected;

@@ -5,6 +5,7 @@
 
 #include "shared/base/check.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace penstock::core::detail {
@@ -94,12 +95,17 @@ void Farm::on(MachineConnected& event)
     machine->drainNote.clear();
     machine->load.reset();
     machine->over.clear();
+    machine->overSince.clear();
     machine->stopsSent.clear();
     machine->foreign = 0;
     for (const AttemptId attempt : machine->running)
         m_attempts.at(attempt).revision = 0;
     m_sessions.emplace(event.session, id);
+    const bool isKnown = m_planner.knows(id);
     m_planner.setFacts(id, machine->facts);
+    if (!isKnown) // what it ran before the server's restart
+        for (const AttemptId attempt : machine->running)
+            m_planner.takeRoom(id, m_attempts.at(attempt).ask);
     refreshStatus(id, *machine);
     persistMachine(*machine);
     show(id);
@@ -117,8 +123,7 @@ void Farm::on(MachineFactsChanged& event)
         machine->row.name = machine->facts.name;
         persistMachine(*machine);
     }
-    if (machine->load)
-        machine->over = sched::overThresholds(machine->facts.thresholds, *machine->load);
+    judgeLoad(*machine);
     m_planner.setFacts(id, machine->facts);
     refreshStatus(id, *machine);
     show(id);
@@ -182,13 +187,86 @@ void Farm::persistMachine(MachineRecord& machine)
 
 void Farm::refreshStatus(MachineId id, MachineRecord& machine)
 {
-    if (machine.instance.empty())
-        return; // not seen since the server started: the planner does not know it
-    m_planner.setStatus(id, {.able = machine.link == Link::Ready && !machine.isDraining(),
-                             .open = machine.over.empty(),
-                             .slots = machine.facts.maxJobs,
-                             .used = machine.used(),
-                             .load = machine.load ? sched::loadPerCore(*machine.load, machine.facts.cores) : 0});
+    if (m_planner.knows(id)) // else not seen since the server started
+        m_planner.setStatus(id, statusOf(machine));
+}
+
+void Farm::loadReported(MachineRecord& machine, const protocol::LoadSample& load)
+{
+    machine.load = load;
+    judgeLoad(machine);
+    // Only a machine that has settled tells what its steps really use.
+    if (machine.fresh.milliCpus(m_now.mono, m_options.policy.settle) == 0 && !machine.running.empty())
+        m_cpuUse.observe(sched::busyMilliCpus(load, machine.facts.cores),
+                         m_planner.room(machine.row.id).taken().cpus);
+}
+
+void Farm::judgeLoad(MachineRecord& machine)
+{
+    machine.over.clear();
+    if (!machine.load)
+        return;
+    const protocol::Thresholds limits = sched::inForce(machine.facts.thresholds, machine.row.overrides);
+    std::map<sched::GateKind, Instant> since;
+    for (const sched::OverThreshold& over : sched::overThresholds(limits, *machine.load)) {
+        if (!sched::closes(over.kind, m_options.policy.room))
+            continue;
+        const auto before = machine.overSince.find(over.kind);
+        since.emplace(over.kind, before == machine.overSince.end() ? m_now.mono : before->second);
+        machine.over.push_back(over);
+    }
+    machine.overSince = std::move(since);
+}
+
+std::uint64_t Farm::scoreOf(const MachineRecord& machine) const
+{
+    const auto fixed = [](double value) { // thousandths; what a peer sends may be anything
+        return !(value > 0) ? std::uint64_t{1} : static_cast<std::uint64_t>(std::min(value, 1e6) * 1000.0) + 1;
+    };
+    const std::uint64_t speed = fixed(machine.facts.speedFactor);
+    const std::uint64_t cores = std::max(machine.facts.cores, 1U);
+    switch (m_options.policy.machines) {
+    case sched::MachineSort::Headroom: return 0;
+    case sched::MachineSort::SpeedFactorOnly: return speed;
+    case sched::MachineSort::CpuCoreCountWithSpeedFactor: return speed * cores;
+    case sched::MachineSort::BogomipsWithSpeedFactor:
+        return speed * cores * std::max<std::uint64_t>(fixed(machine.facts.bogomips) / 1000, 1);
+    }
+    return 0;
+}
+
+sched::MachineStatus Farm::statusOf(const MachineRecord& machine) const
+{
+    constexpr std::uint32_t kUnlimited = 4'096; // attempts on one machine, where slots do not count
+    const protocol::MachineFacts& facts = machine.facts;
+    const work::HealthState health = machine.row.health.state;
+    const sched::MachineFree free = m_options.policy.room;
+    sched::MachineStatus status;
+    status.able = machine.link == Link::Ready && !machine.isDraining() &&
+                  (health == work::HealthState::Healthy || health == work::HealthState::Parole);
+    status.open = machine.over.empty();
+    status.foreign = machine.foreign;
+    // Slots may be more than cores on purpose: then a cpu is a slot's part of the machine.
+    status.capacity.slots = free == sched::MachineFree::Dynamic ? kUnlimited : facts.maxJobs;
+    status.capacity.resources = {.cpus = free == sched::MachineFree::Dynamic ? kUnlimited
+                                                                             : std::max(facts.cores, facts.maxJobs),
+                                 .memoryBytes = facts.memoryBytes,
+                                 .named = facts.resources};
+    if (health == work::HealthState::Parole)
+        status.capacity.slots = 1;
+    status.score = scoreOf(machine);
+    if (!machine.load)
+        return status;
+    const std::uint32_t cores = std::max(facts.cores, 1U);
+    const std::uint64_t busy = sched::busyMilliCpus(*machine.load, cores);
+    const std::uint64_t fresh = machine.fresh.milliCpus(m_now.mono, m_options.policy.settle);
+    const std::uint64_t use = m_cpuUse.perMille();
+    status.load = sched::partOf(busy + fresh * use / 1000, std::uint64_t{cores} * 1000);
+    const protocol::Thresholds limits = sched::inForce(facts.thresholds, machine.row.overrides);
+    const bool loadCounts = free != sched::MachineFree::Static && (limits.cpuPsi > 0 || limits.load1 > 0);
+    if (loadCounts || free == sched::MachineFree::Dynamic)
+        status.burst = sched::burst(busy, fresh, cores, use);
+    return status;
 }
 
 protocol::Desired& Farm::desiredFor(MachineRecord& machine)

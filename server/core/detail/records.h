@@ -4,10 +4,14 @@
 
 #include "server/core/detail/step_record.h"
 #include "server/core/view.h"
+#include "server/sched/headroom.h"
+#include "server/sched/planner.h"
+#include "server/sched/shares.h"
 #include "server/work/changes.h"
 #include "shared/protocol/link_values.h"
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -21,8 +25,14 @@ struct JobOrigin { // what many jobs have in common
     std::string user;
     std::string nameSpace;
     std::string shareGroup;
+    std::string concurrencyGroup;
     work::Limits limits;
     friend auto operator<=>(const JobOrigin&, const JobOrigin&) = default;
+};
+
+struct OriginState { // what an origin stands for while jobs have it
+    sched::ShareIndex share = 0;
+    sched::GateSet gates{}; // its namespace's, its concurrency group's
 };
 
 struct JobStep {
@@ -73,6 +83,10 @@ struct AttemptRecord {
     WallTime created;
     work::AttemptProgress progress;
     std::string phase;
+    sched::AskIndex ask = 0; // held while it is live; so the next
+    sched::GateSet gates{};
+    sched::ShareTicket ticket{};
+    Instant startedAt; // when it was made
     std::uint64_t revision = 0; // of the Desired that told this connection about it; 0 not yet
     std::string stopReason;     // empty: it shall go on
     bool isDirty = false;
@@ -103,7 +117,12 @@ struct MachineRecord {
     std::string drainNote; // its own
     std::optional<protocol::LoadSample> load;
     std::optional<WallTime> lastReport;
-    std::vector<sched::OverThreshold> over;
+    std::vector<sched::OverThreshold> over; // that close it under the policy
+    std::map<sched::GateKind, Instant> overSince;
+    sched::FreshStarts fresh;
+    StepId lastFailed{0};  // step whose infrastructure failure was counted last
+    AttemptId probe{0};    // while Probing
+    Instant quarantineEnds; // while Quarantined
     std::uint64_t revision = 0; // of the last Desired on this connection
     std::set<AttemptId> running; // live attempts
     std::set<AttemptId> stopsSent; // on this connection, for attempts that are not ours any more

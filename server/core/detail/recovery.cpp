@@ -19,6 +19,7 @@ Result<std::vector<Command>> Farm::recover(const work::Recovery& recovery, Now n
         m_keys.insert_or_assign(key, job);
         m_oldKeys.push_back(key);
     }
+    loadFarm(recovery);
     PENSTOCK_TRY_VOID(loadMachines(recovery));
     PENSTOCK_TRY_VOID(loadSteps(recovery.steps));
     PENSTOCK_TRY_VOID(loadDependencies(recovery.dependencies));
@@ -42,6 +43,7 @@ Result<std::vector<Command>> Farm::recover(const work::Recovery& recovery, Now n
     resumeSteps(steps);
     resumeJobs(jobs);
     runDeadlines();
+    armTick();
     return end();
 }
 
@@ -57,7 +59,7 @@ Result<void> Farm::loadMachines(const work::Recovery& recovery)
         machine.rowSequence = 0;
         machine.facts.name = row.name;
         machine.graceEnds = m_now.mono + m_options.reconnectGrace;
-        m_machines.insert(row.id, std::move(machine));
+        resumeHealth(row.id, m_machines.insert(row.id, std::move(machine)));
     }
     return {};
 }
@@ -74,8 +76,9 @@ Result<void> Farm::loadSteps(std::span<const work::StepRow> steps)
                         fmt::format("step {} is {} but {} a result", row.id.value(),
                                     work::toString(row.progress.state), finished ? "lacks" : "has"));
         const bool good = finished && work::isGood(*row.progress.result);
-        m_dag.add(row.id, !finished ? work::Dag::Outcome::Open
-                                    : (good ? work::Dag::Outcome::Good : work::Dag::Outcome::Bad));
+        m_dag.add(row.id,
+                  !finished ? work::Dag::Outcome::Open : (good ? work::Dag::Outcome::Good : work::Dag::Outcome::Bad),
+                  weightOf(row.spec.name));
         const std::string& key = row.spec.sharingKey();
         if (!key.empty() && !finished && !liveStepFor(key))
             m_dag.share(key, row.id);
@@ -122,7 +125,6 @@ Result<void> Farm::loadJobs(std::span<const work::JobRow> jobs, std::span<const 
                                                         link.job.value(), link.step.value()));
         job->steps.push_back({link.step, link.root});
         m_dag.addUser(link.step, link.job);
-        raisePriority(link.step, job->priority);
     }
     for (const JobId id : loaded) {
         JobRecord& job = m_jobs.at(id);
@@ -145,9 +147,14 @@ Result<void> Farm::loadAttempts(const work::Recovery& recovery)
             return fail(ErrorCode::Corrupt, fmt::format("attempt {} is live, but step {} is {}", row.id.value(),
                                                         row.step.value(), work::toString(step->state())));
         step->newest = row.id;
-        m_attempts.insert(row.id, AttemptRecord{.step = row.step, .job = row.job, .machine = row.machine,
-                                                .number = row.number, .created = row.created,
-                                                .progress = row.progress, .phase = {}, .stopReason = {}});
+        const Standing standing = standingOf(row.step);
+        AttemptRecord& attempt = m_attempts.insert(
+            row.id, AttemptRecord{.step = row.step, .job = row.job, .machine = row.machine, .number = row.number,
+                                  .created = row.created, .progress = row.progress, .phase = {},
+                                  .ask = m_planner.asks().acquire(resourcesOf(*step)), .gates = standing.gates,
+                                  .startedAt = m_now.mono, .stopReason = {}});
+        m_planner.enterGates(attempt.ask, attempt.gates);
+        shareStarted(attempt);
         if (machine->running.empty())
             m_deadlines.add({machine->graceEnds, DeadlineKind::MachineGrace, row.machine.value()});
         machine->running.insert(row.id);
@@ -155,9 +162,22 @@ Result<void> Farm::loadAttempts(const work::Recovery& recovery)
     return {};
 }
 
+// What does not hang on jobs: shares, limits, use, experience, a pause.
+void Farm::loadFarm(const work::Recovery& recovery)
+{
+    for (const work::ShareGroupRow& row : recovery.shareGroups)
+        m_shareRows.insert_or_assign(row.name, row.shares);
+    for (const work::NamespaceRow& row : recovery.namespaces)
+        m_namespaces.insert_or_assign(row.name, row);
+    m_ledger.load(recovery.usage, m_now);
+    m_history.load(recovery.history);
+    m_pause = recovery.pause;
+}
+
 // Puts each step where its state belongs. Ascending, so that dependencies mostly come first.
 void Farm::resumeSteps(std::span<const StepId> steps)
 {
+    settleGraph();
     for (const StepId id : steps) {
         StepRecord& step = m_steps.at(id);
         switch (step.state()) {

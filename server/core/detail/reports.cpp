@@ -28,8 +28,7 @@ void Farm::on(MachineReported& event)
     std::sort(event.held.begin(), event.held.end(),
               [](const auto& a, const auto& b) { return a.attempt < b.attempt; });
     machine->lastReport = m_now.wall;
-    machine->over = sched::overThresholds(machine->facts.thresholds, event.load);
-    machine->load = event.load;
+    loadReported(*machine, event.load);
     if (machine->link == Link::Welcomed)
         firstReport(*machine, event);
     else
@@ -43,6 +42,7 @@ void Farm::on(MachineReported& event)
 void Farm::firstReport(MachineRecord& machine, const MachineReported& event)
 {
     machine.link = Link::Ready;
+    resumeHealth(machine.row.id, machine);
     desiredFor(machine).complete = true;
     const std::vector<AttemptId> live(machine.running.begin(), machine.running.end());
     for (const AttemptId attempt : live)

@@ -58,12 +58,15 @@ public:
     PackedWork work;
     WallTime created;
     AttemptId newest{0}; // attempt, live or not; 0 none since the server started
+    std::uint64_t urgency = 0; // while queued; so the next three
+    std::uint64_t age = 0;
+    sched::LeafIndex queue = 0;
+    sched::AskIndex ask = 0;
     sched::PlacementIndex placement = 0; // while not finished; so the next
     std::uint32_t policy = 0;
-    sched::ClassIndex queue = 0; // while queued
-    std::int32_t priority = 0;   // the largest of its open jobs
-    bool isQueued = false;       // in the planner's hands: Ready, once everything is loaded
-    bool isDirty = false;        // in the list of what this batch writes
+    bool isQueued = false;   // in the planner's hands: Ready, and a job that is not held needs it
+    bool isPromoted = false; // has waited too long
+    bool isDirty = false;    // in the list of what this batch writes
 
 private:
     struct Rare {

@@ -71,32 +71,11 @@ void Farm::jobStarted(JobId id)
     touch(id, job);
 }
 
-sched::QueueOrder Farm::orderOf(StepId id, const StepRecord& step) const
-{
-    return {step.priority, step.created, id};
-}
-
-void Farm::enqueue(StepId id, StepRecord& step)
-{
-    step.queue = m_planner.enqueue(step.placement, orderOf(id, step), step.avoided());
-    step.isQueued = true;
-}
-
-bool Farm::dequeue(StepId id, StepRecord& step)
-{
-    if (!std::exchange(step.isQueued, false))
-        return false;
-    m_planner.dequeue(step.queue, orderOf(id, step));
-    return true;
-}
-
 void Farm::enter(StepId id, StepRecord& step)
 {
     switch (step.state()) {
     case work::StepState::Ready:
         enqueue(id, step);
-        if (m_options.unsupportedAfter)
-            m_deadlines.add({m_now.mono + *m_options.unsupportedAfter, DeadlineKind::StepUnsupported, id.value()});
         return;
     case work::StepState::Delayed: {
         const WallTime due = step.progress().retryAt.value_or(m_now.wall);
@@ -205,6 +184,7 @@ void Farm::finishJob(JobId id, JobRecord& job)
     job.running = 0;
     touch(id, job);
     --m_openJobs;
+    jobCloses(job);
     ++m_counters.jobsFinished;
     m_finished.push_back(id);
     m_finishedSteps += job.steps.size();
@@ -226,12 +206,11 @@ void Farm::plan()
     if (!mayStart())
         return;
     sched::VisitBudget budget(m_options.visitsPerPass);
-    const sched::Plan plan = m_planner.plan(budget);
-    for (const sched::Start& start : plan.starts)
-        startAttempt(start);
+    while (const std::optional<sched::Start> start = m_planner.next(budget, m_now.mono))
+        startAttempt(*start);
     m_counters.planVisits += budget.used();
-    m_counters.plansCutShort += plan.more ? 1 : 0;
-    m_planAgain = plan.more;
+    m_counters.plansCutShort += m_planner.more() ? 1U : 0U;
+    m_planAgain = m_planner.more();
 }
 
 void Farm::startAttempt(const sched::Start& start)
@@ -247,13 +226,15 @@ void Farm::startAttempt(const sched::Start& start)
         m_superseded.push_back(step.newest);
     step.newest = id;
     const std::uint32_t number = step.progress().attempts;
-    const AttemptRecord& attempt = m_attempts.insert(
+    AttemptRecord& attempt = m_attempts.insert(
         id, AttemptRecord{.step = start.step, .job = job, .machine = start.machine, .number = number,
-                          .created = m_now.wall, .progress = {}, .phase = {}, .stopReason = {}});
+                          .created = m_now.wall, .progress = {}, .phase = {}, .ask = start.ask,
+                          .gates = start.gates, .startedAt = m_now.mono, .stopReason = {}});
+    shareStarted(attempt);
     m_changes.newAttempts.push_back({id, attempt.step, job, attempt.machine, number, attempt.created, {}});
     MachineRecord& machine = m_machines.at(start.machine);
     machine.running.insert(id);
-    refreshStatus(start.machine, machine);
+    machine.fresh.add(m_now.mono, m_planner.asks().at(start.ask).cpus);
     show(start.machine);
     desiredFor(machine).assign.push_back(assignmentFor(id, attempt));
     ++m_counters.attemptsStarted;
@@ -265,7 +246,6 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
     using std::chrono::duration_cast;
     using std::chrono::milliseconds;
     const StepRecord& step = m_steps.at(attempt.step);
-    const StepPolicy& policy = m_policies.at(step.policy);
     protocol::Assignment assignment;
     assignment.attempt = id;
     assignment.step = attempt.step;
@@ -286,8 +266,9 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
     const work::Limits limits = limitsFor(attempt.step);
     assignment.limits = {limit(limits.timeout), limit(limits.silentTimeout), limits.maxLogBytes, milliseconds(0),
                          limits.maxOutputBytes};
-    assignment.cpus = policy.resources.cpus;
-    assignment.memoryBytes = policy.resources.memoryBytes;
+    const work::Resources& granted = m_planner.asks().at(attempt.ask);
+    assignment.cpus = granted.cpus;
+    assignment.memoryBytes = granted.memoryBytes;
     return assignment;
 }
 
@@ -321,20 +302,6 @@ work::Limits Farm::limitsFor(StepId id) const
     return widest;
 }
 
-// No machine of the farm, connected or not, could run it however free it were.
-bool Farm::isForeverUnable(const StepRecord& step) const
-{
-    const work::Placement& placement = m_planner.placements().at(step.placement);
-    bool able = false;
-    m_machines.forEach([&](MachineId, const MachineRecord& machine) {
-        // What a machine can do is known only once it has been here.
-        able = able || machine.instance.empty() ||
-               (sched::allowsName(placement, machine.facts.name) &&
-                !sched::mismatch(placement, sched::capabilityOf(machine.facts)));
-    });
-    return !able;
-}
-
 void Farm::stepDeadline(const Deadline& deadline)
 {
     const StepId id(deadline.id);
@@ -347,19 +314,14 @@ void Farm::stepDeadline(const Deadline& deadline)
         if (step->state() == work::StepState::Delayed && step->retryDue() <= m_now.mono)
             moveStep(id, work::RetryDue{});
         return;
-    case DeadlineKind::StepShunEnds: {
-        const bool isQueued = dequeue(id, *step);
+    case DeadlineKind::StepShunEnds:
         step->forgetShunned(m_now.mono);
-        if (isQueued)
-            enqueue(id, *step);
-        return;
-    }
-    case DeadlineKind::StepUnsupported:
-        if (step->state() == work::StepState::Ready && isForeverUnable(*step))
-            moveStep(id, work::NoMachine{"no machine of the farm can run it; see why"});
+        requeue(id, *step);
         return;
     case DeadlineKind::MachineGrace:
-    case DeadlineKind::AttemptStop: return;
+    case DeadlineKind::QuarantineOver:
+    case DeadlineKind::AttemptStop:
+    case DeadlineKind::Tick: return;
     }
 }
 

@@ -15,6 +15,7 @@ Result<void> Farm::checkSubmission(const SubmitJobs& event) const
         return fail(ErrorCode::Unavailable,
                     fmt::format("the database does not keep up: {} batches wait for it (limit {}){}{}; try again later",
                                 waiting, m_options.maxUnconfirmed, m_storeOk ? "" : "; ", m_storeError));
+    PENSTOCK_TRY_VOID(checkQuota(event));
     std::uint64_t steps = m_openSteps;
     for (const JobRequest& job : event.jobs) {
         if (job.steps.empty())
@@ -69,6 +70,7 @@ JobId Farm::insertJob(JobRequest& request)
     addJob(row);
     const std::vector<ResolvedStep> resolved = resolveSteps(request);
     connectSteps(request, resolved);
+    settleGraph();
     JobRecord& job = m_jobs.at(id);
     job.steps = claimSteps(id, request, resolved);
     job.steps.shrink_to_fit();
@@ -77,8 +79,10 @@ JobId Farm::insertJob(JobRequest& request)
     startNewSteps(request, resolved);
     for (const JobStep& step : job.steps) {
         m_changes.jobSteps.push_back({id, step.step, step.root});
-        raisePriority(step.step, job.priority);
     }
+    for (const ResolvedStep& step : resolved)
+        if (!step.isNew)
+            requeue(step.step, m_steps.at(step.step));
     countJobSteps(job);
     m_shownJobs.push_back(id);
     if (job.running > 0)
@@ -95,13 +99,16 @@ JobRecord& Farm::addJob(const work::JobRow& row)
     job.created = row.created;
     job.priority = row.spec.priority;
     job.setProgress(row.progress);
-    job.origin = m_origins.acquire({row.spec.user, row.spec.nameSpace, row.spec.shareGroup, row.spec.limits});
+    job.origin = acquireOrigin(row.spec);
     if (!row.spec.key.empty()) {
         job.key = std::make_unique<std::string>(row.spec.key);
         m_keys.insert_or_assign({row.spec.nameSpace, row.spec.key}, row.id);
     }
-    if (job.isOpen())
+    if (job.isOpen()) {
         ++m_openJobs;
+        ++m_openByNamespace[row.spec.nameSpace];
+        groupBegins(m_originStates[job.origin].share);
+    }
     return m_jobs.insert(row.id, std::move(job));
 }
 
@@ -126,7 +133,7 @@ std::vector<Farm::ResolvedStep> Farm::resolveSteps(JobRequest& request)
             continue;
         }
         const StepId id(++m_marks.step);
-        m_dag.add(id, work::Dag::Outcome::Open);
+        m_dag.add(id, work::Dag::Outcome::Open, weightOf(step.spec.name));
         if (!key.empty())
             m_dag.share(key, id);
         resolved.push_back({id, true});
@@ -207,24 +214,10 @@ void Farm::startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& r
             progress.readySince = m_now.wall;
         }
         StepRecord& record = addStep(id, request.steps[i].spec, m_now.wall, progress);
-        const std::span<const JobId> users = m_dag.users(id);
-        record.priority = m_jobs.at(users.front()).priority;
         m_changes.newSteps.push_back({id, std::move(request.steps[i].spec), m_now.wall, std::move(progress)});
         m_shownSteps.push_back(id);
         enter(id, record);
     }
-}
-
-// A step is as urgent as the most urgent job that needs it.
-void Farm::raisePriority(StepId id, std::int32_t priority)
-{
-    StepRecord& step = m_steps.at(id);
-    if (step.priority >= priority)
-        return;
-    const bool isQueued = dequeue(id, step);
-    step.priority = priority;
-    if (isQueued)
-        enqueue(id, step);
 }
 
 void Farm::countJobSteps(JobRecord& job)

@@ -27,7 +27,8 @@ std::optional<JobView> Farm::job(JobId id) const
                    .stepsTotal = static_cast<std::uint32_t>(job->steps.size()),
                    .stepsDone = job->done,
                    .stepsRunning = job->running,
-                   .stepsFailed = job->failed};
+                   .stepsFailed = job->failed,
+                   .concurrencyGroup = origin.concurrencyGroup};
 }
 
 std::vector<JobId> Farm::newestJobs(bool finished, std::size_t limit) const
@@ -107,6 +108,43 @@ std::vector<MachineId> Farm::machines() const
     return machines;
 }
 
+MachineCondition Farm::conditionOf(const MachineRecord& machine)
+{
+    if (machine.link != Link::Ready)
+        return MachineCondition::Disconnected;
+    const work::HealthState health = machine.row.health.state;
+    if (health == work::HealthState::Quarantined || health == work::HealthState::Probing)
+        return MachineCondition::Quarantined;
+    return machine.isDraining() ? MachineCondition::Draining : MachineCondition::Ready;
+}
+
+// What it could take, and why nothing where that is so.
+void Farm::addRoom(const MachineRecord& machine, MachineView& view) const
+{
+    const MachineId id = machine.row.id;
+    if (!m_planner.knows(id))
+        return;
+    const sched::Room& room = m_planner.room(id);
+    view.capacity = room.capacity().resources;
+    view.reserved = room.taken();
+    if (view.condition == MachineCondition::Disconnected)
+        view.closed = "not connected";
+    else if (view.condition == MachineCondition::Quarantined)
+        view.closed = fmt::format("{}: {}", work::toString(view.health.state), view.health.reason);
+    else if (view.condition == MachineCondition::Draining)
+        view.closed = "draining";
+    else if (!machine.over.empty())
+        view.closed = sched::describe(machine.over.front());
+    else if (m_planner.isReserved(id))
+        view.closed = "kept free for a step that needs much";
+    else if (!room.hasAny())
+        view.closed = fmt::format("{} of {} slots taken", room.slotsTaken(), room.capacity().slots);
+    else if (m_planner.isBursting(id))
+        view.closed = "what was started lately does not show in its load yet";
+    else
+        view.hasRoom = true;
+}
+
 std::optional<MachineView> Farm::machine(MachineId id) const
 {
     const MachineRecord* machine = m_machines.find(id);
@@ -114,21 +152,26 @@ std::optional<MachineView> Farm::machine(MachineId id) const
         return std::nullopt;
     MachineView view{.id = id,
                      .identity = machine->row.identity,
-                     .condition = machine->link != Link::Ready  ? MachineCondition::Disconnected
-                                  : machine->isDraining()       ? MachineCondition::Draining
-                                                                : MachineCondition::Ready,
+                     .condition = conditionOf(*machine),
                      .drainedByOperator = machine->row.drained,
                      .note = machine->row.drained ? machine->row.drainNote : machine->drainNote,
                      .facts = machine->facts,
                      .load = machine->load,
                      .over = machine->over,
                      .used = machine->used(),
+                     .thresholds = sched::inForce(machine->facts.thresholds, machine->row.overrides),
+                     .overrides = machine->row.overrides,
+                     .health = machine->row.health,
+                     .freshMilliCpus = static_cast<std::uint32_t>(
+                         machine->fresh.milliCpus(m_now.mono, m_options.policy.settle)),
+                     .score = static_cast<std::int64_t>(scoreOf(*machine)),
                      .lastSeen = machine->lastReport ? machine->lastReport : machine->row.lastSeen,
                      .version = machine->version,
                      .finished = machine->finished,
                      .failed = machine->failed,
                      .running = {},
                      .runningNames = {}};
+    addRoom(*machine, view);
     for (const AttemptId running : machine->running) {
         const AttemptRecord& attempt = m_attempts.at(running);
         view.running.push_back(viewOf(running, attempt));
@@ -156,14 +199,95 @@ Result<MachineId> Farm::findMachine(const std::string& nameOrId) const
     return fail(ErrorCode::NotFound, fmt::format("no machine {}", nameOrId));
 }
 
+std::string Farm::queueKey(const work::Placement& placement)
+{
+    std::string key = placement.system.empty() ? "any" : placement.system;
+    for (const std::string& feature : placement.features)
+        key += "+" + feature;
+    return key;
+}
+
+// Which share groups wait in each queue, and how long the first of each has.
+void Farm::addGroups(std::map<std::string, QueueView>& queues) const
+{
+    constexpr std::size_t kGroups = 20;
+    m_planner.forEachLeaf([&](const sched::Planner::LeafView& leaf) {
+        QueueView& queue = queues[queueKey(m_planner.placements().at(leaf.placement))];
+        if (const auto share = m_shares.find(leaf.shares.front()); share != m_shares.end())
+            queue.queuedByGroup[share->second.name] += leaf.steps;
+        if (const auto since = m_steps.at(leaf.first).readySince())
+            queue.oldestReady = std::min(queue.oldestReady.value_or(*since), *since);
+    });
+    for (auto& [key, queue] : queues)
+        while (queue.queuedByGroup.size() > kGroups)
+            queue.queuedByGroup.erase(std::min_element(queue.queuedByGroup.begin(), queue.queuedByGroup.end(),
+                                                       [](const auto& a, const auto& b) { return a.second < b.second; }));
+}
+
+std::vector<ShareView> Farm::shares(Now) const
+{
+    std::map<sched::ShareIndex, std::uint64_t> queued;
+    m_planner.forEachLeaf([&](const sched::Planner::LeafView& leaf) {
+        for (const sched::ShareIndex share : leaf.shares)
+            queued[share] += leaf.steps;
+    });
+    std::map<std::string, const ShareState*> open;
+    std::uint64_t sharesOpen = 0;
+    for (const auto& [share, state] : m_shares)
+        if (state.openJobs > 0) {
+            open.emplace(state.name, &state);
+            sharesOpen += m_ledger.view(share).shares;
+        }
+    std::map<std::string, sched::ShareIndex> indexes;
+    for (const auto& [share, state] : m_shares)
+        indexes.emplace(state.name, share);
+    std::vector<ShareView> views;
+    Duration all{0};
+    for (const sched::ShareUse& use : m_ledger.views()) {
+        all += use.used;
+        ShareView& view = views.emplace_back();
+        view.group = use.group;
+        view.shares = use.shares;
+        view.used = use.used;
+        view.running = use.running;
+        if (open.contains(use.group))
+            view.targetPercent = 100.0 * use.shares / static_cast<double>(sharesOpen);
+        if (const auto index = indexes.find(use.group); index != indexes.end())
+            view.queued = queued[index->second];
+    }
+    for (ShareView& view : views)
+        view.usedPercent = all.count() == 0 ? 0
+                                            : 100.0 * static_cast<double>(view.used.count()) /
+                                                  static_cast<double>(all.count());
+    return views;
+}
+
+std::vector<NamespaceView> Farm::namespaces() const
+{
+    std::map<std::string, NamespaceView> byName;
+    for (const auto& [name, limits] : m_namespaces)
+        byName[name].limits = limits;
+    for (const auto& [name, jobs] : m_openByNamespace) {
+        byName[name].limits.name = name;
+        byName[name].openJobs = jobs;
+    }
+    std::vector<NamespaceView> views;
+    for (auto& [name, view] : byName) {
+        if (const auto gate = m_planner.gates().find({sched::GateScope::Namespace, name, {}}); gate != 0) {
+            view.runningSteps = m_planner.gates().at(gate).steps;
+            view.runningCpus = m_planner.gates().at(gate).cpus;
+        }
+        views.push_back(std::move(view));
+    }
+    return views;
+}
+
 std::vector<QueueView> Farm::queues() const
 {
     std::map<std::string, QueueView> byKey;
     m_planner.placements().forEach([&](sched::PlacementIndex index, const work::Placement& placement,
                                        const sched::PlacementTable::Counts& counts) {
-        std::string key = placement.system.empty() ? "any" : placement.system;
-        for (const std::string& feature : placement.features)
-            key += "+" + feature;
+        const std::string key = queueKey(placement);
         QueueView& queue = byKey[key];
         if (queue.key.empty()) {
             queue.key = key;
@@ -182,11 +306,10 @@ std::vector<QueueView> Farm::queues() const
         queue.queued += count(work::StepState::Ready);
         queue.delayed += count(work::StepState::Delayed);
         queue.running += count(work::StepState::Running);
-        for (const StepId step : m_planner.oldest(index))
-            if (const auto since = m_steps.at(step).readySince();
-                since && (!queue.oldestReady || *since < *queue.oldestReady))
-                queue.oldestReady = since;
+        if (const auto since = m_oldestReady.find(index); since != m_oldestReady.end() && queue.queued > 0)
+            queue.oldestReady = std::min(queue.oldestReady.value_or(since->second), since->second);
     });
+    addGroups(byKey);
     std::vector<QueueView> queues;
     queues.reserve(byKey.size());
     for (auto& [key, queue] : byKey)
@@ -212,11 +335,14 @@ Totals Farm::totals() const
             return;
         ++totals.machinesConnected;
         totals.machinesDraining += machine.isDraining() ? 1U : 0U;
+        totals.machinesQuarantined += conditionOf(machine) == MachineCondition::Quarantined ? 1U : 0U;
         totals.slotsTotal += machine.facts.maxJobs;
     });
     totals.databaseOk = m_storeOk;
     totals.databaseError = m_storeError;
     totals.unconfirmedBatches = m_sequence - m_confirmed;
+    totals.pause = m_pause;
+    countWaiting(totals);
     return totals;
 }
 

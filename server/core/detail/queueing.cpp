@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A step's place among the others, from the jobs that need it, the graph, shares and experience; and what is looked at
+// once a second while steps are open.
+#include "server/core/detail/farm.h"
+
+#include "shared/base/check.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::core::detail {
+namespace {
+
+constexpr Duration kTick = std::chrono::seconds(1);
+constexpr std::uint32_t kTicksPerSave = 10;       // between two looks at what shares and history have to store
+constexpr std::uint64_t kPatrolledPerTick = 20'000; // steps
+constexpr std::uint32_t kDeciseconds = 100'000;   // microseconds; the graph's unit
+
+} // namespace
+
+// ------------------------------------------------------------------------------------------------------ its place
+
+Farm::Standing Farm::standingOf(StepId id) const
+{
+    Standing standing;
+    const JobRecord* oldest = nullptr;
+    for (const JobId user : m_dag.users(id)) {
+        const JobRecord& job = m_jobs.at(user);
+        const work::JobProgress& progress = job.progress();
+        if (work::isFinished(progress.state) || progress.held || work::isCancelAsked(progress))
+            continue;
+        const OriginState& origin = m_originStates[job.origin];
+        if (std::find(standing.shares.begin(), standing.shares.end(), origin.share) == standing.shares.end())
+            standing.shares.push_back(origin.share);
+        standing.bump = std::min(standing.bump, sched::bumpOrder(progress.bumped));
+        standing.priority = oldest == nullptr ? job.priority : std::max(standing.priority, job.priority);
+        if (oldest == nullptr) { // users come in the order of their ids
+            oldest = &job;
+            standing.age = user.value();
+            standing.gates = origin.gates;
+        }
+    }
+    std::sort(standing.shares.begin(), standing.shares.end());
+    return standing;
+}
+
+// What was asked for, and from experience what was not.
+work::Resources Farm::resourcesOf(const StepRecord& step) const
+{
+    work::Resources resources = m_policies.at(step.policy).resources;
+    if (resources.cpus != 0 && resources.memoryBytes != 0)
+        return resources;
+    if (const std::optional<sched::Estimate> known = m_history.estimate(step.work.name())) {
+        resources.cpus = resources.cpus != 0 ? resources.cpus : known->cpus;
+        resources.memoryBytes = resources.memoryBytes != 0 ? resources.memoryBytes : known->memoryBytes;
+    }
+    resources.cpus = std::max(resources.cpus, 1U);
+    return resources;
+}
+
+Duration Farm::expectedOf(std::string_view name) const
+{
+    const std::optional<sched::Estimate> known = m_history.estimate(name);
+    return known && known->duration > Duration(0) ? known->duration : m_typical;
+}
+
+std::uint32_t Farm::weightOf(std::string_view name) const
+{
+    return static_cast<std::uint32_t>(std::clamp<std::int64_t>(expectedOf(name).count() / kDeciseconds, 1, 1U << 30U));
+}
+
+void Farm::enqueue(StepId id, StepRecord& step)
+{
+    const Standing standing = standingOf(id);
+    if (standing.shares.empty())
+        return; // held: its release puts it here
+    step.urgency = sched::urgencyOf(m_options.policy.steps, {.promoted = step.isPromoted,
+                                                             .length = m_dag.length(id),
+                                                             .dependents = m_dag.openDependents(id),
+                                                             .priority = standing.priority});
+    step.age = standing.age;
+    step.ask = m_planner.asks().acquire(resourcesOf(step));
+    step.queue = m_planner.enqueue({.placement = step.placement,
+                                    .ask = step.ask,
+                                    .avoid = step.avoided(),
+                                    .shares = standing.shares,
+                                    .gates = standing.gates,
+                                    .bump = standing.bump,
+                                    .order = {step.urgency, step.age, id}});
+    step.isQueued = true;
+}
+
+bool Farm::dequeue(StepId id, StepRecord& step)
+{
+    if (!std::exchange(step.isQueued, false))
+        return false;
+    m_planner.dequeue(step.queue, {step.urgency, step.age, id});
+    m_planner.asks().release(step.ask);
+    return true;
+}
+
+void Farm::requeue(StepId id, StepRecord& step)
+{
+    if (step.state() != work::StepState::Ready)
+        return;
+    dequeue(id, step);
+    enqueue(id, step);
+}
+
+void Farm::requeueJob(const JobRecord& job)
+{
+    for (const JobStep& entry : job.steps)
+        if (StepRecord* step = m_steps.find(entry.step))
+            requeue(entry.step, *step);
+}
+
+// New edges and ends change how much work waits for a step.
+void Farm::settleGraph()
+{
+    for (const work::Dag::Moved& moved : m_dag.settle()) {
+        StepRecord* step = m_steps.find(moved.step);
+        if (step != nullptr && step->isQueued && m_options.policy.steps != sched::StepSort::Legacy)
+            requeue(moved.step, *step);
+    }
+}
+
+// --------------------------------------------------------------------------------------------------------- shares
+
+// A group's use, and what it was lifted by when it began, which fades as the others' old use leaves the window.
+std::uint64_t Farm::useOf(sched::ShareIndex share) const
+{
+    const auto found = m_shares.find(share);
+    const std::uint64_t use = m_ledger.key(share);
+    if (found == m_shares.end() || found->second.lift == 0)
+        return use;
+    const std::int64_t window = std::max<std::int64_t>(m_options.policy.shareWindow / kTick, 1);
+    const std::int64_t age = std::clamp<std::int64_t>((m_now.mono - found->second.liftedAt) / kTick, 0, window);
+    const std::uint64_t left = found->second.lift / static_cast<std::uint64_t>(window);
+    return use + left * static_cast<std::uint64_t>(window - age);
+}
+
+// A group that was away may not make up for it all at once, or it would keep the others from working for hours: it
+// begins level with the one that has used least, as if it had used as much, evenly over the window.
+void Farm::groupBegins(sched::ShareIndex share)
+{
+    ShareState& state = m_shares.at(share);
+    if (state.openJobs++ != 0)
+        return;
+    state.lift = 0;
+    const std::uint64_t use = useOf(share);
+    if (m_leastUse > use) {
+        state.lift = m_leastUse - use;
+        state.liftedAt = m_now.mono;
+    }
+    refreshUse(share);
+}
+
+void Farm::jobCloses(const JobRecord& job)
+{
+    --m_shares.at(m_originStates[job.origin].share).openJobs;
+    const auto open = m_openByNamespace.find(m_origins.at(job.origin).nameSpace);
+    if (--open->second == 0)
+        m_openByNamespace.erase(open);
+}
+
+void Farm::refreshUse(sched::ShareIndex share)
+{
+    m_planner.setUse(share, useOf(share));
+}
+
+void Farm::shareStarted(AttemptRecord& attempt)
+{
+    Standing standing = standingOf(attempt.step);
+    if (standing.shares.empty()) // every job has been held or cancelled meanwhile: the one it is for pays
+        if (const JobRecord* job = m_jobs.find(attempt.job))
+            standing.shares.push_back(m_originStates[job->origin].share);
+    const Duration expected = expectedOf(m_steps.at(attempt.step).work.name());
+    attempt.ticket = m_ledger.started(standing.shares, m_planner.asks().at(attempt.ask).cpus, expected, m_now);
+    for (const sched::ShareIndex share : standing.shares)
+        refreshUse(share);
+}
+
+// ----------------------------------------------------------------------------------------------------------- tick
+
+void Farm::armTick()
+{
+    if (m_ticks || (m_openSteps == 0 && m_openJobs == 0))
+        return;
+    m_ticks = true;
+    m_deadlines.add({m_now.mono + kTick, DeadlineKind::Tick, 0});
+}
+
+void Farm::tick()
+{
+    m_ledger.advance(m_now);
+    std::optional<std::uint64_t> least;
+    for (const auto& [share, state] : m_shares) {
+        if (state.openJobs == 0)
+            continue;
+        refreshUse(share);
+        const std::uint64_t use = useOf(share);
+        least = std::min(least.value_or(use), use);
+    }
+    m_leastUse = least.value_or(0);
+    m_counters.reservations += m_planner.reserveFor(m_options.policy.reserveAfter, m_now.mono);
+    patrol();
+    if (++m_tickCount % kTicksPerSave != 0)
+        return;
+    m_changes.usage = m_ledger.takeDirty();
+    m_changes.history = m_history.takeDirty();
+}
+
+// Some of the steps each time, all of them in turn: who has waited too long, who can never run.
+void Farm::patrol()
+{
+    std::uint64_t left = kPatrolledPerTick;
+    std::vector<StepId> promoted;
+    std::vector<StepId> unable;
+    std::map<std::pair<sched::PlacementIndex, std::uint32_t>, bool> known; // by placement and policy: many are alike
+    const auto isUnable = [&](const StepRecord& step) {
+        const auto [entry, isNew] = known.try_emplace({step.placement, step.policy}, false);
+        if (isNew)
+            entry->second = isForeverUnable(step);
+        return entry->second;
+    };
+    const StepId last = m_steps.forEachFrom(m_patrolAt, [&](StepId id, const StepRecord& step) {
+        if (step.state() == work::StepState::Ready) {
+            const WallTime since = step.readySince().value_or(m_now.wall);
+            const Duration waited = m_now.wall - since;
+            const auto [oldest, isNew] = m_oldestSeen.try_emplace(step.placement, since);
+            oldest->second = std::min(oldest->second, since);
+            if (!step.isPromoted && waited > m_options.policy.promoteAfter)
+                promoted.push_back(id);
+            if (m_options.unsupportedAfter && waited >= *m_options.unsupportedAfter && isUnable(step))
+                unable.push_back(id);
+        }
+        return --left > 0;
+    });
+    m_patrolAt = left > 0 ? StepId(0) : StepId(last.value() + 1);
+    if (left > 0)
+        m_oldestReady = std::exchange(m_oldestSeen, {});
+    m_counters.promotions += promoted.size();
+    for (const StepId id : promoted) {
+        StepRecord& step = m_steps.at(id);
+        step.isPromoted = true;
+        requeue(id, step);
+    }
+    for (const StepId id : unable)
+        if (const StepRecord* step = m_steps.find(id); step != nullptr && step->state() == work::StepState::Ready)
+            moveStep(id, work::NoMachine{"no machine of the farm can run it; see why"});
+}
+
+// No machine of the farm, connected or not, could run it however free it were. One that was here within the last day
+// but not since the server started may be able to: nobody knows yet.
+bool Farm::isForeverUnable(const StepRecord& step) const
+{
+    constexpr Duration kRemembered = std::chrono::hours(24);
+    const work::Placement& placement = m_planner.placements().at(step.placement);
+    const work::Resources& resources = m_policies.at(step.policy).resources;
+    bool able = false;
+    m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
+        if (able || !sched::allowsName(placement, machine.row.name))
+            return;
+        if (machine.instance.empty())
+            able = m_now.wall - machine.row.lastSeen < kRemembered;
+        else
+            able = !sched::mismatch(placement, sched::capabilityOf(machine.facts)) &&
+                   m_planner.room(id).couldFit(resources);
+    });
+    return !able;
+}
+
+} // namespace penstock::core::detail

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/core/detail/survey.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+
+namespace penstock::core::detail {
+namespace {
+
+constexpr std::array<const char*, 10> kStageNames{"named",     "executor",  "system", "features", "other",
+                                                  "enabled", "connected", "not_gated", "room",  "allowed"};
+
+std::string describe(const work::Resources& resources)
+{
+    std::string text = fmt::format("{} cpus", resources.cpus);
+    if (resources.memoryBytes != 0)
+        text += fmt::format(", {} MiB", resources.memoryBytes >> 20U);
+    for (const auto& [name, amount] : resources.named)
+        text += fmt::format(", {} {}", amount, name);
+    return text;
+}
+
+const char* codeOf(sched::GateKind kind)
+{
+    switch (kind) {
+    case sched::GateKind::CpuPressure: return "gated-cpu";
+    case sched::GateKind::MemoryPressure: return "gated-mem";
+    case sched::GateKind::IoPressure: return "gated-io";
+    case sched::GateKind::Load: return "gated-load";
+    case sched::GateKind::FreeMemory: return "memory-low";
+    case sched::GateKind::FreeDisk:
+    case sched::GateKind::FreeInodes: return "disk-low";
+    }
+    return "gated-load";
+}
+
+const char* codeOf(sched::MismatchKind kind)
+{
+    switch (kind) {
+    case sched::MismatchKind::MachineNotNamed: return "machine-not-named";
+    case sched::MismatchKind::Executor: return "missing-executor";
+    case sched::MismatchKind::System: return "unsupported-system";
+    case sched::MismatchKind::Feature: return "missing-feature";
+    case sched::MismatchKind::MandatoryFeature: return "mandatory-feature-mismatch";
+    case sched::MismatchKind::Tag: return "missing-tag";
+    case sched::MismatchKind::OperatingSystem: return "wrong-os";
+    case sched::MismatchKind::User: return "user-not-allowed";
+    }
+    return "unsupported-system";
+}
+
+} // namespace
+
+Survey::Survey(const work::Placement& placement, const work::Resources& ask, std::vector<MachineId> avoid)
+    : m_placement(placement), m_ask(ask), m_avoid(std::move(avoid))
+{
+    for (std::size_t stage = 0; stage < kStages; ++stage)
+        m_funnel[stage].stage = kStageNames[stage];
+}
+
+void Survey::remove(Stage stage, const std::string& code, const MachineRecord& machine, std::string why,
+                    std::map<std::string, double> numbers)
+{
+    const auto index = static_cast<std::size_t>(stage);
+    FunnelStage& funnel = m_funnel[index];
+    ++funnel.removedCount;
+    if (funnel.removed.size() < kNamesInReason)
+        funnel.removed.push_back({machine.row.name, why});
+    Finding& finding = m_findings[index][code];
+    if (finding.count++ == 0) {
+        finding.detail = std::move(why);
+        finding.numbers = std::move(numbers);
+    }
+    if (finding.names.size() < kNamesInReason)
+        finding.names.push_back(machine.row.name);
+}
+
+bool Survey::removeUnable(const MachineRecord& machine, const sched::Room& room)
+{
+    if (const auto why = sched::mismatch(m_placement, sched::capabilityOf(machine.facts))) {
+        const auto stage = [&] {
+            switch (why->kind) {
+            case sched::MismatchKind::Executor: return Stage::Executor;
+            case sched::MismatchKind::System: return Stage::System;
+            case sched::MismatchKind::Feature:
+            case sched::MismatchKind::MandatoryFeature: return Stage::Features;
+            case sched::MismatchKind::MachineNotNamed:
+            case sched::MismatchKind::Tag:
+            case sched::MismatchKind::OperatingSystem:
+            case sched::MismatchKind::User: return Stage::Other;
+            }
+            return Stage::Other;
+        };
+        remove(stage(), codeOf(why->kind), machine, why->what);
+        return true;
+    }
+    if (room.couldFit(m_ask))
+        return false;
+    remove(Stage::Other, "missing-resources", machine,
+           fmt::format("has {} in all", describe(room.capacity().resources)),
+           {{"cpus", static_cast<double>(room.capacity().resources.cpus)},
+            {"memory_bytes", static_cast<double>(room.capacity().resources.memoryBytes)}});
+    return true;
+}
+
+bool Survey::removeClosed(const MachineRecord& machine, Now now)
+{
+    if (machine.over.empty())
+        return false;
+    for (const sched::OverThreshold& over : machine.over) {
+        const auto since = machine.overSince.find(over.kind);
+        const auto age = since == machine.overSince.end()
+                             ? 0
+                             : std::chrono::floor<std::chrono::seconds>(now.mono - since->second).count();
+        remove(Stage::NotGated, codeOf(over.kind), machine,
+               fmt::format("{} for {} s", sched::describe(over), std::max<std::int64_t>(age, 0)),
+               {{"value", over.value}, {"limit", over.limit}, {"seconds", static_cast<double>(age)}});
+    }
+    // Counted once per reason, but it is one machine.
+    FunnelStage& funnel = m_funnel[static_cast<std::size_t>(Stage::NotGated)];
+    funnel.removedCount -= static_cast<std::uint32_t>(machine.over.size() - 1);
+    return true;
+}
+
+void Survey::add(MachineId id, const MachineRecord& machine, const sched::Room* room, bool isReserved, Now now)
+{
+    ++m_machines;
+    if (!sched::allowsName(m_placement, machine.row.name))
+        return remove(Stage::Named, "machine-not-named", machine, "is not among the machines it names");
+    if (room == nullptr)
+        return remove(Stage::Connected, "all-lost", machine, "was not here since the server started");
+    if (removeUnable(machine, *room))
+        return;
+    if (machine.row.health.state == work::HealthState::Quarantined ||
+        machine.row.health.state == work::HealthState::Probing)
+        return remove(Stage::Enabled, "all-quarantined", machine,
+                      fmt::format("{}: {}", work::toString(machine.row.health.state), machine.row.health.reason));
+    if (machine.isDraining() && machine.link != Link::Away) {
+        const std::string& note = machine.row.drained ? machine.row.drainNote : machine.drainNote;
+        return remove(Stage::Enabled, "all-draining", machine, note.empty() ? "drains" : "drains: " + note);
+    }
+    if (machine.link != Link::Ready)
+        return remove(Stage::Connected, "all-lost", machine,
+                      machine.link == Link::Away ? "is not connected" : "has connected and has not reported yet");
+    if (removeClosed(machine, now))
+        return;
+    if (isReserved)
+        return remove(Stage::Room, "machine-reserved", machine, "is kept free for a step that needs much");
+    if (!room->fits(m_ask)) {
+        const bool isSlots = room->slotsFree() == 0;
+        m_busy.push_back(id);
+        m_slots += room->capacity().slots;
+        m_used += room->slotsTaken();
+        return remove(Stage::Room, isSlots ? "slots-full" : "resources-full", machine,
+                      isSlots ? fmt::format("{}/{} slots", room->slotsTaken(), room->capacity().slots)
+                              : fmt::format("{} of {} are taken", describe(room->taken()),
+                                            describe(room->capacity().resources)));
+    }
+    if (std::find(m_avoid.begin(), m_avoid.end(), id) != m_avoid.end())
+        return remove(Stage::Allowed, "machine-avoided", machine, "failed it or refused it before");
+    ++m_free;
+}
+
+std::string Survey::textFor(const std::string& code, const Finding& finding) const
+{
+    const std::string names = fmt::format("{}{}", fmt::join(finding.names, ", "),
+                                          finding.count > finding.names.size()
+                                              ? fmt::format(" and {} more", finding.count - finding.names.size())
+                                              : "");
+    const auto count = [&](std::string_view what) {
+        return fmt::format("{} of {} machines {}: {}", finding.count, m_machines, what, names);
+    };
+    if (code == "unsupported-system")
+        return count(fmt::format("do not support system {}", m_placement.system));
+    if (code == "missing-feature")
+        return count(fmt::format("lack feature {}", finding.detail));
+    if (code == "mandatory-feature-mismatch")
+        return count(fmt::format("only take steps that ask for feature {}", finding.detail));
+    if (code == "missing-executor")
+        return count(fmt::format("do not run {} work", m_placement.executor));
+    if (code == "missing-tag")
+        return count(fmt::format("lack tag {}", finding.detail));
+    if (code == "wrong-os")
+        return count("run another operating system");
+    if (code == "user-not-allowed")
+        return count(fmt::format("do not work for user {}", m_placement.user));
+    if (code == "machine-not-named")
+        return count("are not among those it names");
+    if (code == "missing-resources")
+        return count(fmt::format("are too small for {} ({})", describe(m_ask), finding.detail));
+    if (code == "slots-full")
+        return fmt::format("all slots busy ({} of {}) on {}", m_used, m_slots, names);
+    if (code == "resources-full")
+        return count(fmt::format("have no room for {} now ({})", describe(m_ask), finding.detail));
+    if (code == "all-lost")
+        return count("are not connected");
+    return count(finding.detail);
+}
+
+std::string Survey::remedyFor(const std::string& code) const
+{
+    if (code == "unsupported-system")
+        return fmt::format("connect a builder with system {}", m_placement.system);
+    if (code == "missing-feature")
+        return "connect a builder that has the feature (--features)";
+    if (code == "mandatory-feature-mismatch")
+        return "ask for the feature, or connect a builder without --mandatory-features";
+    if (code == "missing-executor" || code == "missing-tag" || code == "wrong-os" || code == "user-not-allowed" ||
+        code == "machine-not-named")
+        return "connect a builder that fits, or change the job's affinity";
+    if (code == "missing-resources")
+        return "ask for less, or connect a larger machine";
+    if (code == "all-draining")
+        return "penstock undrain";
+    if (code == "all-quarantined")
+        return "mend the machine; it is tried again by itself, or at once with penstock machine NAME --trust";
+    if (code == "all-lost")
+        return "start the builder, and look at its log if it runs";
+    if (code.starts_with("gated-"))
+        return "it opens when the machine is below the threshold again; change that with penstock machine NAME --set";
+    if (code == "disk-low" || code == "memory-low")
+        return "free some on the machine, or lower the threshold with penstock machine NAME --set";
+    if (code == "slots-full" || code == "resources-full")
+        return "it starts when something ends and it is first in its queue";
+    if (code == "machine-reserved")
+        return "it is anybody's again when that step has started";
+    return "it goes there when no other machine can take it";
+}
+
+void Survey::tell(StepExplanation& explanation) const
+{
+    std::uint32_t left = static_cast<std::uint32_t>(m_machines);
+    explanation.funnel.push_back({.stage = "known", .left = left, .removedCount = 0, .removed = {}});
+    std::size_t lastThatRemoved = kStages;
+    for (std::size_t stage = 0; stage < kStages; ++stage) {
+        FunnelStage funnel = m_funnel[stage];
+        left -= funnel.removedCount;
+        funnel.left = left;
+        if (funnel.removedCount > 0)
+            lastThatRemoved = stage;
+        explanation.funnel.push_back(std::move(funnel));
+    }
+    if (m_machines == 0)
+        explanation.reasons.push_back({.code = "all-lost", .text = "no machine has ever connected",
+                                       .remedy = "start a builder: penstock-builder --server URL"});
+    if (lastThatRemoved == kStages)
+        return;
+    // The last stage that took machines out is what binds: those it took would be able but for that.
+    for (std::size_t back = lastThatRemoved + 1; back-- > 0;)
+        for (const auto& [code, finding] : m_findings[back])
+            explanation.reasons.push_back({.code = code,
+                                           .text = textFor(code, finding),
+                                           .numbers = [&] {
+                                               auto numbers = finding.numbers;
+                                               numbers["machines"] = static_cast<double>(finding.count);
+                                               if (code == "slots-full") {
+                                                   numbers["used"] = static_cast<double>(m_used);
+                                                   numbers["slots"] = static_cast<double>(m_slots);
+                                               }
+                                               return numbers;
+                                           }(),
+                                           .remedy = remedyFor(code),
+                                           .names = finding.names});
+}
+
+} // namespace penstock::core::detail
