@@ -30,6 +30,9 @@ struct JobRequest {
     std::vector<StepRequest> steps; // at least one
 };
 
+// The farm's own jobs, such as probes of machines. Submissions to it are refused.
+inline const std::string kOwnNamespace = "penstock";
+
 // Several jobs, all or none. Answered by Submitted once all is durable.
 struct SubmitJobs {
     RequestId request;

@@ -72,7 +72,7 @@ struct MachineView {
     work::MachineHealth health = {};
     work::Resources capacity = {}; // what may be reserved in all
     work::Resources reserved = {}; // by what runs
-    std::uint32_t freshMilliCpus = 0; // of steps started so recently that the load does not show them yet
+    std::uint32_t foreignCpus = 0; // busy beyond what ours are expected to use
     bool hasRoom = false;     // it would take another small step now
     std::string closed = {};       // why not, one sentence; empty when it would
     std::int64_t score = 0;   // by the sort function, larger is chosen first

@@ -2,6 +2,7 @@
 #include "server/sched/gate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <fmt/format.h>
 
 namespace penstock::sched {
@@ -87,6 +88,14 @@ std::string describe(const OverThreshold& over)
     case GateKind::FreeInodes: return fmt::format("free inodes {:.0f} < {:.0f}", over.value, over.limit);
     }
     return {};
+}
+
+std::uint32_t busyCpus(const protocol::LoadSample& load, std::uint32_t cores)
+{
+    const double percent = load.cpuBusyPercent;
+    if (!(percent > 0)) // also what a peer may send that is no number
+        return 0;
+    return static_cast<std::uint32_t>(std::lround(std::min(percent, 100.0) / 100.0 * cores));
 }
 
 std::uint32_t loadPerCore(const protocol::LoadSample& load, std::uint32_t cores)

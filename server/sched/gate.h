@@ -36,6 +36,9 @@ struct OverThreshold {
                                                         const protocol::LoadSample& load);
 [[nodiscard]] std::string describe(const OverThreshold& over); // "cpu pressure 71.0% > 60.0%"
 
+// How many cores were busy at the last sample, to the nearest.
+[[nodiscard]] std::uint32_t busyCpus(const protocol::LoadSample& load, std::uint32_t cores);
+
 // load1 per core in thousandths: floating point never reaches an ordering.
 [[nodiscard]] std::uint32_t loadPerCore(const protocol::LoadSample& load, std::uint32_t cores);
 

@@ -29,8 +29,7 @@ bool Planner::allows(const Class& queue, MachineId id, bool evenAvoided) const
 
 bool Planner::takes(const Class& queue, const Machine& machine) const
 {
-    const work::Resources& ask = m_asks.at(queue.key->ask);
-    return machine.room.fits(ask) && (machine.startedCpus == 0 || ask.cpus <= machine.status.burst - machine.startedCpus);
+    return machine.room.fits(m_asks.at(queue.key->ask));
 }
 
 // A class that names its machines looks only at those.
@@ -98,7 +97,7 @@ bool Planner::settleFirst(ClassIndex index)
         refreshLeaf(first);
         return false;
     }
-    const std::uint32_t cpus = m_asks.at(m_classes[index].key->ask).cpus;
+    const std::uint32_t cpus = m_asks.cpus(m_classes[index].key->ask);
     if (const GateIndex gate = m_gates.closedFor(leaf.key.gates, cpus); gate != 0) {
         leaf.parkedAt = gate;
         m_parked[gate].insert(first);
@@ -134,11 +133,9 @@ Start Planner::start(LeafIndex index, MachineId id)
     Leaf& leaf = m_leaves[index];
     const ClassKey& key = *m_classes[leaf.key.queue].key;
     const Start start{leaf.steps.begin()->step, id, key.ask, leaf.key.gates};
-    const work::Resources& ask = m_asks.at(key.ask);
     Machine& machine = m_machines.at(id);
-    machine.room.take(ask);
-    machine.startedCpus += ask.cpus;
-    m_gates.enter(start.gates, ask.cpus);
+    machine.room.take(m_asks.at(key.ask));
+    m_gates.enter(start.gates, m_asks.cpus(key.ask));
     rerank(id, machine);
     leaf.steps.erase(leaf.steps.begin());
     --m_queued;
@@ -244,17 +241,14 @@ void Planner::unreserve(ClassIndex index)
 
 void Planner::giveBack(MachineId id, AskIndex ask, const GateSet& gates)
 {
-    const std::uint32_t cpus = m_asks.at(ask).cpus;
-    const GateSet open = gates;
-    m_gates.leave(gates, cpus);
-    for (const GateIndex gate : open)
+    m_gates.leave(gates, m_asks.cpus(ask));
+    for (const GateIndex gate : gates)
         if (gate != 0)
             unpark(gate);
     Machine* machine = m_machines.find(id);
     if (machine == nullptr)
         return; // the machine was forgotten before its attempt
     machine->room.give(m_asks.at(ask));
-    machine->startedCpus -= std::min(machine->startedCpus, cpus);
     rerank(id, *machine);
     roomGained(id, *machine);
 }

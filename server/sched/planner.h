@@ -63,8 +63,8 @@ struct MachineStatus {
     bool open = false; // and now: below its thresholds
     Capacity capacity;
     std::uint32_t foreign = 0;      // slots taken by what is not ours
-    std::uint32_t load = 0;         // of all its cpus by the last report, in 1/65536; fresh starts included
-    std::uint32_t burst = UINT32_MAX; // cpus that may be started until the next status
+    std::uint32_t foreignCpus = 0;  // kept busy by what is not ours
+    std::uint32_t load = 0;         // of all its cpus by the last report, in 1/65536
     std::uint64_t score = 0;        // by the machine sort, larger first; 0: by headroom
     friend bool operator==(const MachineStatus&, const MachineStatus&) = default;
 };
@@ -96,7 +96,7 @@ public:
     void removeMachine(MachineId machine);
     [[nodiscard]] bool knows(MachineId machine) const { return m_machines.find(machine) != nullptr; }
     // What runs without a start of ours (after a restart, a probe) passes its gates and takes its room.
-    void enterGates(AskIndex ask, const GateSet& gates) { m_gates.enter(gates, m_asks.at(ask).cpus); }
+    void enterGates(AskIndex ask, const GateSet& gates) { m_gates.enter(gates, m_asks.cpus(ask)); }
     void takeRoom(MachineId machine, AskIndex ask);
     // What a start has taken, when its attempt is over; of a machine that is not known, only the gates.
     void giveBack(MachineId machine, AskIndex ask, const GateSet& gates);
@@ -124,12 +124,6 @@ public:
     [[nodiscard]] const Asks& asks() const { return m_asks; }
     [[nodiscard]] const Room& room(MachineId machine) const { return m_machines.at(machine).room; }
     [[nodiscard]] bool isReserved(MachineId machine) const { return m_machines.at(machine).reservedFor.has_value(); }
-
-    // What was started lately may use all that its load leaves.
-    [[nodiscard]] bool isBursting(MachineId machine) const
-    {
-        return m_machines.at(machine).startedCpus >= m_machines.at(machine).status.burst;
-    }
 
     struct Ahead { // steps for the same machines that go before one
         std::uint64_t bumped = 0;   // by a newer bump
@@ -221,7 +215,6 @@ private:
         KindIndex kind = 0;
         MachineStatus status;
         Room room;
-        std::uint32_t startedCpus = 0;  // since the status was set
         std::optional<MachineRank> rank; // while it is among the available
         std::optional<ClassIndex> reservedFor;
     };

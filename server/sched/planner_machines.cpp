@@ -30,12 +30,11 @@ void Planner::setFacts(MachineId id, const protocol::MachineFacts& facts)
 void Planner::setStatus(MachineId id, const MachineStatus& status)
 {
     Machine& machine = m_machines.at(id);
-    machine.startedCpus = 0;
     const bool moved = machine.status.able != status.able || machine.status.open != status.open;
     count(id, machine, false);
     machine.status = status;
     machine.room.setCapacity(status.capacity);
-    machine.room.setForeign(status.foreign);
+    machine.room.setForeign(status.foreign, status.foreignCpus);
     count(id, machine, true);
     if (machine.reservedFor && !(status.able && status.open))
         unreserve(*machine.reservedFor);
@@ -141,8 +140,7 @@ void Planner::count(MachineId id, Machine& machine, bool in)
 
 bool Planner::isAvailable(const Machine& machine) const
 {
-    return machine.status.able && machine.status.open && !machine.reservedFor && machine.room.hasAny() &&
-           machine.startedCpus < machine.status.burst;
+    return machine.status.able && machine.status.open && !machine.reservedFor && machine.room.hasAny();
 }
 
 MachineRank Planner::rankOf(MachineId id, const Machine& machine) const
@@ -150,9 +148,8 @@ MachineRank Planner::rankOf(MachineId id, const Machine& machine) const
     const std::uint32_t taken = machine.room.takenPart();
     if (machine.status.score != 0)
         return {~machine.status.score, machine.room.slotsTaken(), id};
-    // What was started since the last report shows in no load yet.
-    const std::uint32_t load = machine.status.load + partOf(machine.startedCpus, machine.status.capacity.resources.cpus);
-    return {std::max(taken, load), load, id};
+    // What was started since the last report shows in no load yet, but it has taken its room.
+    return {std::max(taken, machine.status.load), machine.status.load, id};
 }
 
 void Planner::rerank(MachineId id, Machine& machine)

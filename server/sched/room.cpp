@@ -19,7 +19,6 @@ std::uint64_t amountOf(const std::map<std::string, std::uint64_t>& amounts, cons
 
 AskIndex Asks::acquire(work::Resources resources)
 {
-    resources.cpus = std::max(resources.cpus, 1U);
     const auto [found, isNew] = m_index.try_emplace(std::move(resources), AskIndex{0});
     if (isNew) {
         if (m_free.empty()) {
@@ -48,6 +47,7 @@ void Asks::release(AskIndex index)
 void Room::take(const work::Resources& ask)
 {
     ++m_slots;
+    m_unknown += ask.cpus == 0 ? 1U : 0U;
     m_taken.cpus += ask.cpus;
     m_taken.memoryBytes += ask.memoryBytes;
     for (const auto& [name, amount] : ask.named)
@@ -58,6 +58,7 @@ void Room::give(const work::Resources& ask)
 {
     PENSTOCK_CHECK(m_slots > 0 && m_taken.cpus >= ask.cpus && m_taken.memoryBytes >= ask.memoryBytes);
     --m_slots;
+    m_unknown -= ask.cpus == 0 ? 1U : 0U;
     m_taken.cpus -= ask.cpus;
     m_taken.memoryBytes -= ask.memoryBytes;
     for (const auto& [name, amount] : ask.named) {
@@ -70,16 +71,17 @@ void Room::give(const work::Resources& ask)
 
 bool Room::hasAny() const
 {
-    return (m_capacity.slots == 0 || slotsTaken() < m_capacity.slots) &&
-           m_taken.cpus + m_foreign < m_capacity.resources.cpus;
+    return slotsTaken() < m_capacity.slots &&
+           cpusTaken() < m_capacity.resources.cpus;
 }
 
 bool Room::fits(const work::Resources& ask) const
 {
     const work::Resources& all = m_capacity.resources;
-    if (m_capacity.slots != 0 && slotsTaken() >= m_capacity.slots)
+    if (slotsTaken() >= m_capacity.slots)
         return false;
-    if (std::uint64_t{m_taken.cpus} + m_foreign + ask.cpus > all.cpus)
+    const std::uint64_t cpus = ask.cpus == 0 ? m_capacity.unknownCpus : ask.cpus;
+    if (cpusTaken() + cpus > all.cpus && !(m_slots == 0 && ask.cpus == 0)) // an empty machine takes any one unknown
         return false;
     if (all.memoryBytes != 0 && ask.memoryBytes != 0 && m_taken.memoryBytes + ask.memoryBytes > all.memoryBytes)
         return false;
@@ -100,9 +102,8 @@ bool Room::couldFit(const work::Resources& ask) const
 std::uint32_t Room::takenPart() const
 {
     const work::Resources& all = m_capacity.resources;
-    std::uint32_t part = partOf(std::uint64_t{m_taken.cpus} + m_foreign, all.cpus);
-    if (m_capacity.slots != 0)
-        part = std::max(part, partOf(slotsTaken(), m_capacity.slots));
+    std::uint32_t part = partOf(cpusTaken(), all.cpus);
+    part = std::max(part, partOf(slotsTaken(), m_capacity.slots));
     if (all.memoryBytes != 0)
         part = std::max(part, partOf(m_taken.memoryBytes, all.memoryBytes));
     return part;
@@ -110,8 +111,19 @@ std::uint32_t Room::takenPart() const
 
 std::uint32_t Room::slotsFree() const
 {
-    const std::uint32_t all = m_capacity.slots == 0 ? m_capacity.resources.cpus : m_capacity.slots;
-    return all - std::min(slotsTaken(), all);
+    return m_capacity.slots - std::min(slotsTaken(), m_capacity.slots);
+}
+
+work::Resources Room::taken() const
+{
+    work::Resources taken = m_taken;
+    taken.cpus += m_unknown * m_capacity.unknownCpus;
+    return taken;
+}
+
+std::uint64_t Room::cpusTaken() const
+{
+    return std::uint64_t{m_taken.cpus} + std::uint64_t{m_unknown} * m_capacity.unknownCpus + m_foreign + m_foreignCpus;
 }
 
 } // namespace penstock::sched

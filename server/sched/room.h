@@ -14,13 +14,16 @@ namespace penstock::sched {
 
 using AskIndex = std::uint32_t;
 
-// A step takes a slot, and these. At least one cpu; memory of 0 takes none that is counted.
+// A step takes a slot, and these. Cpus of 0: nobody knows how many, so the machine's guess counts; memory of 0 takes
+// none that is counted.
 class Asks {
 public:
-    [[nodiscard]] AskIndex acquire(work::Resources resources); // counted; cpus of 0 become 1
+    [[nodiscard]] AskIndex acquire(work::Resources resources); // counted
     void retain(AskIndex index) { ++m_entries[index].users; }
     void release(AskIndex index);
     [[nodiscard]] const work::Resources& at(AskIndex index) const { return *m_entries[index].ask; }
+    // At least one: what counts against the limits of gates, and for shares.
+    [[nodiscard]] std::uint32_t cpus(AskIndex index) const { return at(index).cpus == 0 ? 1 : at(index).cpus; }
 
 private:
     struct Entry {
@@ -32,9 +35,10 @@ private:
     std::vector<AskIndex> m_free;
 };
 
-// What a machine has. Zero slots: as many as its cpus, memory and load allow. Memory of 0: not known, so not counted.
+// What a machine has. Memory of 0: not known, so not counted.
 struct Capacity {
     std::uint32_t slots = 0;
+    std::uint32_t unknownCpus = 1; // what a step is expected to use of which nothing is known
     work::Resources resources;
     friend bool operator==(const Capacity&, const Capacity&) = default;
 };
@@ -42,7 +46,12 @@ struct Capacity {
 class Room {
 public:
     void setCapacity(Capacity capacity) { m_capacity = std::move(capacity); }
-    void setForeign(std::uint32_t slots) { m_foreign = slots; } // taken by what is not ours
+    // Taken by what is not ours: attempts that are over for us, and cpus that somebody else keeps busy.
+    void setForeign(std::uint32_t slots, std::uint32_t cpus)
+    {
+        m_foreign = slots;
+        m_foreignCpus = cpus;
+    }
     void take(const work::Resources& ask);
     void give(const work::Resources& ask);
 
@@ -54,13 +63,16 @@ public:
     [[nodiscard]] const Capacity& capacity() const { return m_capacity; }
     [[nodiscard]] std::uint32_t slotsTaken() const { return m_slots + m_foreign; }
     [[nodiscard]] std::uint32_t slotsFree() const;
-    [[nodiscard]] const work::Resources& taken() const { return m_taken; }
+    [[nodiscard]] work::Resources taken() const;                 // by ours
+    [[nodiscard]] std::uint64_t cpusTaken() const;               // by ours and others
 
 private:
     Capacity m_capacity;
     std::uint32_t m_foreign = 0;
+    std::uint32_t m_foreignCpus = 0;
     std::uint32_t m_slots = 0;
-    work::Resources m_taken; // named amounts of zero are left out
+    std::uint32_t m_unknown = 0; // steps that take unknownCpus each
+    work::Resources m_taken;     // by the others; named amounts of zero are left out
 };
 
 } // namespace penstock::sched

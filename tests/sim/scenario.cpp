@@ -18,7 +18,7 @@ using std::chrono::minutes;
 using std::chrono::seconds;
 
 constexpr Duration kFaultyTime = seconds(300);
-constexpr Duration kHealedTime = minutes(60); // within which all must be over
+constexpr Duration kHealedTime = minutes(600); // within which all must be over: back-off and quarantine take their time
 
 core::CoreOptions optionsFor(Random& random)
 {
@@ -59,6 +59,7 @@ private:
     void heal();
     void runUntil(Instant end);
     void checkOnlyServerDied();
+    void sayWhy();
     [[nodiscard]] SimBuilder& anyBuilder() { return *m_builders.at(m_world.random.between(0, m_builders.size() - 1)); }
 
     World m_world;
@@ -267,6 +268,7 @@ void Scenario::heal()
         builder.drain(false);
         builder.quirks.lies = false;
         builder.quirks.rejectPercent = 0;
+        builder.quirks.infrastructurePercent = 0;
         builder.start();
         m_server.drain(fmt::format("m{}", i), false, [](const auto&) {});
     }
@@ -282,6 +284,17 @@ void Scenario::runUntil(Instant end)
             m_server.core().totals().jobsOpen == 0)
             return;
     }
+}
+
+// What the farm itself says of whatever did not end: most often the shortest way to the cause.
+void Scenario::sayWhy()
+{
+    for (const JobId job : m_server.core().newestJobs(false, 20))
+        if (const auto why = m_server.core().explain(job, 20, m_world.now()))
+            for (const core::StepExplanation& step : why->steps)
+                for (const core::Reason& reason : step.reasons)
+                    m_world.note(fmt::format("why: job {} step {}: {}: {}", job.value(), step.step.value(),
+                                             reason.code, reason.text));
 }
 
 // Running jobs are adopted and not restarted when only the server died.
@@ -310,6 +323,8 @@ RunResult Scenario::run()
     runUntil(begin + kFaultyTime + kHealedTime);
     if (!m_world.violation())
         m_ledger.checkEnd();
+    if (m_world.violation() && m_server.isUp())
+        sayWhy();
     checkOnlyServerDied();
     const core::Counters counters = m_server.counters();
     const auto reach = [this](const char* name, std::uint64_t count) {

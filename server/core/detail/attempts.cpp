@@ -116,6 +116,7 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
     if (end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached)
         ++machine.failed;
     judgeMachine(attempt, id, end);
+    learn(attempt, end);
     // Stopped for a job that is gone, while a reopened one needs the step: it is tried again, free of charge.
     const bool wanted = isWanted(attempt.step);
     moveStep(attempt.step,
@@ -131,7 +132,6 @@ void Farm::leaveMachine(AttemptId id, AttemptRecord& attempt)
 {
     MachineRecord& machine = m_machines.at(attempt.machine);
     machine.running.erase(id);
-    machine.fresh.remove(attempt.startedAt, m_planner.asks().at(attempt.ask).cpus, m_now.mono);
     m_ledger.finished(attempt.ticket, m_now);
     m_planner.giveBack(attempt.machine, attempt.ask, attempt.gates);
     m_planner.asks().release(attempt.ask);
@@ -194,6 +194,7 @@ void Farm::rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::A
     touch(id, attempt);
     countEnd(work::AttemptEnd::Rejected);
     leaveMachine(id, attempt);
+    judgeMachine(attempt, id, work::AttemptEnd::Rejected);
     StepRecord& step = m_steps.at(attempt.step);
     const Instant until = m_now.mono + m_options.rejectedFor;
     step.shun(attempt.machine, until);

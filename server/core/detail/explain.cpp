@@ -167,7 +167,7 @@ void Farm::explainStopped(StepId id, const StepRecord& step, StepExplanation& ex
 void Farm::explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const
 {
     const sched::Gates& gates = m_planner.gates();
-    const std::uint32_t cpus = m_planner.asks().at(step.ask).cpus;
+    const std::uint32_t cpus = m_planner.asks().cpus(step.ask);
     const sched::GateIndex closed = gates.closedFor(standing.gates, cpus);
     if (closed == 0)
         return;

@@ -168,6 +168,7 @@ private:
     void tick();
     void patrol();
     void shareStarted(AttemptRecord& attempt);
+    void learn(const AttemptRecord& attempt, work::AttemptEnd end);
     void refreshUse(sched::ShareIndex share);
     void groupBegins(sched::ShareIndex share);
     void jobCloses(const JobRecord& job);
@@ -203,6 +204,7 @@ private:
     void changeHealth(MachineId id, MachineRecord& machine, const work::HealthEvent& event);
     void resumeHealth(MachineId id, MachineRecord& machine);
     void runProbes();
+    [[nodiscard]] bool isProbeJob(JobId job) const;
     AttemptId startOn(StepId id, MachineId machine);
     [[nodiscard]] protocol::Desired& desiredFor(MachineRecord& machine);
     void firstReport(MachineRecord& machine, const MachineReported& event);
@@ -263,8 +265,9 @@ private:
     std::vector<OriginState> m_originStates; // by index of the origin
     sched::ShareLedger m_ledger;
     sched::History m_history;
-    sched::CpuUse m_cpuUse;
     Duration m_typical{std::chrono::seconds(30)}; // of a step of which nothing is known: the moving average
+    std::uint64_t m_typicalMilliCpus = 0;         // likewise
+    std::uint32_t m_experience = 0;               // runs in those, up to a limit
     struct ShareState {
         std::string name;
         std::uint64_t origins = 0;

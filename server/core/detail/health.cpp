@@ -11,7 +11,6 @@
 namespace penstock::core::detail {
 namespace {
 
-const std::string kOwnNamespace = "penstock";
 constexpr Duration kProbeTimeout = std::chrono::minutes(1);
 
 bool runsCommands(const MachineRecord& machine)
@@ -39,11 +38,17 @@ JobRequest probeJob(const std::string& machine)
 
 } // namespace
 
+bool Farm::isProbeJob(JobId id) const
+{
+    const JobRecord* job = m_jobs.find(id);
+    return job != nullptr && m_origins.at(job->origin).nameSpace == kOwnNamespace;
+}
+
 // What the end of an attempt says about its machine.
 void Farm::judgeMachine(const AttemptRecord& attempt, AttemptId id, work::AttemptEnd end)
 {
     MachineRecord& machine = m_machines.at(attempt.machine);
-    const bool isProbe = machine.probe == id;
+    const bool isProbe = isProbeJob(attempt.job);
     switch (end) {
     case work::AttemptEnd::Infrastructure:
         changeHealth(attempt.machine, machine,
@@ -71,7 +76,8 @@ void Farm::judgeMachine(const AttemptRecord& attempt, AttemptId id, work::Attemp
     }
     if (!isProbe)
         return;
-    machine.probe = AttemptId(0);
+    if (machine.probe == id)
+        machine.probe = AttemptId(0);
     m_probesOver.push_back(attempt.job); // one that failed is not tried again: the next quarantine has its own
 }
 

@@ -195,10 +195,10 @@ void Farm::loadReported(MachineRecord& machine, const protocol::LoadSample& load
 {
     machine.load = load;
     judgeLoad(machine);
-    // Only a machine that has settled tells what its steps really use.
-    if (machine.fresh.milliCpus(m_now.mono, m_options.policy.settle) == 0 && !machine.running.empty())
-        m_cpuUse.observe(sched::busyMilliCpus(load, machine.facts.cores),
-                         m_planner.room(machine.row.id).taken().cpus);
+    // What is busy beyond what ours are expected to use is somebody else's, or ours use more than anybody knew.
+    const std::uint64_t busy = sched::busyCpus(load, machine.facts.cores);
+    const std::uint64_t ours = m_planner.room(machine.row.id).taken().cpus;
+    machine.foreignCpus = static_cast<std::uint32_t>(busy - std::min(busy, ours));
 }
 
 void Farm::judgeLoad(MachineRecord& machine)
@@ -237,35 +237,38 @@ std::uint64_t Farm::scoreOf(const MachineRecord& machine) const
 
 sched::MachineStatus Farm::statusOf(const MachineRecord& machine) const
 {
-    constexpr std::uint32_t kUnlimited = 4'096; // attempts on one machine, where slots do not count
+    constexpr std::uint32_t kManySlots = 4'096; // attempts on one machine, where slots do not count
+    constexpr std::uint32_t kExperience = 8;    // runs, before anything is typical
     const protocol::MachineFacts& facts = machine.facts;
     const work::HealthState health = machine.row.health.state;
-    const sched::MachineFree free = m_options.policy.room;
+    const bool isDynamic = m_options.policy.room == sched::MachineFree::Dynamic;
+    const std::uint32_t cores = std::max(facts.cores, 1U);
+    const protocol::Thresholds limits = sched::inForce(facts.thresholds, machine.row.overrides);
+    const bool loadCounts = m_options.policy.room != sched::MachineFree::Static &&
+                            (isDynamic || limits.cpuPsi > 0 || limits.load1 > 0);
     sched::MachineStatus status;
     status.able = machine.link == Link::Ready && !machine.isDraining() &&
                   (health == work::HealthState::Healthy || health == work::HealthState::Parole);
     status.open = machine.over.empty();
     status.foreign = machine.foreign;
-    // Slots may be more than cores on purpose: then a cpu is a slot's part of the machine.
-    status.capacity.slots = free == sched::MachineFree::Dynamic ? kUnlimited : facts.maxJobs;
-    status.capacity.resources = {.cpus = free == sched::MachineFree::Dynamic ? kUnlimited
-                                                                             : std::max(facts.cores, facts.maxJobs),
-                                 .memoryBytes = facts.memoryBytes,
-                                 .named = facts.resources};
+    status.capacity.slots = isDynamic ? kManySlots : facts.maxJobs;
     if (health == work::HealthState::Parole)
         status.capacity.slots = 1;
+    // Where load counts, the sum of what steps are expected to use stays within the cores: a threshold alone acts too
+    // late, and nothing that runs is taken back. Elsewhere slots may be more than cores on purpose, and a cpu is a
+    // slot's part of the machine.
+    status.capacity.resources = {.cpus = loadCounts ? cores : std::max(cores, facts.maxJobs),
+                                 .memoryBytes = facts.memoryBytes,
+                                 .named = facts.resources};
+    if (loadCounts) {
+        const std::uint32_t most = std::max(cores / 2, 1U);
+        const auto typical = static_cast<std::uint32_t>(std::min<std::uint64_t>((m_typicalMilliCpus + 999) / 1000, most));
+        status.capacity.unknownCpus = m_experience < kExperience ? most : std::max(typical, 1U);
+        status.foreignCpus = machine.foreignCpus;
+    }
     status.score = scoreOf(machine);
-    if (!machine.load)
-        return status;
-    const std::uint32_t cores = std::max(facts.cores, 1U);
-    const std::uint64_t busy = sched::busyMilliCpus(*machine.load, cores);
-    const std::uint64_t fresh = machine.fresh.milliCpus(m_now.mono, m_options.policy.settle);
-    const std::uint64_t use = m_cpuUse.perMille();
-    status.load = sched::partOf(busy + fresh * use / 1000, std::uint64_t{cores} * 1000);
-    const protocol::Thresholds limits = sched::inForce(facts.thresholds, machine.row.overrides);
-    const bool loadCounts = free != sched::MachineFree::Static && (limits.cpuPsi > 0 || limits.load1 > 0);
-    if (loadCounts || free == sched::MachineFree::Dynamic)
-        status.burst = sched::burst(busy, fresh, cores, use);
+    if (machine.load)
+        status.load = sched::partOf(sched::busyCpus(*machine.load, cores), cores);
     return status;
 }
 

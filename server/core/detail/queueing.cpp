@@ -54,8 +54,30 @@ work::Resources Farm::resourcesOf(const StepRecord& step) const
         resources.cpus = resources.cpus != 0 ? resources.cpus : known->cpus;
         resources.memoryBytes = resources.memoryBytes != 0 ? resources.memoryBytes : known->memoryBytes;
     }
-    resources.cpus = std::max(resources.cpus, 1U);
-    return resources;
+    return resources; // cpus of 0: the machine's guess counts
+}
+
+// From a success: what the next step of that name may need. On a machine with more work than cores each got only its
+// share of them, so that its time is scaled by the load.
+void Farm::learn(const AttemptRecord& attempt, work::AttemptEnd end)
+{
+    constexpr std::uint32_t kMemory = 32; // runs
+    const work::AttemptProgress& progress = attempt.progress;
+    if (end != work::AttemptEnd::Succeeded || !progress.started || !progress.stopped ||
+        *progress.stopped <= *progress.started)
+        return;
+    sched::RunFacts facts{.duration = *progress.stopped - *progress.started,
+                          .cpuTime = progress.cpuUser + progress.cpuSystem,
+                          .maxRssBytes = progress.maxRssBytes};
+    const MachineRecord& machine = m_machines.at(attempt.machine);
+    if (machine.load)
+        facts.cpuTime = facts.cpuTime * std::max<std::int64_t>(sched::loadPerCore(*machine.load, machine.facts.cores), 1000) / 1000;
+    m_history.record(m_steps.at(attempt.step).work.name(), facts, m_now.wall);
+    const std::uint32_t weight = std::min(++m_experience, kMemory);
+    m_experience = weight;
+    m_typical += (facts.duration - m_typical) / static_cast<std::int64_t>(weight);
+    const auto used = static_cast<std::uint64_t>(std::max<std::int64_t>(facts.cpuTime * 1000 / facts.duration, 0));
+    m_typicalMilliCpus = (m_typicalMilliCpus * (weight - 1) + used) / weight;
 }
 
 Duration Farm::expectedOf(std::string_view name) const
@@ -175,7 +197,7 @@ void Farm::shareStarted(AttemptRecord& attempt)
         if (const JobRecord* job = m_jobs.find(attempt.job))
             standing.shares.push_back(m_originStates[job->origin].share);
     const Duration expected = expectedOf(m_steps.at(attempt.step).work.name());
-    attempt.ticket = m_ledger.started(standing.shares, m_planner.asks().at(attempt.ask).cpus, expected, m_now);
+    attempt.ticket = m_ledger.started(standing.shares, m_planner.asks().cpus(attempt.ask), expected, m_now);
     for (const sched::ShareIndex share : standing.shares)
         refreshUse(share);
 }

@@ -4,7 +4,6 @@
 
 #include "server/core/detail/step_record.h"
 #include "server/core/view.h"
-#include "server/sched/headroom.h"
 #include "server/sched/planner.h"
 #include "server/sched/shares.h"
 #include "server/work/changes.h"
@@ -119,7 +118,7 @@ struct MachineRecord {
     std::optional<WallTime> lastReport;
     std::vector<sched::OverThreshold> over; // that close it under the policy
     std::map<sched::GateKind, Instant> overSince;
-    sched::FreshStarts fresh;
+    std::uint32_t foreignCpus = 0; // busy at the last report beyond what ours were expected to use
     StepId lastFailed{0};  // step whose infrastructure failure was counted last
     AttemptId probe{0};    // while Probing
     Instant quarantineEnds; // while Quarantined

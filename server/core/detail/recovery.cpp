@@ -158,6 +158,8 @@ Result<void> Farm::loadAttempts(const work::Recovery& recovery)
         if (machine->running.empty())
             m_deadlines.add({machine->graceEnds, DeadlineKind::MachineGrace, row.machine.value()});
         machine->running.insert(row.id);
+        if (isProbeJob(row.job))
+            machine->probe = row.id;
     }
     return {};
 }
@@ -220,6 +222,8 @@ void Farm::resumeJobs(std::span<const JobId> jobs)
             finishJob(id, job);
             continue;
         }
+        if (isProbeJob(id) && job.running == 0)
+            m_probesOver.push_back(id); // its attempt ended, and nobody was told
         if (!work::isCancelAsked(job.progress()))
             continue;
         // The stop may not have been sent before the crash; who asked is in the job's error.

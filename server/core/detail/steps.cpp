@@ -234,7 +234,6 @@ void Farm::startAttempt(const sched::Start& start)
     m_changes.newAttempts.push_back({id, attempt.step, job, attempt.machine, number, attempt.created, {}});
     MachineRecord& machine = m_machines.at(start.machine);
     machine.running.insert(id);
-    machine.fresh.add(m_now.mono, m_planner.asks().at(start.ask).cpus);
     show(start.machine);
     desiredFor(machine).assign.push_back(assignmentFor(id, attempt));
     ++m_counters.attemptsStarted;

@@ -18,6 +18,9 @@ Result<void> Farm::checkSubmission(const SubmitJobs& event) const
     PENSTOCK_TRY_VOID(checkQuota(event));
     std::uint64_t steps = m_openSteps;
     for (const JobRequest& job : event.jobs) {
+        if (job.spec.nameSpace == kOwnNamespace)
+            return fail(ErrorCode::Invalid, fmt::format("namespace: {} is the farm's own; choose another for job {}",
+                                                        kOwnNamespace, job.spec.name));
         if (job.steps.empty())
             return fail(ErrorCode::Invalid, fmt::format("job {} has no steps; give it at least one", job.spec.name));
         steps += job.steps.size();

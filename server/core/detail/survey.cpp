@@ -13,7 +13,7 @@ constexpr std::array<const char*, 10> kStageNames{"named",     "executor",  "sys
 
 std::string describe(const work::Resources& resources)
 {
-    std::string text = fmt::format("{} cpus", resources.cpus);
+    std::string text = fmt::format("{} {}", std::max(resources.cpus, 1U), resources.cpus > 1 ? "cpus" : "cpu");
     if (resources.memoryBytes != 0)
         text += fmt::format(", {} MiB", resources.memoryBytes >> 20U);
     for (const auto& [name, amount] : resources.named)

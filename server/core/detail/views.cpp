@@ -138,9 +138,9 @@ void Farm::addRoom(const MachineRecord& machine, MachineView& view) const
     else if (m_planner.isReserved(id))
         view.closed = "kept free for a step that needs much";
     else if (!room.hasAny())
-        view.closed = fmt::format("{} of {} slots taken", room.slotsTaken(), room.capacity().slots);
-    else if (m_planner.isBursting(id))
-        view.closed = "what was started lately does not show in its load yet";
+        view.closed = room.slotsFree() == 0
+                          ? fmt::format("{} of {} slots taken", room.slotsTaken(), room.capacity().slots)
+                          : fmt::format("{} of {} cpus taken", room.cpusTaken(), room.capacity().resources.cpus);
     else
         view.hasRoom = true;
 }
@@ -162,8 +162,7 @@ std::optional<MachineView> Farm::machine(MachineId id) const
                      .thresholds = sched::inForce(machine->facts.thresholds, machine->row.overrides),
                      .overrides = machine->row.overrides,
                      .health = machine->row.health,
-                     .freshMilliCpus = static_cast<std::uint32_t>(
-                         machine->fresh.milliCpus(m_now.mono, m_options.policy.settle)),
+                     .foreignCpus = machine->foreignCpus,
                      .score = static_cast<std::int64_t>(scoreOf(*machine)),
                      .lastSeen = machine->lastReport ? machine->lastReport : machine->row.lastSeen,
                      .version = machine->version,
