@@ -126,10 +126,11 @@ private:
     [[nodiscard]] bool isOpen(std::uint64_t id) const { return m_steps.at(id).outcome == Outcome::Open; }
     [[nodiscard]] std::uint32_t openBelow(const Step& step) const
     {
-        return static_cast<std::uint32_t>(
-            std::count_if(step.dependsOn.begin(), step.dependsOn.end(), [this](auto id) { return isOpen(id); }));
+        return static_cast<std::uint32_t>(std::count_if(step.dependsOn.begin(), step.dependsOn.end(),
+                                                        [this](auto id) { return isOpen(id); }));
     }
-    template <class Wanted> [[nodiscard]] std::optional<std::uint64_t> pick(std::uint32_t number, Wanted wanted) const
+    template <class Wanted>
+    [[nodiscard]] std::optional<std::uint64_t> pick(std::uint32_t number, Wanted wanted) const
     {
         std::vector<std::uint64_t> fitting;
         for (const auto& [id, step] : m_steps)
@@ -149,13 +150,13 @@ private:
     [[nodiscard]] std::set<std::uint64_t> openClosure(std::uint64_t id) const
     {
         std::set<std::uint64_t> closure{id};
-        std::vector<std::uint64_t> todo{id};
-        while (!todo.empty()) {
-            const std::uint64_t next = todo.back();
-            todo.pop_back();
+        std::vector<std::uint64_t> reached{id};
+        while (!reached.empty()) {
+            const std::uint64_t next = reached.back();
+            reached.pop_back();
             for (const std::uint64_t other : above(next))
                 if (isOpen(other) && closure.insert(other).second)
-                    todo.push_back(other);
+                    reached.push_back(other);
         }
         return closure;
     }
@@ -174,8 +175,8 @@ private:
         for (const std::uint64_t id : order) {
             const Step& step = m_steps.at(id);
             const std::uint64_t sum = std::uint64_t{std::max(step.weight, 1U)} + above[id].length;
-            const auto length =
-                static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, std::numeric_limits<std::uint32_t>::max()));
+            const auto length = static_cast<std::uint32_t>(
+                std::min<std::uint64_t>(sum, std::numeric_limits<std::uint32_t>::max()));
             ranks[id] = {length, above[id].openDependents};
             for (const std::uint64_t below : step.dependsOn) {
                 above[below].length = std::max(above[below].length, length);
@@ -223,7 +224,8 @@ private:
         if (step.outcome == Outcome::Good)
             return;
         const auto below = pick(number, [&](std::uint64_t other, const Step& candidate) {
-            return candidate.level < step.level && (step.outcome == Outcome::Bad || candidate.outcome != Outcome::Bad) &&
+            return candidate.level < step.level &&
+                   (step.outcome == Outcome::Bad || candidate.outcome != Outcome::Bad) &&
                    std::count(step.dependsOn.begin(), step.dependsOn.end(), other) == 0;
         });
         if (below)
@@ -291,17 +293,17 @@ private:
         const auto id = pick(act.first, [](auto, const Step& step) { return step.outcome == Outcome::Bad; });
         if (!id)
             return;
-        std::vector<std::uint64_t> todo{*id};
-        while (!todo.empty()) {
-            const std::uint64_t next = todo.back();
-            todo.pop_back();
+        std::vector<std::uint64_t> reached{*id};
+        while (!reached.empty()) {
+            const std::uint64_t next = reached.back();
+            reached.pop_back();
             Step& step = m_steps.at(next);
             if (step.outcome != Outcome::Bad)
                 continue;
             m_dag.reopen(StepId(next));
             step.outcome = Outcome::Open;
             step.settled.reset();
-            todo.insert(todo.end(), step.dependsOn.begin(), step.dependsOn.end());
+            reached.insert(reached.end(), step.dependsOn.begin(), step.dependsOn.end());
         }
     }
     void remove(const Act& act)
