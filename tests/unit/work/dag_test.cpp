@@ -213,6 +213,32 @@ TEST(Dag, AHundredThousandDependentsEndOneByOne)
     EXPECT_TRUE(dag.check());
 }
 
+TEST(Dag, AStepInThePlaceOfOneThatIsGoneIsNotTakenForIt)
+{
+    Dag dag;
+    dag.add(StepId(1), Outcome::Open);
+    for (std::uint64_t id = 2; id <= 301; ++id) {
+        dag.add(StepId(id), Outcome::Open, static_cast<std::uint32_t>(id));
+        dag.addDependency(StepId(id), StepId(1));
+    }
+    dag.settle();
+    dag.finishAlone(StepId(301));
+    dag.settle();
+    std::vector<StepId> gone;
+    for (std::uint64_t id = 100; id <= 299; ++id)
+        gone.emplace_back(id);
+    dag.finishAlone(gone);
+    dag.remove(gone);
+    for (std::uint64_t id = 302; id <= 502; ++id)
+        dag.add(StepId(id), Outcome::Open, 299); // as long as one that is gone, but over nothing
+    dag.settle();
+    EXPECT_EQ(dag.length(StepId(1)), 301U);
+    dag.finishAlone(StepId(300));
+    dag.settle();
+    EXPECT_EQ(dag.length(StepId(1)), 100U);
+    EXPECT_TRUE(dag.check());
+}
+
 TEST(Dag, UsersAscendWhateverTheOrderTheyCameIn)
 {
     Dag dag = diamond();
