@@ -39,16 +39,19 @@ Error describeCycle(std::span<const std::vector<std::uint32_t>* const> dependsOn
 
 } // namespace
 
-Result<std::vector<std::uint32_t>> topologicalOrder(std::span<const std::vector<std::uint32_t>* const> dependsOn)
+Result<std::vector<std::uint32_t>>
+topologicalOrder(std::span<const std::vector<std::uint32_t>* const> dependsOn)
 {
     const std::size_t count = dependsOn.size();
     std::vector<std::uint32_t> waiting(count, 0);
-    std::vector<std::size_t> ends(count + 1, 0); // of each element's dependents in one array, once they are placed
+    std::vector<std::size_t> ends(count + 1,
+                                  0); // of each element's dependents in one array, once they are placed
     for (std::size_t step = 0; step < count; ++step) {
         for (const std::uint32_t dependency : *dependsOn[step]) {
             if (dependency >= count)
-                return fail(ErrorCode::Invalid, fmt::format("step {} depends on step {}, but there are only {}",
-                                                            step, dependency, count));
+                return fail(ErrorCode::Invalid,
+                            fmt::format("step {} depends on step {}, but there are only {}", step, dependency,
+                                        count));
             ++ends[dependency + 1];
             ++waiting[step];
         }
@@ -146,7 +149,8 @@ void Dag::close(Node& node, Outcome outcome)
 Dag::Consequences Dag::finish(StepId step, bool good)
 {
     Consequences result;
-    std::vector<std::uint32_t> ended{slotOf(step)}; // open before, not any more: their dependents wait for one less
+    std::vector<std::uint32_t> ended{
+        slotOf(step)}; // open before, not any more: their dependents wait for one less
     PENSTOCK_CHECK(nodeAt(ended[0]).isOpen());
     close(nodeAt(ended[0]), good ? Outcome::Good : Outcome::Bad);
     for (std::size_t done = 0; done < ended.size(); ++done) {
@@ -194,8 +198,9 @@ void Dag::reopen(StepId step)
             ++nodeAt(above).open;
 }
 
-// A neighbour that stays keeps the slots of those that go in its lists until they are the majority there: a step with
-// many dependents would else be searched once for each that goes. Until then those slots are not given out again.
+// A neighbour that stays keeps the slots of those that go in its lists until they are the majority there: a
+// step with many dependents would else be searched once for each that goes. Until then those slots are not
+// given out again.
 void Dag::remove(std::span<const StepId> steps)
 {
     std::vector<std::uint32_t> slots;

@@ -1,25 +1,30 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Dag: which step waits for which, how much work waits for a step, which jobs need it, and which live step stands for a
-// sharing key. It knows nothing of attempts or machines. Every walk is iterative, so depth costs no stack. One thread;
-// ids that it is asked about must have been added, except where said, and are never used again after remove().
+// Dag: which step waits for which, how much work waits for a step, which jobs need it, and which live step
+// stands for a sharing key. It knows nothing of attempts or machines. Every walk is iterative, so depth costs
+// no stack. One thread; ids that it is asked about must have been added, except where said, and are not used
+// again after remove().
 //
-// Lengths. Each step has a weight (its expected time in deciseconds, at least 1, so that steps nobody has measured count
-// by depth) and, while it is Open, a length: its weight and the largest length among its open dependents, i.e. the
-// longest chain of unfinished work that cannot end before it does (WithCriticalPath). Sums stop at the largest u32
-// (13.6 years). length() and openDependents() change in settle() only, which tells every ready step whose values it
-// changed: a queue ordered by them stays right if its owner handles that answer before anything else.
+// Lengths. Each step has a weight (its expected time in deciseconds, at least 1, so that steps nobody has
+// measured count by depth) and, while it is Open, a length: its weight and the largest length among its open
+// dependents, i.e. the longest chain of unfinished work that cannot end before it does (WithCriticalPath).
+// Sums stop at the largest u32 (13.6 years). length() and openDependents() change in settle() only, which
+// tells every ready step whose values it changed: a queue ordered by them stays right if its owner handles
+// that answer before anything else.
 //
 // Costs, in edges of the steps named unless said otherwise:
 //   add, addUser, share, length, openDependents   constant (a late addUser moves the later users)
 //   addDependency                                 constant
 //   finish(good), reopen                          its dependents
 //   finish(bad), finishAlone, remove              edges of all steps that end or go
-//   settle    edges of the steps added and reopened, plus for each step whose length changes its dependencies, times the
-//             logarithm of their number: they are taken in the order of their old lengths, which is a topological one,
-//             so each is taken once. A step whose longest dependent is gone looks at its dependents (up to 64) or at a
-//             heap over them, which is built once and lives until the step ends. Nothing else is visited.
-// Memory: 56 bytes a step, 4.5 bytes of index, about 5 bytes for each end of an edge in blocks of at least 32; more users
-// than one cost 8 bytes each.
+//   settle    edges of the steps added and reopened, plus for each step whose length changes its
+//   dependencies, times
+//             the logarithm of their number: they are taken in the order of their old lengths, which is a
+//             topological one, so each is taken once (edges added between steps that both had a length may
+//             cost more). A step whose longest dependent is gone looks at its dependents (up to 64) or at a
+//             heap over them, which is built once and lives until the step ends. Nothing else is visited;
+//             call it once for many changes.
+// Memory: about 61 bytes a step and 15 an edge (both directions, at 8 edges a step); 8 for each user if there
+// are several. What follows a burst stays for new steps.
 #pragma once
 
 #include "server/work/dag_storage.h"
@@ -39,8 +44,8 @@
 
 namespace penstock::work {
 
-// The order in which each element comes after all it depends on. Invalid: a cycle (naming its elements) or an index
-// out of range.
+// The order in which each element comes after all it depends on. Invalid: a cycle (naming its elements) or an
+// index out of range.
 [[nodiscard]] Result<std::vector<std::uint32_t>>
 topologicalOrder(std::span<const std::vector<std::uint32_t>* const> dependsOn);
 
@@ -80,8 +85,8 @@ public:
     // No open step may depend on any of these, and no job may need them. Each is named once.
     void remove(std::span<const StepId> steps);
 
-    // Takes all that happened since the last call into the lengths. Answers by ascending id, without new and reopened
-    // steps: these have no length before, and must not be asked for one.
+    // Takes all that happened since the last call into the lengths. Answers by ascending id, without new and
+    // reopened steps: these have no length before, and must not be asked for one.
     std::vector<Moved> settle();
     // Of an Open step, as of the last settle(); 0 of any other.
     [[nodiscard]] std::uint32_t length(StepId step) const;
@@ -105,28 +110,29 @@ public:
     [[nodiscard]] Steps dependencies(StepId step) const;
     [[nodiscard]] Steps dependents(StepId step) const;
     [[nodiscard]] std::size_t size() const { return m_index.size(); }
-    // Counts, both directions of every edge and, unless something waits for settle(), lengths agree with a computation
-    // from nothing. Internal names the step otherwise.
+    // Counts, both directions of every edge and, unless something waits for settle(), lengths agree with a
+    // computation from nothing. Internal names the step otherwise.
     [[nodiscard]] Result<void> check() const;
 
 private:
-    // A node that is going loses its edges; one that is gone waits for the lists that still name its slot to be swept.
+    // A node that is going loses its edges; one that is gone waits for the lists that still name its slot to
+    // be swept.
     enum class Place : std::uint8_t { Live, Going, Gone };
     struct Node {
         StepId id{0};
         SlotList dependsOn;
         SlotList dependents;
-        JobId user{0};                  // the only user, 0 for none, or kManyUsers and an index into m_userLists
-        std::uint32_t open = 0;         // dependencies that are Open; of a node that is gone: lists that name it
+        JobId user{0};          // the only user, 0 for none, or kManyUsers and an index into m_userLists
+        std::uint32_t open = 0; // dependencies that are Open; of a node that is gone: lists that name it
         std::uint32_t weight = 1;
-        std::uint32_t above = 0;        // the largest length of an open dependent, as settled
-        std::uint32_t openAbove = 0;    // open dependents, as settled
-        std::uint32_t pending = 0;      // 1 + index into m_pending; 0: none
+        std::uint32_t above = 0;     // the largest length of an open dependent, as settled
+        std::uint32_t openAbove = 0; // open dependents, as settled
+        std::uint32_t pending = 0;   // 1 + index into m_pending; 0: none
         Outcome outcome = Outcome::Open;
         Place place = Place::Live;
-        bool isFresh : 1 = false;       // Open, but its length was not computed yet
-        bool isNew : 1 = false;         // in settle(): was fresh, so nobody ranked it by anything
-        bool hasHeap : 1 = false;       // in m_heaps
+        bool isFresh : 1 = false; // Open, but its length was not computed yet
+        bool isNew : 1 = false;   // in settle(): was fresh, so nobody ranked it by anything
+        bool hasHeap : 1 = false; // in m_heaps
 
         [[nodiscard]] bool isOpen() const { return outcome == Outcome::Open; } // those that go are not
         [[nodiscard]] std::uint32_t length() const;
@@ -134,12 +140,12 @@ private:
     static_assert(sizeof(SlotList) == sizeof(void*));
     // What settle() has to do for an open node. Of a fresh one only slot, and during settle() also the rest.
     struct Pending {
-        std::uint32_t slot;          // kNoSlot: nothing any more
+        std::uint32_t slot; // kNoSlot: nothing any more
         std::uint32_t weight = 1;
         std::uint32_t openAbove = 0; // as it will be
         std::uint32_t best = 0;      // the largest length that came above it
         std::uint32_t waiting = 0;   // fresh dependents whose length is not computed yet
-        bool lostLongest = false;    // a dependent as long as the longest ended or became shorter: look at all
+        bool lostLongest = false; // a dependent as long as the longest ended or became shorter: look at all
     };
     struct Above {
         std::uint32_t length;
@@ -150,7 +156,10 @@ private:
     static constexpr std::uint32_t kChunkSize = 1U << kChunkBits;
     static constexpr std::uint64_t kManyUsers = std::uint64_t{1} << 63U;
 
-    [[nodiscard]] Node& nodeAt(std::uint32_t slot) { return (*m_chunks[slot >> kChunkBits])[slot % kChunkSize]; }
+    [[nodiscard]] Node& nodeAt(std::uint32_t slot)
+    {
+        return (*m_chunks[slot >> kChunkBits])[slot % kChunkSize];
+    }
     [[nodiscard]] const Node& nodeAt(std::uint32_t slot) const
     {
         return (*m_chunks[slot >> kChunkBits])[slot % kChunkSize];
@@ -183,8 +192,9 @@ private:
     [[nodiscard]] Result<void> checkLengths() const;
 
     SlotIndex m_index;
-    std::vector<std::unique_ptr<std::array<Node, kChunkSize>>> m_chunks; // kept for new steps once steps have gone
-    std::uint32_t m_used = 0;                                           // slots ever taken
+    std::vector<std::unique_ptr<std::array<Node, kChunkSize>>>
+        m_chunks;             // kept for new steps once steps have gone
+    std::uint32_t m_used = 0; // slots ever taken
     std::vector<std::uint32_t> m_free;
     std::vector<UserList> m_userLists;
     std::vector<std::size_t> m_freeUserLists;
@@ -206,7 +216,8 @@ public:
         using reference = StepId;
 
         Iterator() = default;
-        Iterator(const Dag& dag, const std::uint32_t* at, const std::uint32_t* end) : m_dag(&dag), m_at(at), m_end(end)
+        Iterator(const Dag& dag, const std::uint32_t* at, const std::uint32_t* end)
+            : m_dag(&dag), m_at(at), m_end(end)
         {
             skipGone();
         }

@@ -23,7 +23,8 @@ Result<void> Dag::checkNode(const Node& node) const
             return wrong(fmt::format("is not failed though {} under it is", below.id.value()));
     }
     if (gone != node.dependsOn.gone())
-        return wrong(fmt::format("counts {} dependencies that are gone, not {}", node.dependsOn.gone(), gone));
+        return wrong(
+            fmt::format("counts {} dependencies that are gone, not {}", node.dependsOn.gone(), gone));
     if (open != node.open)
         return wrong(fmt::format("says it waits for {} steps, but {} are open", node.open, open));
     if (open != 0 && node.outcome == Outcome::Good)
@@ -42,7 +43,8 @@ Result<void> Dag::checkNode(const Node& node) const
     return {};
 }
 
-// Both directions name the same edges, and each slot is live, free, or kept for exactly the lists that name it.
+// Both directions name the same edges, and each slot is live, free, or kept for exactly the lists that name
+// it.
 Result<void> Dag::checkEdges() const
 {
     std::vector<std::pair<std::uint32_t, std::uint32_t>> down;
@@ -65,8 +67,9 @@ Result<void> Dag::checkEdges() const
     if (down != up) {
         const auto at = std::mismatch(down.begin(), down.end(), up.begin(), up.end());
         const auto edge = at.first != down.end() ? *at.first : *at.second;
-        return fail(ErrorCode::Internal, fmt::format("only one of steps {} and {} knows that the first depends on the second",
-                                                     nodeAt(edge.first).id.value(), nodeAt(edge.second).id.value()));
+        return fail(ErrorCode::Internal,
+                    fmt::format("only one of steps {} and {} knows that the first depends on the second",
+                                nodeAt(edge.first).id.value(), nodeAt(edge.second).id.value()));
     }
     std::size_t gone = 0;
     for (std::uint32_t slot = 0; slot < m_used; ++slot) {
@@ -78,8 +81,9 @@ Result<void> Dag::checkEdges() const
                                                          nodeAt(slot).open, named[slot]));
     }
     if (size() + gone + m_free.size() != m_used)
-        return fail(ErrorCode::Internal, fmt::format("{} steps, {} gone and {} free slots are not the {} in use", size(),
-                                                     gone, m_free.size(), m_used));
+        return fail(ErrorCode::Internal,
+                    fmt::format("{} steps, {} gone and {} free slots are not the {} in use", size(), gone,
+                                m_free.size(), m_used));
     return {};
 }
 
@@ -105,8 +109,9 @@ Result<void> Dag::checkLengths() const
             std::min<std::uint64_t>(exact, std::numeric_limits<std::uint32_t>::max()));
         if (node.isFresh || length != node.length() || count[due[done]] != node.openAbove)
             return fail(ErrorCode::Internal,
-                        fmt::format("step {} has length {} and {} open dependents, not {} and {}", node.id.value(), length,
-                                    count[due[done]], node.length(), node.openAbove));
+                        fmt::format("step {} has length {} and {} open dependents, not {} and {}",
+                                    node.id.value(), length, count[due[done]], node.length(),
+                                    node.openAbove));
         for (const std::uint32_t below : node.dependsOn.all()) {
             if (!nodeAt(below).isOpen())
                 continue;

@@ -10,11 +10,12 @@
 namespace penstock::work {
 namespace {
 
-constexpr std::uint32_t kLookedAt = 64; // dependents that are looked at one by one; more get a heap
+constexpr std::uint32_t kLookedAt = 64;    // dependents that are looked at one by one; more get a heap
+constexpr std::size_t kPendingKept = 4096; // memory for so many is kept between bursts
 
 struct Due {
-    std::uint32_t length;  // the old one: those above it are shorter, so they are taken before it
-    std::size_t pending;   // among equals, which stand above each other only at the largest length: first come
+    std::uint32_t length; // the old one: those above it are shorter, so they are taken before it
+    std::size_t pending;  // among equals, which stand above each other only at the largest length: first come
     friend bool operator>(const Due& a, const Due& b)
     {
         return std::tie(a.length, a.pending) > std::tie(b.length, b.pending);
@@ -25,8 +26,9 @@ struct Due {
 
 std::uint32_t Dag::Node::length() const
 {
-    return above > std::numeric_limits<std::uint32_t>::max() - weight ? std::numeric_limits<std::uint32_t>::max()
-                                                                       : above + weight;
+    return above > std::numeric_limits<std::uint32_t>::max() - weight
+               ? std::numeric_limits<std::uint32_t>::max()
+               : above + weight;
 }
 
 std::uint32_t Dag::length(StepId step) const
@@ -193,11 +195,11 @@ std::vector<Dag::Moved> Dag::settle()
     }
     for (const std::uint32_t slot : fresh)
         nodeAt(slot).isNew = false;
-    // Shrinks after a burst; m_pending is short between bursts.
-    if (m_pending.capacity() > 4096)
-        m_pending = {};
+    if (m_pending.capacity() > kPendingKept)
+        std::vector<Pending>().swap(m_pending);
     m_pending.clear();
-    // A step is taken twice only after edges between steps that both had lengths: what it was at first counts.
+    // A step is taken twice only after edges between steps that both had lengths: what it was at first
+    // counts.
     const auto byId = [](const Moved& a, const Moved& b) { return a.step < b.step; };
     std::stable_sort(moved.begin(), moved.end(), byId);
     const auto isSame = [](const Moved& a, const Moved& b) { return a.step == b.step; };
@@ -231,8 +233,8 @@ std::uint32_t Dag::longestAbove(std::uint32_t slot)
     return 0;
 }
 
-// Entries are never taken back: those that do not hold any more are dropped when they come to the top, or when they are
-// the majority.
+// Entries are never taken back: those that do not hold any more are dropped when they come to the top, or
+// when they are the majority.
 void Dag::pushToHeap(std::uint32_t slot, Above entry)
 {
     const Node& node = nodeAt(slot);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// How the Dag keeps a million nodes small: edges as 32-bit slots in one block, ids found by page, users sorted.
-// Values of one thread; callers keep to the preconditions named here.
+// How the Dag keeps a million nodes small: edges as 32-bit slots in one block, ids found by page, users
+// sorted. Values of one thread; callers keep to the preconditions named here.
 #pragma once
 
 #include "shared/base/check.h"
@@ -18,13 +18,15 @@ namespace penstock::work {
 
 inline constexpr std::uint32_t kNoSlot = 0xffff'ffffU;
 
-// Slots in the order in which they were added, in one allocation of three words and the entries; nothing when empty.
-// It also counts how many of its entries stand for steps that are gone, so that its owner knows when to sweep.
+// Slots in the order in which they were added, in one allocation of three words and the entries; nothing when
+// empty. It also counts how many of its entries stand for steps that are gone, so that its owner knows when
+// to sweep.
 class SlotList {
 public:
     [[nodiscard]] std::span<const std::uint32_t> all() const
     {
-        return m_block == nullptr ? std::span<const std::uint32_t>{} : std::span(m_block.get() + kHead, m_block[0]);
+        return m_block == nullptr ? std::span<const std::uint32_t>{}
+                                  : std::span(m_block.get() + kHead, m_block[0]);
     }
     [[nodiscard]] std::uint32_t size() const { return m_block == nullptr ? 0 : m_block[0]; }
     [[nodiscard]] std::uint32_t gone() const { return m_block == nullptr ? 0 : m_block[2]; }
@@ -69,8 +71,9 @@ private:
     std::unique_ptr<std::uint32_t[]> m_block;
 };
 
-// Slot by step id. Ids are given out in ascending order, so pages of 64 stand nearly without gaps and the page of an id
-// is found from its distance to the first; where there are gaps, by binary search among those that it can be.
+// Slot by step id. Ids are given out in ascending order, so pages of 64 stand nearly without gaps and the
+// page of an id is found from its distance to the first; where there are gaps, by binary search among those
+// that it can be.
 class SlotIndex {
 public:
     [[nodiscard]] std::uint32_t find(StepId id) const
@@ -149,7 +152,8 @@ private:
         const std::size_t low = toBack >= last ? 0 : last - toBack;
         const auto begin = m_pages.begin();
         return static_cast<std::size_t>(
-            std::lower_bound(begin + static_cast<std::ptrdiff_t>(low), begin + static_cast<std::ptrdiff_t>(high), key,
+            std::lower_bound(begin + static_cast<std::ptrdiff_t>(low),
+                             begin + static_cast<std::ptrdiff_t>(high), key,
                              [](const Page& page, std::uint64_t wanted) { return page.key < wanted; }) -
             begin);
     }
@@ -159,8 +163,8 @@ private:
     std::size_t m_size = 0;
 };
 
-// Jobs, ascending. Ids ascend, so most come at the end; jobs end in about the order they came, so most leave at the front,
-// which costs nothing either. Others move what lies behind them.
+// Jobs, ascending. Ids ascend, so most come at the end; jobs end in about the order they came, so most leave
+// at the front, which costs nothing either. Others move what lies behind them.
 class UserList {
 public:
     [[nodiscard]] std::span<const JobId> all() const { return std::span(m_jobs).subspan(m_first); }

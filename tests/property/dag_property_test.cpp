@@ -18,6 +18,8 @@ using Outcome = Dag::Outcome;
 enum class Kind : std::uint8_t {
     Add,
     AddHub,
+    AddOverHub,
+    EndOverHub,
     Connect,
     FinishGood,
     FinishBad,
@@ -64,6 +66,8 @@ public:
         switch (act.kind) {
         case Kind::Add: return add(act);
         case Kind::AddHub: return addHub(act);
+        case Kind::AddOverHub: return addOverHub(act);
+        case Kind::EndOverHub: return endOverHub(act);
         case Kind::Connect: return connect(act);
         case Kind::FinishGood: return finishGood(act);
         case Kind::FinishBad: return finishBad(act);
@@ -126,10 +130,11 @@ private:
     [[nodiscard]] bool isOpen(std::uint64_t id) const { return m_steps.at(id).outcome == Outcome::Open; }
     [[nodiscard]] std::uint32_t openBelow(const Step& step) const
     {
-        return static_cast<std::uint32_t>(
-            std::count_if(step.dependsOn.begin(), step.dependsOn.end(), [this](auto id) { return isOpen(id); }));
+        return static_cast<std::uint32_t>(std::count_if(step.dependsOn.begin(), step.dependsOn.end(),
+                                                        [this](auto id) { return isOpen(id); }));
     }
-    template <class Wanted> [[nodiscard]] std::optional<std::uint64_t> pick(std::uint32_t number, Wanted wanted) const
+    template <class Wanted>
+    [[nodiscard]] std::optional<std::uint64_t> pick(std::uint32_t number, Wanted wanted) const
     {
         std::vector<std::uint64_t> fitting;
         for (const auto& [id, step] : m_steps)
@@ -149,13 +154,13 @@ private:
     [[nodiscard]] std::set<std::uint64_t> openClosure(std::uint64_t id) const
     {
         std::set<std::uint64_t> closure{id};
-        std::vector<std::uint64_t> todo{id};
-        while (!todo.empty()) {
-            const std::uint64_t next = todo.back();
-            todo.pop_back();
+        std::vector<std::uint64_t> reached{id};
+        while (!reached.empty()) {
+            const std::uint64_t next = reached.back();
+            reached.pop_back();
             for (const std::uint64_t other : above(next))
                 if (isOpen(other) && closure.insert(other).second)
-                    todo.push_back(other);
+                    reached.push_back(other);
         }
         return closure;
     }
@@ -174,8 +179,8 @@ private:
         for (const std::uint64_t id : order) {
             const Step& step = m_steps.at(id);
             const std::uint64_t sum = std::uint64_t{std::max(step.weight, 1U)} + above[id].length;
-            const auto length =
-                static_cast<std::uint32_t>(std::min<std::uint64_t>(sum, std::numeric_limits<std::uint32_t>::max()));
+            const auto length = static_cast<std::uint32_t>(
+                std::min<std::uint64_t>(sum, std::numeric_limits<std::uint32_t>::max()));
             ranks[id] = {length, above[id].openDependents};
             for (const std::uint64_t below : step.dependsOn) {
                 above[below].length = std::max(above[below].length, length);
@@ -217,13 +222,54 @@ private:
         for (std::uint32_t i = 0; i < 70; ++i)
             addEdge(addStep((act.second % 50 + i * 7) % 1000 / 64 * 64 + 1 + i % 60, Outcome::Open), hub);
     }
+    [[nodiscard]] std::optional<std::uint64_t> hub() const
+    {
+        std::optional<std::uint64_t> most;
+        std::size_t count = 60;
+        for (const auto& [id, step] : m_steps) {
+            const std::size_t over = m_dag.dependents(StepId(id)).size();
+            if (step.outcome == Outcome::Open && over > count) {
+                most = id;
+                count = over;
+            }
+        }
+        return most;
+    }
+    void addOverHub(const Act& act)
+    {
+        const auto below = hub();
+        if (!below)
+            return;
+        const std::uint64_t id = addStep(act.first / 64 * 64 + 63, Outcome::Open);
+        if (act.second % 3 != 0)
+            addEdge(id, *below);
+    }
+    // The longest ones end, one by one or many at once.
+    void endOverHub(const Act& act)
+    {
+        const auto below = hub();
+        if (!below)
+            return;
+        const std::uint32_t count = act.second % 2 == 0 ? 1 : act.second % 60;
+        for (std::uint32_t i = 0; i < count; ++i) {
+            const std::map<std::uint64_t, Rank> ranks = ranksNow();
+            std::optional<std::uint64_t> longest;
+            for (const std::uint64_t id : above(*below))
+                if (isOpen(id) && (!longest || ranks.at(id).length > ranks.at(*longest).length))
+                    longest = id;
+            if (longest)
+                endAlone(*longest, false);
+        }
+        settle();
+    }
     void connectFrom(std::uint64_t id, std::uint32_t number)
     {
         const Step& step = m_steps.at(id);
         if (step.outcome == Outcome::Good)
             return;
         const auto below = pick(number, [&](std::uint64_t other, const Step& candidate) {
-            return candidate.level < step.level && (step.outcome == Outcome::Bad || candidate.outcome != Outcome::Bad) &&
+            return candidate.level < step.level &&
+                   (step.outcome == Outcome::Bad || candidate.outcome != Outcome::Bad) &&
                    std::count(step.dependsOn.begin(), step.dependsOn.end(), other) == 0;
         });
         if (below)
@@ -274,14 +320,17 @@ private:
     void finishAlone(const Act& act)
     {
         const auto id = pick(act.first, [](auto, const Step& step) { return step.outcome == Outcome::Open; });
-        if (!id)
-            return;
+        if (id)
+            endAlone(*id, act.second % 2 == 0);
+    }
+    void endAlone(std::uint64_t id, bool backwards)
+    {
         std::vector<StepId> all;
-        for (const std::uint64_t other : openClosure(*id)) {
+        for (const std::uint64_t other : openClosure(id)) {
             m_steps.at(other).outcome = Outcome::Bad;
             all.emplace_back(other);
         }
-        if (act.second % 2 == 0)
+        if (backwards)
             std::reverse(all.begin(), all.end());
         m_dag.finishAlone(all);
     }
@@ -291,17 +340,17 @@ private:
         const auto id = pick(act.first, [](auto, const Step& step) { return step.outcome == Outcome::Bad; });
         if (!id)
             return;
-        std::vector<std::uint64_t> todo{*id};
-        while (!todo.empty()) {
-            const std::uint64_t next = todo.back();
-            todo.pop_back();
+        std::vector<std::uint64_t> reached{*id};
+        while (!reached.empty()) {
+            const std::uint64_t next = reached.back();
+            reached.pop_back();
             Step& step = m_steps.at(next);
             if (step.outcome != Outcome::Bad)
                 continue;
             m_dag.reopen(StepId(next));
             step.outcome = Outcome::Open;
             step.settled.reset();
-            todo.insert(todo.end(), step.dependsOn.begin(), step.dependsOn.end());
+            reached.insert(reached.end(), step.dependsOn.begin(), step.dependsOn.end());
         }
     }
     void remove(const Act& act)
@@ -353,6 +402,8 @@ rc::Gen<std::vector<Act>> historyGen()
 {
     const auto kind = rc::gen::weightedElement<Kind>({{8, Kind::Add},
                                                       {1, Kind::AddHub},
+                                                      {4, Kind::AddOverHub},
+                                                      {4, Kind::EndOverHub},
                                                       {8, Kind::Connect},
                                                       {4, Kind::FinishGood},
                                                       {3, Kind::FinishBad},

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <gtest/gtest.h>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -119,6 +120,162 @@ TEST(Dag, KnowsItsUsersAndKeys)
     EXPECT_FALSE(dag.findShared("k"));
 }
 
+TEST(Dag, ALengthIsTheLongestUnfinishedWorkAbove)
+{
+    Dag dag;
+    dag.add(StepId(1), Outcome::Open, 5);
+    dag.add(StepId(2), Outcome::Open, 10);
+    dag.add(StepId(3), Outcome::Open, 20);
+    dag.add(StepId(4), Outcome::Open, 0); // counts as 1
+    dag.addDependency(StepId(2), StepId(1));
+    dag.addDependency(StepId(3), StepId(1));
+    dag.addDependency(StepId(4), StepId(2));
+    EXPECT_TRUE(dag.settle().empty()); // new steps have not moved
+    EXPECT_EQ(dag.length(StepId(4)), 1U);
+    EXPECT_EQ(dag.length(StepId(2)), 11U);
+    EXPECT_EQ(dag.length(StepId(1)), 25U);
+    EXPECT_EQ(dag.openDependents(StepId(1)), 2U);
+    dag.finishAlone(StepId(3));
+    EXPECT_EQ(dag.length(StepId(1)), 25U); // until it is settled
+    EXPECT_EQ(dag.settle(), (std::vector<Dag::Moved>{{StepId(1), 25, 2}}));
+    EXPECT_EQ(dag.length(StepId(1)), 16U);
+    EXPECT_EQ(dag.openDependents(StepId(1)), 1U);
+    EXPECT_EQ(dag.length(StepId(3)), 0U);
+    dag.reopen(StepId(3));
+    dag.setWeight(StepId(3), 2);
+    EXPECT_EQ(dag.settle(), (std::vector<Dag::Moved>{{StepId(1), 16, 1}}));
+    EXPECT_EQ(dag.length(StepId(1)), 16U);
+    EXPECT_EQ(dag.openDependents(StepId(1)), 2U);
+    EXPECT_TRUE(dag.check());
+}
+
+TEST(Dag, OnlyReadyStepsAreToldThatTheyMoved)
+{
+    Dag dag = diamond();
+    dag.settle();
+    dag.setWeight(StepId(4), 100);
+    EXPECT_EQ(dag.settle(), (std::vector<Dag::Moved>{{StepId(1), 3, 2}})); // 2 and 3 are longer too, but wait
+    EXPECT_EQ(dag.length(StepId(3)), 101U);
+    dag.setWeight(StepId(4), 7);
+    dag.setWeight(StepId(4), 100);
+    EXPECT_TRUE(dag.settle().empty()); // as before
+}
+
+TEST(Dag, AJobAddedOnTopLengthensWhatItNeeds)
+{
+    Dag dag = diamond();
+    dag.settle();
+    for (std::uint64_t id = 5; id <= 6; ++id)
+        dag.add(StepId(id), Outcome::Open, 50);
+    dag.addDependency(StepId(6), StepId(5));
+    dag.addDependency(StepId(5), StepId(3));
+    EXPECT_EQ(dag.settle(), (std::vector<Dag::Moved>{{StepId(1), 3, 2}}));
+    EXPECT_EQ(dag.length(StepId(1)), 102U);
+    EXPECT_EQ(dag.length(StepId(2)), 2U);
+    EXPECT_TRUE(dag.check());
+}
+
+TEST(Dag, LengthsStopAtTheLargestNumber)
+{
+    constexpr std::uint32_t kMost = std::numeric_limits<std::uint32_t>::max();
+    Dag dag = diamond();
+    dag.setWeight(StepId(4), kMost - 1);
+    dag.settle();
+    EXPECT_EQ(dag.length(StepId(2)), kMost);
+    EXPECT_EQ(dag.length(StepId(1)), kMost);
+    dag.setWeight(StepId(4), 1);
+    EXPECT_EQ(dag.settle(), (std::vector<Dag::Moved>{{StepId(1), kMost, 2}}));
+    EXPECT_EQ(dag.length(StepId(1)), 3U);
+}
+
+// Each end is the longest of those left; a search through all of them for each would take minutes.
+TEST(Dag, AHundredThousandDependentsEndOneByOne)
+{
+    constexpr std::uint64_t kCount = 100'000;
+    Dag dag;
+    dag.add(StepId(1), Outcome::Open);
+    for (std::uint64_t id = 2; id <= kCount; ++id) {
+        dag.add(StepId(id), Outcome::Open, static_cast<std::uint32_t>(id));
+        dag.addDependency(StepId(id), StepId(1));
+        dag.addUser(StepId(1), JobId(id));
+    }
+    dag.settle();
+    for (std::uint64_t id = kCount; id > 2; --id) {
+        const StepId step(id);
+        ASSERT_EQ(dag.length(StepId(1)), id + 1);
+        dag.finishAlone(step);
+        ASSERT_EQ(dag.settle().size(), 1U);
+        dag.removeUser(StepId(1), JobId(kCount + 2 - id));
+        dag.remove({&step, 1});
+        ASSERT_EQ(dag.dependents(StepId(1)).size(), id - 2);
+    }
+    EXPECT_EQ(dag.users(StepId(1)).size(), 1U);
+    EXPECT_TRUE(dag.check());
+}
+
+TEST(Dag, AStepInThePlaceOfOneThatIsGoneIsNotTakenForIt)
+{
+    Dag dag;
+    dag.add(StepId(1), Outcome::Open);
+    for (std::uint64_t id = 2; id <= 301; ++id) {
+        dag.add(StepId(id), Outcome::Open, static_cast<std::uint32_t>(id));
+        dag.addDependency(StepId(id), StepId(1));
+    }
+    dag.settle();
+    dag.finishAlone(StepId(301));
+    dag.settle();
+    std::vector<StepId> gone;
+    for (std::uint64_t id = 100; id <= 299; ++id)
+        gone.emplace_back(id);
+    dag.finishAlone(gone);
+    dag.remove(gone);
+    for (std::uint64_t id = 302; id <= 502; ++id)
+        dag.add(StepId(id), Outcome::Open, 299); // as long as one that is gone, but over nothing
+    dag.settle();
+    EXPECT_EQ(dag.length(StepId(1)), 301U);
+    dag.finishAlone(StepId(300));
+    dag.settle();
+    EXPECT_EQ(dag.length(StepId(1)), 100U);
+    EXPECT_TRUE(dag.check());
+}
+
+TEST(Dag, UsersAscendWhateverTheOrderTheyCameIn)
+{
+    Dag dag = diamond();
+    for (const std::uint64_t job : {5U, 9U, 2U, 7U, 5U, 1U})
+        dag.addUser(StepId(1), JobId(job));
+    const auto users = [&dag] {
+        const auto all = dag.users(StepId(1));
+        return std::vector<JobId>(all.begin(), all.end());
+    };
+    EXPECT_EQ(users(), (std::vector<JobId>{JobId(1), JobId(2), JobId(5), JobId(7), JobId(9)}));
+    dag.removeUser(StepId(1), JobId(1));
+    dag.removeUser(StepId(1), JobId(7));
+    dag.removeUser(StepId(1), JobId(8));
+    dag.addUser(StepId(1), JobId(1));
+    EXPECT_EQ(users(), (std::vector<JobId>{JobId(1), JobId(2), JobId(5), JobId(9)}));
+}
+
+TEST(Dag, ManyIdsFarApartAreFoundAndForgotten)
+{
+    Dag dag;
+    std::vector<StepId> all;
+    for (std::uint64_t id = 1; id <= 2'000; ++id)
+        all.emplace_back(id * id * 17);
+    for (const StepId id : all)
+        dag.add(id, Outcome::Good);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+        EXPECT_FALSE(dag.contains(StepId(all[i].value() + 1)));
+        ASSERT_TRUE(dag.contains(all[i]));
+        if (i % 3 != 0)
+            dag.remove({&all[i], 1});
+        ASSERT_EQ(dag.contains(all[i]), i % 3 == 0);
+    }
+    for (std::size_t i = 0; i < all.size(); ++i)
+        ASSERT_EQ(dag.contains(all[i]), i % 3 == 0);
+    EXPECT_TRUE(dag.check());
+}
+
 TEST(TopologicalOrder, PutsDependenciesFirst)
 {
     const auto order = orderOf({{1, 2}, {2}, {}, {0}});
@@ -155,8 +312,9 @@ TEST(Dag, AgreesWithASimpleModel)
                     dag.addDependency(StepId(id), StepId(other));
         }
         const auto isReady = [&](std::uint64_t id) {
-            return model[id] == Outcome::Open &&
-                   std::all_of(below[id].begin(), below[id].end(), [&](auto b) { return model[b] == Outcome::Good; });
+            return model[id] == Outcome::Open && std::all_of(below[id].begin(), below[id].end(), [&](auto b) {
+                       return model[b] == Outcome::Good;
+                   });
         };
         for (std::uint64_t id = 1; id <= 30; ++id) { // ids are a topological order
             if (!isReady(id))
