@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What only the real store has: lost sessions, a killed database, unknown outcomes, a lost lead, schemas of other
 // times.
+#include "server/store/postgres/health_words.h"
 #include "server/store/postgres/postgres_store.h"
 #include "server/store/postgres/schema.h"
 #include "shared/base/queue.h"
@@ -326,7 +327,12 @@ TEST(PostgresStore, KnowsTheWordsOfTheStateMachinesAndNoOthers)
     expectSameWords(wordsOf(beside, "step_result_is_known"), work::StepResult::Aborted);
     expectSameWords(wordsOf(beside, "attempt_state_is_known"), work::AttemptState::Ended);
     expectSameWords(wordsOf(beside, "attempt_end_is_known"), work::AttemptEnd::Lost);
-    EXPECT_EQ(beside.number("SELECT count(*) FROM pg_constraint WHERE conname LIKE '%_is_known'"), 6);
+    std::vector<std::string> health;
+    for (const auto state : {work::HealthState::Healthy, work::HealthState::Quarantined, work::HealthState::Probing,
+                             work::HealthState::Parole})
+        health.emplace_back(postgres::healthWord(state));
+    EXPECT_EQ(wordsOf(beside, "machine_health_is_known"), health);
+    EXPECT_EQ(beside.number("SELECT count(*) FROM pg_constraint WHERE conname LIKE '%_is_known'"), 7);
 }
 
 } // namespace
