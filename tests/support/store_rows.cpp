@@ -49,8 +49,8 @@ std::string show(const work::StepProgress& p)
     std::string avoid;
     for (const MachineId id : p.avoid)
         avoid += std::to_string(id.value()) + ",";
-    return fmt::format("{} result {} attempts {} failures {} infra {} losses {} ready {} retry {} finished {} dep {} avoid {} "
-                       "error {:?}",
+    return fmt::format("{} result {} attempts {} failures {} infra {} losses {} ready {} retry {} finished {} dep {} "
+                       "avoid {} error {:?}",
                        toString(p.state), p.result ? toString(*p.result) : "-", p.attempts, p.failures,
                        p.infrastructureFailures, p.losses, show(p.readySince), show(p.retryAt), show(p.finished),
                        p.failedDependency ? p.failedDependency->value() : 0, avoid, p.error);
@@ -286,8 +286,8 @@ std::string show(const work::MachineRow& row)
 {
     const work::ThresholdOverrides& o = row.overrides;
     const work::MachineHealth& h = row.health;
-    return fmt::format("machine {} {} credential {:?} {:?} drained {} {:?} seen {} {} psi {} {} {} load {} free {} {} {} "
-                       "health {} {} {} until {} {:?}",
+    return fmt::format("machine {} {} credential {:?} {:?} drained {} {:?} seen {} {} psi {} {} {} load {} "
+                       "free {} {} {} health {} {} {} until {} {:?}",
                        row.id.value(), row.identity, row.credential, row.name, row.drained, row.drainNote,
                        row.firstSeen.micros(), row.lastSeen.micros(), show(o.cpuPsi), show(o.memoryPsi),
                        show(o.ioPsi), show(o.load1), show(o.minFreeDiskBytes), show(o.minFreeMemoryBytes),

@@ -26,7 +26,8 @@ void FormerLimits::give(std::vector<work::JobRow>& jobs, const std::vector<work:
         Found& found = job->second;
         const work::Limits& more = step->second;
         const work::Limits& known = found.any ? found.limits : more;
-        found.limits = {moreGenerous(known.timeout, more.timeout), moreGenerous(known.silentTimeout, more.silentTimeout),
+        found.limits = {moreGenerous(known.timeout, more.timeout),
+                        moreGenerous(known.silentTimeout, more.silentTimeout),
                         moreGenerous(known.maxLogBytes, more.maxLogBytes), 0};
         found.any = true;
     }

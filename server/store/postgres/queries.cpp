@@ -171,7 +171,8 @@ Result<work::StoredJob> loadJob(Connection& connection, JobId id)
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
     work::StoredJob stored{jobs.front(), {}, {}, {}};
     PENSTOCK_TRY(const Rows steps, connection.runPlanned(sql::kLoadStepsOfJob, parameters));
-    PENSTOCK_TRY_VOID(readAll(steps, "step", stored.steps, [&former](RowReader& row) { return readStep(row, &former); }));
+    PENSTOCK_TRY_VOID(
+        readAll(steps, "step", stored.steps, [&former](RowReader& row) { return readStep(row, &former); }));
     PENSTOCK_TRY(const Rows needs, connection.runPlanned(sql::kLoadDependenciesOfJob, parameters));
     PENSTOCK_TRY_VOID(readAll(needs, "dependency", stored.dependencies, readDependency));
     PENSTOCK_TRY(const Rows jobSteps, connection.runPlanned(sql::kLoadJobSteps, parameters));

@@ -88,7 +88,8 @@ Result<void> loadFarm(Connection& connection, work::Recovery& recovery, WallTime
     std::vector<work::DispatchPause> pauses;
     PENSTOCK_TRY_VOID(loadAll(connection, sql::kLoadPause, {}, "pause of the farm", pauses, readPause));
     if (pauses.size() != 1)
-        return fail(ErrorCode::Corrupt, "the table penstock.dispatch_pause must hold one row; restore it from a backup");
+        return fail(ErrorCode::Corrupt,
+                    "the table penstock.dispatch_pause must hold one row; restore it from a backup");
     recovery.pause = std::move(pauses.front());
     return {};
 }
@@ -112,6 +113,15 @@ Result<work::Recovery> loadInTransaction(Connection& connection, WallTime now)
     return recovery;
 }
 
+Result<std::uint64_t> pruneInTransaction(Connection& connection, WallTime now)
+{
+    Parameters window = onlyNumber(Duration(kUsageKept).count());
+    window.int64(now.micros());
+    PENSTOCK_TRY(const Rows usage, connection.runPlanned(sql::kPruneUsage, window));
+    PENSTOCK_TRY(const Rows history, connection.runPlanned(sql::kPruneHistory, onlyNumber(work::kHistoryKept)));
+    return usage.affected() + history.affected();
+}
+
 } // namespace
 
 Result<work::Recovery> loadRecovery(Connection& connection, WallTime now)
@@ -128,11 +138,15 @@ Result<work::Recovery> loadRecovery(Connection& connection, WallTime now)
 
 Result<std::uint64_t> prune(Connection& connection, WallTime now)
 {
-    Parameters window = onlyNumber(Duration(kUsageKept).count());
-    window.int64(now.micros());
-    PENSTOCK_TRY(const Rows usage, connection.runPlanned(sql::kPruneUsage, window));
-    PENSTOCK_TRY(const Rows history, connection.runPlanned(sql::kPruneHistory, onlyNumber(work::kHistoryKept)));
-    return usage.affected() + history.affected();
+    // The writer forbids such scans; here each table is read from end to end.
+    PENSTOCK_TRY_VOID(connection.runScript("BEGIN; SET LOCAL enable_seqscan = on"));
+    auto pruned = pruneInTransaction(connection, now);
+    if (connection.isUsable()) {
+        const auto ended = connection.runScript(pruned ? "COMMIT" : "ROLLBACK");
+        if (pruned && !ended)
+            return fail(ended.error());
+    }
+    return pruned;
 }
 
 } // namespace penstock::store::postgres

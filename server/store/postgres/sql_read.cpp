@@ -4,8 +4,8 @@
 // Columns in the order in which row_reader.cpp reads them. String literals, so that they join at compile time.
 #define JOB_COLUMNS                                                                                                    \
     "j.id, j.created_us, j.priority, j.steps_total, j.started_us, j.finished_us, j.exit_code, j.signal, j.state, "     \
-    "j.result, j.error, j.bumped_us, j.held, j.hold_note, j.name, j.user_name, j.name_space, j.share_group, j.key, "    \
-    "j.definition, j.spec"
+    "j.result, j.error, j.bumped_us, j.held, j.hold_note, j.name, j.user_name, j.name_space, j.share_group, "          \
+    "j.key, j.definition, j.spec"
 #define STEP_COLUMNS(drv)                                                                                              \
     "s.id, s.created_us, s.ready_since_us, s.retry_at_us, s.finished_us, s.failed_dependency, s.attempts, "            \
     "s.failures, s.infrastructure_failures, s.losses, s.state, s.result, s.avoid, s.error, s.name, s.spec, " drv

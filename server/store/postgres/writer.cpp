@@ -163,15 +163,20 @@ void Writer::dropLostConnection()
     m_holdsLead = false;
 }
 
-// Costs as much as all usage and history there is, so only when an hour is over or as much was written again. Only after
-// a write, as an idle farm adds nothing.
+// Costs as much as all usage and history there is, so only when an hour is over or as much was written again. Only with
+// a batch, as an idle farm adds nothing.
 void Writer::pruneSometimes(std::size_t written)
 {
     m_prunable += written;
+    const bool isDue = SystemClock{}.now().mono - m_lastPrune >= m_options.pruneInterval;
+    if (m_connection && m_prunable > 0 && (isDue || m_prunable >= work::kHistoryKept))
+        pruneNow();
+}
+
+// Harmless when it fails: what stays too long is left out of the recovery all the same.
+void Writer::pruneNow()
+{
     const Now now = SystemClock{}.now();
-    if (m_prunable == 0 || !m_connection ||
-        (m_prunable < work::kHistoryKept && now.mono - m_lastPrune < m_options.pruneInterval))
-        return;
     m_prunable = 0;
     m_lastPrune = now.mono;
     const auto pruned = prune(*m_connection, now.wall);
@@ -372,15 +377,11 @@ Result<work::Recovery> Writer::load()
     PENSTOCK_TRY_VOID(migrate(*m_connection));
     if (!m_holdsLead)
         PENSTOCK_TRY_VOID(takeLead());
-    const Now now = SystemClock{}.now();
-    PENSTOCK_TRY(const std::uint64_t pruned, prune(*m_connection, now.wall));
-    m_prunable = 0;
-    m_lastPrune = now.mono;
-    PENSTOCK_TRY(work::Recovery recovery, loadRecovery(*m_connection, now.wall));
-    m_logger.info("store.loaded", {{"open_jobs", recovery.jobs.size()}, {"pruned_rows", pruned}});
+    PENSTOCK_TRY(work::Recovery recovery, loadRecovery(*m_connection, SystemClock{}.now().wall));
     PENSTOCK_TRY_VOID(m_connection->runScript(kWriterSettings));
     m_storedMarks = recovery.marks;
     m_refusal.reset();
+    pruneNow();
     return recovery;
 }
 

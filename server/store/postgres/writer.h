@@ -66,6 +66,7 @@ private:
     void tell(const Result<void>& health);
     void dropLostConnection();
     void pruneSometimes(std::size_t written);
+    void pruneNow();
 
     WriterOptions m_options;
     Logger& m_logger;
