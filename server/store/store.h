@@ -17,8 +17,8 @@
 // machine has; a job whose idempotency key an unfinished job holds (a finished job's key passes to the new job); any
 // batch after the lead was lost or after a refused batch. A new row whose id is already stored is left as it is.
 // Upserts replace the whole row. removedMachines takes effect before the batch's machines, so that a new machine may
-// have a removed one's identity; a row of a machine that the same batch removes is left out. A machine that is not there
-// may be removed.
+// have a removed one's identity; a row of a machine that the same batch removes is left out. A machine that is not
+// there may be removed.
 // Usage and history are forgotten by the store itself, now and then: buckets older than kUsageKept before the newest
 // (or before now, where that is earlier), and all but the work::kHistoryKept most recently run names. loadOpen() gives
 // groups and namespaces by name, usage by bucket and group, history by last run, oldest first.
