@@ -4,6 +4,7 @@
 #include "server/store/postgres/connection.h"
 #include "server/store/postgres/merged_batch.h"
 #include "server/store/postgres/parameters.h"
+#include "server/store/postgres/row_writer.h"
 #include "server/store/postgres/text.h"
 #include "tests/support/store_rows.h"
 
@@ -221,6 +222,15 @@ TEST(MergedBatch, KeepsTheFirstOfTwoNewRowsAndTheLastOfTwoMachines)
     EXPECT_EQ(merged.changes().newJobs[0].spec.name, "first");
     ASSERT_EQ(merged.changes().machines.size(), 1U);
     EXPECT_EQ(merged.changes().machines[0].name, "new");
+}
+
+TEST(RowWriter, SendsNothingOfTheFarmWhenNothingOfItChanged)
+{
+    EXPECT_TRUE(farmRowsOf(oneJob(1)).empty());
+    work::Changes changes;
+    changes.shareGroups = {{"a", 1}, {"b", 2}};
+    changes.pause = work::DispatchPause{};
+    EXPECT_EQ(farmRowsOf(changes).size(), 2U); // one statement for each kind, however many rows
 }
 
 TEST(SqlState, TellsWhetherTryingAgainHelps)

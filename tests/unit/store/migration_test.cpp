@@ -199,6 +199,24 @@ TEST(Migration, RewritesNoTableOfTheFirstSchema)
     EXPECT_EQ(beside.texts(files), before);
 }
 
+TEST(Schema, HasNoIndexOnWhatChanges)
+{
+    const std::string database = test::newDatabase();
+    ASSERT_TRUE(PostgresStore({database}, test::testLogger()).loadOpen().has_value());
+    Beside beside(database);
+    // Keys alone, but for the front of names; conditions are on is_open, which changes when work ends.
+    EXPECT_EQ(beside.texts("SELECT c.relname || ' ' || string_agg(DISTINCT a.attname, ' ' ORDER BY a.attname) "
+                           "FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid "
+                           "JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = ANY (i.indkey) "
+                           "WHERE c.relnamespace = 'penstock'::regnamespace GROUP BY c.relname ORDER BY c.relname"),
+              (std::vector<std::string>{"attempts id step_id", "dispatch_pause only_row", "epoch only_row",
+                                        "id_marks only_row", "job_keys digest", "job_steps job_id step_id", "jobs id",
+                                        "machines id identity", "migrations number", "namespaces digest",
+                                        "share_groups digest", "share_usage bucket_us digest",
+                                        "step_dependencies depends_on step_id", "step_history digest", "steps id",
+                                        "tokens id"}));
+}
+
 // ------------------------------------------------------------------------------------------- forgetting by itself
 
 work::UsageRow usageAt(WallTime bucket)
