@@ -3,7 +3,7 @@
 
 #include "server/store/postgres/columns.h"
 #include "server/store/postgres/sql.h"
-#include "server/store/postgres/health_words.h"
+#include "server/work/health.h"
 
 namespace penstock::store::postgres {
 namespace {
@@ -29,7 +29,7 @@ void writeMachine(Columns& c, const work::MachineRow& row)
     c.optional(overrides.minFreeMemoryBytes);
     c.optional(overrides.minFreeInodes);
     const work::MachineHealth& health = row.health;
-    c.text(healthWord(health.state));
+    c.word(health.state);
     c.uint32(health.failuresInRow);
     c.uint32(health.quarantines);
     c.time(health.until);

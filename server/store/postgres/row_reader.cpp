@@ -2,7 +2,7 @@
 #include "server/store/postgres/row_reader.h"
 
 #include "server/store/postgres/codec.h"
-#include "server/store/postgres/health_words.h"
+#include "server/work/health.h"
 
 #include <utility>
 
@@ -110,7 +110,7 @@ work::MachineRow readMachine(RowReader& row)
     overrides.minFreeMemoryBytes = row.optionalUint64();
     overrides.minFreeInodes = row.optionalUint64();
     work::MachineHealth& health = machine.health;
-    health.state = row.word(parseHealthWord);
+    health.state = row.word(work::parseHealthState);
     health.failuresInRow = row.uint32();
     health.quarantines = row.uint32();
     health.until = row.optionalTime();
