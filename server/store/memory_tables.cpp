@@ -19,14 +19,6 @@ template <class Row, class Id> Result<void> checkKnown(const std::map<Id, Row>& 
     return {};
 }
 
-void countFinished(JobView& view, work::StepResult result)
-{
-    if (work::isGood(result))
-        ++view.stepsDone;
-    else if (work::isFailure(result))
-        ++view.stepsFailed;
-}
-
 } // namespace
 
 // ------------------------------------------------------------------------------------------------------ writing
@@ -57,10 +49,15 @@ Result<void> MemoryTables::checkUpdates(const work::Changes& changes) const
 Result<void> MemoryTables::checkKeysAndIdentities(const work::Changes& changes) const
 {
     std::map<std::string, MachineId> identities;
+    const std::set<MachineId> removed(changes.removedMachines.begin(), changes.removedMachines.end());
     for (const work::MachineRow& row : changes.machines) {
+        if (removed.contains(row.id))
+            continue;
         const auto stored = m_identities.find(row.identity);
         const auto [mine, isNew] = identities.emplace(row.identity, row.id);
-        if ((stored != m_identities.end() && stored->second != row.id) || mine->second != row.id)
+        const bool isAnothers = stored != m_identities.end() && stored->second != row.id &&
+                                !removed.contains(stored->second);
+        if (isAnothers || mine->second != row.id)
             return fail(ErrorCode::Conflict, fmt::format("machine {} has the identity {} of another machine",
                                                          row.id.value(), row.identity));
     }
@@ -93,9 +90,17 @@ Result<void> MemoryTables::check(const work::Changes& changes) const
     return checkKeysAndIdentities(changes);
 }
 
-void MemoryTables::insert(const work::Changes& changes)
+void MemoryTables::writeMachines(const work::Changes& changes)
 {
+    const std::set<MachineId> removed(changes.removedMachines.begin(), changes.removedMachines.end());
+    for (const MachineId id : removed)
+        if (const auto found = m_machines.find(id); found != m_machines.end()) {
+            m_identities.erase(found->second.identity);
+            m_machines.erase(found);
+        }
     for (const work::MachineRow& row : changes.machines) {
+        if (removed.contains(row.id))
+            continue;
         const auto [found, isNew] = m_machines.try_emplace(row.id, row);
         if (!isNew) {
             m_identities.erase(found->second.identity);
@@ -103,6 +108,39 @@ void MemoryTables::insert(const work::Changes& changes)
         }
         m_identities.emplace(row.identity, row.id);
     }
+}
+
+void MemoryTables::writeFarmRows(const work::Changes& changes)
+{
+    for (const work::ShareGroupRow& row : changes.shareGroups)
+        m_shareGroups.insert_or_assign(row.name, row);
+    for (const work::NamespaceRow& row : changes.namespaces)
+        m_namespaces.insert_or_assign(row.name, row);
+    for (const work::UsageRow& row : changes.usage)
+        m_usage.insert_or_assign({row.bucket, row.group}, row);
+    for (const work::HistoryRow& row : changes.history)
+        m_history.insert_or_assign(row.name, row);
+    if (changes.pause)
+        m_pause = *changes.pause;
+
+    if (!m_usage.empty()) {
+        const WallTime oldest = m_usage.rbegin()->first.first + -kUsageKept;
+        m_usage.erase(m_usage.begin(), m_usage.lower_bound({oldest, std::string()}));
+    }
+    if (m_history.size() >= 2 * work::kHistoryKept) { // seldom, as each time costs as much as all there is
+        std::map<std::string, work::HistoryRow> kept;
+        for (work::HistoryRow& row : newestHistory()) {
+            std::string name = row.name;
+            kept.emplace(std::move(name), std::move(row));
+        }
+        m_history = std::move(kept);
+    }
+}
+
+void MemoryTables::insert(const work::Changes& changes)
+{
+    writeMachines(changes);
+    writeFarmRows(changes);
     for (const work::JobRow& row : changes.newJobs)
         if (m_jobs.emplace(row.id, row).second && !row.spec.key.empty())
             m_keys.insert_or_assign(Key{row.spec.nameSpace, row.spec.key}, row.id);
@@ -148,12 +186,38 @@ void MemoryTables::collectSteps(const std::set<StepId>& ids, std::vector<work::S
     }
 }
 
+std::vector<work::HistoryRow> MemoryTables::newestHistory() const
+{
+    std::vector<work::HistoryRow> rows;
+    rows.reserve(m_history.size());
+    for (const auto& [name, row] : m_history)
+        rows.push_back(row);
+    std::ranges::stable_sort(rows, {}, &work::HistoryRow::lastRun); // then by name, as they come from the map
+    if (rows.size() > work::kHistoryKept)
+        rows.erase(rows.begin(), rows.end() - static_cast<std::ptrdiff_t>(work::kHistoryKept));
+    return rows;
+}
+
+void MemoryTables::recoverFarm(work::Recovery& recovery) const
+{
+    for (const auto& [id, row] : m_machines)
+        recovery.machines.push_back(row);
+    for (const auto& [name, row] : m_shareGroups)
+        recovery.shareGroups.push_back(row);
+    for (const auto& [name, row] : m_namespaces)
+        recovery.namespaces.push_back(row);
+    for (const auto& [key, row] : m_usage)
+        if (row.bucket > m_usage.rbegin()->first.first + -kUsageRecovered)
+            recovery.usage.push_back(row);
+    recovery.history = newestHistory();
+    recovery.pause = m_pause;
+}
+
 work::Recovery MemoryTables::recover() const
 {
     work::Recovery recovery;
     recovery.marks = m_marks;
-    for (const auto& [id, row] : m_machines)
-        recovery.machines.push_back(row);
+    recoverFarm(recovery);
     std::set<StepId> needed;
     for (const auto& [id, row] : m_jobs) {
         if (isFinished(row.progress.state))
@@ -185,125 +249,6 @@ work::Recovery MemoryTables::recover() const
         if (remembered.contains(job))
             recovery.keys.emplace_back(key, job);
     return recovery;
-}
-
-JobView MemoryTables::viewOf(const work::JobRow& row) const
-{
-    JobView view{row};
-    const auto steps = m_jobSteps.find(row.id);
-    if (steps == m_jobSteps.end())
-        return view;
-    for (const auto& [id, root] : steps->second) {
-        const auto step = m_steps.find(id);
-        if (step == m_steps.end())
-            continue;
-        const work::StepProgress& progress = step->second.progress;
-        if (progress.state == work::StepState::Running)
-            ++view.stepsRunning;
-        else if (progress.state == work::StepState::Finished && progress.result)
-            countFinished(view, *progress.result);
-    }
-    return view;
-}
-
-std::string MemoryTables::machineName(MachineId id) const
-{
-    const auto found = m_machines.find(id);
-    return found == m_machines.end() ? std::string() : found->second.name;
-}
-
-StepView MemoryTables::viewOf(const work::StepRow& row, std::optional<JobId> job) const
-{
-    StepView view{row, {}, false, std::nullopt, {}};
-    if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get())) {
-        work::NixWork shown{nix->drvPath, {}, nix->inputPaths, nix->outputs};
-        view.row.spec.work = std::make_shared<const work::Work>(std::move(shown));
-    }
-    if (const auto found = m_dependencies.find(row.id); found != m_dependencies.end())
-        view.dependsOn.assign(found->second.begin(), found->second.end());
-    if (job)
-        if (const auto steps = m_jobSteps.find(*job); steps != m_jobSteps.end())
-            if (const auto found = steps->second.find(row.id); found != steps->second.end())
-                view.root = found->second;
-    if (const auto found = m_attemptsOfStep.find(row.id); found != m_attemptsOfStep.end()) {
-        view.newest = m_attempts.at(*found->second.rbegin());
-        view.machine = machineName(view.newest->machine);
-    }
-    return view;
-}
-
-Result<std::vector<JobView>> MemoryTables::findJobs(const JobFilter& filter) const
-{
-    PENSTOCK_TRY_VOID(checkLimit(filter.limit));
-    std::vector<JobView> found;
-    for (auto at = filter.before ? m_jobs.lower_bound(*filter.before) : m_jobs.end();
-         at != m_jobs.begin() && found.size() < filter.limit;) {
-        const work::JobRow& row = (--at)->second;
-        const bool matches = (!filter.state || row.progress.state == *filter.state) &&
-                             (!filter.openOnly || !isFinished(row.progress.state)) &&
-                             (filter.nameSpace.empty() || row.spec.nameSpace == filter.nameSpace) &&
-                             (filter.user.empty() || row.spec.user == filter.user) &&
-                             (filter.name.empty() || row.spec.name == filter.name);
-        if (matches)
-            found.push_back(viewOf(row));
-    }
-    return found;
-}
-
-Result<JobView> MemoryTables::findJob(JobId id) const
-{
-    const auto found = m_jobs.find(id);
-    if (found == m_jobs.end())
-        return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
-    return viewOf(found->second);
-}
-
-Result<std::vector<StepView>> MemoryTables::findSteps(const StepFilter& filter) const
-{
-    PENSTOCK_TRY_VOID(checkLimit(filter.limit));
-    std::vector<StepView> found;
-    static const std::map<StepId, bool> kNone;
-    const auto needed = filter.job ? m_jobSteps.find(*filter.job) : m_jobSteps.end();
-    const std::map<StepId, bool>& ofJob = needed == m_jobSteps.end() ? kNone : needed->second;
-    for (auto at = filter.before ? m_steps.lower_bound(*filter.before) : m_steps.end();
-         at != m_steps.begin() && found.size() < filter.limit;) {
-        const work::StepRow& row = (--at)->second;
-        if ((!filter.job || ofJob.contains(row.id)) && (!filter.step || row.id == *filter.step) &&
-            (!filter.state || row.progress.state == *filter.state))
-            found.push_back(viewOf(row, filter.job));
-    }
-    return found;
-}
-
-Result<std::vector<AttemptView>> MemoryTables::findAttempts(const AttemptFilter& filter) const
-{
-    PENSTOCK_TRY_VOID(checkLimit(filter.limit));
-    std::vector<AttemptView> found;
-    const auto needed = filter.job ? m_jobSteps.find(*filter.job) : m_jobSteps.end();
-    for (auto at = filter.after ? m_attempts.upper_bound(*filter.after) : m_attempts.begin();
-         at != m_attempts.end() && found.size() < filter.limit; ++at) {
-        const work::AttemptRow& row = at->second;
-        const bool ofJob = !filter.job || (needed != m_jobSteps.end() && needed->second.contains(row.step));
-        if (ofJob && (!filter.step || row.step == *filter.step) && (!filter.attempt || row.id == *filter.attempt))
-            found.push_back({row, machineName(row.machine)});
-    }
-    return found;
-}
-
-Result<work::StoredJob> MemoryTables::loadJob(JobId id) const
-{
-    const auto found = m_jobs.find(id);
-    if (found == m_jobs.end())
-        return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
-    work::StoredJob stored{found->second, {}, {}, {}};
-    std::set<StepId> needed;
-    if (const auto steps = m_jobSteps.find(id); steps != m_jobSteps.end())
-        for (const auto& [step, root] : steps->second) {
-            stored.jobSteps.push_back({id, step, root});
-            needed.insert(step);
-        }
-    collectSteps(needed, stored.steps, stored.dependencies);
-    return stored;
 }
 
 // ------------------------------------------------------------------------------------------------- tokens, lead

@@ -41,6 +41,10 @@ private:
     [[nodiscard]] Result<void> checkUpdates(const work::Changes& changes) const;
     [[nodiscard]] Result<void> checkKeysAndIdentities(const work::Changes& changes) const;
     void insert(const work::Changes& changes);
+    void writeMachines(const work::Changes& changes);
+    void writeFarmRows(const work::Changes& changes);
+    void recoverFarm(work::Recovery& recovery) const;
+    [[nodiscard]] std::vector<work::HistoryRow> newestHistory() const; // oldest first
     [[nodiscard]] JobView viewOf(const work::JobRow& row) const;
     [[nodiscard]] StepView viewOf(const work::StepRow& row, std::optional<JobId> job) const;
     [[nodiscard]] std::string machineName(MachineId id) const;
@@ -57,6 +61,11 @@ private:
     std::map<StepId, std::set<AttemptId>> m_attemptsOfStep;
     std::map<Key, JobId> m_keys;
     std::map<std::string, TokenRow> m_tokens;
+    std::map<std::string, work::ShareGroupRow> m_shareGroups;
+    std::map<std::string, work::NamespaceRow> m_namespaces;
+    std::map<std::pair<WallTime, std::string>, work::UsageRow> m_usage; // by bucket and group
+    std::map<std::string, work::HistoryRow> m_history;
+    work::DispatchPause m_pause;
     work::IdMarks m_marks;
     std::uint64_t m_epoch = 0;
     bool m_isLed = false;

@@ -16,6 +16,12 @@
 // What persist() refuses with Conflict: an update of a row that does not exist; a machine whose identity another
 // machine has; a job whose idempotency key an unfinished job holds (a finished job's key passes to the new job); any
 // batch after the lead was lost or after a refused batch. A new row whose id is already stored is left as it is.
+// Upserts replace the whole row. removedMachines takes effect before the batch's machines, so that a new machine may
+// have a removed one's identity; a row of a machine that the same batch removes is left out. A machine that is not
+// there may be removed.
+// Usage and history are forgotten by the store itself, now and then: buckets older than kUsageKept before the newest
+// (or before now, where that is earlier), and all but the work::kHistoryKept most recently run names. loadOpen() gives
+// groups and namespaces by name, usage by bucket and group, history by last run, oldest first.
 // Strings may hold any bytes, NUL and ill-formed UTF-8 too, and come back the same.
 #pragma once
 
@@ -33,6 +39,8 @@ namespace penstock::store {
 
 constexpr std::size_t kMaxWaitingBatches = 65'536; // of persist(), unconfirmed
 constexpr std::uint32_t kMaxRowsAnswered = 1'000;  // the largest limit of a filter; others are refused with Invalid
+constexpr Duration kUsageRecovered = std::chrono::hours(24); // before the newest bucket, at loadOpen()
+constexpr Duration kUsageKept = std::chrono::hours(25);      // older rows are deleted now and then
 constexpr std::size_t kMaxKeysRemembered = 200'000; // of finished jobs, newest first, at loadOpen()
 
 template <class T> using Answer = std::function<void(Result<T>)>;

@@ -12,7 +12,7 @@ TEST_P(StoreContract, StartsEmpty)
 {
     const auto recovery = store->loadOpen();
     ASSERT_TRUE(recovery.has_value()) << recovery.error().message;
-    EXPECT_EQ(show(*recovery), "marks 0 0 0 0\n");
+    EXPECT_EQ(show(*recovery), "marks 0 0 0 0\npaused false \"\" \"\" 0\n");
     EXPECT_TRUE(store->health().has_value());
 }
 

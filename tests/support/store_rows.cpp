@@ -16,6 +16,16 @@ std::string show(const std::optional<WallTime>& at)
     return at ? std::to_string(at->micros()) : "-";
 }
 
+std::string show(const std::optional<double>& value)
+{
+    return value ? fmt::format("{}", *value) : "-";
+}
+
+std::string show(const std::optional<std::uint64_t>& value)
+{
+    return value ? std::to_string(*value) : "-";
+}
+
 std::string show(const work::Work& work)
 {
     if (const auto* command = std::get_if<work::CommandWork>(&work))
@@ -29,9 +39,9 @@ std::string show(const work::Work& work)
 
 std::string show(const work::JobProgress& p)
 {
-    return fmt::format("{} started {} finished {} result {} exit {} signal {} error {:?}", toString(p.state),
-                       show(p.started), show(p.finished), p.result ? toString(*p.result) : "-", p.exitCode,
-                       p.signal, p.error);
+    return fmt::format("{} started {} finished {} result {} exit {} signal {} error {:?} bumped {} held {} {:?}",
+                       toString(p.state), show(p.started), show(p.finished), p.result ? toString(*p.result) : "-",
+                       p.exitCode, p.signal, p.error, show(p.bumped), p.held, p.holdNote);
 }
 
 std::string show(const work::StepProgress& p)
@@ -39,10 +49,10 @@ std::string show(const work::StepProgress& p)
     std::string avoid;
     for (const MachineId id : p.avoid)
         avoid += std::to_string(id.value()) + ",";
-    return fmt::format("{} result {} attempts {} failures {} infra {} ready {} retry {} finished {} dep {} avoid {} "
-                       "error {:?}",
+    return fmt::format("{} result {} attempts {} failures {} infra {} losses {} ready {} retry {} finished {} dep {} "
+                       "avoid {} error {:?}",
                        toString(p.state), p.result ? toString(*p.result) : "-", p.attempts, p.failures,
-                       p.infrastructureFailures, show(p.readySince), show(p.retryAt), show(p.finished),
+                       p.infrastructureFailures, p.losses, show(p.readySince), show(p.retryAt), show(p.finished),
                        p.failedDependency ? p.failedDependency->value() : 0, avoid, p.error);
 }
 
@@ -106,11 +116,16 @@ work::JobRow fullJob(std::uint64_t id)
     row.spec.nameSpace = "ns " + kOddBytes;
     row.spec.shareGroup = "group " + kOddBytes;
     row.spec.priority = -7;
+    row.spec.limits = {Duration{1}, Duration{std::numeric_limits<std::int64_t>::max()},
+                       std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max() - 2};
+    row.spec.concurrencyGroup = "together " + kOddBytes;
+    row.spec.concurrencyLimit = 4'000'000'002;
     row.spec.key = fmt::format("key {} ", id) + kOddBytes;
     row.spec.definition = "{\"a\": 1}" + kOddBytes;
     row.stepsTotal = 4'000'000'000;
     row.progress = {work::JobState::Running, WallTime::fromMicros(-5), WallTime::fromMicros(kTime + 2),
-                    work::StepResult::TimedOut, -1, 9, "it " + kOddBytes};
+                    work::StepResult::TimedOut, -1, 9, "it " + kOddBytes, WallTime::fromMicros(kTime + 8), true,
+                    "held " + kOddBytes};
     return row;
 }
 
@@ -122,6 +137,7 @@ work::StepRow fullStep(std::uint64_t id)
     row.spec.retry = {3, Duration{5}, 7, Duration{11}, 13};
     row.spec.resources.cpus = 4'000'000'001;
     row.spec.resources.memoryBytes = std::numeric_limits<std::uint64_t>::max() - 1;
+    row.spec.resources.named = {{"", 1}, {"gpu", 2}, {kOddBytes, std::numeric_limits<std::uint64_t>::max()}};
     row.spec.work = std::make_shared<const work::Work>(
         work::CommandWork{{"sh", "-c", kOddBytes, ""}, {{"A", kOddBytes}, {"EMPTY", ""}, {kOddBytes, "x"}}});
     row.progress = {work::StepState::Delayed,
@@ -134,7 +150,8 @@ work::StepRow fullStep(std::uint64_t id)
                     WallTime::fromMicros(kTime + 6),
                     StepId(99),
                     {MachineId(3), MachineId(1), MachineId(2)},
-                    "why " + kOddBytes};
+                    "why " + kOddBytes,
+                    4'000'000'003};
     return row;
 }
 
@@ -167,7 +184,37 @@ work::MachineRow fullMachine(std::uint64_t id)
     row.drained = true;
     row.drainNote = "disk " + kOddBytes;
     row.lastSeen = row.firstSeen + Duration{77};
+    row.overrides = {0.0,
+                     -0.0,
+                     std::numeric_limits<double>::denorm_min(),
+                     std::numeric_limits<double>::infinity(),
+                     0,
+                     std::numeric_limits<std::uint64_t>::max(),
+                     17};
+    row.health = {work::HealthState::Quarantined, 4'000'000'004, 4'000'000'005, WallTime::fromMicros(kTime + 9),
+                  "broken " + kOddBytes};
     return row;
+}
+
+work::NamespaceRow fullNamespace(const std::string& name)
+{
+    return {name, 4'000'000'006, 4'000'000'007, 4'000'000'008};
+}
+
+work::HistoryRow fullHistory(const std::string& name)
+{
+    return {name,          4'000'000'009, Duration{std::numeric_limits<std::int64_t>::max()},
+            std::numeric_limits<std::uint64_t>::max(), 4'000'000'010, WallTime::fromMicros(kTime + 10)};
+}
+
+work::DispatchPause fullPause()
+{
+    return {true, "ada " + kOddBytes, "moving " + kOddBytes, WallTime::fromMicros(kTime + 11)};
+}
+
+const std::string& oddBytes()
+{
+    return kOddBytes;
 }
 
 work::Changes oneJob(std::uint64_t id, std::string name)
@@ -208,10 +255,12 @@ work::AttemptProgress endedAttempt(work::AttemptEnd end)
 std::string show(const work::JobRow& row)
 {
     const work::JobSpec& s = row.spec;
-    return fmt::format("job {} {:?} user {:?} ns {:?} group {:?} priority {} key {:?} definition {:?} created {} "
-                       "total {} | {}",
+    return fmt::format("job {} {:?} user {:?} ns {:?} group {:?} priority {} key {:?} definition {:?} limits {} {} "
+                       "{} {} concurrency {:?} {} created {} total {} | {}",
                        row.id.value(), s.name, s.user, s.nameSpace, s.shareGroup, s.priority, s.key, s.definition,
-                       row.created.micros(), row.stepsTotal, show(row.progress));
+                       s.limits.timeout.count(), s.limits.silentTimeout.count(), s.limits.maxLogBytes,
+                       s.limits.maxOutputBytes, s.concurrencyGroup, s.concurrencyLimit, row.created.micros(),
+                       row.stepsTotal, show(row.progress));
 }
 
 std::string show(const work::StepRow& row)
@@ -219,12 +268,11 @@ std::string show(const work::StepRow& row)
     const work::StepSpec& s = row.spec;
     const work::Placement& p = s.placement;
     return fmt::format("step {} {:?} created {} on {:?} {} {} {} {} {} {} retry {} {} {} {} "
-                       "{} cpus {} memory {} {} | {}",
+                       "{} cpus {} memory {} named {} {} | {}",
                        row.id.value(), s.name, row.created.micros(), p.system, p.features, p.tags, p.os, p.machines,
                        p.executor, p.user, s.retry.retries, s.retry.initial.count(), s.retry.factor,
                        s.retry.max.count(), s.retry.jitterPercent, s.resources.cpus,
-                       s.resources.memoryBytes, show(*s.work),
-                       show(row.progress));
+                       s.resources.memoryBytes, s.resources.named, show(*s.work), show(row.progress));
 }
 
 std::string show(const work::AttemptRow& row)
@@ -236,9 +284,42 @@ std::string show(const work::AttemptRow& row)
 
 std::string show(const work::MachineRow& row)
 {
-    return fmt::format("machine {} {} credential {:?} {:?} drained {} {:?} seen {} {}", row.id.value(), row.identity,
-                       row.credential, row.name, row.drained, row.drainNote, row.firstSeen.micros(),
-                       row.lastSeen.micros());
+    const work::ThresholdOverrides& o = row.overrides;
+    const work::MachineHealth& h = row.health;
+    return fmt::format("machine {} {} credential {:?} {:?} drained {} {:?} seen {} {} psi {} {} {} load {} "
+                       "free {} {} {} health {} {} {} until {} {:?}",
+                       row.id.value(), row.identity, row.credential, row.name, row.drained, row.drainNote,
+                       row.firstSeen.micros(), row.lastSeen.micros(), show(o.cpuPsi), show(o.memoryPsi),
+                       show(o.ioPsi), show(o.load1), show(o.minFreeDiskBytes), show(o.minFreeMemoryBytes),
+                       show(o.minFreeInodes), static_cast<int>(h.state), h.failuresInRow, h.quarantines,
+                       show(h.until), h.reason);
+}
+
+std::string show(const work::ShareGroupRow& row)
+{
+    return fmt::format("share group {:?} {}", row.name, row.shares);
+}
+
+std::string show(const work::NamespaceRow& row)
+{
+    return fmt::format("namespace {:?} steps {} jobs {} cpus {}", row.name, row.maxRunningSteps, row.maxQueuedJobs,
+                       row.maxCpus);
+}
+
+std::string show(const work::UsageRow& row)
+{
+    return fmt::format("usage {:?} {} {}", row.group, row.bucket.micros(), row.used.count());
+}
+
+std::string show(const work::HistoryRow& row)
+{
+    return fmt::format("history {:?} runs {} duration {} memory {} cpus {} last {}", row.name, row.runs,
+                       row.duration.count(), row.memoryBytes, row.milliCpus, row.lastRun.micros());
+}
+
+std::string show(const work::DispatchPause& pause)
+{
+    return fmt::format("paused {} {:?} {:?} {}", pause.paused, pause.who, pause.note, pause.since.micros());
 }
 
 std::string show(const work::Recovery& recovery)
@@ -260,6 +341,15 @@ std::string show(const work::Recovery& recovery)
     text += fmt::format("marks {} {} {} {}\n", marks.job, marks.step, marks.attempt, marks.machine);
     for (const auto& [key, job] : recovery.keys)
         text += fmt::format("key {:?} {:?} job {}\n", key.first, key.second, job.value());
+    for (const auto& row : recovery.shareGroups)
+        text += show(row) + "\n";
+    for (const auto& row : recovery.namespaces)
+        text += show(row) + "\n";
+    for (const auto& row : recovery.usage)
+        text += show(row) + "\n";
+    for (const auto& row : recovery.history)
+        text += show(row) + "\n";
+    text += show(recovery.pause) + "\n";
     return text;
 }
 

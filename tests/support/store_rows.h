@@ -19,6 +19,11 @@ namespace penstock::store {
 [[nodiscard]] work::StepRow fullStep(std::uint64_t id);
 [[nodiscard]] work::AttemptRow fullAttempt(std::uint64_t id, std::uint64_t step, std::uint64_t job);
 [[nodiscard]] work::MachineRow fullMachine(std::uint64_t id);
+[[nodiscard]] work::NamespaceRow fullNamespace(const std::string& name);
+[[nodiscard]] work::HistoryRow fullHistory(const std::string& name);
+[[nodiscard]] work::DispatchPause fullPause();
+// Holds NUL, ill-formed UTF-8, quotes, the last code point.
+[[nodiscard]] const std::string& oddBytes();
 
 // One job with one step that the job needs as a root.
 [[nodiscard]] work::Changes oneJob(std::uint64_t id, std::string name = "job");
@@ -31,6 +36,11 @@ namespace penstock::store {
 [[nodiscard]] std::string show(const work::StepRow& row);
 [[nodiscard]] std::string show(const work::AttemptRow& row);
 [[nodiscard]] std::string show(const work::MachineRow& row);
+[[nodiscard]] std::string show(const work::ShareGroupRow& row);
+[[nodiscard]] std::string show(const work::NamespaceRow& row);
+[[nodiscard]] std::string show(const work::UsageRow& row);
+[[nodiscard]] std::string show(const work::HistoryRow& row);
+[[nodiscard]] std::string show(const work::DispatchPause& pause);
 [[nodiscard]] std::string show(const work::Recovery& recovery);
 
 } // namespace penstock::store

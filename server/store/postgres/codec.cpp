@@ -3,11 +3,16 @@
 
 #include <fmt/core.h>
 #include <limits>
+#include <map>
+#include <utility>
 
 namespace penstock::store::postgres {
 namespace {
 
-constexpr std::uint64_t kVersion = 1;
+constexpr std::uint64_t kSpecVersion = 2;    // 1 had limits and no named resources
+constexpr std::uint64_t kFormerSpecVersion = 1;
+constexpr std::uint64_t kJobSpecVersion = 1;
+constexpr std::uint64_t kListVersion = 1;
 constexpr std::uint64_t kCommand = 0;
 constexpr std::uint64_t kNix = 1;
 
@@ -86,9 +91,9 @@ public:
             value = text();
         return values;
     }
-    void version()
+    void version(std::uint64_t known)
     {
-        if (number() != kVersion)
+        if (number() != known)
             spoil();
     }
     [[nodiscard]] Result<void> finish(const char* what) const
@@ -157,12 +162,29 @@ work::NixWork readNix(Reader& in, std::string_view drv)
     return work;
 }
 
+work::Limits readFormerLimits(Reader& in)
+{
+    work::Limits limits;
+    limits.timeout = in.duration();
+    limits.silentTimeout = in.duration();
+    limits.maxLogBytes = in.number();
+    return limits;
+}
+
+void readNamed(Reader& in, std::map<std::string, std::uint64_t>& named)
+{
+    for (std::size_t left = in.count(); left > 0; --left) {
+        std::string name = in.text();
+        named.insert_or_assign(std::move(name), in.number());
+    }
+}
+
 } // namespace
 
 std::string encodeSpec(const work::StepSpec& spec)
 {
     Writer out;
-    out.number(kVersion);
+    out.number(kSpecVersion);
     const work::Placement& placement = spec.placement;
     out.text(placement.system);
     out.texts(placement.features);
@@ -178,16 +200,24 @@ std::string encodeSpec(const work::StepSpec& spec)
     out.number(spec.retry.jitterPercent);
     out.number(spec.resources.cpus);
     out.number(spec.resources.memoryBytes);
+    out.number(spec.resources.named.size());
+    for (const auto& [name, amount] : spec.resources.named) {
+        out.text(name);
+        out.number(amount);
+    }
     out.number(std::holds_alternative<work::NixWork>(*spec.work) ? kNix : kCommand);
     std::visit([&out](const auto& work) { write(out, work); }, *spec.work);
     return out.take();
 }
 
-Result<work::StepSpec> decodeSpec(std::string_view bytes, std::string_view drv)
+Result<StoredSpec> decodeSpec(std::string_view bytes, std::string_view drv)
 {
     Reader in(bytes);
-    in.version();
-    work::StepSpec spec;
+    const std::uint64_t version = in.number();
+    if (version != kSpecVersion && version != kFormerSpecVersion)
+        in.spoil();
+    StoredSpec stored;
+    work::StepSpec& spec = stored.spec;
     work::Placement& placement = spec.placement;
     placement.system = in.text();
     placement.features = in.texts();
@@ -196,6 +226,8 @@ Result<work::StepSpec> decodeSpec(std::string_view bytes, std::string_view drv)
     placement.machines = in.texts();
     placement.executor = in.text();
     placement.user = in.text();
+    if (version == kFormerSpecVersion)
+        stored.formerLimits = readFormerLimits(in);
     spec.retry.retries = in.small();
     spec.retry.initial = in.duration();
     spec.retry.factor = in.small();
@@ -203,6 +235,8 @@ Result<work::StepSpec> decodeSpec(std::string_view bytes, std::string_view drv)
     spec.retry.jitterPercent = in.small();
     spec.resources.cpus = in.small();
     spec.resources.memoryBytes = in.number();
+    if (version == kSpecVersion)
+        readNamed(in, spec.resources.named);
     const std::uint64_t kind = in.number();
     if (kind == kCommand)
         spec.work = std::make_shared<const work::Work>(readCommand(in));
@@ -211,7 +245,37 @@ Result<work::StepSpec> decodeSpec(std::string_view bytes, std::string_view drv)
     else
         in.spoil();
     PENSTOCK_TRY_VOID(in.finish("spec of a step"));
-    return spec;
+    return stored;
+}
+
+std::string encodeJobSpec(const work::JobSpec& spec)
+{
+    if (spec.limits == work::Limits{} && spec.concurrencyGroup.empty() && spec.concurrencyLimit == 0)
+        return {};
+    Writer out;
+    out.number(kJobSpecVersion);
+    out.duration(spec.limits.timeout);
+    out.duration(spec.limits.silentTimeout);
+    out.number(spec.limits.maxLogBytes);
+    out.number(spec.limits.maxOutputBytes);
+    out.text(spec.concurrencyGroup);
+    out.number(spec.concurrencyLimit);
+    return out.take();
+}
+
+Result<void> decodeJobSpec(std::string_view bytes, work::JobSpec& spec)
+{
+    if (bytes.empty())
+        return {};
+    Reader in(bytes);
+    in.version(kJobSpecVersion);
+    spec.limits.timeout = in.duration();
+    spec.limits.silentTimeout = in.duration();
+    spec.limits.maxLogBytes = in.number();
+    spec.limits.maxOutputBytes = in.number();
+    spec.concurrencyGroup = in.text();
+    spec.concurrencyLimit = in.small();
+    return in.finish("spec of a job");
 }
 
 std::string encodeAvoid(const std::vector<MachineId>& machines)
@@ -219,7 +283,7 @@ std::string encodeAvoid(const std::vector<MachineId>& machines)
     if (machines.empty())
         return {};
     Writer out;
-    out.number(kVersion);
+    out.number(kListVersion);
     out.number(machines.size());
     for (const MachineId machine : machines)
         out.number(machine.value());
@@ -232,7 +296,7 @@ Result<std::vector<MachineId>> decodeAvoid(std::string_view bytes)
     if (bytes.empty())
         return machines;
     Reader in(bytes);
-    in.version();
+    in.version(kListVersion);
     for (std::size_t left = in.count(); left > 0; --left)
         machines.emplace_back(in.number());
     PENSTOCK_TRY_VOID(in.finish("list of machines to avoid"));
@@ -244,7 +308,7 @@ std::string encodeOutputs(const std::vector<work::OutputFact>& outputs)
     if (outputs.empty())
         return {};
     Writer out;
-    out.number(kVersion);
+    out.number(kListVersion);
     out.number(outputs.size());
     for (const work::OutputFact& output : outputs) {
         out.text(output.name);
@@ -261,7 +325,7 @@ Result<std::vector<work::OutputFact>> decodeOutputs(std::string_view bytes)
     if (bytes.empty())
         return outputs;
     Reader in(bytes);
-    in.version();
+    in.version(kListVersion);
     outputs.resize(in.count());
     for (work::OutputFact& output : outputs) {
         output.name = in.text();

@@ -4,6 +4,7 @@
 #include "server/store/postgres/text.h"
 #include "shared/base/bytes.h"
 
+#include <bit>
 #include <utility>
 
 namespace penstock::store::postgres {
@@ -112,6 +113,10 @@ void ArrayColumn::int32(std::int32_t value)
     appendBigEndian32(m_out, 4);
     appendBigEndian32(m_out, static_cast<std::uint32_t>(value));
     ++m_count;
+}
+void ArrayColumn::float64(double value)
+{
+    int64(std::bit_cast<std::int64_t>(value));
 }
 void ArrayColumn::boolean(bool value)
 {

@@ -34,11 +34,19 @@ private:
 // One column of many rows, for unnest($1::…[]).
 class ArrayColumn {
 public:
-    enum class Element : std::uint32_t { Boolean = 16, Bytes = 17, Int64 = 20, Int32 = 23, Text = 25 }; // type oids
+    enum class Element : std::uint32_t { // type oids
+        Boolean = 16,
+        Bytes = 17,
+        Int64 = 20,
+        Int32 = 23,
+        Text = 25,
+        Float64 = 701,
+    };
 
     explicit ArrayColumn(Element element);
     void int64(std::int64_t value);
     void int32(std::int32_t value);
+    void float64(double value);
     void boolean(bool value);
     void text(std::string_view value); // any bytes: goes through toColumnText()
     void bytes(std::string_view value);

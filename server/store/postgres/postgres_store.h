@@ -18,6 +18,7 @@ struct PostgresOptions {
     int readers = 2;
     // Each change of health(), from the writing thread.
     std::function<void(Result<void>)> onHealth = {};
+    Duration pruneInterval = std::chrono::hours(1); // of usage and history that no recovery needs; with a persist()
 };
 
 class PostgresStore final : public Store {

@@ -165,16 +165,20 @@ Result<work::StoredJob> loadJob(Connection& connection, JobId id)
     const Parameters parameters = only(id);
     PENSTOCK_TRY(const Rows job, connection.runPlanned(sql::kLoadJob, parameters));
     std::vector<work::JobRow> jobs;
-    PENSTOCK_TRY_VOID(readAll(job, "job", jobs, readJob));
+    FormerLimits former;
+    PENSTOCK_TRY_VOID(readAll(job, "job", jobs, [&former](RowReader& row) { return readJob(row, &former); }));
     if (jobs.empty())
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
-    work::StoredJob stored{std::move(jobs.front()), {}, {}, {}};
+    work::StoredJob stored{jobs.front(), {}, {}, {}};
     PENSTOCK_TRY(const Rows steps, connection.runPlanned(sql::kLoadStepsOfJob, parameters));
-    PENSTOCK_TRY_VOID(readAll(steps, "step", stored.steps, readStep));
+    PENSTOCK_TRY_VOID(
+        readAll(steps, "step", stored.steps, [&former](RowReader& row) { return readStep(row, &former); }));
     PENSTOCK_TRY(const Rows needs, connection.runPlanned(sql::kLoadDependenciesOfJob, parameters));
     PENSTOCK_TRY_VOID(readAll(needs, "dependency", stored.dependencies, readDependency));
     PENSTOCK_TRY(const Rows jobSteps, connection.runPlanned(sql::kLoadJobSteps, parameters));
     PENSTOCK_TRY_VOID(readAll(jobSteps, "step of a job", stored.jobSteps, readJobStep));
+    former.give(jobs, stored.jobSteps);
+    stored.job = std::move(jobs.front());
     return stored;
 }
 

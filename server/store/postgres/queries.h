@@ -19,6 +19,8 @@ namespace penstock::store::postgres {
 [[nodiscard]] Result<void> revokeToken(Connection& connection, const std::string& id);
 
 // Everything unfinished, as it is at one moment.
-[[nodiscard]] Result<work::Recovery> loadRecovery(Connection& connection);
+[[nodiscard]] Result<work::Recovery> loadRecovery(Connection& connection, WallTime now);
+// Deletes usage and history that no recovery answers; how many rows. As costly as all that is stored of them.
+[[nodiscard]] Result<std::uint64_t> prune(Connection& connection, WallTime now);
 
 } // namespace penstock::store::postgres

@@ -2,10 +2,13 @@
 #include "server/store/postgres/row_reader.h"
 
 #include "server/store/postgres/codec.h"
+#include "server/work/health.h"
+
+#include <utility>
 
 namespace penstock::store::postgres {
 
-work::JobRow readJob(RowReader& row)
+work::JobRow readJob(RowReader& row, FormerLimits* former)
 {
     work::JobRow job{JobId(row.uint64()), {}, row.time(), {}, 0};
     job.spec.priority = row.int32();
@@ -18,16 +21,23 @@ work::JobRow readJob(RowReader& row)
     progress.state = row.word(work::parseJobState);
     progress.result = row.optionalWord(work::parseStepResult);
     progress.error = row.text();
+    progress.bumped = row.optionalTime();
+    progress.held = row.boolean();
+    progress.holdNote = row.text();
     job.spec.name = row.text();
     job.spec.user = row.text();
     job.spec.nameSpace = row.text();
     job.spec.shareGroup = row.text();
     job.spec.key = row.text();
     job.spec.definition = row.text();
+    if (const auto spec = row.optionalBytes())
+        row.check(decodeJobSpec(*spec, job.spec));
+    else if (former != nullptr)
+        former->addJob(job.id);
     return job;
 }
 
-work::StepRow readStep(RowReader& row)
+work::StepRow readStep(RowReader& row, FormerLimits* former)
 {
     work::StepRow step{StepId(row.uint64()), {}, row.time(), {}};
     work::StepProgress& progress = step.progress;
@@ -39,6 +49,7 @@ work::StepRow readStep(RowReader& row)
     progress.attempts = row.uint32();
     progress.failures = row.uint32();
     progress.infrastructureFailures = row.uint32();
+    progress.losses = row.uint32();
     progress.state = row.word(work::parseStepState);
     progress.result = row.optionalWord(work::parseStepResult);
     progress.avoid = row.decoded(decodeAvoid(row.bytes()));
@@ -46,7 +57,10 @@ work::StepRow readStep(RowReader& row)
     std::string name = row.text();
     const std::string_view spec = row.bytes();
     const auto drv = row.optionalBytes();
-    step.spec = row.decoded(decodeSpec(spec, drv.value_or(std::string_view())));
+    StoredSpec stored = row.decoded(decodeSpec(spec, drv.value_or(std::string_view())));
+    step.spec = std::move(stored.spec);
+    if (stored.formerLimits && former != nullptr)
+        former->addStep(step.id, *stored.formerLimits);
     step.spec.name = std::move(name);
     return step;
 }
@@ -79,15 +93,29 @@ work::AttemptRow readAttempt(RowReader& row)
 
 work::MachineRow readMachine(RowReader& row)
 {
-    const MachineId id(row.uint64());
-    std::string identity = row.text();
-    std::string credential = row.text();
-    std::string name = row.text();
-    const bool drained = row.boolean();
-    std::string note = row.text();
-    const WallTime first = row.time();
-    return {id, std::move(identity), std::move(credential), std::move(name), drained, std::move(note), first,
-            row.time()};
+    work::MachineRow machine{MachineId(row.uint64()), {}, {}, {}, false, {}, {}, {}};
+    machine.identity = row.text();
+    machine.credential = row.text();
+    machine.name = row.text();
+    machine.drained = row.boolean();
+    machine.drainNote = row.text();
+    machine.firstSeen = row.time();
+    machine.lastSeen = row.time();
+    work::ThresholdOverrides& overrides = machine.overrides;
+    overrides.cpuPsi = row.optionalFloat64();
+    overrides.memoryPsi = row.optionalFloat64();
+    overrides.ioPsi = row.optionalFloat64();
+    overrides.load1 = row.optionalFloat64();
+    overrides.minFreeDiskBytes = row.optionalUint64();
+    overrides.minFreeMemoryBytes = row.optionalUint64();
+    overrides.minFreeInodes = row.optionalUint64();
+    work::MachineHealth& health = machine.health;
+    health.state = row.word(work::parseHealthState);
+    health.failuresInRow = row.uint32();
+    health.quarantines = row.uint32();
+    health.until = row.optionalTime();
+    health.reason = row.text();
+    return machine;
 }
 
 TokenRow readToken(RowReader& row)
@@ -114,6 +142,55 @@ work::JobStepRow readJobStep(RowReader& row)
     const JobId job(row.uint64());
     const StepId step(row.uint64());
     return {job, step, row.boolean()};
+}
+
+work::ShareGroupRow readShareGroup(RowReader& row)
+{
+    work::ShareGroupRow group;
+    group.name = row.text();
+    group.shares = row.uint32();
+    return group;
+}
+
+work::NamespaceRow readNamespace(RowReader& row)
+{
+    work::NamespaceRow space;
+    space.name = row.text();
+    space.maxRunningSteps = row.uint32();
+    space.maxQueuedJobs = row.uint32();
+    space.maxCpus = row.uint32();
+    return space;
+}
+
+work::UsageRow readUsage(RowReader& row)
+{
+    work::UsageRow usage;
+    usage.group = row.text();
+    usage.bucket = row.time();
+    usage.used = Duration(row.int64());
+    return usage;
+}
+
+work::HistoryRow readHistory(RowReader& row)
+{
+    work::HistoryRow history;
+    history.name = row.text();
+    history.runs = row.uint32();
+    history.duration = Duration(row.int64());
+    history.memoryBytes = row.uint64();
+    history.milliCpus = row.uint32();
+    history.lastRun = row.time();
+    return history;
+}
+
+work::DispatchPause readPause(RowReader& row)
+{
+    work::DispatchPause pause;
+    pause.paused = row.boolean();
+    pause.who = row.text();
+    pause.note = row.text();
+    pause.since = row.time();
+    return pause;
 }
 
 } // namespace penstock::store::postgres

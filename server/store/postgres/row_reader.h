@@ -3,19 +3,26 @@
 // read.
 #pragma once
 
+#include "server/store/postgres/former_limits.h"
 #include "server/store/postgres/rows.h"
 #include "server/store/store.h"
 
 namespace penstock::store::postgres {
 
 // Each reads the columns of one row and leaves the reader behind them.
-[[nodiscard]] work::JobRow readJob(RowReader& row);
-[[nodiscard]] work::StepRow readStep(RowReader& row);
+// former: takes note of what was stored when limits were the steps'.
+[[nodiscard]] work::JobRow readJob(RowReader& row, FormerLimits* former = nullptr);
+[[nodiscard]] work::StepRow readStep(RowReader& row, FormerLimits* former = nullptr);
 [[nodiscard]] work::AttemptRow readAttempt(RowReader& row);
 [[nodiscard]] work::MachineRow readMachine(RowReader& row);
 [[nodiscard]] TokenRow readToken(RowReader& row);
 [[nodiscard]] work::DependencyRow readDependency(RowReader& row);
 [[nodiscard]] work::JobStepRow readJobStep(RowReader& row);
+[[nodiscard]] work::ShareGroupRow readShareGroup(RowReader& row);
+[[nodiscard]] work::NamespaceRow readNamespace(RowReader& row);
+[[nodiscard]] work::UsageRow readUsage(RowReader& row);
+[[nodiscard]] work::HistoryRow readHistory(RowReader& row);
+[[nodiscard]] work::DispatchPause readPause(RowReader& row);
 
 // All rows of an answer, each read by `read`, appended to `into`.
 template <class Row, class Read>

@@ -4,6 +4,7 @@
 #include "server/store/postgres/text.h"
 #include "shared/base/text.h"
 
+#include <bit>
 #include <fmt/core.h>
 
 namespace penstock::store::postgres {
@@ -57,6 +58,18 @@ std::int64_t RowReader::int64()
     if (!value)
         m_isSpoilt = true;
     return value.value_or(0);
+}
+
+std::optional<std::uint64_t> RowReader::optionalUint64()
+{
+    const auto value = optionalInt64();
+    return value ? std::optional(static_cast<std::uint64_t>(*value)) : std::nullopt;
+}
+
+std::optional<double> RowReader::optionalFloat64()
+{
+    const auto bits = optionalInt64(); // big endian, as an integer of the same width
+    return bits ? std::optional(std::bit_cast<double>(*bits)) : std::nullopt;
 }
 
 bool RowReader::boolean()

@@ -40,6 +40,8 @@ public:
     [[nodiscard]] std::int32_t int32() { return static_cast<std::int32_t>(int64()); }
     [[nodiscard]] std::uint32_t uint32() { return static_cast<std::uint32_t>(int64()); }
     [[nodiscard]] std::optional<std::int64_t> optionalInt64();
+    [[nodiscard]] std::optional<std::uint64_t> optionalUint64();
+    [[nodiscard]] std::optional<double> optionalFloat64();
     [[nodiscard]] bool boolean();
     [[nodiscard]] std::string text();
     [[nodiscard]] std::string_view bytes();         // valid as long as the Rows
@@ -70,6 +72,11 @@ public:
         if (!result && !m_error)
             m_error = std::move(result).error();
         return result ? *std::move(result) : T{};
+    }
+    void check(const Result<void>& decoded) // remembers its error
+    {
+        if (!decoded && !m_error)
+            m_error = decoded.error();
     }
     [[nodiscard]] Result<void> finish(const char* what) const;
 

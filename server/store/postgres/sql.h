@@ -22,6 +22,16 @@ extern const Statement kUpdateJobs;
 extern const Statement kUpdateSteps;
 extern const Statement kUpdateAttempts;
 extern const Statement kWriteKeys;
+extern const Statement kRemoveMachines;
+extern const Statement kWriteShareGroups;
+extern const Statement kWriteNamespaces;
+extern const Statement kWriteUsage;
+extern const Statement kWriteHistory;
+extern const Statement kWritePause;
+
+// What no recovery needs any more: $1 is how much is kept.
+extern const Statement kPruneUsage;   // microseconds before the newest span, or before now ($2)
+extern const Statement kPruneHistory; // names
 
 extern const Statement kTryLead;
 extern const Statement kWhoLeads;
@@ -32,6 +42,11 @@ extern const Statement kRaiseEpoch;
 extern const Statement kLoadMarks;
 extern const Statement kLoadMachines;
 extern const Statement kLoadKeys;
+extern const Statement kLoadShareGroups;
+extern const Statement kLoadNamespaces;
+extern const Statement kLoadUsage; // parameters of kPruneUsage
+extern const Statement kLoadHistory;
+extern const Statement kLoadPause;
 // Each declares the cursor "recovery", which kFetch reads.
 extern const Statement kOpenJobs;
 extern const Statement kOpenSteps;

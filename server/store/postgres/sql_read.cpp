@@ -4,10 +4,11 @@
 // Columns in the order in which row_reader.cpp reads them. String literals, so that they join at compile time.
 #define JOB_COLUMNS                                                                                                    \
     "j.id, j.created_us, j.priority, j.steps_total, j.started_us, j.finished_us, j.exit_code, j.signal, j.state, "     \
-    "j.result, j.error, j.name, j.user_name, j.name_space, j.share_group, j.key, j.definition"
+    "j.result, j.error, j.bumped_us, j.held, j.hold_note, j.name, j.user_name, j.name_space, j.share_group, "          \
+    "j.key, j.definition, j.spec"
 #define STEP_COLUMNS(drv)                                                                                              \
     "s.id, s.created_us, s.ready_since_us, s.retry_at_us, s.finished_us, s.failed_dependency, s.attempts, "            \
-    "s.failures, s.infrastructure_failures, s.state, s.result, s.avoid, s.error, s.name, s.spec, " drv
+    "s.failures, s.infrastructure_failures, s.losses, s.state, s.result, s.avoid, s.error, s.name, s.spec, " drv
 #define ATTEMPT_COLUMNS                                                                                                \
     "a.id, a.step_id, a.job_id, a.machine_id, a.number, a.created_us, a.started_us, a.stopped_us, a.cpu_user_us, "     \
     "a.cpu_system_us, a.max_rss_bytes, a.log_bytes, a.exit_code, a.signal, a.core_dumped, a.log_truncated, a.state, "  \
@@ -18,9 +19,22 @@ namespace penstock::store::postgres::sql {
 // ------------------------------------------------------------------------------------------------------ recovery
 
 const Statement kLoadMarks{"load_marks", "SELECT job, step, attempt, machine FROM penstock.id_marks"};
-const Statement kLoadMachines{"load_machines",
-                              "SELECT id, identity, credential, name, drained, drain_note, first_seen_us, "
-                              "last_seen_us FROM penstock.machines ORDER BY id"};
+const Statement kLoadMachines{"load_machines", R"(
+SELECT id, identity, credential, name, drained, drain_note, first_seen_us, last_seen_us, threshold_cpu_psi,
+    threshold_memory_psi, threshold_io_psi, threshold_load1, threshold_free_disk_bytes, threshold_free_memory_bytes,
+    threshold_free_inodes, health_state, health_failures_in_row, health_quarantines, health_until_us, health_reason
+FROM penstock.machines ORDER BY id)"};
+// Sorted by whoever reads: names order otherwise as column text than as bytes.
+const Statement kLoadShareGroups{"load_share_groups", "SELECT name, shares FROM penstock.share_groups"};
+const Statement kLoadNamespaces{"load_namespaces",
+                                "SELECT name, max_running_steps, max_queued_jobs, max_cpus FROM penstock.namespaces"};
+const Statement kLoadUsage{"load_usage", R"(
+SELECT group_name, bucket_us, used_us FROM penstock.share_usage
+WHERE bucket_us > least((SELECT max(bucket_us) FROM penstock.share_usage), $2::bigint) - $1::bigint)"};
+const Statement kLoadHistory{"load_history", R"(
+SELECT name, runs, duration_us, memory_bytes, milli_cpus, last_run_us FROM penstock.step_history
+ORDER BY last_run_us DESC, digest DESC LIMIT $1::bigint)"};
+const Statement kLoadPause{"load_pause", "SELECT paused, who, note, since_us FROM penstock.dispatch_pause"};
 // Of every unfinished job, and of the newest finished ones.
 const Statement kLoadKeys{"load_keys", R"(
 SELECT name_space, key, job_id FROM (

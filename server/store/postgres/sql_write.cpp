@@ -11,28 +11,83 @@ const Statement kRaiseMarks{"raise_marks",
                             "step = greatest(step, $2::bigint), attempt = greatest(attempt, $3::bigint), "
                             "machine = greatest(machine, $4::bigint)"};
 
+// The operator's word and the scheduler's knowledge. Names are found by digest.
+#define DIGEST(name) "sha256(convert_to(" name ", 'UTF8'))"
+
+const Statement kRemoveMachines{"remove_machines",
+                                "DELETE FROM penstock.machines WHERE id = ANY($1::bigint[])"};
+
 const Statement kWriteMachines{"write_machines", R"(
-INSERT INTO penstock.machines AS m (id, identity, credential, name, drained, drain_note, first_seen_us, last_seen_us)
+INSERT INTO penstock.machines AS m (id, identity, credential, name, drained, drain_note, first_seen_us, last_seen_us,
+    threshold_cpu_psi, threshold_memory_psi, threshold_io_psi, threshold_load1, threshold_free_disk_bytes,
+    threshold_free_memory_bytes, threshold_free_inodes, health_state, health_failures_in_row, health_quarantines,
+    health_until_us, health_reason)
 SELECT * FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::boolean[], $6::text[], $7::bigint[],
-                     $8::bigint[])
+    $8::bigint[], $9::float8[], $10::float8[], $11::float8[], $12::float8[], $13::bigint[], $14::bigint[],
+    $15::bigint[], $16::text[], $17::integer[], $18::integer[], $19::bigint[], $20::text[])
 ON CONFLICT (id) DO UPDATE SET identity = excluded.identity, credential = excluded.credential, name = excluded.name,
     drained = excluded.drained, drain_note = excluded.drain_note, first_seen_us = excluded.first_seen_us,
-    last_seen_us = excluded.last_seen_us)"};
+    last_seen_us = excluded.last_seen_us, threshold_cpu_psi = excluded.threshold_cpu_psi,
+    threshold_memory_psi = excluded.threshold_memory_psi, threshold_io_psi = excluded.threshold_io_psi,
+    threshold_load1 = excluded.threshold_load1, threshold_free_disk_bytes = excluded.threshold_free_disk_bytes,
+    threshold_free_memory_bytes = excluded.threshold_free_memory_bytes,
+    threshold_free_inodes = excluded.threshold_free_inodes, health_state = excluded.health_state,
+    health_failures_in_row = excluded.health_failures_in_row, health_quarantines = excluded.health_quarantines,
+    health_until_us = excluded.health_until_us, health_reason = excluded.health_reason)"};
+
+const Statement kWriteShareGroups{
+    "write_share_groups", "INSERT INTO penstock.share_groups (digest, name, shares) "
+                          "SELECT " DIGEST("u.name") ", u.name, u.shares "
+                          "FROM unnest($1::text[], $2::integer[]) AS u (name, shares) "
+                          "ON CONFLICT (digest) DO UPDATE SET shares = excluded.shares"};
+
+const Statement kWriteNamespaces{
+    "write_namespaces", "INSERT INTO penstock.namespaces (digest, name, max_running_steps, max_queued_jobs, max_cpus) "
+                        "SELECT " DIGEST("u.name") ", u.name, u.steps, u.jobs, u.cpus "
+                        "FROM unnest($1::text[], $2::integer[], $3::integer[], $4::integer[]) AS u (name, steps, jobs, "
+                        "cpus) ON CONFLICT (digest) DO UPDATE SET max_running_steps = excluded.max_running_steps, "
+                        "max_queued_jobs = excluded.max_queued_jobs, max_cpus = excluded.max_cpus"};
+
+const Statement kWriteUsage{
+    "write_usage", "INSERT INTO penstock.share_usage (digest, group_name, bucket_us, used_us) "
+                   "SELECT " DIGEST("u.name") ", u.name, u.bucket, u.used "
+                   "FROM unnest($1::text[], $2::bigint[], $3::bigint[]) AS u (name, bucket, used) "
+                   "ON CONFLICT (bucket_us, digest) DO UPDATE SET used_us = excluded.used_us"};
+
+const Statement kWriteHistory{
+    "write_history", "INSERT INTO penstock.step_history (digest, name, runs, duration_us, memory_bytes, milli_cpus, "
+                     "last_run_us) SELECT " DIGEST("u.name") ", u.* FROM unnest($1::text[], $2::integer[], "
+                     "$3::bigint[], $4::bigint[], $5::integer[], $6::bigint[]) AS u (name, runs, duration, memory, "
+                     "cpus, last_run) ON CONFLICT (digest) DO UPDATE SET runs = excluded.runs, "
+                     "duration_us = excluded.duration_us, memory_bytes = excluded.memory_bytes, "
+                     "milli_cpus = excluded.milli_cpus, last_run_us = excluded.last_run_us"};
+
+const Statement kWritePause{"write_pause", "UPDATE penstock.dispatch_pause SET paused = $1::boolean, who = $2::text, "
+                                           "note = $3::text, since_us = $4::bigint"};
+
+// By the newest span that is stored or by now, whichever is earlier: one wrong clock alone deletes nothing.
+const Statement kPruneUsage{"prune_usage", R"(
+DELETE FROM penstock.share_usage
+WHERE bucket_us < least((SELECT max(bucket_us) FROM penstock.share_usage), $2::bigint) - $1::bigint)"};
+const Statement kPruneHistory{"prune_history", R"(
+DELETE FROM penstock.step_history WHERE (last_run_us, digest) < (
+    SELECT last_run_us, digest FROM penstock.step_history ORDER BY last_run_us DESC, digest DESC
+    OFFSET $1::bigint - 1 LIMIT 1))"};
 
 const Statement kInsertJobs{"insert_jobs", R"(
 INSERT INTO penstock.jobs (id, created_us, priority, steps_total, started_us, finished_us, exit_code, signal, state,
-    result, error, name, user_name, name_space, share_group, key, definition)
+    result, error, bumped_us, held, hold_note, name, user_name, name_space, share_group, key, definition, spec)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[], $5::bigint[], $6::bigint[],
-    $7::integer[], $8::integer[], $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::text[],
-    $15::text[], $16::text[], $17::text[])
+    $7::integer[], $8::integer[], $9::text[], $10::text[], $11::text[], $12::bigint[], $13::boolean[], $14::text[],
+    $15::text[], $16::text[], $17::text[], $18::text[], $19::text[], $20::text[], $21::bytea[])
 ON CONFLICT (id) DO NOTHING)"};
 
 const Statement kInsertSteps{"insert_steps", R"(
 INSERT INTO penstock.steps (id, created_us, ready_since_us, retry_at_us, finished_us, failed_dependency, attempts,
-    failures, infrastructure_failures, state, result, avoid, error, name, spec, drv)
+    failures, infrastructure_failures, losses, state, result, avoid, error, name, spec, drv)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
-    $7::integer[], $8::integer[], $9::integer[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[],
-    $15::bytea[], $16::bytea[])
+    $7::integer[], $8::integer[], $9::integer[], $10::integer[], $11::text[], $12::text[], $13::bytea[], $14::text[],
+    $15::text[], $16::bytea[], $17::bytea[])
 ON CONFLICT (id) DO NOTHING)"};
 
 const Statement kInsertDependencies{"insert_dependencies", R"(
@@ -54,19 +109,22 @@ ON CONFLICT (id) DO NOTHING)"};
 
 const Statement kUpdateJobs{"update_jobs", R"(
 UPDATE penstock.jobs j SET started_us = u.started_us, finished_us = u.finished_us, exit_code = u.exit_code,
-    signal = u.signal, state = u.state, result = u.result, error = u.error
+    signal = u.signal, state = u.state, result = u.result, error = u.error, bumped_us = u.bumped_us, held = u.held,
+    hold_note = u.hold_note
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::integer[], $5::integer[], $6::text[], $7::text[],
-    $8::text[]) AS u (id, started_us, finished_us, exit_code, signal, state, result, error)
+    $8::text[], $9::bigint[], $10::boolean[], $11::text[]) AS u (id, started_us, finished_us, exit_code, signal, state,
+    result, error, bumped_us, held, hold_note)
 WHERE j.id = u.id)"};
 
 const Statement kUpdateSteps{"update_steps", R"(
 UPDATE penstock.steps s SET ready_since_us = u.ready_since_us, retry_at_us = u.retry_at_us,
     finished_us = u.finished_us, failed_dependency = u.failed_dependency, attempts = u.attempts, failures = u.failures,
-    infrastructure_failures = u.infrastructure_failures, state = u.state, result = u.result, avoid = u.avoid,
-    error = u.error
+    infrastructure_failures = u.infrastructure_failures, losses = u.losses, state = u.state, result = u.result,
+    avoid = u.avoid, error = u.error
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::integer[],
-    $8::integer[], $9::text[], $10::text[], $11::bytea[], $12::text[]) AS u (id, ready_since_us, retry_at_us,
-    finished_us, failed_dependency, attempts, failures, infrastructure_failures, state, result, avoid, error)
+    $8::integer[], $9::integer[], $10::text[], $11::text[], $12::bytea[], $13::text[]) AS u (id, ready_since_us,
+    retry_at_us, finished_us, failed_dependency, attempts, failures, infrastructure_failures, losses, state, result,
+    avoid, error)
 WHERE s.id = u.id)"};
 
 const Statement kUpdateAttempts{"update_attempts", R"(

@@ -28,9 +28,7 @@ constexpr std::size_t kRowWeight = 200;
 
 std::size_t weightOf(const work::Changes& c)
 {
-    std::size_t weight = kRowWeight * (c.machines.size() + c.newJobs.size() + c.newSteps.size() +
-                                       c.dependencies.size() + c.jobSteps.size() + c.newAttempts.size() +
-                                       c.steps.size() + c.attempts.size() + c.jobs.size());
+    std::size_t weight = kRowWeight * rowsOf(c);
     for (const work::JobRow& row : c.newJobs)
         weight += row.spec.definition.size();
     for (const work::StepRow& row : c.newSteps)
@@ -135,6 +133,7 @@ void Writer::writeGroup(std::vector<Batch> group)
     if (group.empty())
         return;
     Result<void> done;
+    std::size_t prunable = 0;
     if (m_epoch == 0 && !m_refusal)
         done = fail(ErrorCode::Conflict, "this server does not lead, so it may not write");
     else if (m_refusal)
@@ -144,12 +143,48 @@ void Writer::writeGroup(std::vector<Batch> group)
         for (Batch& batch : group)
             merged.add(std::move(batch.changes), batch.marks);
         merged.finish();
+        prunable = merged.changes().usage.size() + merged.changes().history.size();
         done = writeUntilDone(merged);
         if (!done)
             m_refusal = done.error();
     }
     for (Batch& batch : group)
         batch.done(done);
+    if (done)
+        pruneSometimes(prunable);
+}
+
+void Writer::dropLostConnection()
+{
+    if (!m_connection || m_connection->isUsable())
+        return;
+    m_formerBackend = m_connection->backend();
+    m_connection.reset();
+    m_holdsLead = false;
+}
+
+// Costs as much as all usage and history there is, so only when an hour is over or as much was written again. Only with
+// a batch, as an idle farm adds nothing.
+void Writer::pruneSometimes(std::size_t written)
+{
+    m_prunable += written;
+    const bool isDue = SystemClock{}.now().mono - m_lastPrune >= m_options.pruneInterval;
+    if (m_connection && m_prunable > 0 && (isDue || m_prunable >= work::kHistoryKept))
+        pruneNow();
+}
+
+// Harmless when it fails: what stays too long is left out of the recovery all the same.
+void Writer::pruneNow()
+{
+    const Now now = SystemClock{}.now();
+    m_prunable = 0;
+    m_lastPrune = now.mono;
+    const auto pruned = prune(*m_connection, now.wall);
+    if (pruned)
+        m_logger.debug("store.pruned", {{"rows", *pruned}});
+    else
+        m_logger.warning("store.prune_failed", {{"error", pruned.error().message}});
+    dropLostConnection();
 }
 
 Result<void> Writer::writeUntilDone(const MergedBatch& merged)
@@ -161,11 +196,7 @@ Result<void> Writer::writeUntilDone(const MergedBatch& merged)
             tell(done);
             return done;
         }
-        if (m_connection && !m_connection->isUsable()) {
-            m_formerBackend = m_connection->backend();
-            m_connection.reset();
-            m_holdsLead = false;
-        }
+        dropLostConnection();
         tell(done);
         if (!isWorthTrying(done.error()) && done.error().code != ErrorCode::Cancelled)
             return fail(ErrorCode::Conflict, done.error().message);
@@ -194,8 +225,8 @@ Result<void> Writer::writeOnce(const MergedBatch& merged)
 Result<void> Writer::writeInTransaction(const MergedBatch& merged)
 {
     const work::IdMarks& marks = merged.marks();
-    std::vector<Write> writes = insertsOf(merged.changes());
-    for (auto more : {updatesOf(merged.changes()), keysOf(merged.changes())})
+    std::vector<Write> writes = farmRowsOf(merged.changes());
+    for (auto more : {insertsOf(merged.changes()), updatesOf(merged.changes()), keysOf(merged.changes())})
         writes.insert(writes.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
     const bool raisesMarks = marks.job > m_storedMarks.job || marks.step > m_storedMarks.step ||
                              marks.attempt > m_storedMarks.attempt || marks.machine > m_storedMarks.machine;
@@ -346,10 +377,11 @@ Result<work::Recovery> Writer::load()
     PENSTOCK_TRY_VOID(migrate(*m_connection));
     if (!m_holdsLead)
         PENSTOCK_TRY_VOID(takeLead());
-    PENSTOCK_TRY(work::Recovery recovery, loadRecovery(*m_connection));
+    PENSTOCK_TRY(work::Recovery recovery, loadRecovery(*m_connection, SystemClock{}.now().wall));
     PENSTOCK_TRY_VOID(m_connection->runScript(kWriterSettings));
     m_storedMarks = recovery.marks;
     m_refusal.reset();
+    pruneNow();
     return recovery;
 }
 

@@ -25,6 +25,7 @@ namespace penstock::store::postgres {
 struct WriterOptions {
     std::string connectionString;
     std::function<void(Result<void>)> onHealth;
+    Duration pruneInterval = std::chrono::hours(1); // of usage and history no longer needed
 };
 
 class Writer {
@@ -63,6 +64,9 @@ private:
     [[nodiscard]] Result<std::int64_t> readEpoch();
     [[nodiscard]] Error otherLeads();
     void tell(const Result<void>& health);
+    void dropLostConnection();
+    void pruneSometimes(std::size_t written);
+    void pruneNow();
 
     WriterOptions m_options;
     Logger& m_logger;
@@ -77,6 +81,8 @@ private:
     int m_formerBackend = 0;     // of the lost connection
     bool m_holdsLead = false;    // on m_connection
     work::IdMarks m_storedMarks;
+    std::size_t m_prunable = 0; // rows of usage and history since the last time
+    Instant m_lastPrune;
     std::optional<Error> m_refusal; // the first; everything later gets it too
     std::thread m_thread;
 };

@@ -4,6 +4,7 @@
 #include "server/store/postgres/connection.h"
 #include "server/store/postgres/merged_batch.h"
 #include "server/store/postgres/parameters.h"
+#include "server/store/postgres/row_writer.h"
 #include "server/store/postgres/text.h"
 #include "tests/support/store_rows.h"
 
@@ -21,7 +22,8 @@ TEST(StoreCodec, ReadsBackEverySpec)
         auto spec = decodeSpec(encodeSpec(row.spec), nix == nullptr ? std::string() : nix->drv);
         ASSERT_TRUE(spec.has_value()) << spec.error().message;
         work::StepRow again = row;
-        again.spec = *spec;
+        again.spec = spec->spec;
+        EXPECT_FALSE(spec->formerLimits.has_value());
         again.spec.name = row.spec.name; // a column of its own
         EXPECT_EQ(show(again), show(row));
     }
@@ -36,7 +38,7 @@ TEST(StoreCodec, RefusesEveryTruncationAndSurplus)
         EXPECT_EQ(cut.error().code, ErrorCode::Corrupt);
     }
     EXPECT_FALSE(decodeSpec(whole + "x", "").has_value());
-    EXPECT_FALSE(decodeSpec("\x02" + whole.substr(1), "").has_value()); // of a later version
+    EXPECT_FALSE(decodeSpec("\x03" + whole.substr(1), "").has_value()); // of a later version
     EXPECT_FALSE(decodeAvoid("\x01\x05\x01").has_value());
     EXPECT_FALSE(decodeOutputs("\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01").has_value());
     EXPECT_FALSE(decodeOutputs("\x01\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF").has_value());
@@ -50,8 +52,41 @@ TEST(StoreCodec, NeverReadsPastDamage)
             std::string damaged = whole;
             damaged[at] = byte;
             const auto spec = decodeSpec(damaged, ""); // any answer, but no harm (seen by the sanitizers)
-            EXPECT_TRUE(!spec || spec->work != nullptr);
+            EXPECT_TRUE(!spec || spec->spec.work != nullptr);
         }
+}
+
+TEST(StoreCodec, ReadsBackWhatAJobStates)
+{
+    work::JobSpec spec = fullJob(1).spec;
+    work::JobSpec again;
+    ASSERT_TRUE(decodeJobSpec(encodeJobSpec(spec), again).has_value());
+    EXPECT_EQ(again.limits, spec.limits);
+    EXPECT_EQ(again.concurrencyGroup, spec.concurrencyGroup);
+    EXPECT_EQ(again.concurrencyLimit, spec.concurrencyLimit);
+    EXPECT_EQ(encodeJobSpec(work::JobSpec{}), "");
+    ASSERT_TRUE(decodeJobSpec("", again = {}).has_value());
+    EXPECT_EQ(again.limits, work::Limits{});
+    work::JobSpec only; // each alone is enough to be stored
+    only.concurrencyLimit = 1;
+    EXPECT_NE(encodeJobSpec(only), "");
+    only = {};
+    only.limits.maxOutputBytes = 1;
+    EXPECT_NE(encodeJobSpec(only), "");
+}
+
+TEST(StoreCodec, RefusesADamagedJobSpec)
+{
+    const std::string whole = encodeJobSpec(fullJob(1).spec);
+    for (std::size_t size = 1; size < whole.size(); ++size) {
+        work::JobSpec spec;
+        const auto cut = decodeJobSpec(whole.substr(0, size), spec);
+        ASSERT_FALSE(cut.has_value()) << size;
+        EXPECT_EQ(cut.error().code, ErrorCode::Corrupt);
+    }
+    work::JobSpec spec;
+    EXPECT_FALSE(decodeJobSpec(whole + "x", spec).has_value());
+    EXPECT_FALSE(decodeJobSpec("\x02" + whole.substr(1), spec).has_value());
 }
 
 TEST(StoreCodec, KeepsEmptyListsShort)
@@ -106,6 +141,56 @@ TEST(MergedBatch, WritesTheLastUpdateOnce)
     EXPECT_EQ(merged.marks(), (work::IdMarks{1, 5, 3, 4}));
 }
 
+TEST(MergedBatch, WritesTheLastOfEveryUpsertOnce)
+{
+    MergedBatch merged;
+    for (const std::uint32_t number : {1U, 2U, 3U}) {
+        work::Changes changes;
+        changes.shareGroups = {{"g", number}, {"g2", 1}};
+        changes.namespaces = {{"n", number, 0, 0}};
+        changes.usage = {{"g", WallTime::fromMicros(0), Duration{number}},
+                         {"g", WallTime::fromMicros(300'000'000), Duration{number}},
+                         {"00 g", WallTime::fromMicros(30'000'000), Duration{number}}}; // keys that look alike
+        changes.history = {fullHistory("h")};
+        changes.history[0].runs = number;
+        if (number < 3)
+            changes.pause = work::DispatchPause{true, std::to_string(number), "", {}};
+        merged.add(changes, {});
+    }
+    merged.finish();
+    const work::Changes& changes = merged.changes();
+    ASSERT_EQ(changes.shareGroups.size(), 2U);
+    EXPECT_EQ(changes.shareGroups[0].shares, 3U);
+    ASSERT_EQ(changes.namespaces.size(), 1U);
+    EXPECT_EQ(changes.namespaces[0].maxRunningSteps, 3U);
+    ASSERT_EQ(changes.usage.size(), 3U);
+    EXPECT_EQ(changes.usage[2].used, Duration{3});
+    ASSERT_EQ(changes.history.size(), 1U);
+    EXPECT_EQ(changes.history[0].runs, 3U);
+    EXPECT_EQ(changes.pause.value_or(work::DispatchPause{}).who, "2");
+    EXPECT_EQ(merged.rows(), 8U);
+}
+
+TEST(MergedBatch, RemovesAMachineOfAnEarlierBatch)
+{
+    MergedBatch merged;
+    work::Changes changes;
+    changes.machines = {machineRow(1), machineRow(2), machineRow(3)};
+    merged.add(changes, {});
+    changes = {};
+    changes.removedMachines = {MachineId(1), MachineId(2)};
+    merged.add(changes, {});
+    merged.add(changes, {});
+    changes = {};
+    changes.machines = {machineRow(3, "again"), machineRow(2, "back")};
+    merged.add(changes, {});
+    merged.finish();
+    EXPECT_EQ(merged.changes().removedMachines, (std::vector{MachineId(1), MachineId(2)}));
+    ASSERT_EQ(merged.changes().machines.size(), 2U);
+    EXPECT_EQ(merged.changes().machines[0].name, "back");
+    EXPECT_EQ(merged.changes().machines[1].name, "again");
+}
+
 TEST(MergedBatch, WritesAnUpdateOfANewRowWithTheRow)
 {
     MergedBatch merged;
@@ -137,6 +222,15 @@ TEST(MergedBatch, KeepsTheFirstOfTwoNewRowsAndTheLastOfTwoMachines)
     EXPECT_EQ(merged.changes().newJobs[0].spec.name, "first");
     ASSERT_EQ(merged.changes().machines.size(), 1U);
     EXPECT_EQ(merged.changes().machines[0].name, "new");
+}
+
+TEST(RowWriter, SendsNothingOfTheFarmWhenNothingOfItChanged)
+{
+    EXPECT_TRUE(farmRowsOf(oneJob(1)).empty());
+    work::Changes changes;
+    changes.shareGroups = {{"a", 1}, {"b", 2}};
+    changes.pause = work::DispatchPause{};
+    EXPECT_EQ(farmRowsOf(changes).size(), 2U); // one statement for each kind, however many rows
 }
 
 TEST(SqlState, TellsWhetherTryingAgainHelps)

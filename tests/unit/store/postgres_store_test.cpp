@@ -3,10 +3,12 @@
 // times.
 #include "server/store/postgres/postgres_store.h"
 #include "server/store/postgres/schema.h"
+#include "server/work/health.h"
 #include "shared/base/queue.h"
 #include "tests/support/store_rows.h"
 #include "tests/support/store_world.h"
 #include "tests/support/postgres_fixture.h"
+#include "tests/unit/store/beside.h"
 #include "tests/unit/store/cutting_proxy.h"
 
 #include <atomic>
@@ -17,45 +19,7 @@ namespace penstock::store {
 namespace {
 
 using postgres::Connection;
-using postgres::Statement;
 using postgres::StopSignal;
-
-// A connection beside the store, as a person with psql has.
-class Beside {
-public:
-    explicit Beside(const std::string& connectionString)
-        : m_connection(Connection::open(connectionString, "test", m_stop))
-    {
-        EXPECT_TRUE(m_connection.has_value());
-    }
-    std::int64_t number(const char* sql)
-    {
-        const auto rows = m_connection->runPlanned(Statement{"", sql}, {});
-        EXPECT_TRUE(rows.has_value()) << rows.error().message;
-        if (!rows || rows->count() == 0)
-            return -1;
-        return postgres::RowReader(*rows, 0).int64();
-    }
-    std::vector<std::string> texts(const char* sql)
-    {
-        const auto rows = m_connection->runPlanned(Statement{"", sql}, {});
-        EXPECT_TRUE(rows.has_value()) << rows.error().message;
-        std::vector<std::string> all;
-        for (int row = 0; rows && row < rows->count(); ++row)
-            all.push_back(postgres::RowReader(*rows, row).text());
-        return all;
-    }
-    void run(const std::string& sql)
-    {
-        const auto done = m_connection->runScript(sql);
-        EXPECT_TRUE(done.has_value()) << done.error().message;
-    }
-    Connection& connection() { return *m_connection; }
-
-private:
-    StopSignal m_stop;
-    Result<Connection> m_connection;
-};
 
 constexpr const char* kEndWriter = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
                                    "WHERE application_name LIKE 'penstock-writer-%' AND datname = current_database()";
@@ -326,7 +290,8 @@ TEST(PostgresStore, KnowsTheWordsOfTheStateMachinesAndNoOthers)
     expectSameWords(wordsOf(beside, "step_result_is_known"), work::StepResult::Aborted);
     expectSameWords(wordsOf(beside, "attempt_state_is_known"), work::AttemptState::Ended);
     expectSameWords(wordsOf(beside, "attempt_end_is_known"), work::AttemptEnd::Lost);
-    EXPECT_EQ(beside.number("SELECT count(*) FROM pg_constraint WHERE conname LIKE '%_is_known'"), 6);
+    expectSameWords(wordsOf(beside, "machine_health_is_known"), work::HealthState::Parole);
+    EXPECT_EQ(beside.number("SELECT count(*) FROM pg_constraint WHERE conname LIKE '%_is_known'"), 7);
 }
 
 } // namespace
