@@ -67,6 +67,7 @@ BuilderApp::BuilderApp(BuilderOptions options, WorkDirectory directory, Guardian
 BuilderApp::~BuilderApp()
 {
     runAndWait(m_exec, [this] { m_host.reset(); });
+    runAndWait(m_cleaner, [] {}); // what it still measures is posted to m_exec
 }
 
 void BuilderApp::buildHost(Journal journal)
