@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// AttemptRunner: one attempt's life: folder, executor, log, limits (time, silence, log and output size), stop, result. What it
-// knows better than the executor wins: an attempt that was stopped ends with the reason it was stopped for.
+// AttemptRunner: one attempt's life: folder, executor, log, limits (time, silence, log and output size), stop,
+// result. What it knows better than the executor wins: an attempt that was stopped ends with the reason it was
+// stopped for.
 // Lives on the exec loop; the callbacks are called there and may not destroy the runner but by posting.
 #pragma once
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NixExecutor: runs derivations through the machine's nix-daemon, each on a thread and with a connection of its own;
-// there are as many as slots, and more when the server goes beyond those. Those threads tell the exec loop, where everything else happens. Stopping an
-// attempt closes its connection, whereupon the daemon kills the build at once, so a grace is not needed. The
-// loop and the clock outlive the executor; every Running ends before it. The destructor joins the threads.
+// NixExecutor: runs derivations through the machine's nix-daemon, each on a thread and with a connection of
+// its own; there are as many threads as slots, and more when the server goes beyond those. The threads tell the
+// exec loop, where everything else happens. Stopping an attempt closes its connection, whereupon the daemon kills
+// the build at once, so a grace is not needed. The loop and the clock outlive the executor; every Running ends
+// before it. The destructor joins the threads.
 #pragma once
 
 #include "builder/exec/executor.h"
