@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""penstock-builder beside a scripted server: what it says of its machine and its load, when it says it, and how it keeps
-limits. The server here is a few lines of Python, so that orders can be given that a real one would never give."""
+"""penstock-builder beside a scripted server: what it says of its machine and its load, when it says it, and how it
+keeps limits. The server here is a few lines of Python, so that orders can be given that a real one would never give."""
 
 import base64
 import hashlib
@@ -208,7 +208,8 @@ class BuilderTest(unittest.TestCase):
         server.desire(order(1, "yes", limits=field(3, 1000)),
                       order(2, "head -c 5000 /dev/zero > a", limits=field(5, 1000)),
                       order(3, "head -c 6000 /dev/zero > a; exec sleep 600", limits=field(5, 1000)),
-                      order(4, "head -c 1000 /dev/zero > a; head -c 1000 /dev/zero", limits=field(3, 1000) + field(5, 1000)))
+                      order(4, "head -c 1000 /dev/zero > a; head -c 1000 /dev/zero",
+                            limits=field(3, 1000) + field(5, 1000)))
         outcome, error, result = server.result(1)
         self.assertEqual((outcome, error), (LOG_LIMIT, "the log limit of 1000 bytes is reached; the rest is dropped"))
         self.assertEqual(result[12], 1, "truncated")
