@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -149,6 +150,16 @@ NixExecutor::~NixExecutor()
         thread.join();
 }
 
+// Without a thread of its own the attempt waits for one of the others'.
+void NixExecutor::tryToGrow()
+{
+    try {
+        addThread();
+    } catch (const std::system_error&) { // the machine gives no more threads
+        return;
+    }
+}
+
 std::unique_ptr<Running> NixExecutor::start(const AttemptSpec& spec, AttemptSink& sink)
 {
     auto interrupt = nixdaemon::Interrupt::create();
@@ -173,7 +184,7 @@ std::unique_ptr<Running> NixExecutor::start(const AttemptSpec& spec, AttemptSink
     };
     const bool mayGrow = spec.assignment.beyondSlots && m_threads.size() < kMaxNixThreads;
     if (++*m_busy > m_threads.size() && mayGrow)
-        addThread();
+        tryToGrow();
     const bool hasRoom = *m_busy <= m_threads.size() + kMaxWaiting;
     if (!hasRoom || !m_jobs.push(Job{spec.assignment, {*interrupt, *credits, tell}, end}))
         end(infrastructure(

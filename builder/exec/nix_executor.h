@@ -43,6 +43,7 @@ private:
     };
 
     void addThread();
+    void tryToGrow();
     void runJobs();
 
     Loop& m_loop;

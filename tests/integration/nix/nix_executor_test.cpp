@@ -302,6 +302,19 @@ TEST_F(NixExecutorTest, GoesBeyondItsSlotsWhenTheServerSaysSo)
         EXPECT_EQ(sink.wait().outcome, Outcome::Succeeded);
 }
 
+TEST_F(NixExecutorTest, GivesABuildTheGrantedCpusElseAll)
+{
+    Recorder granted;
+    AttemptSpec spec = specOf(derivation("granted", "echo $NIX_BUILD_CORES; echo > $out"));
+    spec.assignment.cpus = 7;
+    EXPECT_EQ(run(spec, granted).outcome, Outcome::Succeeded);
+    EXPECT_EQ(granted.log, "7\n");
+    Recorder unstated;
+    EXPECT_EQ(run(specOf(derivation("unstated", "echo $NIX_BUILD_CORES; echo > $out")), unstated).outcome,
+              Outcome::Succeeded);
+    EXPECT_EQ(unstated.log, "0\n"); // Nix's word for all there are
+}
+
 TEST_F(NixExecutorTest, HoldsOutputsToTheirLimit)
 {
     const auto limited = [](std::uint64_t bytes) {
