@@ -60,13 +60,14 @@ BuilderApp::BuilderApp(BuilderOptions options, WorkDirectory directory, Guardian
     : m_options(std::move(options)), m_directory(std::move(directory)), m_guardian(std::move(guardian)),
       m_logger(logger), m_finished(std::move(finished)), m_instance(std::move(instance)), m_nix(std::move(facts.nix)),
       m_core(facts.facts, std::move(recovered)), m_probe(m_directory.path(), facts.facts.storeDir),
-      m_cleaner("cleaner"), m_exec("exec"), m_link(m_options.link, linkEvents(), logger)
+      m_watch(m_options.thresholds), m_cleaner("cleaner"), m_exec("exec"), m_link(m_options.link, linkEvents(), logger)
 {
 }
 
 BuilderApp::~BuilderApp()
 {
     runAndWait(m_exec, [this] { m_host.reset(); });
+    runAndWait(m_cleaner, [] {}); // what it still measures is posted to m_exec
 }
 
 void BuilderApp::buildHost(Journal journal)
@@ -92,7 +93,11 @@ HostEvents BuilderApp::hostEvents()
 {
     return {
         [this](protocol::AttemptResult result) {
-            m_loop.post([this, result = std::move(result)]() mutable { push(AttemptEnded{std::move(result)}); });
+            m_loop.post([this, result = std::move(result)]() mutable {
+                push(AttemptEnded{std::move(result)});
+                m_watch.attemptEnded();
+                watchLoad();
+            });
         },
         [this](protocol::AttemptProgress progress) {
             m_loop.post([this, progress = std::move(progress)]() mutable { push(AttemptMoved{std::move(progress)}); });
@@ -131,21 +136,39 @@ protocol::Hello BuilderApp::hello() const
 protocol::Report BuilderApp::report()
 {
     protocol::Report report = m_core.report();
-    report.load = m_probe.sample();
-    reviewResources(report.load);
+    report.load = sampleLoad();
+    m_watch.reported(report.load, m_clock.now().mono);
+    watchLoad();
     return report;
 }
 
-void BuilderApp::reviewResources(const protocol::LoadSample& load)
+protocol::LoadSample BuilderApp::sampleLoad()
 {
-    std::string shortage;
-    const std::uint64_t wanted = m_options.thresholds.minFreeDiskBytes;
-    if (load.diskFreeBytes < wanted)
-        shortage = fmt::format("{} bytes of disk are free, min-free-disk is {}", load.diskFreeBytes, wanted);
-    else if (m_spoolFull)
+    protocol::LoadSample load = m_probe.sample();
+    std::string shortage = shortageOf(load, m_options.thresholds);
+    if (shortage.empty() && m_spoolFull)
         shortage = fmt::format("{} logs wait to be delivered", kMaxUndeliveredLogs);
     if (std::exchange(m_shortage, shortage) != shortage)
         push(ResourcesChanged{std::move(shortage)});
+    return load;
+}
+
+// Heartbeats alone are too rare for the server's gates. While nothing runs and all is well they do.
+void BuilderApp::watchLoad()
+{
+    if (!m_link.isUp() || !m_watch.wantsLook(m_core.runningCount() > 0) || std::exchange(m_lookArmed, true))
+        return;
+    m_loop.postAt(m_clock.now().mono + kLookEvery, [this] {
+        m_lookArmed = false;
+        lookAtLoad();
+    });
+}
+
+void BuilderApp::lookAtLoad()
+{
+    if (m_link.isUp() && m_watch.isDue(sampleLoad(), m_clock.now().mono))
+        m_link.report();
+    watchLoad();
 }
 
 void BuilderApp::onServerMessage(protocol::ServerMessage message)
@@ -190,6 +213,7 @@ void BuilderApp::carryOut(CoreCommand command)
         m_link.send(send->message);
     } else if (auto* start = std::get_if<StartAttempt>(&command)) {
         onHost([assignment = std::move(start->assignment)](AttemptHost& host) { host.start(assignment); });
+        watchLoad();
     } else if (auto* stop = std::get_if<StopAttempt>(&command)) {
         onHost([order = std::move(*stop)](AttemptHost& host) {
             host.stop(order.attempt, order.outcome, order.reason, order.atOnce);

@@ -7,6 +7,7 @@
 #include "builder/app/guardian.h"
 #include "builder/app/machine_facts.h"
 #include "builder/core/builder_core.h"
+#include "builder/core/load_watch.h"
 #include "builder/exec/attempt_host.h"
 #include "builder/link/server_link.h"
 #include "builder/probe/machine_probe.h"
@@ -52,7 +53,9 @@ private:
     void applyInbox();
     void carryOut(CoreCommand command);
     void onServerMessage(protocol::ServerMessage message);
-    void reviewResources(const protocol::LoadSample& load);
+    [[nodiscard]] protocol::LoadSample sampleLoad();
+    void watchLoad();
+    void lookAtLoad();
     void onDrained(std::size_t unsent);
     void leave(const std::string& why);
     // Runs on the exec loop with the host.
@@ -76,6 +79,8 @@ private:
     bool m_aborting = false;
     bool m_left = false;
     std::string m_shortage;
+    LoadWatch m_watch;
+    bool m_lookArmed = false;
     StdLoop m_cleaner;
     ExecLoop m_exec;
     std::unique_ptr<AttemptHost> m_host; // lives on m_exec

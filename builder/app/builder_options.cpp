@@ -6,6 +6,7 @@
 #include "shared/nixdaemon/daemon_connection.h"
 #include "shared/protocol/limits.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -63,6 +64,19 @@ Result<double> positive(const config::Values& values, std::string_view name)
     return value;
 }
 
+// As the server will check it, but here the flag can be named.
+Result<void> checkName(const std::string& origin, std::string_view name)
+{
+    if (name.empty() || name.size() > protocol::kMaxNameBytes)
+        return fail(ErrorCode::Invalid, fmt::format("{} has a name of {} bytes, must be 1 to {}", origin, name.size(),
+                                                    protocol::kMaxNameBytes));
+    const auto isControl = [](char c) { return static_cast<unsigned char>(c) < 0x20U || c == '\x7F'; };
+    if (std::ranges::any_of(name, isControl) || toValidUtf8(name) != name)
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} has a name with a control character or bytes that are not UTF-8", origin));
+    return {};
+}
+
 Result<void> checkNames(const config::Values& values)
 {
     for (const std::string_view option : {"systems", "features", "mandatory-features", "tags", "users", "executors"}) {
@@ -70,12 +84,8 @@ Result<void> checkNames(const config::Values& values)
         if (list.size() > protocol::kMaxNames)
             return fail(ErrorCode::Invalid, fmt::format("{} has {} entries, the limit is {}", values.origin(option),
                                                         list.size(), protocol::kMaxNames));
-        for (const std::string& entry : list) {
-            if (entry.empty() || entry.size() > protocol::kMaxNameBytes)
-                return fail(ErrorCode::Invalid, fmt::format("{} has an entry of {} bytes, must be 1 to {}",
-                                                            values.origin(option), entry.size(),
-                                                            protocol::kMaxNameBytes));
-        }
+        for (const std::string& entry : list)
+            PENSTOCK_TRY_VOID(checkName(values.origin(option), entry));
     }
     return {};
 }
@@ -87,11 +97,18 @@ Result<std::map<std::string, std::uint64_t>> readResources(const config::Values&
         const std::size_t equals = entry.find('=');
         const std::string name = entry.substr(0, equals);
         const auto amount = equals == std::string::npos ? parseUnsigned("") : parseUnsigned(entry.substr(equals + 1));
-        if (name.empty() || name.size() > protocol::kMaxNameBytes || !amount)
-            return fail(ErrorCode::Invalid, fmt::format("{} is \"{}\", must be NAME=AMOUNT with a whole number",
-                                                        values.origin("resource"), entry));
-        resources[name] = *amount;
+        if (name.empty() || !amount || *amount > protocol::kMaxAmount)
+            return fail(ErrorCode::Invalid,
+                        fmt::format("{} is \"{}\", must be NAME=AMOUNT with a whole number up to {}",
+                                    values.origin("resource"), entry, protocol::kMaxAmount));
+        PENSTOCK_TRY_VOID(checkName(values.origin("resource"), name));
+        if (!resources.emplace(name, *amount).second)
+            return fail(ErrorCode::Invalid, fmt::format("{} names \"{}\" twice; give one amount",
+                                                        values.origin("resource"), name));
     }
+    if (resources.size() > protocol::kMaxNames)
+        return fail(ErrorCode::Invalid, fmt::format("{} is given {} times, the limit is {}", values.origin("resource"),
+                                                    resources.size(), protocol::kMaxNames));
     return resources;
 }
 
@@ -148,6 +165,10 @@ config::ProgramSpec builderProgram()
     o.push_back(threshold("load1", "no new work above this load average"));
     o.push_back({.name = "min-free-disk", .kind = Kind::Size, .help = "no new work with less free space",
                  .valueName = "SIZE"});
+    o.push_back({.name = "min-free-memory", .kind = Kind::Size, .help = "no new work with less memory available",
+                 .valueName = "SIZE"});
+    o.push_back({.name = "min-free-inodes", .kind = Kind::Integer, .help = "no new work with fewer free inodes",
+                 .valueName = "N", .least = 0});
     o.push_back({.name = "resource", .help = "a named amount that jobs may claim", .valueName = "NAME=AMOUNT",
                  .repeatable = true});
     o.push_back({.name = "nix-daemon-socket", .help = "socket of the nix-daemon", .valueName = "PATH",
@@ -190,6 +211,8 @@ Result<BuilderOptions> readBuilderOptions(const config::Values& values, const co
     PENSTOCK_TRY(options.thresholds.ioPsi, positive(values, "io-psi"));
     PENSTOCK_TRY(options.thresholds.load1, positive(values, "load1"));
     options.thresholds.minFreeDiskBytes = values.size("min-free-disk");
+    options.thresholds.minFreeMemoryBytes = values.size("min-free-memory");
+    options.thresholds.minFreeInodes = static_cast<std::uint64_t>(values.integer("min-free-inodes"));
     PENSTOCK_TRY(options.resources, readResources(values));
     options.nix.socketPath = values.has("nix-daemon-socket")
                                  ? values.text("nix-daemon-socket")

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "builder/core/builder_core.h"
 
+#include "shared/protocol/limits.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 #include <set>
@@ -134,11 +136,34 @@ std::optional<protocol::AttemptAnswer> BuilderCore::refusal(const protocol::Assi
         std::holds_alternative<protocol::NixWork>(assignment.work) ? "nix" : "command";
     if (std::ranges::find(m_facts.executors, executor) == m_facts.executors.end())
         return refuse(RejectReason::Unsupported, fmt::format("the executor {} is not available here", executor));
+    if (std::string excess = excessOf(assignment); !excess.empty())
+        return refuse(RejectReason::Resources, std::move(excess));
     if (!m_shortage.empty())
         return refuse(RejectReason::Resources, m_shortage);
-    if (m_running >= m_facts.maxJobs)
-        return refuse(RejectReason::NoSlot, fmt::format("{} of {} slots are in use", m_running, m_facts.maxJobs));
+    const std::uint32_t slots = assignment.beyondSlots ? protocol::kMaxSlots : m_facts.maxJobs;
+    if (m_running >= slots)
+        return refuse(RejectReason::NoSlot,
+                      fmt::format("{} attempts run, {} {}", m_running, slots,
+                                  assignment.beyondSlots ? "is the most that a builder takes" : "slots are here"));
     return std::nullopt;
+}
+
+// It could never run here: the server's idea of this machine is old, or wrong. What we do not know ourselves is let
+// through.
+std::string BuilderCore::excessOf(const protocol::Assignment& assignment) const
+{
+    if (m_facts.cores > 0 && assignment.cpus > m_facts.cores)
+        return fmt::format("{} cpus are asked for, this machine has {}", assignment.cpus, m_facts.cores);
+    if (m_facts.memoryBytes > 0 && assignment.memoryBytes > m_facts.memoryBytes)
+        return fmt::format("{} bytes of memory are asked for, this machine has {}", assignment.memoryBytes,
+                           m_facts.memoryBytes);
+    for (const auto& [name, amount] : assignment.resources) {
+        const auto found = m_facts.resources.find(name);
+        const std::uint64_t here = found == m_facts.resources.end() ? 0 : found->second;
+        if (amount > here)
+            return fmt::format("{} of the resource {} are asked for, this machine has {}", amount, name, here);
+    }
+    return {};
 }
 
 void BuilderCore::on(StoredArrived& event)

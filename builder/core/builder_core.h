@@ -51,7 +51,7 @@ struct DrainAsked { // SIGTERM, or taken back
 struct StopAsked { // the second SIGTERM or the end of the drain time: everything ends now
     std::string reason;
 };
-// Why no new work can be taken (disk below the threshold, log spool full); empty: it can.
+// Why no new work can be taken (disk, memory or inodes below the threshold, log spool full); empty: it can.
 struct ResourcesChanged {
     std::string shortage;
 };
@@ -137,6 +137,8 @@ private:
     void sayDrainedOnce();
     // The reason why this assignment cannot be taken, or nothing.
     [[nodiscard]] std::optional<protocol::AttemptAnswer> refusal(const protocol::Assignment& assignment) const;
+    // What it asks for beyond what this machine has in all; empty: nothing.
+    [[nodiscard]] std::string excessOf(const protocol::Assignment& assignment) const;
 
     protocol::MachineFacts m_facts;
     HeldMap m_held;

@@ -107,7 +107,7 @@ void AttemptHost::start(protocol::Assignment assignment)
     if (folder)
         entry.folder = *folder;
     entry.runner = std::make_unique<AttemptRunner>(
-        m_loop,
+        m_loop, m_cleaner,
         AttemptSpec{std::move(assignment), m_settings.machineName, entry.folder.path, entry.folder.temporary},
         *entry.log, runnerEvents(attempt));
     AttemptRunner& runner = *entry.runner;

@@ -12,8 +12,8 @@ namespace penstock::builder {
 using protocol::Outcome;
 using protocol::Stream;
 
-AttemptRunner::AttemptRunner(Loop& loop, AttemptSpec spec, LogPump& log, RunnerEvents events)
-    : m_loop(loop), m_spec(std::move(spec)), m_log(log), m_events(std::move(events))
+AttemptRunner::AttemptRunner(Loop& loop, Loop& cleaner, AttemptSpec spec, LogPump& log, RunnerEvents events)
+    : m_loop(loop), m_cleaner(cleaner), m_spec(std::move(spec)), m_log(log), m_events(std::move(events))
 {
     const Now now = SystemClock{}.now();
     m_startedAt = now.wall;
@@ -22,10 +22,15 @@ AttemptRunner::AttemptRunner(Loop& loop, AttemptSpec spec, LogPump& log, RunnerE
 
 AttemptRunner::~AttemptRunner()
 {
-    for (const auto& timer : {m_timeout, m_silence}) {
-        if (timer)
-            m_loop.cancel(*timer);
-    }
+    for (auto* timer : {&m_timeout, &m_silence, &m_phaseTimer})
+        cancel(*timer);
+}
+
+void AttemptRunner::cancel(std::optional<Loop::TimerId>& timer)
+{
+    if (timer)
+        m_loop.cancel(*timer);
+    timer.reset();
 }
 
 void AttemptRunner::start(Executor& executor)
@@ -43,6 +48,25 @@ void AttemptRunner::start(Executor& executor)
         });
     }
     armSilence();
+    watchOutputs();
+}
+
+// Of a derivation Nix knows the sizes itself, at the end.
+void AttemptRunner::watchOutputs()
+{
+    if (m_spec.assignment.limits.maxOutputBytes == 0 ||
+        !std::holds_alternative<protocol::CommandWork>(m_spec.assignment.work))
+        return;
+    m_outputs = std::make_unique<OutputWatch>(m_loop, m_cleaner, m_spec.folder,
+                                              [this](std::uint64_t bytes) { reviewOutputs(bytes); });
+}
+
+void AttemptRunner::reviewOutputs(std::uint64_t bytes)
+{
+    const std::uint64_t limit = m_spec.assignment.limits.maxOutputBytes;
+    if (bytes > limit && !m_cause)
+        end(Outcome::OutputLimit,
+            fmt::format("the files in the job's directory have {} bytes, the output limit is {}", bytes, limit), false);
 }
 
 void AttemptRunner::refuse(std::string error)
@@ -127,7 +151,19 @@ void AttemptRunner::onOutput(Stream stream, std::string_view bytes)
 void AttemptRunner::onPhase(std::string phase)
 {
     phase.resize(std::min(phase.size(), protocol::kMaxNameBytes));
-    m_events.moved({m_spec.assignment.attempt, std::move(phase), SystemClock{}.now().wall});
+    m_phase = std::move(phase);
+    if (m_ended || m_phaseTimer)
+        return;
+    m_phaseTimer = m_loop.postAt(SystemClock{}.now().mono + kPhaseDelay, [this] {
+        m_phaseTimer.reset();
+        tellPhase();
+    });
+}
+
+void AttemptRunner::tellPhase()
+{
+    if (std::exchange(m_phaseTold, m_phase) != m_phase)
+        m_events.moved({m_spec.assignment.attempt, m_phase, m_startedAt});
 }
 
 void AttemptRunner::reviewBackPressure()
@@ -144,6 +180,21 @@ void AttemptRunner::reviewBackPressure()
 void AttemptRunner::onExit(AttemptExit exit)
 {
     PENSTOCK_CHECK(!m_ended);
+    cancel(m_timeout);
+    cancel(m_silence);
+    if (!m_outputs || m_cause || exit.outcome != Outcome::Succeeded)
+        return conclude(std::move(exit));
+    // What was written since the last look counts too.
+    onPhase("finishing");
+    m_outputs->finish([this, exit = std::move(exit)](std::uint64_t bytes) {
+        reviewOutputs(bytes);
+        conclude(exit);
+    });
+}
+
+void AttemptRunner::conclude(AttemptExit exit)
+{
+    m_outputs.reset();
     if (m_cause) {
         exit.outcome = m_cause->outcome;
         exit.error = m_cause->text;
@@ -156,6 +207,7 @@ void AttemptRunner::onExit(AttemptExit exit)
 void AttemptRunner::sayEnded(AttemptExit exit)
 {
     m_ended = true;
+    cancel(m_phaseTimer);
     protocol::AttemptResult result;
     result.attempt = m_spec.assignment.attempt;
     result.outcome = exit.outcome;

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// AttemptRunner: one attempt's life: folder, executor, log, limits (time, silence, log length), stop, result. What it
-// knows better than the executor wins: an attempt that was stopped ends with the reason it was stopped for.
+// AttemptRunner: one attempt's life: folder, executor, log, limits (time, silence, log and output size), stop,
+// result. What it knows better than the executor wins: an attempt that was stopped ends with the reason it was
+// stopped for.
 // Lives on the exec loop; the callbacks are called there and may not destroy the runner but by posting.
 #pragma once
 
 #include "builder/exec/attempt_folder.h"
 #include "builder/exec/executor.h"
 #include "builder/exec/log_pump.h"
+#include "builder/exec/output_watch.h"
 #include "shared/base/loop.h"
 
 #include <functional>
@@ -17,6 +19,8 @@
 namespace penstock::builder {
 
 inline constexpr std::chrono::milliseconds kDefaultKillGrace{10'000};
+// A phase is told when it has lasted so long, and then the next: short attempts tell none, chatty builds not all.
+inline constexpr std::chrono::milliseconds kPhaseDelay{200};
 
 struct RunnerEvents {
     std::function<void(protocol::AttemptResult result)> ended; // once; the folder may be removed
@@ -26,7 +30,8 @@ struct RunnerEvents {
 
 class AttemptRunner final : public AttemptSink {
 public:
-    AttemptRunner(Loop& loop, AttemptSpec spec, LogPump& log, RunnerEvents events);
+    // cleaner: a loop that may block.
+    AttemptRunner(Loop& loop, Loop& cleaner, AttemptSpec spec, LogPump& log, RunnerEvents events);
     AttemptRunner(const AttemptRunner&) = delete;
     AttemptRunner& operator=(const AttemptRunner&) = delete;
     ~AttemptRunner() override;
@@ -57,9 +62,15 @@ private:
     void writeSystemLine(std::string_view text);
     void armSilence();
     void onSilenceTimer();
+    void watchOutputs();
+    void reviewOutputs(std::uint64_t bytes);
+    void tellPhase();
+    void conclude(AttemptExit exit);
     void sayEnded(AttemptExit exit);
+    void cancel(std::optional<Loop::TimerId>& timer);
 
     Loop& m_loop;
+    Loop& m_cleaner;
     AttemptSpec m_spec;
     LogPump& m_log;
     RunnerEvents m_events;
@@ -72,6 +83,10 @@ private:
     bool m_ended = false;
     std::optional<Loop::TimerId> m_timeout;
     std::optional<Loop::TimerId> m_silence;
+    std::string m_phase;
+    std::string m_phaseTold;
+    std::optional<Loop::TimerId> m_phaseTimer;
+    std::unique_ptr<OutputWatch> m_outputs; // of a command with a limit
 };
 
 } // namespace penstock::builder

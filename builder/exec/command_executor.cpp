@@ -3,7 +3,9 @@
 
 #include "builder/exec/child_process.h"
 #include "builder/exec/descendants.h"
+#include "shared/base/text.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -19,6 +21,8 @@ namespace penstock::builder {
 namespace {
 
 constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr std::string_view kMemoryVariable = "PENSTOCK_MEMORY_BYTES";
+constexpr std::string_view kResourcePrefix = "PENSTOCK_RESOURCE_";
 constexpr std::size_t kReadBytes = 64U << 10U;
 constexpr int kReadsPerTurn = 4; // then others get their turn
 constexpr int kExitNotFound = 127;
@@ -27,6 +31,19 @@ constexpr int kExitNotExecutable = 126;
 Duration toDuration(const timeval& value)
 {
     return std::chrono::seconds(value.tv_sec) + Duration(value.tv_usec);
+}
+
+// What is not said was not granted, whatever the job's own env says.
+void addGranted(const protocol::Assignment& assignment, std::map<std::string, std::string>& to)
+{
+    std::erase_if(to, [](const auto& entry) {
+        return entry.first == kMemoryVariable || entry.first.starts_with(kResourcePrefix);
+    });
+    to.insert_or_assign("PENSTOCK_CPUS", std::to_string(std::max(assignment.cpus, 1U)));
+    if (assignment.memoryBytes > 0)
+        to.emplace(kMemoryVariable, std::to_string(assignment.memoryBytes));
+    for (const auto& [name, amount] : assignment.resources)
+        to.emplace(resourceVariable(name), std::to_string(amount));
 }
 
 class RunningCommand final : public Running {
@@ -110,6 +127,7 @@ void RunningCommand::begin(const AttemptSpec& spec)
     m_mains.insert(m_child->pid);
     open(m_out, std::move(m_child->out), protocol::Stream::Out);
     open(m_err, std::move(m_child->err), protocol::Stream::Err);
+    m_sink.onPhase("building");
     m_loop.watch(m_child->pidfd.get(), EPOLLIN, [this](std::uint32_t) { onMainEnded(); });
 }
 
@@ -218,6 +236,7 @@ void RunningCommand::onMainEnded()
     }
     if (!pipesOpen())
         return onPipesGone();
+    m_sink.onPhase("finishing");
     arm(kLinger, &RunningCommand::endDescendants);
 }
 
@@ -305,6 +324,16 @@ std::unique_ptr<Running> CommandExecutor::start(const AttemptSpec& spec, Attempt
     return std::make_unique<RunningCommand>(m_loop, m_mains, spec, sink);
 }
 
+std::string resourceVariable(std::string_view name)
+{
+    std::string variable(kResourcePrefix);
+    for (const char c : toLower(name)) {
+        const bool isLetter = c >= 'a' && c <= 'z';
+        variable += isLetter ? static_cast<char>(c - 'a' + 'A') : (c >= '0' && c <= '9') ? c : '_';
+    }
+    return variable;
+}
+
 std::vector<std::string> commandEnvironment(const AttemptSpec& spec)
 {
     std::map<std::string, std::string> values{
@@ -314,7 +343,7 @@ std::vector<std::string> commandEnvironment(const AttemptSpec& spec)
     values.insert_or_assign("PENSTOCK_JOB_ID", std::to_string(spec.assignment.job.value()));
     values.insert_or_assign("PENSTOCK_ATTEMPT", std::to_string(spec.assignment.attemptNumber));
     values.insert_or_assign("PENSTOCK_MACHINE", spec.machineName);
-    values.insert_or_assign("PENSTOCK_CPUS", std::to_string(std::max(spec.assignment.cpus, 1U)));
+    addGranted(spec.assignment, values);
     std::vector<std::string> result;
     result.reserve(values.size());
     for (const auto& [name, value] : values)

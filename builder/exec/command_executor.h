@@ -32,6 +32,9 @@ private:
 
 // NAME=value for the job. What the job's own env says wins, except for PENSTOCK_*. Pure.
 [[nodiscard]] std::vector<std::string> commandEnvironment(const AttemptSpec& spec);
+// "big-parallel" is PENSTOCK_RESOURCE_BIG_PARALLEL: upper case, all but letters and digits '_'. Of two names that
+// become the same the first in order is shown. Pure.
+[[nodiscard]] std::string resourceVariable(std::string_view name);
 // The value of NAME in such a list, or empty. Pure.
 [[nodiscard]] std::string environmentValue(const std::vector<std::string>& environment, std::string_view name);
 

@@ -40,7 +40,7 @@ struct AttemptExit {
 struct AttemptSink {
     virtual ~AttemptSink() = default;
     virtual void onOutput(protocol::Stream stream, std::string_view bytes) = 0;
-    virtual void onPhase(std::string phase) = 0;
+    virtual void onPhase(std::string phase) = 0; // the words are in proto/README.md
     // Last call, exactly once, never from within start(). The Running may be destroyed in it.
     virtual void onExit(AttemptExit exit) = 0;
 };

@@ -138,15 +138,18 @@ public:
             result.outcome = Outcome::Succeeded;
             result.nixStatus = static_cast<std::uint32_t>(BuildStatus::AlreadyValid);
             PENSTOCK_TRY_VOID(describeOutputs(m_work.outputs, result));
+            holdToLimit(result);
             return result;
         }
         PENSTOCK_TRY_VOID(checkInputs());
+        m_log.phase(0, "building");
         PENSTOCK_TRY(const BuildResult built, build());
-        m_log.flush();
+        m_log.phase(0, "finishing");
         judge(built, result);
         if (result.outcome == Outcome::Succeeded)
             PENSTOCK_TRY_VOID(
                 describeOutputs(built.outputs.empty() ? m_work.outputs : built.outputs, result));
+        holdToLimit(result);
         return result;
     }
 
@@ -260,6 +263,20 @@ private:
         return {};
     }
 
+    // Outputs that were there already count as well, as Hydra counts them: what nobody may have is not handed out.
+    void holdToLimit(AttemptExit& result) const
+    {
+        const std::uint64_t limit = m_assignment.limits.maxOutputBytes;
+        std::uint64_t bytes = 0;
+        for (const protocol::NixOutput& output : result.outputs)
+            bytes += output.narSize;
+        if (limit == 0 || bytes <= limit)
+            return;
+        result.outcome = Outcome::OutputLimit;
+        result.error = fmt::format("the outputs have {} bytes, the output limit is {}", bytes, limit);
+        result.outputs.clear();
+    }
+
     const NixMachine& m_machine;
     const protocol::Assignment& m_assignment;
     DaemonConnection& m_daemon;
@@ -351,6 +368,7 @@ AttemptExit runNixAttempt(const NixMachine& machine, const protocol::Assignment&
                           const NixAttemptLinks& links, const Clock& clock)
 {
     BuildLog log(links, clock);
+    log.phase(0, "preparing");
     auto ended = attempt(machine, assignment, links.interrupt, log);
     log.flush();
     AttemptExit result;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <deque>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,10 +12,9 @@
 namespace penstock::builder {
 namespace {
 
-// More than its slots are not given to a machine, but an attempt may start before the last one's thread is
-// free.
+// More than its slots are not given to a machine unless it is said, but an attempt may start before the last one's
+// thread is free.
 constexpr std::size_t kMaxWaiting = 64;
-constexpr unsigned kMaxSlots = 4096;
 // News under way for each attempt: at most this many times 64 KiB.
 constexpr unsigned kNewsUnderWay = 8;
 
@@ -131,11 +131,16 @@ AttemptExit infrastructure(std::string error)
 } // namespace
 
 NixExecutor::NixExecutor(Loop& loop, NixExecutorOptions options, const Clock& clock)
-    : m_loop(loop), m_machine(std::move(options.machine)), m_clock(clock), m_jobs(kMaxWaiting)
+    : m_loop(loop), m_machine(std::move(options.machine)), m_clock(clock), m_jobs(kMaxNixThreads + kMaxWaiting)
 {
-    const unsigned slots = std::clamp(options.slots, 1U, kMaxSlots);
+    const unsigned slots = std::clamp(options.slots, 1U, kMaxNixThreads);
     for (unsigned i = 0; i < slots; ++i)
-        m_threads.emplace_back([this] { runJobs(); });
+        addThread();
+}
+
+void NixExecutor::addThread()
+{
+    m_threads.emplace_back([this] { runJobs(); });
 }
 
 NixExecutor::~NixExecutor()
@@ -143,6 +148,16 @@ NixExecutor::~NixExecutor()
     m_jobs.close();
     for (std::thread& thread : m_threads)
         thread.join();
+}
+
+// Without a thread of its own the attempt waits for one of the others'.
+void NixExecutor::tryToGrow()
+{
+    try {
+        addThread();
+    } catch (const std::system_error&) { // the machine gives no more threads
+        return;
+    }
 }
 
 std::unique_ptr<Running> NixExecutor::start(const AttemptSpec& spec, AttemptSink& sink)
@@ -162,11 +177,16 @@ std::unique_ptr<Running> NixExecutor::start(const AttemptSpec& spec, AttemptSink
         postTo(loop, self,
                [news = std::move(news)](RunningNix& told) mutable { told.arrived(std::move(news)); });
     };
-    const auto end = [&loop, self = running->self()](AttemptExit exit) {
+    const auto end = [&loop, self = running->self(), busy = m_busy](AttemptExit exit) {
+        loop.post([busy] { --*busy; });
         postTo(loop, self,
                [exit = std::move(exit)](RunningNix& told) mutable { told.ended(std::move(exit)); });
     };
-    if (!m_jobs.push(Job{spec.assignment, {*interrupt, *credits, tell}, end}))
+    const bool mayGrow = spec.assignment.beyondSlots && m_threads.size() < kMaxNixThreads;
+    if (++*m_busy > m_threads.size() && mayGrow)
+        tryToGrow();
+    const bool hasRoom = *m_busy <= m_threads.size() + kMaxWaiting;
+    if (!hasRoom || !m_jobs.push(Job{spec.assignment, {*interrupt, *credits, tell}, end}))
         end(infrastructure(
             fmt::format("more than {} Nix attempts wait for a slot of this machine", kMaxWaiting)));
     return running;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NixExecutor: runs derivations through the machine's nix-daemon, each on one of a fixed number of threads
-// with a connection of its own; those threads tell the exec loop, where everything else happens. Stopping an
-// attempt closes its connection, whereupon the daemon kills the build at once, so a grace is not needed. The
-// loop and the clock outlive the executor; every Running ends before it. The destructor joins the threads.
+// NixExecutor: runs derivations through the machine's nix-daemon, each on a thread and with a connection of
+// its own; there are as many threads as slots, and more when the server goes beyond those. The threads tell the
+// exec loop, where everything else happens. Stopping an attempt closes its connection, whereupon the daemon kills
+// the build at once, so a grace is not needed. The loop and the clock outlive the executor; every Running ends
+// before it. The destructor joins the threads.
 #pragma once
 
 #include "builder/exec/executor.h"
@@ -16,6 +17,8 @@
 #include <vector>
 
 namespace penstock::builder {
+
+inline constexpr unsigned kMaxNixThreads = 4096;
 
 struct NixExecutorOptions {
     NixMachine machine;
@@ -39,12 +42,15 @@ private:
         std::function<void(AttemptExit)> end;
     };
 
+    void addThread();
+    void tryToGrow();
     void runJobs();
 
     Loop& m_loop;
     NixMachine m_machine;
     const Clock& m_clock;
     BoundedQueue<Job> m_jobs;
+    std::shared_ptr<unsigned> m_busy = std::make_shared<unsigned>(0); // attempts not ended; on the loop only
     std::vector<std::thread> m_threads; // last: they use everything above
 };
 

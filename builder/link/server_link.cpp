@@ -188,6 +188,12 @@ void ServerLink::sendReport()
     armTick();
 }
 
+void ServerLink::report()
+{
+    if (m_up)
+        sendReport();
+}
+
 void ServerLink::send(const protocol::BuilderMessage& message)
 {
     if (!m_up)

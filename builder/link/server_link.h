@@ -52,6 +52,8 @@ public:
     void start();
     // Nothing happens while the link is down.
     void send(const protocol::BuilderMessage& message);
+    // A report ahead of the heartbeat; the next heartbeat counts from it. Nothing while the link is down.
+    void report();
     // Says goodbye and stays away.
     void stop(const std::string& text);
 

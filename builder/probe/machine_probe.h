@@ -12,8 +12,8 @@
 namespace penstock::builder {
 
 struct Hardware {
-    std::uint32_t cores = 1; // usable: affinity and the control group's quota count
-    std::uint64_t memoryBytes = 0;
+    std::uint32_t cores = 1; // usable: affinity and the control groups' quotas count
+    std::uint64_t memoryBytes = 0; // the same
     double bogomips = 0;
 };
 [[nodiscard]] Hardware readHardware();
@@ -28,6 +28,7 @@ private:
     std::string m_workDirectory;
     std::string m_storeDir;
     std::optional<CpuTimes> m_last;
+    double m_busyPercent = 0;
 };
 
 } // namespace penstock::builder

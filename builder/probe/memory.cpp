@@ -33,4 +33,14 @@ std::optional<std::uint64_t> parseMemoryMax(std::string_view memoryMax)
     return value ? std::optional(*value) : std::nullopt;
 }
 
+std::uint64_t parseInactiveFile(std::string_view memoryStat)
+{
+    constexpr std::string_view kName = "inactive_file ";
+    for (const std::string_view line : split(memoryStat, '\n')) {
+        if (line.starts_with(kName))
+            return parseUnsigned(trim(line.substr(kName.size()))).value_or(0);
+    }
+    return 0;
+}
+
 } // namespace penstock::builder

@@ -15,5 +15,7 @@ struct MemoryInfo {
 [[nodiscard]] std::optional<MemoryInfo> parseMemInfo(std::string_view procMeminfo);
 // The limit of a control group in bytes; nothing for "max".
 [[nodiscard]] std::optional<std::uint64_t> parseMemoryMax(std::string_view memoryMax);
+// Of a control group's memory.stat: page cache that the kernel gives back first.
+[[nodiscard]] std::uint64_t parseInactiveFile(std::string_view memoryStat);
 
 } // namespace penstock::builder

@@ -25,6 +25,7 @@ inline constexpr std::size_t kMaxCommandBytes = 1U << 20U; // all arguments and 
 inline constexpr std::size_t kMaxDrvBytes = 3U << 20U;
 inline constexpr std::size_t kMaxInputPaths = 100'000;
 inline constexpr std::size_t kMaxOutputs = 1024;
+inline constexpr std::uint64_t kMaxAmount = INT64_MAX; // of a named resource; stored as a signed number
 inline constexpr std::size_t kMaxLogRecordBytes = 64U << 10U;
 inline constexpr std::size_t kMaxLogChunkBytes = 256U << 10U;
 inline constexpr std::size_t kMaxLogRecords = 16'384; // in one chunk

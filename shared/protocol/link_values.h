@@ -127,6 +127,7 @@ struct LoadSample {
     std::optional<PressureSample> pressure; // nothing where the kernel has none
     double cpuBusyPercent = 0;
     std::uint64_t diskFreeInodes = 0;
+    std::uint64_t diskTotalInodes = 0; // 0: the file system does not count them
     friend bool operator==(const LoadSample&, const LoadSample&) = default;
 };
 
@@ -263,6 +264,8 @@ struct Assignment {
     Limits limits;
     std::uint32_t cpus = 0;
     std::uint64_t memoryBytes = 0;
+    std::map<std::string, std::uint64_t> resources; // named amounts granted
+    bool beyondSlots = false;                       // the number of slots does not bound it
     friend bool operator==(const Assignment&, const Assignment&) = default;
 };
 

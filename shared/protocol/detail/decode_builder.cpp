@@ -15,6 +15,8 @@ void readThresholds(FieldReader& fields, const link::Thresholds& from, Threshold
     fields.amount("thresholds.io_psi", from.io_psi(), to.ioPsi);
     fields.amount("thresholds.load1", from.load1(), to.load1);
     to.minFreeDiskBytes = from.min_free_disk_bytes();
+    to.minFreeMemoryBytes = from.min_free_memory_bytes();
+    to.minFreeInodes = from.min_free_inodes();
 }
 
 Result<MachineFacts> decodeFacts(const link::MachineFacts& from)
@@ -41,13 +43,7 @@ Result<MachineFacts> decodeFacts(const link::MachineFacts& from)
     fields.name("nix_version", from.nix_version(), to.nixVersion);
     to.nixTrusted = from.nix_trusted();
     readThresholds(fields, from.thresholds(), to.thresholds);
-    if (fields.atMost("resources", from.resources().size(), kMaxNames)) {
-        for (const auto& [name, amount] : from.resources()) {
-            std::string key;
-            fields.requiredName("resources", name, key);
-            to.resources.emplace(std::move(key), amount);
-        }
-    }
+    fields.resources(from.resources(), to.resources);
     fields.amount("bogomips", from.bogomips(), to.bogomips);
     return fields.finish(std::move(to));
 }
@@ -102,6 +98,7 @@ void readLoad(FieldReader& fields, const link::Load& from, LoadSample& to)
     }
     fields.amount("load.cpu_busy_percent", from.cpu_busy_percent(), to.cpuBusyPercent);
     to.diskFreeInodes = from.disk_free_inodes();
+    to.diskTotalInodes = from.disk_total_inodes();
 }
 
 Result<Report> decodeReport(const link::Report& from)

@@ -118,6 +118,19 @@ void FieldReader::millis(std::string_view field, std::uint64_t from, std::chrono
         to = std::chrono::milliseconds{static_cast<std::int64_t>(from)};
 }
 
+void FieldReader::resources(const google::protobuf::Map<std::string, std::uint64_t>& from,
+                            std::map<std::string, std::uint64_t>& to)
+{
+    if (!atMost("resources", from.size(), kMaxNames))
+        return;
+    for (const auto& [given, amount] : from) {
+        std::string key;
+        requiredName("resources", given, key);
+        if (atMost("resources", amount, kMaxAmount))
+            to.emplace(std::move(key), amount);
+    }
+}
+
 void FieldReader::outputs(std::string_view field, const google::protobuf::RepeatedPtrField<link::NixOutput>& from,
                           std::vector<NixOutput>& to)
 {

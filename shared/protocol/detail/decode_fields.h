@@ -10,6 +10,7 @@
 
 #include "proto/link.pb.h"
 
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -44,6 +45,8 @@ public:
     // False, with the error kept, when value is above the limit.
     bool atMost(std::string_view field, std::uint64_t value, std::uint64_t limit);
     bool checkId(std::string_view field, std::uint64_t value);
+    void resources(const google::protobuf::Map<std::string, std::uint64_t>& from,
+                   std::map<std::string, std::uint64_t>& to);
     void outputs(std::string_view field, const google::protobuf::RepeatedPtrField<link::NixOutput>& from,
                  std::vector<NixOutput>& to);
 

@@ -87,6 +87,7 @@ void readLimits(FieldReader& fields, const link::Limits& from, Limits& to)
     fields.millis("limits.silent_timeout_ms", from.silent_timeout_ms(), to.silentTimeout);
     to.maxLogBytes = from.max_log_bytes();
     fields.millis("limits.kill_grace_ms", from.kill_grace_ms(), to.killGrace);
+    to.maxOutputBytes = from.max_output_bytes();
 }
 
 // Goes to desired.assign, or to desired.bad when it makes no sense. Only an id that is none breaks the message.
@@ -103,6 +104,8 @@ void readAssignment(FieldReader& fields, const link::Assignment& from, Desired& 
     if (inner.atMost("cpus", from.cpus(), kMaxCores))
         to.cpus = from.cpus();
     to.memoryBytes = from.memory_bytes();
+    inner.resources(from.resources(), to.resources);
+    to.beyondSlots = from.beyond_slots();
     switch (from.work_case()) {
     case link::Assignment::kCommand: readCommand(inner, from.command(), to.work.emplace<CommandWork>()); break;
     case link::Assignment::kNix: readNix(inner, from.nix(), to.work.emplace<NixWork>()); break;

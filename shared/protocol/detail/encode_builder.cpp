@@ -45,6 +45,8 @@ void fill(link::MachineFacts& to, const MachineFacts& from)
     thresholds.set_io_psi(from.thresholds.ioPsi);
     thresholds.set_load1(from.thresholds.load1);
     thresholds.set_min_free_disk_bytes(from.thresholds.minFreeDiskBytes);
+    thresholds.set_min_free_memory_bytes(from.thresholds.minFreeMemoryBytes);
+    thresholds.set_min_free_inodes(from.thresholds.minFreeInodes);
     for (const auto& [name, amount] : from.resources)
         (*to.mutable_resources())[name] = amount;
     to.set_bogomips(from.bogomips);
@@ -80,6 +82,7 @@ void fill(link::Load& to, const LoadSample& from)
     }
     to.set_cpu_busy_percent(from.cpuBusyPercent);
     to.set_disk_free_inodes(from.diskFreeInodes);
+    to.set_disk_total_inodes(from.diskTotalInodes);
 }
 
 link::RejectReason wire(RejectReason reason)

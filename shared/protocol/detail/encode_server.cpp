@@ -42,8 +42,12 @@ void fill(link::Assignment& to, const Assignment& from)
     limits.set_silent_timeout_ms(millis(from.limits.silentTimeout));
     limits.set_max_log_bytes(from.limits.maxLogBytes);
     limits.set_kill_grace_ms(millis(from.limits.killGrace));
+    limits.set_max_output_bytes(from.limits.maxOutputBytes);
     to.set_cpus(from.cpus);
     to.set_memory_bytes(from.memoryBytes);
+    for (const auto& [name, amount] : from.resources)
+        (*to.mutable_resources())[name] = amount;
+    to.set_beyond_slots(from.beyondSlots);
 }
 
 struct ServerEncoder {

@@ -128,7 +128,7 @@ TEST_F(NixExecutorTest, BuildsAndReportsOutputsLogAndPhases)
     EXPECT_EQ(result.outcome, Outcome::Succeeded) << result.error;
     EXPECT_FALSE(result.cached);
     EXPECT_EQ(sink.log, "one\ntwo\n");
-    EXPECT_EQ(sink.phases, (std::vector<std::string>{"installPhase"}));
+    EXPECT_EQ(sink.phases, (std::vector<std::string>{"preparing", "building", "installPhase", "finishing"}));
     ASSERT_EQ(result.outputs.size(), 2U);
     EXPECT_EQ(result.outputs[0].name, "dev");
     EXPECT_EQ(result.outputs[1].path, drv.output().print(m_nix->storeDir()));
@@ -283,6 +283,54 @@ TEST_F(NixExecutorTest, RefusesMoreThanMayWait)
             sink.running.reset();
     });
     m_executor.reset();
+}
+
+TEST_F(NixExecutorTest, GoesBeyondItsSlotsWhenTheServerSaysSo)
+{
+    // Each waits until all three run, which two slots could not do.
+    const std::string script = "d=" + m_nix->root() +
+                               "/tmp; : > $d/here-$name; while set -- $d/here-*; [ $# -lt 3 ]; do /bin/sleep 0.02; "
+                               "done; echo > $out";
+    std::deque<Recorder> sinks(3);
+    int index = 0;
+    for (Recorder& sink : sinks) {
+        AttemptSpec spec = specOf(derivation(fmt::format("beyond-{}", index++), script));
+        spec.assignment.beyondSlots = true;
+        start(spec, sink);
+    }
+    for (Recorder& sink : sinks)
+        EXPECT_EQ(sink.wait().outcome, Outcome::Succeeded);
+}
+
+TEST_F(NixExecutorTest, GivesABuildTheGrantedCpusElseAll)
+{
+    Recorder granted;
+    AttemptSpec spec = specOf(derivation("granted", "echo $NIX_BUILD_CORES; echo > $out"));
+    spec.assignment.cpus = 7;
+    EXPECT_EQ(run(spec, granted).outcome, Outcome::Succeeded);
+    EXPECT_EQ(granted.log, "7\n");
+    Recorder unstated;
+    EXPECT_EQ(run(specOf(derivation("unstated", "echo $NIX_BUILD_CORES; echo > $out")), unstated).outcome,
+              Outcome::Succeeded);
+    EXPECT_EQ(unstated.log, "0\n"); // Nix's word for all there are
+}
+
+TEST_F(NixExecutorTest, HoldsOutputsToTheirLimit)
+{
+    const auto limited = [](std::uint64_t bytes) {
+        protocol::Limits limits;
+        limits.maxOutputBytes = bytes;
+        return limits;
+    };
+    const TestDerivation drv =
+        makeDerivation(m_nix->storeDir(), {"two", "echo hi > $out; echo dev > $dev", {"out", "dev"}});
+    const AttemptExit large = run(specOf(drv, {}, limited(239)));
+    EXPECT_EQ(large.outcome, Outcome::OutputLimit);
+    EXPECT_EQ(large.error, "the outputs have 240 bytes, the output limit is 239");
+    EXPECT_TRUE(large.outputs.empty());
+    const AttemptExit cached = run(specOf(drv, {}, limited(239)));
+    EXPECT_EQ(cached.outcome, Outcome::OutputLimit); // also when they were there already
+    EXPECT_EQ(run(specOf(drv, {}, limited(240))).outcome, Outcome::Succeeded);
 }
 
 TEST_F(NixExecutorTest, RunsNoMoreAtATimeThanItHasSlots)

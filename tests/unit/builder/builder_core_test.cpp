@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "builder/core/builder_core.h"
 
+#include "shared/protocol/limits.h"
+
+#include <functional>
 #include <gtest/gtest.h>
 
 namespace penstock::builder {
@@ -143,6 +146,72 @@ TEST(BuilderCore, RejectsWithTheReason)
     EXPECT_EQ(machine.desire(desired), (Words{"reject 5 invalid", "reject 4 unsupported"}));
     machine.apply(DrainAsked{true, ""});
     EXPECT_EQ(machine.assign(6, 60), (Words{"reject 6 draining"}));
+}
+
+protocol::Desired asking(const std::function<void(protocol::Assignment&)>& change, std::uint64_t attempt = 1)
+{
+    protocol::Desired desired;
+    desired.assign = {assignment(attempt, attempt * 10)};
+    change(desired.assign[0]);
+    return desired;
+}
+
+TEST(BuilderCore, RefusesMoreThanTheMachineHasWithBothNumbers)
+{
+    protocol::MachineFacts small = facts(2);
+    small.cores = 4;
+    small.memoryBytes = 1000;
+    small.resources = {{"gpu", 2}};
+    const auto textOf = [&](const std::function<void(protocol::Assignment&)>& change) {
+        BuilderCore fresh(small, {});
+        const auto commands = fresh.apply({DesiredArrived{asking(change)}});
+        const auto& answer = std::get<protocol::AttemptAnswer>(std::get<Send>(commands.at(0)).message);
+        EXPECT_EQ(answer.reason, answer.accepted ? RejectReason::Unspecified : RejectReason::Resources);
+        return answer.accepted ? "accepted" : answer.text;
+    };
+    using Asked = protocol::Assignment;
+    EXPECT_EQ(textOf([](Asked& a) { a.cpus = 4; }), "accepted");
+    EXPECT_EQ(textOf([](Asked& a) { a.cpus = 5; }), "5 cpus are asked for, this machine has 4");
+    EXPECT_EQ(textOf([](Asked& a) { a.memoryBytes = 1000; }), "accepted");
+    EXPECT_EQ(textOf([](Asked& a) { a.memoryBytes = 1001; }),
+              "1001 bytes of memory are asked for, this machine has 1000");
+    EXPECT_EQ(textOf([](Asked& a) { a.resources = {{"gpu", 2}}; }), "accepted");
+    EXPECT_EQ(textOf([](Asked& a) { a.resources = {{"gpu", 3}}; }),
+              "3 of the resource gpu are asked for, this machine has 2");
+    EXPECT_EQ(textOf([](Asked& a) { a.resources = {{"licence", 1}}; }),
+              "1 of the resource licence are asked for, this machine has 0");
+}
+
+TEST(BuilderCore, LetsThroughWhatItDoesNotKnowOfItself)
+{
+    Machine machine; // its cores and memory could not be read
+    EXPECT_EQ(machine.desire(asking([](protocol::Assignment& a) {
+                  a.cpus = 64;
+                  a.memoryBytes = 1ULL << 40U;
+              })),
+              (Words{"accept 1", "start 1"}));
+}
+
+TEST(BuilderCore, GoesBeyondItsSlotsOnlyWhenTheServerSaysSo)
+{
+    Machine machine(1);
+    machine.assign(1, 10);
+    EXPECT_EQ(machine.assign(2, 20), (Words{"reject 2 no_slot"}));
+    const auto beyond = [](protocol::Assignment& a) { a.beyondSlots = true; };
+    EXPECT_EQ(machine.desire(asking(beyond, 3)), (Words{"accept 3", "start 3"}));
+    EXPECT_EQ(machine.core().runningCount(), 2U);
+    EXPECT_EQ(machine.assign(4, 40), (Words{"reject 4 no_slot"}));
+}
+
+TEST(BuilderCore, TakesNoMoreThanTheHardLimitWhateverTheServerSays)
+{
+    Machine machine(1);
+    const auto beyond = [](protocol::Assignment& a) { a.beyondSlots = true; };
+    for (std::uint64_t attempt = 1; attempt <= protocol::kMaxSlots; ++attempt)
+        ASSERT_EQ(machine.desire(asking(beyond, attempt)).size(), 2U) << attempt;
+    EXPECT_EQ(machine.desire(asking(beyond, 5000)), (Words{"reject 5000 no_slot"}));
+    machine.end(1);
+    EXPECT_EQ(machine.desire(asking(beyond, 5001)), (Words{"accept 5001", "start 5001"}));
 }
 
 TEST(BuilderCore, FencesAnOlderAttemptOfTheStep)

@@ -118,6 +118,17 @@ TEST_F(LinkTest, SaysHelloWithItsTokenAndKeepsTheHeartbeat)
     EXPECT_EQ(std::get<protocol::Report>(m_got[1]).sequence, 1U);
 }
 
+TEST_F(LinkTest, ReportsAheadOfTheHeartbeatWhenAsked)
+{
+    m_welcome = protocol::Welcome{1, {}, MachineId(1), 600s, 1800s, {}, "t", "t"};
+    const auto link = makeLink({url()});
+    link->report(); // not connected yet: nothing to send it on
+    ASSERT_TRUE(until([&] { return m_ups == 1 && count<protocol::Report>() == 1; }));
+    link->report();
+    ASSERT_TRUE(until([&] { return count<protocol::Report>() == 2; }));
+    EXPECT_EQ(std::get<protocol::Report>(m_got.back()).sequence, 2U);
+}
+
 TEST_F(LinkTest, DropsASilentServerAndConnectsAgain)
 {
     const auto link = makeLink({url()});

@@ -9,6 +9,7 @@
 #include <functional>
 #include <gtest/gtest.h>
 #include <limits>
+#include <map>
 
 namespace penstock::protocol {
 namespace {
@@ -61,6 +62,37 @@ TEST(EnvelopeLimits, HoldForHelloAndFacts)
                 m.facts.resources[std::to_string(i)] = i;
         },
         kMaxNames, "resources");
+    expectLimit<Hello>([](Hello& m, std::size_t n) { m.facts.resources = {{"gpu", n}}; }, kMaxAmount, "resources");
+}
+
+std::string rejectOf(const std::map<std::string, std::uint64_t>& granted)
+{
+    Desired desired;
+    desired.assign = {sampleAssignment()};
+    desired.assign[0].resources = granted;
+    const auto back = throughWire(ServerMessage(desired));
+    if (!back || !*back)
+        return "the whole message is refused";
+    const auto& read = std::get<Desired>(**back);
+    if (read.bad.empty())
+        return read.assign.size() == 1 && read.assign[0].resources == granted ? "" : "changed";
+    return read.bad[0].text;
+}
+
+TEST(EnvelopeLimits, HoldForGrantedResources)
+{
+    std::map<std::string, std::uint64_t> many;
+    for (std::size_t i = 0; i < kMaxNames; ++i)
+        many[std::to_string(i)] = i + 1;
+    EXPECT_EQ(rejectOf(many), "");
+    many["one more"] = 1;
+    EXPECT_NE(rejectOf(many).find(std::to_string(kMaxNames)), std::string::npos) << rejectOf(many);
+    EXPECT_EQ(rejectOf({{std::string(kMaxNameBytes, 'n'), 1}}), "");
+    EXPECT_NE(rejectOf({{std::string(kMaxNameBytes + 1, 'n'), 1}}).find("resources"), std::string::npos);
+    EXPECT_EQ(rejectOf({{"gpu", kMaxAmount}}), "");
+    EXPECT_NE(rejectOf({{"gpu", kMaxAmount + 1}}).find(std::to_string(kMaxAmount)), std::string::npos);
+    EXPECT_NE(rejectOf({{"", 1}}).find("empty"), std::string::npos);
+    EXPECT_NE(rejectOf({{"g\tpu", 1}}).find("control"), std::string::npos);
 }
 
 TEST(EnvelopeLimits, HoldForTextsAndLogs)

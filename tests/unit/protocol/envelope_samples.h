@@ -13,13 +13,13 @@ namespace penstock::protocol {
 inline MachineFacts sampleFacts()
 {
     return {"wheel", {"x86_64-linux", "i686-linux"}, {"kvm"}, {"big"}, {"ssd"}, {"ann"}, {"command", "nix"}, 4, 8,
-            1ULL << 34U, 1.5, "linux", "/nix/store", "2.8.1", true, {10, 20, 30, 40, 50}, {{"gpu", 2}}, 4800.5};
+            1ULL << 34U, 1.5, "linux", "/nix/store", "2.8.1", true, {10, 20, 30, 40, 50, 60, 70}, {{"gpu", 2}}, 4800.5};
 }
 
 inline LoadSample sampleLoad()
 {
     const Pressure pressure{1, 2, 3, 4, 5, 6, 7, 8};
-    return {0.5, 1.5, 2.5, 1, 2, 3, 4, 5, PressureSample{pressure, pressure, pressure}, 99.5, 6};
+    return {0.5, 1.5, 2.5, 1, 2, 3, 4, 5, PressureSample{pressure, pressure, pressure}, 99.5, 6, 7};
 }
 
 inline AttemptResult sampleResult()
@@ -54,9 +54,11 @@ inline Assignment sampleAssignment()
             2,
             "hello",
             CommandWork{{"sh", "-c", "true"}, {{"K", "V"}, {"E", ""}}},
-            {std::chrono::milliseconds(1), std::chrono::milliseconds(2), 3, std::chrono::milliseconds(4)},
+            {std::chrono::milliseconds(1), std::chrono::milliseconds(2), 3, std::chrono::milliseconds(4), 7},
             5,
-            6};
+            6,
+            {{"gpu", 1}},
+            true};
 }
 
 inline std::vector<ServerMessage> serverSamples()

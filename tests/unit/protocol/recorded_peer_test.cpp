@@ -47,6 +47,8 @@ TEST(RecordedPeer, AnOldBuilderIsUnderstood)
     ASSERT_TRUE(report && *report);
     EXPECT_EQ(std::get<Report>(**report).held, (std::vector<HeldAttempt>{{AttemptId(41), false}}));
     EXPECT_FALSE(std::get<Report>(**report).load.pressure);
+    EXPECT_EQ(std::get<Report>(**report).load.diskTotalInodes, 0U); // does not count them: no reason to keep work off
+    EXPECT_EQ(said.facts.thresholds, Thresholds{});
     const auto answer = decodeBuilderMessage(bytesOf(frames[2]));
     ASSERT_TRUE(answer && *answer);
     EXPECT_EQ(**answer, BuilderMessage(AttemptAnswer{AttemptId(42), true, RejectReason::Unspecified, ""}));
@@ -71,6 +73,9 @@ TEST(RecordedPeer, AnOldServerIsUnderstood)
     ASSERT_TRUE(desired && *desired);
     ASSERT_EQ(std::get<Desired>(**desired).assign.size(), 1U);
     EXPECT_EQ(std::get<Desired>(**desired).assign[0].attemptNumber, 1U); // not said
+    EXPECT_TRUE(std::get<Desired>(**desired).assign[0].resources.empty());
+    EXPECT_FALSE(std::get<Desired>(**desired).assign[0].beyondSlots);
+    EXPECT_EQ(std::get<Desired>(**desired).assign[0].limits.maxOutputBytes, 0U);
     const auto stored = decodeServerMessage(bytesOf(frames[2]));
     ASSERT_TRUE(stored && *stored);
     EXPECT_EQ(**stored, ServerMessage(ResultStored{{AttemptId(42)}}));
