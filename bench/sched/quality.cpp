@@ -121,6 +121,9 @@ void measure(const Scene& scene, const test::PackageSet& packages, Report& repor
         {test::ListOrder::Depth, "chains counted in steps"},
         {test::ListOrder::ShareThenChain, "shares, then true chains"},
         {test::ListOrder::ShareThenDepth, "shares, then chains counted in steps"},
+        {test::ListOrder::RecentShareThenChain, "shares since arrival, then true chains"},
+        {test::ListOrder::FadingShareThenChain, "shares of the last minutes, then true chains"},
+        {test::ListOrder::RunningThenChain, "fewest running, then true chains"},
     };
     for (const auto& [order, words] : lists)
         report.note(kSection, fmt::format("{}: plain list schedule by {}", scene.name, words),

@@ -3,6 +3,8 @@
 #include "tests/support/workloads.h"
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 #include <queue>
 #include <set>
 #include <tuple>
@@ -111,9 +113,12 @@ struct Usage { // machine time of an evaluation; of equal ones, who runs less go
     Duration used{0};
     Duration at{0};
     std::int64_t running = 0;
+    double faded = 0; // average of running
     void advance(Duration now)
     {
         used += (now - at) * running;
+        const double kept = std::exp(-static_cast<double>((now - at).count()) / 600e6);
+        faded = faded * kept + static_cast<double>(running) * (1.0 - kept);
         at = now;
     }
     friend bool operator<(const Usage& a, const Usage& b)
@@ -179,7 +184,7 @@ private:
         if (happening.step == UINT32_MAX) {
             for (std::uint32_t i = 0; i < m_missing[e].size(); ++i)
                 if (m_missing[e][i] == 0)
-                    m_ready[e].insert({m_chains[e][i], e, i});
+                    becomesReady(e, i, happening.at);
             return;
         }
         Usage& usage = m_usage[e];
@@ -188,19 +193,46 @@ private:
         m_freeSlots.emplace(-m_slotSpeeds[happening.slot], happening.slot);
         for (const std::uint32_t next : m_dependents[e][happening.step])
             if (--m_missing[e][next] == 0)
-                m_ready[e].insert({m_chains[e][next], e, next});
+                becomesReady(e, next, happening.at);
+    }
+    void becomesReady(std::size_t e, std::uint32_t step, Duration now)
+    {
+        Usage& usage = m_usage[e];
+        if (m_order == ListOrder::RecentShareThenChain && m_ready[e].empty() && usage.running == 0)
+            if (const auto level = leastServed(now))
+                usage.used = std::max(usage.used, *level);
+        m_ready[e].insert({m_chains[e][step], e, step});
+    }
+    [[nodiscard]] std::optional<Duration> leastServed(Duration now)
+    {
+        std::optional<Duration> least;
+        for (std::size_t e = 0; e < m_ready.size(); ++e) {
+            m_usage[e].advance(now);
+            if (!m_ready[e].empty() || m_usage[e].running > 0)
+                least = std::min(least.value_or(m_usage[e].used), m_usage[e].used);
+        }
+        return least;
+    }
+    [[nodiscard]] bool isBefore(std::size_t a, std::size_t b) const
+    {
+        switch (m_order) {
+        case ListOrder::Chain:
+        case ListOrder::Depth: return *m_ready[a].begin() < *m_ready[b].begin();
+        case ListOrder::ShareThenChain:
+        case ListOrder::ShareThenDepth:
+        case ListOrder::RecentShareThenChain: return m_usage[a] < m_usage[b];
+        case ListOrder::FadingShareThenChain: return m_usage[a].faded < m_usage[b].faded;
+        case ListOrder::RunningThenChain: return m_usage[a].running < m_usage[b].running;
+        }
+        return false;
     }
     // m_ready.size(): none has a ready step.
     [[nodiscard]] std::size_t chooseEvaluation(Duration now)
     {
-        const bool shared = m_order == ListOrder::ShareThenChain || m_order == ListOrder::ShareThenDepth;
         std::size_t best = m_ready.size();
         for (std::size_t e = 0; e < m_ready.size(); ++e) {
             m_usage[e].advance(now);
-            if (m_ready[e].empty())
-                continue;
-            if (best == m_ready.size() ||
-                (shared ? m_usage[e] < m_usage[best] : *m_ready[e].begin() < *m_ready[best].begin()))
+            if (!m_ready[e].empty() && (best == m_ready.size() || isBefore(e, best)))
                 best = e;
         }
         return best;

@@ -101,6 +101,11 @@ enum class ListOrder : std::uint8_t {
     Depth,          // the longest remaining chain, counted in steps
     ShareThenChain, // the evaluation that has used least machine time, then the longest chain
     ShareThenDepth,
+    RecentShareThenChain, // as above, but who comes (back) begins level with the least served of those that
+                          // wait
+    FadingShareThenChain, // the evaluation that has used least lately (fades with a time constant of ten
+                          // minutes)
+    RunningThenChain,     // the evaluation that runs least at the moment, then the longest chain
 };
 [[nodiscard]] Duration listSchedule(const std::vector<Evaluation>& evaluations,
                                     const std::vector<double>& slotSpeeds, ListOrder order);
