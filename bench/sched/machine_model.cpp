@@ -155,6 +155,12 @@ std::optional<Instant> MachineModel::nextFinish() const
     return m_at + Duration(static_cast<std::int64_t>(std::ceil(*soonest)));
 }
 
+void MachineModel::forgetOverTime()
+{
+    m_overCpu = {};
+    m_overIo = {};
+}
+
 protocol::LoadSample MachineModel::sample() const
 {
     protocol::LoadSample load;

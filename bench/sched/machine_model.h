@@ -69,6 +69,7 @@ public:
     [[nodiscard]] const OverTime& overCpu() const { return m_overCpu; }
     [[nodiscard]] const OverTime& overIo() const { return m_overIo; }
     [[nodiscard]] Duration sinceOverCpu() const { return m_overAll.current; } // with the foreign load
+    void forgetOverTime(); // what was, so that a later part is judged alone
 
 private:
     struct Average { // decays towards what is true now

@@ -20,6 +20,8 @@ struct Suite {
 };
 constexpr Suite kSuites[] = {
     {'A', penstock::bench::quality},
+    {'B', penstock::bench::fairness},
+    {'C', penstock::bench::pressure},
 };
 
 int wrong(std::string_view word)

@@ -10,7 +10,6 @@
 namespace penstock::bench {
 namespace {
 
-constexpr Duration kHour = std::chrono::hours(1);
 // From here on a start on a machine above its threshold is our fault: two reports came meanwhile.
 constexpr Duration kKnownOver = std::chrono::seconds(12);
 
@@ -211,13 +210,13 @@ void Replay::assigned(const core::SendDesired& command)
 
 void Replay::account(const Running& running)
 {
-    std::vector<Duration>& hours = m_usage[running.truth.group];
+    std::vector<Duration>& spans = m_usage[running.truth.group];
     for (Instant from = running.started; from < m_now.mono;) {
-        const auto hour = static_cast<std::size_t>((from - kBegin) / kHour);
-        const Instant to = std::min(m_now.mono, kBegin + kHour * static_cast<std::int64_t>(hour + 1));
-        if (hours.size() <= hour)
-            hours.resize(hour + 1, Duration(0));
-        hours[hour] += to - from;
+        const auto span = static_cast<std::size_t>((from - kBegin) / kUsageSpan);
+        const Instant to = std::min(m_now.mono, kBegin + kUsageSpan * static_cast<std::int64_t>(span + 1));
+        if (spans.size() <= span)
+            spans.resize(span + 1, Duration(0));
+        spans[span] += to - from;
         from = to;
     }
 }

@@ -17,6 +17,8 @@
 
 namespace penstock::bench {
 
+inline constexpr Duration kUsageSpan = std::chrono::minutes(1);
+
 struct ReplaySettings {
     Duration reportEvery{std::chrono::seconds(5)}; // zero: only the first
     bool sharesCores = false;                      // steps slow each other down and make pressure
@@ -46,7 +48,7 @@ public:
     [[nodiscard]] std::uint64_t refusals() const { return m_refusals; } // requests answered with an error
     [[nodiscard]] const std::string& firstRefusal() const { return m_firstRefusal; }
     [[nodiscard]] const std::map<std::string, work::HistoryRow>& history() const { return m_history; }
-    // Machine time of each group in each hour; what runs counts up to now.
+    // Machine time of each group in each kUsageSpan; what runs counts up to now.
     [[nodiscard]] std::vector<std::vector<Duration>> usage();
     // Starts on machines that had been over their pressure threshold for so long already, by the true
     // average.

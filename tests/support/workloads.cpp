@@ -163,6 +163,27 @@ Evaluation PackageSet::evaluate(std::size_t steps, sim::Random& random) const
     return evaluation;
 }
 
+std::vector<StepKind> stepKinds(std::size_t count, std::uint64_t seed)
+{
+    constexpr std::uint32_t kThreads[] = {1'000, 1'000, 2'000, 900, 4'000, 1'500, 4'000, 8'000};
+    sim::Random random(seed);
+    std::vector<StepKind> kinds;
+    for (std::size_t i = 0; i < count; ++i) {
+        StepKind kind{fmt::format("kind-{}", i), std::clamp(logNormal(random, 60, 0.7), 10.0, 600.0)};
+        kind.milliThreads = kThreads[i % std::size(kThreads)];
+        if (i % 5 == 3)
+            kind.ioPermille = static_cast<std::uint32_t>(random.between(100, 300));
+        kinds.push_back(std::move(kind));
+    }
+    return kinds;
+}
+
+Duration durationOf(const StepKind& kind, std::uint64_t seed, std::uint64_t number)
+{
+    sim::Random random(seed * 1'000'003 + number);
+    return seconds(std::max(logNormal(random, kind.medianSeconds, kind.spread), 1.0));
+}
+
 std::vector<Evaluation> mixedEvaluations(const PackageSet& packages, const MixSettings& settings)
 {
     sim::Random shape(settings.seed);

@@ -74,6 +74,19 @@ struct MixSettings {
 [[nodiscard]] std::vector<Evaluation> mixedEvaluations(const PackageSet& packages,
                                                        const MixSettings& settings);
 
+// Kinds of steps for an endless stream, each with its own name and habits: most take one thread or two, some
+// as many as eight whatever they ask for, some the disk.
+struct StepKind {
+    std::string name;
+    double medianSeconds = 60;
+    double spread = 0.8;
+    std::uint32_t milliThreads = 1000;
+    std::uint32_t ioPermille = 0;
+};
+[[nodiscard]] std::vector<StepKind> stepKinds(std::size_t count, std::uint64_t seed);
+// Step number so and so of a stream: always the same.
+[[nodiscard]] Duration durationOf(const StepKind& kind, std::uint64_t seed, std::uint64_t number);
+
 // What a farm can do at best.
 struct FarmSize {
     std::uint32_t slots = 0;
