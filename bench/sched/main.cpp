@@ -3,6 +3,7 @@
 // [--only LETTERS]. Exit 1 when a budget that does not depend on the clock is missed, 2 on a wrong call.
 #include "bench/sched/suites.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdio>
 #include <fmt/format.h>
@@ -19,14 +20,13 @@ struct Suite {
     void (*run)(Report&, const SuiteSettings&);
 };
 constexpr Suite kSuites[] = {
-    {'A', penstock::bench::quality},
-    {'B', penstock::bench::fairness},
-    {'C', penstock::bench::pressure},
+    {'A', penstock::bench::quality},    {'B', penstock::bench::fairness},   {'C', penstock::bench::pressure},
+    {'D', penstock::bench::throughput}, {'E', penstock::bench::operations}, {'F', penstock::bench::isolation},
 };
 
 int wrong(std::string_view word)
 {
-    fmt::print(stderr, "bench_sched: {} is not understood; use --json, --quick, --seed N, --only ABC\n",
+    fmt::print(stderr, "bench_sched: {} is not understood; use --json, --quick, --seed N, --only ABCDEF\n",
                word);
     return 2;
 }
@@ -55,6 +55,10 @@ int main(int argc, char** argv)
         } else
             return wrong(word);
     }
+    for (const char letter : only)
+        if (std::none_of(std::begin(kSuites), std::end(kSuites),
+                         [letter](const Suite& suite) { return suite.letter == letter; }))
+            return wrong(only);
     Report report(json);
     for (const Suite& suite : kSuites)
         if (only.empty() || only.find(suite.letter) != std::string::npos)

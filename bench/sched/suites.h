@@ -21,5 +21,12 @@ void fairness(Report& report, const SuiteSettings& settings);
 // Does our work push machines over their pressure limit, and what does caution cost? Budget: 30 s; 90 % of an
 // oracle.
 void pressure(Report& report, const SuiteSettings& settings);
+// How many starts a second, and bytes a step, with up to 10^6 ready? Budget: 400 bytes; flat in the queue.
+void throughput(Report& report, const SuiteSettings& settings);
+// How long do single operations take with 10^6 queued? Budget: 1 s a large DAG, 50 ms a large group, 1 ms
+// `why`.
+void operations(Report& report, const SuiteSettings& settings);
+// Does one system's queue delay another's steps? Budget: not at all.
+void isolation(Report& report, const SuiteSettings& settings);
 
 } // namespace penstock::bench

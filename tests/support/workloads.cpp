@@ -163,6 +163,31 @@ Evaluation PackageSet::evaluate(std::size_t steps, sim::Random& random) const
     return evaluation;
 }
 
+Evaluation largeEvaluation(std::size_t steps, std::uint64_t seed)
+{
+    sim::Random random(seed);
+    Evaluation evaluation{"everything", "project:everything", Duration(0), {}};
+    evaluation.steps.reserve(steps);
+    for (std::size_t i = 0; i < steps; ++i) {
+        TrueStep step;
+        step.name = fmt::format("package-{}", i);
+        step.duration = seconds(std::clamp(logNormal(random, 20, 1.3), 1.0, 3'600.0));
+        step.root = true;
+        if (i > 0) {
+            step.dependsOn = {
+                0, popular(random, i), popular(random, i), popular(random, i),
+                static_cast<std::uint32_t>(i - random.between(1, std::min<std::uint64_t>(i, 200)))};
+            std::sort(step.dependsOn.begin(), step.dependsOn.end());
+            step.dependsOn.erase(std::unique(step.dependsOn.begin(), step.dependsOn.end()),
+                                 step.dependsOn.end());
+        }
+        for (const std::uint32_t need : step.dependsOn)
+            evaluation.steps[need].root = false;
+        evaluation.steps.push_back(std::move(step));
+    }
+    return evaluation;
+}
+
 std::vector<StepKind> stepKinds(std::size_t count, std::uint64_t seed)
 {
     constexpr std::uint32_t kThreads[] = {1'000, 1'000, 2'000, 900, 4'000, 1'500, 4'000, 8'000};

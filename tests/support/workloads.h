@@ -74,6 +74,10 @@ struct MixSettings {
 [[nodiscard]] std::vector<Evaluation> mixedEvaluations(const PackageSet& packages,
                                                        const MixSettings& settings);
 
+// One evaluation of any size whose shape does not change with it: a hub first, then steps that need it, some
+// popular earlier ones and a recent one. Made in one pass.
+[[nodiscard]] Evaluation largeEvaluation(std::size_t steps, std::uint64_t seed);
+
 // Kinds of steps for an endless stream, each with its own name and habits: most take one thread or two, some
 // as many as eight whatever they ask for, some the disk.
 struct StepKind {
