@@ -122,8 +122,10 @@ void isolation(Report& report, const SuiteSettings& settings)
         report.add({kSection, scene.name + ": visits a start, against a farm without the slow one",
                     beside.visitsPerStart / std::max(alone.visitsPerStart, 1.0), "x", Gate::Gated,
                     Budget::AtMost, 2});
-        report.add({kSection, scene.name + ": time a start, against a farm without the slow one",
-                    beside.secondsPerStart / alone.secondsPerStart, "x", Gate::Reported, Budget::AtMost, 2});
+        if (!scene.slowBursts) // whose submissions are no starts
+            report.add({kSection, scene.name + ": time a start, against a farm without the slow one",
+                        beside.secondsPerStart / alone.secondsPerStart, "x", Gate::Reported, Budget::AtMost,
+                        2});
         if (scene.slowMachines > 0)
             report.add({kSection, scene.name + ": slots of the slow one in use", 100 * beside.slowBusy, "%",
                         Gate::Gated, Budget::AtLeast, 99});

@@ -66,7 +66,7 @@ void Report::print(const Figure& figure) const
     if (figure.gate != Gate::None)
         budget = fmt::format("{} {}", figure.kind == Budget::AtMost ? "<=" : ">=", text(figure.limit));
     fmt::print("{:<13}{:<84}{:>12} {:<11}{:<14}{}{}\n", figure.section, figure.name, text(figure.value),
-               figure.unit, budget, verdict(figure), figure.gate == Gate::Reported ? " (wall clock)" : "");
+               figure.unit, budget, verdict(figure), figure.gate == Gate::Reported ? " (time)" : "");
     std::fflush(stdout);
 }
 
@@ -80,7 +80,7 @@ bool Report::finish() const
         const auto late = std::count_if(m_figures.begin(), m_figures.end(), [](const Figure& figure) {
             return figure.gate == Gate::Reported && !figure.holds();
         });
-        fmt::print("\n{}: {} figures, {} gated budgets missed, {} by the wall clock missed, {} broken\n",
+        fmt::print("\n{}: {} figures, {} gated budgets missed, {} budgets of time missed, {} broken\n",
                    good ? "PASS" : "FAIL", m_figures.size(), failed, late, m_broken.size());
         return good;
     }

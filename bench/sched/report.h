@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What a benchmark found, each figure against its budget: a table for people, JSON for programs. Counted and
-// virtual figures are equal on every run and gate the exit code; figures by the wall clock are judged, and
-// gate nothing.
+// virtual figures are equal on every run and gate the exit code; times are judged, and gate nothing.
 #pragma once
 
 #include <string>
@@ -9,7 +8,7 @@
 
 namespace penstock::bench {
 
-enum class Gate { None, Reported, Gated }; // no budget; a budget by the wall clock; a budget that must hold
+enum class Gate { None, Reported, Gated }; // no budget; a budget of time; a budget that must hold
 enum class Budget { AtMost, AtLeast };
 
 struct Figure {

@@ -71,15 +71,21 @@ struct Cost {
     double bytesPerStep = 0;
 };
 
-Cost measure(const Scene& scene, std::size_t steps, Report& report)
+struct Sums {
+    double starts = 0;
+    double visits = 0;
+    double seconds = 0;
+    double bytesPerStep = 0;
+};
+
+void measureOnce(const Scene& scene, std::size_t steps, Sums& sums, Report& report)
 {
-    Cost cost;
     core::CoreOptions options;
     options.policy.room = sched::MachineFree::Static;
     const auto bed = std::make_unique<Bed>(options);
     const std::int64_t before = bytesInUse();
     submit(*bed, scene, steps);
-    cost.bytesPerStep = static_cast<double>(bytesInUse() - before) / static_cast<double>(steps);
+    sums.bytesPerStep = static_cast<double>(bytesInUse() - before) / static_cast<double>(steps);
     addMachines(*bed, std::clamp<std::size_t>(steps / 200, kSystems, 5'000));
     bed->settle();
     const std::uint64_t startsBefore = bed->starts();
@@ -88,12 +94,22 @@ Cost measure(const Scene& scene, std::size_t steps, Report& report)
     const std::uint64_t wanted = std::min<std::uint64_t>(steps / 3, 200'000);
     while (bed->starts() - startsBefore < wanted && bed->finish(256) > 0) {
     }
-    const auto starts = static_cast<double>(bed->starts() - startsBefore);
-    cost.startsPerSecond = starts / (bed->seconds() - secondsBefore);
-    cost.visitsPerStart = static_cast<double>(bed->core().counters().planVisits - visitsBefore) / starts;
+    sums.starts += static_cast<double>(bed->starts() - startsBefore);
+    sums.seconds += bed->seconds() - secondsBefore;
+    sums.visits += static_cast<double>(bed->core().counters().planVisits - visitsBefore);
     if (!bed->refusal().empty())
         report.broken(kSection, "a request was refused: " + bed->refusal());
-    return cost;
+}
+
+Cost measure(const Scene& scene, std::size_t steps, Report& report)
+{
+    constexpr double kEnough = 30'000; // starts, for a time worth reading
+    Sums sums;
+    for (int round = 0; round < 100 && sums.starts < kEnough; ++round)
+        measureOnce(scene, steps, sums, report);
+    if (sums.starts <= 0)
+        report.broken(kSection, fmt::format("{}, {} ready: nothing was started", scene.name, steps));
+    return {sums.starts / sums.seconds, sums.visits / sums.starts, sums.bytesPerStep};
 }
 
 } // namespace
