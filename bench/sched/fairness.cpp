@@ -184,11 +184,11 @@ void measure(const Scene& scene, Report& report, const SuiteSettings& settings)
     const Worst worst = worstHour(scene, tenants, usage);
     if (worst.judged == 0)
         report.broken(kSection, scene.name + ": no tenant had work waiting for an hour");
-    report.note(kSection, fmt::format("{}: slots in use", scene.name),
+    report.add({kSection, fmt::format("{}: slots in use", scene.name),
                 100.0 * static_cast<double>(total.count()) /
                     static_cast<double>((kUsageSpan * static_cast<std::int64_t>(scene.minutes)).count()) /
                     (kMachines * kSlots),
-                "%");
+                "%", Gate::Gated, Budget::AtLeast, 99});
     report.add({kSection,
                 fmt::format("{}: worst error of any hour ({} from minute {})", scene.name,
                             nameOf(worst.tenant), worst.minute),

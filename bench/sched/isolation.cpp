@@ -30,6 +30,7 @@ struct Scene {
 };
 
 struct Outcome {
+    std::uint64_t fastStarts = 0;
     Duration longestWait{0};
     double visitsPerStart = 0;
     double secondsPerStart = 0; // of processor time
@@ -64,6 +65,7 @@ Outcome measure(const Scene& scene, Duration length, Report& report)
                       std::int64_t micros = 0;
                       static_cast<void>(
                           std::from_chars(digits.data(), digits.data() + digits.size(), micros));
+                      ++outcome.fastStarts;
                       outcome.longestWait = std::max(outcome.longestWait, farm->elapsed() - Duration(micros));
                       return Truth{kTakes};
                   });
@@ -99,6 +101,10 @@ Outcome measure(const Scene& scene, Duration length, Report& report)
     if (scene.slowMachines > 0)
         outcome.slowBusy = static_cast<double>(slow.count()) / static_cast<double>(length.count()) /
                            static_cast<double>(scene.slowMachines * kSlots);
+    const std::uint64_t wanted = kBurst * static_cast<std::uint64_t>((length - Duration(1)) / kEvery);
+    if (outcome.fastStarts != wanted)
+        report.broken(kSection,
+                      fmt::format("{}: {} of {} fast steps started", scene.name, outcome.fastStarts, wanted));
     if (replay.refusals() > 0)
         report.broken(kSection, "a request was refused: " + replay.firstRefusal());
     return outcome;

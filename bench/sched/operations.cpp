@@ -110,19 +110,41 @@ void operations(Report& report, const SuiteSettings& settings)
     const JobId other = addWide(*bed, part, "other");
     for (std::size_t i = 0; i < 3; ++i)
         jobs.push_back(addWide(*bed, part, fmt::format("more-{}", i)));
-    const auto operation = [&](const std::string& name, core::Event event) {
+    // What had no effect has no time.
+    const auto operation = [&](const std::string& name, core::Event event,
+                               const std::function<bool()>& isDone) {
         bed->apply(std::move(event));
-        timed(report, fmt::format("{} ({} steps, {} queued)", name, part, queued), bed->lastSeconds() * 1e3,
-              50);
+        if (isDone())
+            timed(report, fmt::format("{} ({} steps, {} queued)", name, part, queued),
+                  bed->lastSeconds() * 1e3, 50);
+        else
+            report.broken(kSection, name + ": had no effect");
+    };
+    const auto hasShares = [&](const std::string& group) {
+        const auto shares = bed->core().shares(bed->now());
+        return std::any_of(shares.begin(), shares.end(), [&group](const core::ShareView& share) {
+            return share.group == group && share.shares == 300;
+        });
+    };
+    const auto progress = [&](JobId job) {
+        const auto view = bed->core().job(job);
+        return view ? view->progress : work::JobProgress{};
     };
     explain(report, *bed, jobs);
-    operation("other shares for a group of one job", core::SetShares{RequestId(2), {"other", 300}});
-    operation("other shares for a group of single steps", core::SetShares{RequestId(3), {"crowd-1", 300}});
-    operation("bump a job", core::BumpJob{RequestId(4), wide, true});
-    operation("take the bump back", core::BumpJob{RequestId(5), wide, false});
-    operation("hold a job", core::HoldJob{RequestId(6), other, true, "bench"});
-    operation("release it", core::HoldJob{RequestId(7), other, false, ""});
-    operation("cancel a job", core::CancelJob{RequestId(8), other, "bench"});
+    operation("other shares for a group of one job", core::SetShares{RequestId(2), {"other", 300}},
+              [&] { return hasShares("other"); });
+    operation("other shares for a group of single steps", core::SetShares{RequestId(3), {"crowd-1", 300}},
+              [&] { return hasShares("crowd-1"); });
+    operation("bump a job", core::BumpJob{RequestId(4), wide, true},
+              [&] { return progress(wide).bumped.has_value(); });
+    operation("take the bump back", core::BumpJob{RequestId(5), wide, false},
+              [&] { return bed->refusal().empty() && !progress(wide).bumped; });
+    operation("hold a job", core::HoldJob{RequestId(6), other, true, "bench"},
+              [&] { return progress(other).held; });
+    operation("release it", core::HoldJob{RequestId(7), other, false, ""},
+              [&] { return bed->refusal().empty() && !progress(other).held; });
+    operation("cancel a job", core::CancelJob{RequestId(8), other, "bench"},
+              [&] { return progress(other).result == work::StepResult::Cancelled; });
     timed(report, "count everything for the state of the farm (totals)",
           milliseconds([&] { static_cast<void>(bed->core().totals()); }), 1);
     if (!bed->refusal().empty())
