@@ -58,7 +58,8 @@ void Replay::push(Instant at, Kind kind, std::size_t index, std::uint64_t genera
 
 bool Replay::isIdle() const
 {
-    return m_waitingActions == 0 && m_runningSteps == 0 && m_core.totals().jobsOpen == 0;
+    const core::Counters& counters = m_core.counters();
+    return m_waitingActions == 0 && m_runningSteps == 0 && counters.jobsFinished == counters.jobsSubmitted;
 }
 
 void Replay::run(Duration sinceBegin)
