@@ -107,6 +107,25 @@ void addLoad(feed::MachineEntry& entry, const protocol::LoadSample& load)
                           load.pressure->memory.fullAvg10, load.pressure->io.someAvg10, load.pressure->io.fullAvg10};
 }
 
+std::vector<feed::QueueEntry> queueEntries(const core::FarmCore& farm)
+{
+    std::vector<feed::QueueEntry> entries;
+    for (core::QueueView& queue : farm.queues())
+        entries.push_back({std::move(queue.key), std::move(queue.system), std::move(queue.features),
+                           queue.queued + queue.delayed, queue.running, queue.blocked, queue.oldestReady,
+                           queue.eligibleMachines, queue.freeSlots});
+    return entries;
+}
+
+void addJobs(const core::FarmCore& farm, const std::vector<JobId>& ids, std::vector<feed::JobEntry>& jobs)
+{
+    for (const JobId id : ids)
+        if (auto job = farm.job(id); job)
+            jobs.push_back(toEntry(*std::move(job)));
+}
+
+} // namespace
+
 feed::MachineEntry toEntry(core::MachineView&& view)
 {
     feed::MachineEntry entry;
@@ -141,25 +160,6 @@ feed::MachineEntry toEntry(core::MachineView&& view)
     }
     return entry;
 }
-
-std::vector<feed::QueueEntry> queueEntries(const core::FarmCore& farm)
-{
-    std::vector<feed::QueueEntry> entries;
-    for (core::QueueView& queue : farm.queues())
-        entries.push_back({std::move(queue.key), std::move(queue.system), std::move(queue.features),
-                           queue.queued + queue.delayed, queue.running, queue.blocked, queue.oldestReady,
-                           queue.eligibleMachines, queue.freeSlots});
-    return entries;
-}
-
-void addJobs(const core::FarmCore& farm, const std::vector<JobId>& ids, std::vector<feed::JobEntry>& jobs)
-{
-    for (const JobId id : ids)
-        if (auto job = farm.job(id); job)
-            jobs.push_back(toEntry(*std::move(job)));
-}
-
-} // namespace
 
 bool isOpen(const core::FarmCore& farm, JobId job)
 {
@@ -200,15 +200,6 @@ std::vector<feed::MachineEntry> machineEntries(const core::FarmCore& farm)
     return entries;
 }
 
-Result<feed::MachineEntry> machineNamed(const core::FarmCore& farm, const std::string& nameOrId)
-{
-    PENSTOCK_TRY(const MachineId id, farm.findMachine(nameOrId));
-    auto machine = farm.machine(id);
-    if (!machine)
-        return fail(ErrorCode::NotFound, fmt::format("no machine {}", nameOrId));
-    return toEntry(*std::move(machine));
-}
-
 feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request)
 {
     feed::FarmRecords records;
@@ -238,19 +229,6 @@ Result<feed::JobRecords> jobRecords(const core::FarmCore& farm, JobId job, const
         if (auto step = farm.step(id, job); step)
             records.steps.push_back(toEntry(*std::move(step)));
     return records;
-}
-
-Result<http::JobExplanation> explanationOf(const core::FarmCore& farm, JobId job, std::uint32_t limit, Now now)
-{
-    PENSTOCK_TRY(core::Explanation explanation, farm.explain(job, limit, now));
-    http::JobExplanation result{explanation.job, explanation.state, {}};
-    for (core::StepExplanation& step : explanation.steps) {
-        http::StepExplanation entry{step.step, std::move(step.name), step.state, {}, std::move(step.change)};
-        for (core::Reason& reason : step.reasons)
-            entry.reasons.push_back({std::move(reason.code), std::move(reason.text), std::move(reason.numbers)});
-        result.steps.push_back(std::move(entry));
-    }
-    return result;
 }
 
 feed::JobEntry toEntry(const store::JobView& view)

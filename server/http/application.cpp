@@ -71,6 +71,7 @@ Application::Application(const Clock& clock, auth::Authenticator& authenticator,
     m_router.add(stepRoutes(m_site));
     m_router.add(runRoutes(m_site));
     m_router.add(machineRoutes(m_site));
+    m_router.add(schedulingRoutes(m_site));
     m_router.add(tokenRoutes(m_site));
     m_router.add(plainJobRoutes(m_site));
 }

@@ -65,6 +65,7 @@ struct Site {
 [[nodiscard]] std::vector<Route> stepRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> runRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> machineRoutes(const Site& site);
+[[nodiscard]] std::vector<Route> schedulingRoutes(const Site& site); // queues, shares, namespaces, pause
 [[nodiscard]] std::vector<Route> statusRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> tokenRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> plainJobRoutes(const Site& site); // of hydra-jobs

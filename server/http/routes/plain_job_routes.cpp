@@ -278,12 +278,13 @@ void runs(const Site& site, const Request& request, Respond respond)
 
 void workers(const Site& site, const Request&, Respond respond)
 {
-    site.gateway.machines([respond = std::move(respond)](Result<std::vector<feed::MachineEntry>> machines) {
+    site.gateway.machines([respond = std::move(respond)](Result<std::vector<MachineView>> machines) {
         if (!machines)
             return respond(detail(statusOf(machines.error().code), machines.error().message));
         JsonWriter out;
         out.beginArray();
-        for (const auto& machine : *machines) {
+        for (const auto& view : *machines) {
+            const auto& machine = view.entry;
             out.beginObject();
             out.field("worker_id", std::string_view(machine.name));
             out.field("os", std::string_view(machine.os));
