@@ -100,8 +100,13 @@ FarmGateway::Waiting FarmGateway::doneToJob(JobId job, http::Answer<void> answer
         findJob(job, [job, answer](Result<store::JobView> view) {
             if (!view)
                 return answer(fail(std::move(view).error()));
-            answer(fail(ErrorCode::Conflict, fmt::format("job {} is finished already: {}", job.value(),
-                                                         work::toString(view->row.progress.state))));
+            const work::JobState state = view->row.progress.state;
+            if (!work::isFinished(state))
+                return answer(fail(ErrorCode::Unavailable,
+                                   fmt::format("job {} is only just being taken in or is ending; try again",
+                                               job.value())));
+            answer(fail(ErrorCode::Conflict,
+                        fmt::format("job {} is finished already: {}", job.value(), work::toString(state))));
         });
     };
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the core and the store know, in the words of the feed, and the core as metrics. Pure; those that take a FarmCore run on the
-// core loop.
+// What the core and the store know, in the words of the feed, and the core as metrics. Pure; those that take a FarmCore
+// run on the core loop.
 #pragma once
 
 #include "server/core/farm_core.h"

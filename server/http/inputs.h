@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reading what a request says beside its body: ids in the path, numbers and words in the query; and the body that is only a note. Pure.
+// Reading what a request says beside its body: ids in the path, numbers and words in the query; and the body that is
+// only a note. Pure.
 #pragma once
 
 #include "server/http/route.h"

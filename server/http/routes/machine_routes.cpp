@@ -63,7 +63,8 @@ void undrain(const Site& site, const Request& request, Respond respond)
 }
 
 // Left out: stays. Null: the builder's counts. Else the value.
-template <class T> Override<T> overrideOf(const jobs::ObjectReader& reader, std::string_view key, std::optional<T> value)
+template <class T>
+Override<T> overrideOf(const jobs::ObjectReader& reader, std::string_view key, std::optional<T> value)
 {
     if (reader.isNull(key))
         return std::optional<T>();

@@ -15,7 +15,8 @@ constexpr std::int64_t kMaxShares = 1'000'000;
 constexpr std::int64_t kMaxLimit = 1'000'000'000;
 
 // {"queues": [each]}
-template <class T> Answer<std::vector<T>> listing(Respond respond, const char* key, void (*write)(JsonWriter&, const T&))
+template <class T>
+Answer<std::vector<T>> listing(Respond respond, const char* key, void (*write)(JsonWriter&, const T&))
 {
     return [respond = std::move(respond), key, write](Result<std::vector<T>> records) {
         if (!records)

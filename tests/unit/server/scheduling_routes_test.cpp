@@ -130,7 +130,8 @@ TEST_F(SchedulingRoutesTest, ListsQueuesWithTheFullestGroupFirst)
     EXPECT_EQ(ask(get("/api/v1/queues")).body,
               R"({"queues":[{"key":"x86_64-linux+kvm","system":"x86_64-linux","features":["kvm"],"queued":5,)"
               R"("delayed":1,"running":2,"blocked":3,"oldest_ready":"1970-01-01T00:00:01.500Z",)"
-              R"("eligible_machines":4,"free_slots":6,"groups":[{"group":"b","queued":4},{"group":"a","queued":1}]}]})");
+              R"("eligible_machines":4,"free_slots":6,)"
+              R"("groups":[{"group":"b","queued":4},{"group":"a","queued":1}]}]})");
 }
 
 TEST_F(SchedulingRoutesTest, SetsShares)
