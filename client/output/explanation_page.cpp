@@ -32,7 +32,8 @@ constexpr std::array kStages{Stage{"known", "known to the farm"},
 
 std::string stageText(const std::string& word)
 {
-    const auto found = std::find_if(kStages.begin(), kStages.end(), [&](const auto& each) { return each.word == word; });
+    const auto found =
+        std::find_if(kStages.begin(), kStages.end(), [&](const auto& each) { return each.word == word; });
     return found == kStages.end() ? words(word) : std::string(found->text);
 }
 
