@@ -107,25 +107,6 @@ void addLoad(feed::MachineEntry& entry, const protocol::LoadSample& load)
                           load.pressure->memory.fullAvg10, load.pressure->io.someAvg10, load.pressure->io.fullAvg10};
 }
 
-std::vector<feed::QueueEntry> queueEntries(const core::FarmCore& farm)
-{
-    std::vector<feed::QueueEntry> entries;
-    for (core::QueueView& queue : farm.queues())
-        entries.push_back({std::move(queue.key), std::move(queue.system), std::move(queue.features),
-                           queue.queued + queue.delayed, queue.running, queue.blocked, queue.oldestReady,
-                           queue.eligibleMachines, queue.freeSlots});
-    return entries;
-}
-
-void addJobs(const core::FarmCore& farm, const std::vector<JobId>& ids, std::vector<feed::JobEntry>& jobs)
-{
-    for (const JobId id : ids)
-        if (auto job = farm.job(id); job)
-            jobs.push_back(toEntry(*std::move(job)));
-}
-
-} // namespace
-
 feed::MachineEntry toEntry(core::MachineView&& view)
 {
     feed::MachineEntry entry;
@@ -159,6 +140,30 @@ feed::MachineEntry toEntry(core::MachineView&& view)
                                  attempt.progress.started.value_or(attempt.created), std::move(attempt.phase)});
     }
     return entry;
+}
+
+std::vector<feed::QueueEntry> queueEntries(const core::FarmCore& farm)
+{
+    std::vector<feed::QueueEntry> entries;
+    for (core::QueueView& queue : farm.queues())
+        entries.push_back({std::move(queue.key), std::move(queue.system), std::move(queue.features),
+                           queue.queued + queue.delayed, queue.running, queue.blocked, queue.oldestReady,
+                           queue.eligibleMachines, queue.freeSlots});
+    return entries;
+}
+
+void addJobs(const core::FarmCore& farm, const std::vector<JobId>& ids, std::vector<feed::JobEntry>& jobs)
+{
+    for (const JobId id : ids)
+        if (auto job = farm.job(id); job)
+            jobs.push_back(toEntry(*std::move(job)));
+}
+
+} // namespace
+
+feed::MachineEntry machineEntry(core::MachineView&& view)
+{
+    return toEntry(std::move(view));
 }
 
 bool isOpen(const core::FarmCore& farm, JobId job)

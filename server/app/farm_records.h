@@ -16,6 +16,7 @@ namespace penstock::app {
 
 [[nodiscard]] bool isOpen(const core::FarmCore& farm, JobId job);
 [[nodiscard]] feed::FarmTotals totalsOf(const core::FarmCore& farm);
+[[nodiscard]] feed::MachineEntry machineEntry(core::MachineView&& view);
 [[nodiscard]] std::vector<feed::MachineEntry> machineEntries(const core::FarmCore& farm);
 [[nodiscard]] feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request);
 // The job with all its steps, or with those named. NotFound when the core no longer knows it.
@@ -24,7 +25,6 @@ namespace penstock::app {
 [[nodiscard]] std::vector<http::MetricFamily> farmMetrics(const core::FarmCore& farm, Now now);
 void appendDispatchMetrics(const dispatch::Dispatcher& dispatcher, std::vector<http::MetricFamily>& families);
 
-[[nodiscard]] feed::MachineEntry toEntry(core::MachineView&& view);
 [[nodiscard]] feed::JobEntry toEntry(const store::JobView& view);
 [[nodiscard]] feed::StepEntry toEntry(const store::StepView& view);
 

@@ -80,7 +80,7 @@ http::MachineView toView(core::MachineView&& machine)
     view.freshMilliCpus = machine.freshMilliCpus;
     view.closed = closedOf(machine);
     view.score = machine.score;
-    view.entry = toEntry(std::move(machine));
+    view.entry = machineEntry(std::move(machine));
     return view;
 }
 

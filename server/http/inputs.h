@@ -36,8 +36,10 @@ struct Bounds {
                                                                Bounds bounds);
 [[nodiscard]] Result<std::uint32_t> queryLimit(const Request& request, std::uint32_t usual);
 
-// The body's note, empty when there is none: {"note": "…"}. Invalid: anything else.
 inline constexpr std::size_t kMaxNoteBytes = 1'000;
+inline constexpr std::string_view kNoteBody = // its JSON Schema
+    R"({"type":"object","additionalProperties":false,"properties":{"note":{"type":"string","maxLength":1000}}})";
+// The body's note, empty when there is none: {"note": "…"}. Invalid: anything else.
 [[nodiscard]] Result<std::string> readNote(const Request& request);
 
 // A fault in the query is 400, where one in the body is 422.

@@ -6,6 +6,10 @@
 namespace penstock::http {
 namespace {
 
+// What a job may say is in the manual; the server names every fault by its path.
+constexpr std::string_view kJobsBody =
+    R"({"oneOf":[{"type":"object"},{"type":"array","items":{"type":"object"},"maxItems":10000}]})";
+
 Reply submitted(const Result<std::vector<JobId>>& ids, bool isList)
 {
     if (!ids)
@@ -192,17 +196,27 @@ std::vector<Route> jobRoutes(const Site& site)
         };
     };
     return {
-        {"POST", "/api/v1/jobs", Action::Submit, {}, with(submit)},
+        {"POST", "/api/v1/jobs", Action::Submit, {}, with(submit),
+         "submits a job, or several, all or none", kJobsBody},
         {"GET", "/api/v1/jobs", Action::Watch, {"state", "open", "namespace", "user", "name", "before", "limit"},
-         with(list)},
-        {"GET", "/api/v1/jobs/{}", Action::Watch, {}, with(show)},
-        {"POST", "/api/v1/jobs/{}/cancel", Action::Submit, {}, changing(cancel)},
-        {"POST", "/api/v1/jobs/{}/retry", Action::Submit, {}, changing(retry)},
-        {"POST", "/api/v1/jobs/{}/bump", Action::Operate, {}, changing(bump)},
-        {"POST", "/api/v1/jobs/{}/unbump", Action::Operate, {}, changing(unbump)},
-        {"POST", "/api/v1/jobs/{}/hold", Action::Submit, {}, changing(hold)},
-        {"POST", "/api/v1/jobs/{}/release", Action::Submit, {}, changing(release)},
-        {"GET", "/api/v1/jobs/{}/explain", Action::Watch, {}, with(explain)},
+         with(list),
+         "jobs, newest first"},
+        {"GET", "/api/v1/jobs/{}", Action::Watch, {}, with(show),
+         "one job with its definition"},
+        {"POST", "/api/v1/jobs/{}/cancel", Action::Submit, {}, changing(cancel),
+         "ends a job"},
+        {"POST", "/api/v1/jobs/{}/retry", Action::Submit, {}, changing(retry),
+         "opens a finished job again"},
+        {"POST", "/api/v1/jobs/{}/bump", Action::Operate, {}, changing(bump),
+         "puts a job before everything else on the farm"},
+        {"POST", "/api/v1/jobs/{}/unbump", Action::Operate, {}, changing(unbump),
+         "puts a bumped job back in its place"},
+        {"POST", "/api/v1/jobs/{}/hold", Action::Submit, {}, changing(hold),
+         "starts nothing new for a job", kNoteBody},
+        {"POST", "/api/v1/jobs/{}/release", Action::Submit, {}, changing(release),
+         "lets a held job go on"},
+        {"GET", "/api/v1/jobs/{}/explain", Action::Watch, {}, with(explain),
+         "why a job does not run, and what would start it"},
     };
 }
 

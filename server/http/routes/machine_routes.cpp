@@ -8,6 +8,13 @@
 namespace penstock::http {
 namespace {
 
+constexpr std::string_view kPatchBody =
+    R"({"type":"object","required":["thresholds"],"additionalProperties":false,"properties":{"thresholds":{)"
+    R"("type":"object","additionalProperties":false,"properties":{"cpu_psi":{"type":["number","null"]},)"
+    R"("mem_psi":{"type":["number","null"]},"io_psi":{"type":["number","null"]},"load1":{"type":["number","null"]},)"
+    R"("min_free_disk_bytes":{"type":["integer","string","null"]},)"
+    R"("min_free_memory_bytes":{"type":["integer","string","null"]},"min_free_inodes":{"type":["integer","null"]}}}}})";
+
 constexpr std::array<std::string_view, 1> kPatchKeys{"thresholds"};
 constexpr std::array<std::string_view, 7> kThresholdKeys{"cpu_psi", "mem_psi", "io_psi", "load1",
                                                          "min_free_disk_bytes", "min_free_memory_bytes",
@@ -143,13 +150,20 @@ std::vector<Route> machineRoutes(const Site& site)
         };
     };
     return {
-        {"GET", "/api/v1/machines", Action::Watch, {}, with(list)},
-        {"GET", "/api/v1/machines/{}", Action::Watch, {}, with(show)},
-        {"POST", "/api/v1/machines/{}/drain", Action::Operate, {}, with(drain)},
-        {"POST", "/api/v1/machines/{}/undrain", Action::Operate, {}, with(undrain)},
-        {"POST", "/api/v1/machines/{}/trust", Action::Operate, {}, with(trust)},
-        {"PATCH", "/api/v1/machines/{}", Action::Operate, {}, with(patch)},
-        {"DELETE", "/api/v1/machines/{}", Action::Operate, {}, with(remove)},
+        {"GET", "/api/v1/machines", Action::Watch, {}, with(list),
+         "all machines"},
+        {"GET", "/api/v1/machines/{}", Action::Watch, {}, with(show),
+         "one machine, by its name or number"},
+        {"POST", "/api/v1/machines/{}/drain", Action::Operate, {}, with(drain),
+         "gives a machine no new work", kNoteBody},
+        {"POST", "/api/v1/machines/{}/undrain", Action::Operate, {}, with(undrain),
+         "gives a drained machine work again"},
+        {"POST", "/api/v1/machines/{}/trust", Action::Operate, {}, with(trust),
+         "ends a machine's quarantine"},
+        {"PATCH", "/api/v1/machines/{}", Action::Operate, {}, with(patch),
+         "sets thresholds in place of the builder's own; null: those count again", kPatchBody},
+        {"DELETE", "/api/v1/machines/{}", Action::Operate, {}, with(remove),
+         "forgets a machine that is away and runs nothing"},
     };
 }
 

@@ -11,6 +11,13 @@
 namespace penstock::http {
 namespace {
 
+constexpr std::string_view kSharesBody =
+    R"({"type":"object","required":["shares"],"additionalProperties":false,"properties":{)"
+    R"("shares":{"type":"integer","minimum":1,"maximum":1000000}}})";
+constexpr std::string_view kNamespaceBody =
+    R"({"type":"object","additionalProperties":false,"properties":{"max_running_steps":{"type":"integer","minimum":0},)"
+    R"("max_queued_jobs":{"type":"integer","minimum":0},"max_cpus":{"type":"integer","minimum":0}}})";
+
 constexpr std::int64_t kMaxShares = 1'000'000;
 constexpr std::int64_t kMaxLimit = 1'000'000'000;
 
@@ -158,14 +165,22 @@ std::vector<Route> schedulingRoutes(const Site& site)
         };
     };
     return {
-        {"GET", "/api/v1/queues", Action::Watch, {}, with(queues)},
-        {"GET", "/api/v1/shares", Action::Watch, {}, with(shares)},
-        {"PUT", "/api/v1/shares/{}", Action::Operate, {}, with(putShares)},
-        {"GET", "/api/v1/namespaces", Action::Watch, {}, with(namespaces)},
-        {"GET", "/api/v1/namespaces/{}", Action::Watch, {}, with(nameSpace)},
-        {"PUT", "/api/v1/namespaces/{}", Action::Operate, {}, with(putNamespace)},
-        {"POST", "/api/v1/dispatch/pause", Action::Operate, {}, with(pause)},
-        {"POST", "/api/v1/dispatch/resume", Action::Operate, {}, with(resume)},
+        {"GET", "/api/v1/queues", Action::Watch, {}, with(queues),
+         "what waits, per system and required features"},
+        {"GET", "/api/v1/shares", Action::Watch, {}, with(shares),
+         "use of the farm and shares, per share group"},
+        {"PUT", "/api/v1/shares/{}", Action::Operate, {}, with(putShares),
+         "sets the shares of a group", kSharesBody},
+        {"GET", "/api/v1/namespaces", Action::Watch, {}, with(namespaces),
+         "namespaces that have limits or open jobs"},
+        {"GET", "/api/v1/namespaces/{}", Action::Watch, {}, with(nameSpace),
+         "one of them"},
+        {"PUT", "/api/v1/namespaces/{}", Action::Operate, {}, with(putNamespace),
+         "limits a namespace; 0: no limit; what is left out stays", kNamespaceBody},
+        {"POST", "/api/v1/dispatch/pause", Action::Operate, {}, with(pause),
+         "starts nothing new on the whole farm", kNoteBody},
+        {"POST", "/api/v1/dispatch/resume", Action::Operate, {}, with(resume),
+         "lets a paused farm go on"},
     };
 }
 
