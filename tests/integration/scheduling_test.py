@@ -188,7 +188,8 @@ class MachinesTest(FarmTest):
         self.assertIn("within their thresholds", why)
         self.assertIn("b1", why)
         self.assertIn("min-free-disk 1000.0 TiB (set here)", self.said("machine", "b1"))
-        self.assertEqual(self.farm.json("machine", "b1", "--unset", "min-free-disk", "--unset", "load1")["overrides"], {})
+        opened = self.farm.json("machine", "b1", "--unset", "min-free-disk", "--unset", "load1")
+        self.assertEqual(opened["overrides"], {})
         self.farm.wait_job(job, "succeeded")
 
     def test_overrides_outlive_the_server(self):
