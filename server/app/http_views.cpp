@@ -4,6 +4,7 @@
 #include "server/app/farm_records.h"
 
 #include <algorithm>
+#include <array>
 #include <fmt/format.h>
 #include <utility>
 
@@ -42,16 +43,21 @@ http::NamespaceView toView(core::NamespaceView&& nameSpace)
     return {std::move(nameSpace.limits), nameSpace.openJobs, nameSpace.runningSteps, nameSpace.runningCpus};
 }
 
+// By the gate's word, so that a gate that is new in sched is shown under its own name until it has a code here.
 std::string codeOf(sched::GateKind kind)
 {
-    switch (kind) {
-    case sched::GateKind::CpuPressure: return "gated-cpu";
-    case sched::GateKind::MemoryPressure: return "gated-mem";
-    case sched::GateKind::IoPressure: return "gated-io";
-    case sched::GateKind::Load: return "gated-load";
-    case sched::GateKind::FreeDisk: return "disk-low";
-    }
-    return "memory-low";
+    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kCodes{{{"cpu_pressure", "gated-cpu"},
+                                                                                   {"memory_pressure", "gated-mem"},
+                                                                                   {"io_pressure", "gated-io"},
+                                                                                   {"load", "gated-load"},
+                                                                                   {"free_memory", "memory-low"},
+                                                                                   {"free_disk", "disk-low"},
+                                                                                   {"free_inodes", "disk-low"}}};
+    const std::string_view word = sched::toString(kind);
+    for (const auto& [gate, code] : kCodes)
+        if (gate == word)
+            return std::string(code);
+    return std::string(word);
 }
 
 std::string closedCode(const core::MachineView& machine)
@@ -64,7 +70,11 @@ std::string closedCode(const core::MachineView& machine)
     }
     if (!machine.over.empty())
         return codeOf(machine.over.front().kind);
-    return machine.used >= machine.facts.maxJobs ? "slots-full" : "resources-full";
+    if (machine.used >= machine.facts.maxJobs)
+        return "slots-full";
+    if (machine.reserved.cpus >= machine.capacity.cpus)
+        return "resources-full";
+    return machine.freshMilliCpus > 0 ? "settling" : "machine-reserved";
 }
 
 http::MachineView toView(core::MachineView&& machine)

@@ -60,7 +60,8 @@ struct JobExplanation {
 // -------------------------------------------------------------------------------------------------- machines
 
 struct Closed { // why a machine would not take another small step now
-    std::string code; // disconnected, draining, quarantined, gated-cpu, …, slots-full, resources-full
+    std::string code; // disconnected, draining, quarantined, gated-cpu, …, slots-full, resources-full,
+                      // settling (what was just started does not show in its load yet), machine-reserved
     std::string text;
 };
 

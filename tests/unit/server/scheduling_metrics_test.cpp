@@ -94,6 +94,10 @@ TEST(SchedulingMetrics, SayWhyAMachineIsClosed)
         expectLine(families, fmt::format(R"(penstock_machine_open{{machine="b\"1",id="7",reason="{}"}} {})", reason,
                                          value));
     };
+    expectOpen("machine-reserved", 0);
+    machine.freshMilliCpus = 500;
+    expectOpen("settling", 0);
+    machine.reserved.cpus = 8;
     expectOpen("resources-full", 0);
     machine.used = 2;
     expectOpen("slots-full", 0);
@@ -110,7 +114,7 @@ TEST(SchedulingMetrics, SayWhyAMachineIsClosed)
     Families families;
     appendMachineMetrics({machine}, 5, families);
     expectLine(families, R"(penstock_machine_health{machine="b\"1",id="7",state="parole"} 1)");
-    expectLine(families, R"(penstock_machine_reserved_cpus{machine="b\"1",id="7"} 3)");
+    expectLine(families, R"(penstock_machine_reserved_cpus{machine="b\"1",id="7"} 8)");
     expectLine(families, R"(penstock_machine_memory_bytes{machine="b\"1",id="7"} 1024)");
     expectLine(families, "penstock_machines_without_series 4");
 }
