@@ -51,6 +51,8 @@ int main(int argc, char** argv)
     raiseFileLimit();
     const std::unique_ptr<Logger> logger =
         log::makeLogger(log::optionsFor(values.text("log-level"), values.text("log-format")));
+    for (const auto& use : values.synonymsUsed())
+        logger->info("config.synonym", {{"key", use.key}, {"name", use.name}});
     const auto notifySocket = environment.find("NOTIFY_SOCKET");
     const ServiceNotify notify(notifySocket == environment.end() ? std::string() : notifySocket->second);
 

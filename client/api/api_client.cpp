@@ -73,6 +73,17 @@ Result<ApiReply> ApiClient::post(const std::string& target, std::string json) co
     return wait(postRequest(target, std::move(json)));
 }
 
+Result<ApiReply> ApiClient::send(const std::string& method, const std::string& target, std::string json) const
+{
+    auto request = postRequest(target, std::move(json));
+    request.method = method;
+    if (method == "DELETE") {
+        request.body.clear();
+        request.contentType.clear();
+    }
+    return wait(request);
+}
+
 std::unique_ptr<HttpCall> ApiClient::startPost(const std::string& target, std::string json,
                                                std::function<void(Result<ApiReply>)> done) const
 {

@@ -33,6 +33,8 @@ public:
     [[nodiscard]] Result<ApiReply> get(const std::string& target) const;
     // An empty body sends "{}".
     [[nodiscard]] Result<ApiReply> post(const std::string& target, std::string json) const;
+    // Any other method, e.g. PUT; an empty body sends "{}", but for DELETE, which has none.
+    [[nodiscard]] Result<ApiReply> send(const std::string& method, const std::string& target, std::string json) const;
     // Without waiting; the call ends when the returned object is deleted.
     [[nodiscard]] std::unique_ptr<HttpCall> startPost(const std::string& target, std::string json,
                                                       std::function<void(Result<ApiReply>)> done) const;

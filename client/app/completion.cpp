@@ -21,6 +21,8 @@ std::string argumentWords(const CommandSpec& command)
         return "bash zsh fish";
     if (command.name == "token")
         return "create list revoke";
+    if (command.name == "namespace")
+        return "list show set";
     return {};
 }
 

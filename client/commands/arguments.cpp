@@ -4,6 +4,8 @@
 #include "shared/base/text.h"
 
 #include <fmt/format.h>
+#include <QJsonDocument>
+#include <QJsonObject>
 
 namespace penstock::client {
 
@@ -29,6 +31,12 @@ int usageError(Invocation& invocation, const Error& error)
 {
     invocation.console().complain("penstock: " + printableLines(error.message));
     return kExitUsage;
+}
+
+std::string noteBody(const config::Values& values)
+{
+    const QJsonObject body{{QStringLiteral("note"), QString::fromStdString(values.text("note"))}};
+    return QJsonDocument(body).toJson(QJsonDocument::Compact).toStdString();
 }
 
 Query& Query::add(std::string_view key, std::string_view value)

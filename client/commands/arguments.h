@@ -19,6 +19,9 @@ namespace penstock::client {
 // Says the error and how to get help; the result is the exit code 2.
 int usageError(Invocation& invocation, const Error& error);
 
+// {"note": …} of --note, for the body of a request.
+[[nodiscard]] std::string noteBody(const config::Values& values);
+
 class Query {
 public:
     explicit Query(std::string path) : m_text(std::move(path)) {}

@@ -60,6 +60,53 @@ Result<QJsonObject> environmentObject(const std::vector<std::string>& settings)
     return environment;
 }
 
+// A positive whole number after the "=" of a flag.
+Result<qint64> amountOf(std::string_view flag, const std::string& setting, std::string_view text)
+{
+    const auto amount = parseUnsigned(text);
+    if (!amount || *amount == 0 || *amount > INT64_MAX)
+        return fail(ErrorCode::Invalid,
+                    fmt::format("--{} \"{}\": what follows the = must be a whole number from 1 on", flag,
+                                toValidUtf8(setting)));
+    return static_cast<qint64>(*amount);
+}
+
+Result<QJsonObject> concurrencyObject(const std::string& setting)
+{
+    const auto equals = setting.find('=');
+    PENSTOCK_TRY(const auto group, unicodeText("--concurrency", setting.substr(0, equals)));
+    QJsonObject concurrency{{QStringLiteral("group"), group}};
+    if (equals != std::string::npos) {
+        PENSTOCK_TRY(const auto limit,
+                     amountOf("concurrency", setting, std::string_view(setting).substr(equals + 1)));
+        concurrency.insert(QStringLiteral("limit"), limit);
+    }
+    return concurrency;
+}
+
+Result<QJsonObject> resourcesObject(const Values& values)
+{
+    QJsonObject resources;
+    for (const auto& setting : values.list("resource")) {
+        const auto equals = setting.find('=');
+        const auto name = setting.substr(0, equals);
+        if (equals == std::string::npos || name.empty() || name == "cpus" || name == "memory")
+            return fail(ErrorCode::Invalid,
+                        fmt::format("--resource \"{}\": write it as NAME=AMOUNT; CPUs and memory have flags of "
+                                    "their own, --cpus and --memory",
+                                    toValidUtf8(setting)));
+        PENSTOCK_TRY(const auto key, unicodeText("--resource", name));
+        PENSTOCK_TRY(const auto amount,
+                     amountOf("resource", setting, std::string_view(setting).substr(equals + 1)));
+        resources.insert(key, amount);
+    }
+    if (values.has("cpus"))
+        resources.insert(QStringLiteral("cpus"), qint64{values.integer("cpus")});
+    if (values.has("memory"))
+        resources.insert(QStringLiteral("memory"), qt(values.text("memory")));
+    return resources;
+}
+
 std::string baseName(const std::string& path)
 {
     const auto slash = path.find_last_of('/');
@@ -73,7 +120,7 @@ std::vector<OptionSpec> commonJobOptions()
     return {{"name", Kind::Text, "the job's name", "NAME"},
             {"priority",
              Kind::Integer,
-             "higher runs earlier",
+             "higher runs earlier among the jobs of its share group; `penstock bump` is for the whole farm",
              "N",
              {},
              {},
@@ -83,9 +130,18 @@ std::vector<OptionSpec> commonJobOptions()
              0,
              -1'000'000,
              1'000'000},
+            {"shares-group", Kind::Text, "whose share of the farm it uses up; default: its namespace", "NAME"},
+            {"concurrency", Kind::Text,
+             "of the jobs of this group in its namespace, run at most LIMIT steps at once, by default 1",
+             "GROUP[=LIMIT]"},
+            {"cpus", Kind::Integer, "CPUs that each attempt needs", "N", {}, {}, {}, false, false, 0, 1, 4096},
+            {"memory", Kind::Text, "memory that each attempt needs (512MiB)", "SIZE"},
+            {"resource", Kind::Text, "what each attempt takes of a machine's own resource (gpu=1)", "NAME=AMOUNT",
+             {}, {}, {}, true},
             {"timeout", Kind::Duration, "end each attempt after so long (10m, 90s)", "TIME"},
             {"silent-timeout", Kind::Duration, "end each attempt after so long without output", "TIME"},
             {"max-log", Kind::Text, "end each attempt when its log gets larger (64MiB)", "SIZE"},
+            {"max-output", Kind::Text, "fail when its outputs together get larger (10GiB)", "SIZE"},
             {"retries",
              Kind::Integer,
              "run a failed command again, at most so many times",
@@ -125,9 +181,7 @@ std::vector<OptionSpec> commandJobOptions()
          true},
         {"feature", Kind::Text, "run on machines with this feature", "NAME", {}, {}, {}, true},
         {"tag", Kind::Text, "run on machines with this tag", "NAME", {}, {}, {}, true},
-        {"machine", Kind::Text, "run on this machine", "NAME", {}, {}, {}, true},
-        {"cpus", Kind::Number, "CPUs the command needs", "N"},
-        {"memory", Kind::Text, "memory the command needs (512MiB)", "SIZE"}};
+        {"machine", Kind::Text, "run on this machine", "NAME", {}, {}, {}, true}};
     options.insert(options.end(), more.begin(), more.end());
     return options;
 }
@@ -153,6 +207,17 @@ Result<QJsonObject> commonJob(const Globals& globals, const Values& values)
         job.insert(QStringLiteral("silent_timeout"), seconds(values.duration("silent-timeout")));
     if (values.has("max-log"))
         job.insert(QStringLiteral("max_log"), qt(values.text("max-log")));
+    if (values.has("max-output"))
+        job.insert(QStringLiteral("max_output"), qt(values.text("max-output")));
+    if (values.has("shares-group"))
+        job.insert(QStringLiteral("shares_group"), qt(values.text("shares-group")));
+    if (values.has("concurrency")) {
+        PENSTOCK_TRY(const auto concurrency, concurrencyObject(values.text("concurrency")));
+        job.insert(QStringLiteral("concurrency"), concurrency);
+    }
+    PENSTOCK_TRY(const auto resources, resourcesObject(values));
+    if (!resources.isEmpty())
+        job.insert(QStringLiteral("resources"), resources);
     return job;
 }
 
@@ -191,15 +256,6 @@ Result<QJsonObject> commandJob(const Globals& globals, const Values& values,
             affinity.insert(QLatin1String(key), array(values.list(flag)));
     if (!affinity.isEmpty())
         job.insert(QStringLiteral("affinity"), affinity);
-    QJsonObject resources;
-    if (values.has("cpus")) {
-        const auto cpus = values.number("cpus");
-        resources.insert(QStringLiteral("cpus"), cpus);
-    }
-    if (values.has("memory"))
-        resources.insert(QStringLiteral("memory"), qt(values.text("memory")));
-    if (!resources.isEmpty())
-        job.insert(QStringLiteral("resources"), resources);
     return job;
 }
 

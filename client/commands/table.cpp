@@ -31,10 +31,12 @@ Command manualCommand()
 
 CommandTable commandTable()
 {
-    return {runCommand(),    submitCommand(),   buildCommand(),      jobsCommand(),   jobCommand(),
-            runsCommand(),   stepsCommand(),    logsCommand(),       cancelCommand(), retryCommand(),
-            whyCommand(),    machinesCommand(), machineCommand(),    drainCommand(),  undrainCommand(),
-            statusCommand(), tokenCommand(),    completionCommand(), helpCommand(),   manualCommand()};
+    return {runCommand(),      submitCommand(),     buildCommand(),  jobsCommand(),   jobCommand(),
+            runsCommand(),     stepsCommand(),      logsCommand(),   cancelCommand(), retryCommand(),
+            bumpCommand(),     holdCommand(),       releaseCommand(), whyCommand(),   queueCommand(),
+            machinesCommand(), machineCommand(),    drainCommand(),  undrainCommand(), pauseCommand(),
+            resumeCommand(),   namespaceCommand(),  statusCommand(), tokenCommand(),  completionCommand(),
+            helpCommand(),     manualCommand()};
 }
 
 } // namespace penstock::client

@@ -16,11 +16,18 @@ namespace penstock::client {
 [[nodiscard]] Command logsCommand();
 [[nodiscard]] Command cancelCommand();
 [[nodiscard]] Command retryCommand();
+[[nodiscard]] Command bumpCommand();
+[[nodiscard]] Command holdCommand();
+[[nodiscard]] Command releaseCommand();
 [[nodiscard]] Command whyCommand();
+[[nodiscard]] Command queueCommand();
 [[nodiscard]] Command machinesCommand();
 [[nodiscard]] Command machineCommand();
 [[nodiscard]] Command drainCommand();
 [[nodiscard]] Command undrainCommand();
+[[nodiscard]] Command pauseCommand();
+[[nodiscard]] Command resumeCommand();
+[[nodiscard]] Command namespaceCommand();
 [[nodiscard]] Command statusCommand();
 [[nodiscard]] Command tokenCommand();
 

@@ -1,43 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The pages of single records; their lists are in records.cpp.
+// The pages of a job and of the farm; lists are in records.cpp.
+#include "client/output/fields.h"
 #include "client/output/human_text.h"
 #include "client/output/json_fields.h"
 #include "client/output/records.h"
 #include "client/output/table.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <QJsonDocument>
 
 namespace penstock::client {
 
 namespace {
-
-using Fields = std::vector<std::pair<std::string, Cell>>;
-
-void addText(Fields& fields, const QJsonObject& object, const char* key, const std::string& title)
-{
-    if (const auto text = textField(object, key); !text.empty())
-        fields.emplace_back(title, Cell{text});
-}
-
-void addList(Fields& fields, const QJsonObject& object, const char* key, const std::string& title)
-{
-    if (const auto text = listField(object, key); !text.empty())
-        fields.emplace_back(title, Cell{text});
-}
-
-void addTime(Fields& fields, const QJsonObject& object, const char* key, const std::string& title,
-             WallTime now)
-{
-    if (hasField(object, key))
-        fields.emplace_back(
-            title, Cell{fmt::format("{} ({} ago)", textField(object, key), ageField(object, key, now))});
-}
-
-std::uint64_t bytesField(const QJsonObject& object, const char* key)
-{
-    return static_cast<std::uint64_t>(std::max<std::int64_t>(numberField(object, key), 0));
-}
 
 std::string commandText(const QJsonValue& command)
 {
@@ -46,29 +21,19 @@ std::string commandText(const QJsonValue& command)
     return QJsonDocument(command.toArray()).toJson(QJsonDocument::Compact).toStdString();
 }
 
-double fraction(const QJsonObject& object, const char* key)
+// "12 slots-full, 3 held", the most first.
+void addWaiting(Fields& fields, const QJsonObject& waiting)
 {
-    return object.value(QLatin1String(key)).toDouble();
-}
-
-void addLoad(Fields& fields, const QJsonObject& load)
-{
-    if (load.isEmpty())
-        return;
-    fields.emplace_back("Load", Cell{fmt::format("{:.2f}, CPU {:.0f} % busy", fraction(load, "load1"),
-                                                 fraction(load, "cpu_busy_percent"))});
-    fields.emplace_back("Memory free", Cell{humanBytes(bytesField(load, "memory_available_bytes"))});
-    fields.emplace_back("Disk free",
-                        Cell{fmt::format("{} of {}", humanBytes(bytesField(load, "disk_free_bytes")),
-                                         humanBytes(bytesField(load, "disk_total_bytes")))});
-    const auto psi = objectField(load, "psi");
-    fields.emplace_back(
-        "Pressure", Cell{psi.isEmpty() ? "not reported by this kernel"
-                                       : fmt::format("cpu {:.1f} %, memory {:.1f} % (all stalled {:.1f} %), "
-                                                     "io {:.1f} % (all stalled {:.1f} %)",
-                                                     fraction(psi, "cpu_some"), fraction(psi, "mem_some"),
-                                                     fraction(psi, "mem_full"), fraction(psi, "io_some"),
-                                                     fraction(psi, "io_full"))});
+    std::vector<std::pair<std::int64_t, std::string>> reasons;
+    for (auto each = waiting.begin(); each != waiting.end(); ++each)
+        if (each.value().toInteger() > 0)
+            reasons.emplace_back(each.value().toInteger(), each.key().toStdString());
+    std::stable_sort(reasons.begin(), reasons.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+    std::string text;
+    for (const auto& [steps, code] : reasons)
+        text += fmt::format("{}{} {}", text.empty() ? "" : ", ", steps, code);
+    if (!text.empty())
+        fields.emplace_back("Steps wait for", Cell{text});
 }
 
 } // namespace
@@ -88,7 +53,15 @@ std::string renderJob(const QJsonObject& job, const View& view)
         addText(fields, job, "exit_code", "Exit code");
     addText(fields, job, "user", "User");
     addText(fields, job, "namespace", "Namespace");
+    if (const auto group = textField(job, "share_group"); group != textField(job, "namespace"))
+        fields.emplace_back("Share group", Cell{group});
     addText(fields, job, "priority", "Priority");
+    addTime(fields, job, "bumped_at", "Bumped", view.now);
+    if (job.value(QLatin1String("held")).toBool())
+        fields.emplace_back("Held", Cell{textField(job, "hold_note"), Colour::Yellow});
+    if (const auto concurrency = objectField(job, "concurrency"); !concurrency.isEmpty())
+        fields.emplace_back("Concurrency", Cell{fmt::format("group {}, {} at once", textField(concurrency, "group"),
+                                                            textField(concurrency, "limit"))});
     addTime(fields, job, "created", "Created", view.now);
     addTime(fields, job, "started", "Started", view.now);
     addTime(fields, job, "finished", "Finished", view.now);
@@ -104,52 +77,6 @@ std::string renderJob(const QJsonObject& job, const View& view)
         fields.emplace_back("Command", Cell{commandText(definition.value(QLatin1String("command")))});
     addText(fields, definition, "drv", "Derivation");
     return renderFields(fields, view.style);
-}
-
-std::string renderMachine(const QJsonObject& machine, const View& view)
-{
-    Fields fields;
-    addText(fields, machine, "id", "Machine");
-    addText(fields, machine, "name", "Name");
-    const auto state = textField(machine, "state");
-    auto cell = stateCell(state == "ready" ? "connected" : state, view.style);
-    if (state == "ready")
-        cell.text.replace(cell.text.find("connected"), 9, "ready");
-    fields.emplace_back("State", cell);
-    addText(fields, machine, "note", "Note");
-    addText(fields, machine, "version", "Version");
-    addTime(fields, machine, "last_seen", "Last seen", view.now);
-    fields.emplace_back("Slots", Cell{fmt::format("{} of {} in use", numberField(machine, "used"),
-                                                  numberField(machine, "slots"))});
-    fields.emplace_back("Cores", Cell{textField(machine, "cores")});
-    fields.emplace_back("Memory", Cell{humanBytes(bytesField(machine, "memory_bytes"))});
-    addList(fields, machine, "systems", "Systems");
-    addList(fields, machine, "features", "Features");
-    addList(fields, machine, "mandatory_features", "Mandatory features");
-    addList(fields, machine, "tags", "Tags");
-    addList(fields, machine, "executors", "Executors");
-    addLoad(fields, objectField(machine, "load"));
-    fields.emplace_back("Finished",
-                        Cell{fmt::format("{} runs, {} of them failed", numberField(machine, "finished"),
-                                         numberField(machine, "failed"))});
-    auto out = renderFields(fields, view.style);
-    const auto running = arrayField(machine, "running");
-    if (running.isEmpty())
-        return out;
-    Table table({{"STEP", Align::Right},
-                 {"JOB", Align::Right},
-                 {"NAME", Align::Left, true},
-                 {"PHASE"},
-                 {"SINCE", Align::Right}});
-    for (const auto& item : running) {
-        const auto row = item.toObject();
-        table.add({{textField(row, "step")},
-                   {textField(row, "job")},
-                   {textField(row, "name")},
-                   {textField(row, "phase")},
-                   {ageField(row, "since", view.now)}});
-    }
-    return out + "\n" + table.render(view.style, view.width);
 }
 
 std::string renderStatus(const QJsonObject& status, const View& view)
@@ -174,50 +101,35 @@ std::string renderStatus(const QJsonObject& status, const View& view)
     fields.emplace_back("Database", Cell{fmt::format("{}, {}", textField(database, "kind"),
                                                      databaseOk ? "ok" : textField(database, "error")),
                                          databaseOk ? Colour::None : Colour::Red});
+    if (const auto dispatch = objectField(status, "dispatch"); dispatch.value(QLatin1String("paused")).toBool()) {
+        const auto note = textField(dispatch, "note");
+        fields.emplace_back("Dispatch", Cell{fmt::format("paused by {} {} ago{}; `penstock resume` ends it",
+                                                         textField(dispatch, "who"),
+                                                         ageField(dispatch, "since", view.now),
+                                                         note.empty() ? note : ": " + note),
+                                             Colour::Yellow});
+    }
     fields.emplace_back("Open jobs", Cell{textField(objectField(status, "jobs"), "open")});
     const auto steps = objectField(status, "steps");
     fields.emplace_back("Steps",
                         Cell{fmt::format("{} running, {} ready, {} blocked, {} delayed",
                                          numberField(steps, "running"), numberField(steps, "ready"),
                                          numberField(steps, "blocked"), numberField(steps, "delayed"))});
+    addWaiting(fields, objectField(status, "waiting"));
     const auto machines = objectField(status, "machines");
+    const auto quarantined = numberField(machines, "quarantined");
     fields.emplace_back(
-        "Machines", Cell{fmt::format("{} of {} connected, {} draining", numberField(machines, "connected"),
-                                     numberField(machines, "total"), numberField(machines, "draining"))});
+        "Machines",
+        Cell{fmt::format("{} of {} connected, {} draining{}", numberField(machines, "connected"),
+                         numberField(machines, "total"), numberField(machines, "draining"),
+                         quarantined == 0 ? std::string() : fmt::format(", {} quarantined", quarantined)),
+             quarantined == 0 ? Colour::None : Colour::Yellow});
     const auto slots = objectField(status, "slots");
     fields.emplace_back("Slots", Cell{fmt::format("{} of {} in use", numberField(slots, "used"),
                                                   numberField(slots, "total"))});
     addText(fields, status, "signing_key", "Signing key");
     addList(fields, status, "signing_keys", "Signing keys");
     return renderFields(fields, view.style);
-}
-
-std::string renderExplain(const QJsonObject& answer, const View& view)
-{
-    auto out = fmt::format("job {}: {}\n", numberField(answer, "job"),
-                           paint(view.style, Colour::Bold, words(printable(textField(answer, "state")))));
-    if (const auto text = textField(answer, "text"); !text.empty())
-        out += printable(text) + "\n";
-    const auto steps = arrayField(answer, "steps");
-    for (const auto& item : steps) {
-        const auto step = item.toObject();
-        const auto state = stateCell(textField(step, "state"), view.style);
-        out +=
-            fmt::format("  step {} {}  {}\n", numberField(step, "step"), printable(textField(step, "name")),
-                        paint(view.style, state.colour, printable(state.text)));
-        const auto reasons = arrayField(step, "reasons");
-        for (const auto& reason : reasons) {
-            const auto entry = reason.toObject();
-            const auto machine = textField(entry, "machine");
-            out += fmt::format("    {} {}{}\n", view.style.unicode ? "•" : "*",
-                               machine.empty() ? "" : printable(machine) + ": ",
-                               printable(textField(entry, "text")));
-        }
-        if (const auto change = textField(step, "change"); !change.empty())
-            out += fmt::format("    {} {}\n", view.style.unicode ? "→" : "=>",
-                               paint(view.style, Colour::Green, printable(change)));
-    }
-    return out;
 }
 
 } // namespace penstock::client

@@ -26,6 +26,22 @@ Cell stateOf(const Row& row, const View& view)
     return stateCell(result.empty() ? textField(row, "state") : result, view.style);
 }
 
+Cell jobStateOf(const Row& row, const View& view)
+{
+    auto cell = stateOf(row, view);
+    if (row.value(QLatin1String("held")).toBool() && !hasField(row, "finished"))
+        cell.text += " (held)";
+    return cell;
+}
+
+// Why it drains, or else why it would take no work.
+Cell machineNoteOf(const Row& row, const View&)
+{
+    if (const auto note = textField(row, "note"); !note.empty())
+        return {note};
+    return {textField(objectField(row, "closed"), "text")};
+}
+
 Cell stepsOf(const Row& row, const View&)
 {
     const auto steps = objectField(row, "steps");
@@ -70,11 +86,13 @@ const std::vector<RecordColumn>& jobColumns()
 {
     static const std::vector<RecordColumn> columns{
         {{"ID", Align::Right}, [](const Row& r, const View&) { return Cell{textField(r, "id")}; }},
-        {{"STATE"}, stateOf},
+        {{"STATE"}, jobStateOf},
         {{"NAME", Align::Left, true}, [](const Row& r, const View&) { return Cell{textField(r, "name")}; }},
         {{"USER"}, [](const Row& r, const View&) { return Cell{textField(r, "user")}; }},
         {{"PRIORITY", Align::Right},
-         [](const Row& r, const View&) { return Cell{textField(r, "priority")}; }},
+         [](const Row& r, const View&) {
+             return Cell{hasField(r, "bumped_at") ? "bumped" : textField(r, "priority")};
+         }},
         {{"STEPS", Align::Right}, stepsOf},
         {{"AGE", Align::Right},
          [](const Row& r, const View& v) { return Cell{ageField(r, "created", v.now)}; }},
@@ -150,7 +168,7 @@ const std::vector<RecordColumn>& machineColumns()
         {{"MEM FREE", Align::Right}, memoryOf},
         {{"SEEN", Align::Right},
          [](const Row& r, const View& v) { return Cell{ageField(r, "last_seen", v.now)}; }},
-        {{"NOTE", Align::Left, true}, [](const Row& r, const View&) { return Cell{textField(r, "note")}; }},
+        {{"NOTE", Align::Left, true}, machineNoteOf},
     };
     return columns;
 }

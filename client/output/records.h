@@ -26,5 +26,9 @@ enum class RecordKind : std::uint8_t { Job, Step, Run, Machine, Token };
 [[nodiscard]] std::string renderMachine(const QJsonObject& machine, const View& view);
 [[nodiscard]] std::string renderStatus(const QJsonObject& status, const View& view);
 [[nodiscard]] std::string renderExplain(const QJsonObject& answer, const View& view);
+// Queues, and under them the share groups: {"queues": […], "shares": […]}.
+[[nodiscard]] std::string renderQueues(const QJsonObject& answer, const View& view);
+// Namespaces with the share group of the same name: {"namespaces": […], "shares": […]}.
+[[nodiscard]] std::string renderNamespaces(const QJsonObject& answer, const View& view);
 
 } // namespace penstock::client

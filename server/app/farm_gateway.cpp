@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/farm_gateway.h"
 
+#include "server/app/detail/gateway_asking.h"
 #include "server/app/farm_records.h"
+#include "server/app/http_views.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -11,7 +13,6 @@
 namespace penstock::app {
 namespace {
 
-constexpr std::size_t kMaxWaiting = 100'000;
 constexpr std::uint32_t kMaxExplained = 1'000;
 
 core::JobRequest toRequest(jobs::ParsedJob&& job)
@@ -21,12 +22,6 @@ core::JobRequest toRequest(jobs::ParsedJob&& job)
     for (jobs::ParsedStep& step : job.steps)
         request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root});
     return request;
-}
-
-Error tooManyWaiting()
-{
-    return {ErrorCode::Exhausted,
-            fmt::format("{} requests are waiting for the database already; try again later", kMaxWaiting)};
 }
 
 feed::LogSlice toSlice(logs::LogSlice&& slice)
@@ -52,32 +47,6 @@ FarmGateway::FarmGateway(GatewayParts parts, GatewayFacts facts)
 FarmGateway::~FarmGateway()
 {
     *m_alive = false;
-}
-
-template <class T> http::Answer<T> FarmGateway::bringHome(http::Answer<T> answer)
-{
-    return [&loop = m_parts.loop, alive = m_alive, answer = std::move(answer)](Result<T> result) {
-        loop.post([alive, answer, result = std::move(result)]() mutable {
-            if (*alive)
-                answer(std::move(result));
-        });
-    };
-}
-
-template <class T>
-void FarmGateway::ask(std::function<Result<T>(const core::FarmCore&, Now)> question, http::Answer<T> answer)
-{
-    m_parts.dispatcher.ask([question = std::move(question), home = bringHome<T>(std::move(answer))](
-                               const core::FarmCore& farm, Now now) { home(question(farm, now)); });
-}
-
-template <class Make> void FarmGateway::request(Make make, Waiting waiting)
-{
-    const RequestId id{m_nextRequest++};
-    if (m_waiting.size() >= kMaxWaiting)
-        return waiting(core::Reply{id, fail(tooManyWaiting()), 0});
-    m_waiting.emplace(id, std::move(waiting));
-    m_parts.dispatcher.post(make(id));
 }
 
 void FarmGateway::replied(const core::Reply& reply)
@@ -120,22 +89,31 @@ auto doneTo(http::Answer<void> answer)
 
 } // namespace
 
+FarmGateway::Waiting FarmGateway::doneToJob(JobId job, http::Answer<void> answer)
+{
+    return [this, job, answer = std::move(answer)](const core::Reply& reply) {
+        if (reply.answer)
+            return answer({});
+        if (reply.answer.error().code != ErrorCode::NotFound)
+            return answer(fail(reply.answer.error()));
+        // Not open: either it is finished, or there is no such job.
+        findJob(job, [job, answer](Result<store::JobView> view) {
+            if (!view)
+                return answer(fail(std::move(view).error()));
+            const work::JobState state = view->row.progress.state;
+            if (!work::isFinished(state))
+                return answer(fail(ErrorCode::Unavailable,
+                                   fmt::format("job {} is only just being taken in or is ending; try again",
+                                               job.value())));
+            answer(fail(ErrorCode::Conflict,
+                        fmt::format("job {} is finished already: {}", job.value(), work::toString(state))));
+        });
+    };
+}
+
 void FarmGateway::cancel(JobId job, std::string who, http::Answer<void> answer)
 {
-    request([&](RequestId id) { return core::CancelJob{id, job, std::move(who)}; },
-            [this, job, answer = std::move(answer)](const core::Reply& reply) {
-                if (reply.answer)
-                    return answer({});
-                if (reply.answer.error().code != ErrorCode::NotFound)
-                    return answer(fail(reply.answer.error()));
-                // Not open: either it is finished, or there is no such job.
-                findJob(job, [job, answer](Result<store::JobView> view) {
-                    if (!view)
-                        return answer(fail(std::move(view).error()));
-                    answer(fail(ErrorCode::Conflict, fmt::format("job {} is finished already: {}", job.value(),
-                                                                 work::toString(view->row.progress.state))));
-                });
-            });
+    request([&](RequestId id) { return core::CancelJob{id, job, std::move(who)}; }, doneToJob(job, std::move(answer)));
 }
 
 void FarmGateway::retry(JobId job, std::string /*who*/, http::Answer<void> answer)
@@ -159,16 +137,6 @@ void FarmGateway::reopen(JobId job, http::Answer<void> answer)
             return answer(fail(std::move(stored).error()));
         request([&](RequestId id) { return core::ReopenJob{id, std::move(*stored)}; }, doneTo(answer));
     }));
-}
-
-void FarmGateway::drain(std::string nameOrId, bool drain, std::string note, http::Answer<feed::MachineEntry> answer)
-{
-    request([&](RequestId id) { return core::DrainMachine{id, nameOrId, drain, std::move(note)}; },
-            [this, nameOrId, answer = std::move(answer)](const core::Reply& reply) {
-                if (!reply.answer)
-                    return answer(fail(reply.answer.error()));
-                machine(nameOrId, answer);
-            });
 }
 
 // -------------------------------------------------------------------------------------------- from the store
@@ -255,49 +223,44 @@ void FarmGateway::explain(JobId job, http::Answer<http::JobExplanation> answer)
         [this, job, answer = std::move(answer)](Result<http::JobExplanation> explained) {
             if (explained || explained.error().code != ErrorCode::NotFound)
                 return answer(std::move(explained));
-            findJob(job, [job, answer](Result<store::JobView> view) {
+            findJob(job, [this, job, answer](Result<store::JobView> view) {
                 if (!view)
                     return answer(fail(std::move(view).error()));
-                answer(http::JobExplanation{job, view->row.progress.state, {}});
+                http::JobExplanation over;
+                over.job = job;
+                over.state = view->row.progress.state;
+                over.evaluated = m_parts.clock.now().wall;
+                over.ended = view->row.progress;
+                answer(std::move(over));
             });
         });
 }
 
-void FarmGateway::machines(http::Answer<std::vector<feed::MachineEntry>> answer)
-{
-    ask<std::vector<feed::MachineEntry>>(
-        [](const core::FarmCore& farm, Now) -> Result<std::vector<feed::MachineEntry>> {
-            return machineEntries(farm);
-        },
-        std::move(answer));
-}
-
-void FarmGateway::machine(std::string nameOrId, http::Answer<feed::MachineEntry> answer)
-{
-    ask<feed::MachineEntry>(
-        [nameOrId = std::move(nameOrId)](const core::FarmCore& farm, Now) { return machineNamed(farm, nameOrId); },
-        std::move(answer));
-}
-
 void FarmGateway::status(http::Answer<http::StatusView> answer)
 {
-    ask<feed::FarmTotals>(
-        [](const core::FarmCore& farm, Now) -> Result<feed::FarmTotals> { return totalsOf(farm); },
-        [this, answer = std::move(answer)](Result<feed::FarmTotals> totals) {
-            if (!totals)
-                return answer(fail(std::move(totals).error()));
+    ask<http::StatusView>(
+        [](const core::FarmCore& farm, Now) -> Result<http::StatusView> {
             http::StatusView view;
-            view.version = m_facts.version;
-            view.serverName = m_facts.serverName;
-            view.databaseEmbedded = m_facts.databaseEmbedded;
-            view.uptime = m_parts.clock.now().mono - m_facts.started;
-            view.listen = m_facts.listen;
-            view.auth = m_facts.auth;
-            view.totals = std::move(*totals);
+            view.totals = totalsOf(farm);
+            core::Totals totals = farm.totals();
+            view.machinesQuarantined = totals.machinesQuarantined;
+            view.waiting = std::move(totals.waiting);
+            view.pause = std::move(totals.pause);
+            return view;
+        },
+        [this, answer = std::move(answer)](Result<http::StatusView> view) {
+            if (!view)
+                return answer(std::move(view));
+            view->version = m_facts.version;
+            view->serverName = m_facts.serverName;
+            view->databaseEmbedded = m_facts.databaseEmbedded;
+            view->uptime = m_parts.clock.now().mono - m_facts.started;
+            view->listen = m_facts.listen;
+            view->auth = m_facts.auth;
             if (const Result<void> health = m_parts.store.health(); !health)
-                view.problems.push_back(fmt::format("the database cannot be used: {}", health.error().message));
-            if (view.totals.machinesConnected == 0)
-                view.problems.emplace_back("no builder is connected; start one with: penstock-builder --server URL");
+                view->problems.push_back(fmt::format("the database cannot be used: {}", health.error().message));
+            if (view->totals.machinesConnected == 0)
+                view->problems.emplace_back("no builder is connected; start one with: penstock-builder --server URL");
             answer(std::move(view));
         });
 }

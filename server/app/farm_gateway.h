@@ -56,6 +56,8 @@ public:
     void submit(std::vector<jobs::ParsedJob> jobs, http::Answer<std::vector<JobId>> answer) override;
     void cancel(JobId job, std::string who, http::Answer<void> answer) override;
     void retry(JobId job, std::string who, http::Answer<void> answer) override;
+    void bump(JobId job, bool bump, http::Answer<void> answer) override;
+    void hold(JobId job, bool hold, std::string note, http::Answer<void> answer) override;
     void explain(JobId job, http::Answer<http::JobExplanation> answer) override;
     void findJobs(store::JobFilter filter, http::Answer<std::vector<store::JobView>> answer) override;
     void findJob(JobId job, http::Answer<store::JobView> answer) override;
@@ -63,10 +65,19 @@ public:
     void findAttempts(store::AttemptFilter filter, http::Answer<std::vector<store::AttemptView>> answer) override;
     void readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t limit,
                  http::Answer<feed::LogSlice> answer) override;
-    void machines(http::Answer<std::vector<feed::MachineEntry>> answer) override;
-    void machine(std::string nameOrId, http::Answer<feed::MachineEntry> answer) override;
-    void drain(std::string nameOrId, bool drain, std::string note,
-               http::Answer<feed::MachineEntry> answer) override;
+    void machines(http::Answer<std::vector<http::MachineView>> answer) override;
+    void machine(std::string nameOrId, http::Answer<http::MachineView> answer) override;
+    void drain(std::string nameOrId, bool drain, std::string note, http::Answer<http::MachineView> answer) override;
+    void changeThresholds(std::string nameOrId, http::ThresholdChange change,
+                          http::Answer<http::MachineView> answer) override;
+    void trust(std::string nameOrId, http::Answer<http::MachineView> answer) override;
+    void removeMachine(std::string nameOrId, http::Answer<void> answer) override;
+    void queues(http::Answer<std::vector<http::QueueView>> answer) override;
+    void shares(http::Answer<std::vector<http::ShareView>> answer) override;
+    void setShares(work::ShareGroupRow group, http::Answer<http::ShareView> answer) override;
+    void namespaces(http::Answer<std::vector<http::NamespaceView>> answer) override;
+    void changeNamespace(http::NamespaceChange change, http::Answer<http::NamespaceView> answer) override;
+    void pause(bool pause, std::string who, std::string note, http::Answer<work::DispatchPause> answer) override;
     void status(http::Answer<http::StatusView> answer) override;
     void metrics(http::Answer<std::vector<http::MetricFamily>> answer) override;
     [[nodiscard]] Result<void> ready() const override;
@@ -87,6 +98,10 @@ private:
     template <class T> void ask(std::function<Result<T>(const core::FarmCore&, Now)> question, http::Answer<T> answer);
     // Hands an event that will be replied to. False (and answered) when too many wait.
     template <class Make> void request(Make make, Waiting waiting);
+    // Answers what was done to an open job; one that the core does not know is finished or was never there.
+    [[nodiscard]] Waiting doneToJob(JobId job, http::Answer<void> answer);
+    // Answers with the machine as it stands after the change.
+    [[nodiscard]] Waiting doneToMachine(std::string nameOrId, http::Answer<http::MachineView> answer);
     void storedJob(JobId job, feed::Answer<feed::JobRecords> answer);
     void reopen(JobId job, http::Answer<void> answer);
 

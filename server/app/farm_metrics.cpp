@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/farm_records.h"
+#include "server/app/scheduling_metrics.h"
 
 #include <cstdint>
 #include <string>
@@ -45,6 +46,19 @@ void addQueues(const core::FarmCore& farm, Families& families)
     families.push_back(std::move(able));
 }
 
+void addMachines(const core::FarmCore& farm, Families& families)
+{
+    std::vector<core::MachineView> shown;
+    const std::vector<MachineId> machines = farm.machines();
+    for (const MachineId id : machines) {
+        if (shown.size() == kMachineSeries)
+            break;
+        if (auto machine = farm.machine(id); machine)
+            shown.push_back(*std::move(machine));
+    }
+    appendMachineMetrics(shown, machines.size(), families);
+}
+
 void addTotals(const core::Totals& totals, Families& families)
 {
     families.push_back(labelled("penstock_steps", "unfinished steps by state", "state", http::MetricType::Gauge,
@@ -66,12 +80,17 @@ void addTotals(const core::Totals& totals, Families& families)
 
 } // namespace
 
-Families farmMetrics(const core::FarmCore& farm, Now /*now*/)
+Families farmMetrics(const core::FarmCore& farm, Now now)
 {
     Families families;
-    addTotals(farm.totals(), families);
+    const core::Totals totals = farm.totals();
+    addTotals(totals, families);
+    appendWaitingMetrics(totals, families);
     addQueues(farm, families);
+    appendShareMetrics(farm.shares(now), families);
+    addMachines(farm, families);
     const core::Counters& counters = farm.counters();
+    appendDecisionMetrics(counters, families);
     count(families, "penstock_jobs_submitted_total", "jobs taken in", counters.jobsSubmitted);
     count(families, "penstock_jobs_finished_total", "jobs finished", counters.jobsFinished);
     count(families, "penstock_steps_finished_total", "steps finished", counters.stepsFinished);

@@ -161,6 +161,11 @@ void addJobs(const core::FarmCore& farm, const std::vector<JobId>& ids, std::vec
 
 } // namespace
 
+feed::MachineEntry machineEntry(core::MachineView&& view)
+{
+    return toEntry(std::move(view));
+}
+
 bool isOpen(const core::FarmCore& farm, JobId job)
 {
     const auto view = farm.job(job);
@@ -200,15 +205,6 @@ std::vector<feed::MachineEntry> machineEntries(const core::FarmCore& farm)
     return entries;
 }
 
-Result<feed::MachineEntry> machineNamed(const core::FarmCore& farm, const std::string& nameOrId)
-{
-    PENSTOCK_TRY(const MachineId id, farm.findMachine(nameOrId));
-    auto machine = farm.machine(id);
-    if (!machine)
-        return fail(ErrorCode::NotFound, fmt::format("no machine {}", nameOrId));
-    return toEntry(*std::move(machine));
-}
-
 feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request)
 {
     feed::FarmRecords records;
@@ -238,19 +234,6 @@ Result<feed::JobRecords> jobRecords(const core::FarmCore& farm, JobId job, const
         if (auto step = farm.step(id, job); step)
             records.steps.push_back(toEntry(*std::move(step)));
     return records;
-}
-
-Result<http::JobExplanation> explanationOf(const core::FarmCore& farm, JobId job, std::uint32_t limit, Now now)
-{
-    PENSTOCK_TRY(core::Explanation explanation, farm.explain(job, limit, now));
-    http::JobExplanation result{explanation.job, explanation.state, {}};
-    for (core::StepExplanation& step : explanation.steps) {
-        http::StepExplanation entry{step.step, std::move(step.name), step.state, {}, std::move(step.change)};
-        for (core::Reason& reason : step.reasons)
-            entry.reasons.push_back({std::move(reason.code), std::move(reason.text), std::move(reason.numbers)});
-        result.steps.push_back(std::move(entry));
-    }
-    return result;
 }
 
 feed::JobEntry toEntry(const store::JobView& view)

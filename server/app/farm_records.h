@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the core and the store know, in the words of the feed and of HTTP. Pure; those that take a FarmCore run on the
-// core loop.
+// What the core and the store know, in the words of the feed, and the core as metrics. Pure; those that take a FarmCore
+// run on the core loop.
 #pragma once
 
 #include "server/core/farm_core.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/feed/feed_source.h"
-#include "server/http/gateway.h"
+#include "server/http/metric.h"
 #include "server/store/store.h"
 
 #include <string>
@@ -16,15 +16,12 @@ namespace penstock::app {
 
 [[nodiscard]] bool isOpen(const core::FarmCore& farm, JobId job);
 [[nodiscard]] feed::FarmTotals totalsOf(const core::FarmCore& farm);
+[[nodiscard]] feed::MachineEntry machineEntry(core::MachineView&& view);
 [[nodiscard]] std::vector<feed::MachineEntry> machineEntries(const core::FarmCore& farm);
-// NotFound: no machine "x".
-[[nodiscard]] Result<feed::MachineEntry> machineNamed(const core::FarmCore& farm, const std::string& nameOrId);
 [[nodiscard]] feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request);
 // The job with all its steps, or with those named. NotFound when the core no longer knows it.
 [[nodiscard]] Result<feed::JobRecords> jobRecords(const core::FarmCore& farm, JobId job,
                                                   const std::vector<StepId>* steps);
-[[nodiscard]] Result<http::JobExplanation> explanationOf(const core::FarmCore& farm, JobId job,
-                                                         std::uint32_t limit, Now now);
 [[nodiscard]] std::vector<http::MetricFamily> farmMetrics(const core::FarmCore& farm, Now now);
 void appendDispatchMetrics(const dispatch::Dispatcher& dispatcher, std::vector<http::MetricFamily>& families);
 

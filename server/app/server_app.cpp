@@ -145,9 +145,7 @@ Result<void> ServerApp::Parts::startCore()
                     feed->logGrew(attempt, size, ended);
             });
         });
-    core::CoreOptions coreOptions;
-    coreOptions.reconnectGrace = options.reconnectGrace;
-    farm = std::make_unique<core::FarmCore>(coreOptions);
+    farm = std::make_unique<core::FarmCore>(options.core);
     coreBridge = std::make_unique<CoreBridge>(netLoop, *logs, netActions());
     coreLoop = std::make_unique<StdLoop>("core");
     dispatcher = std::make_unique<dispatch::Dispatcher>(*coreLoop, clock, *farm, *store, *coreBridge);

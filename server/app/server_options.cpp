@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/server_options.h"
 
+#include "server/app/scheduling_options.h"
 #include "server/net/tls_settings.h"
 
 #include <fmt/format.h>
@@ -101,6 +102,7 @@ config::ProgramSpec serverProgram()
                  .fallback = "20s", .least = 0, .most = 86'400'000'000});
     o.push_back({.name = "max-log", .kind = Kind::Size, .help = "limit of one attempt's log, whatever its job says",
                  .fallback = "4GiB"});
+    addSchedulingOptions(o);
     return program;
 }
 
@@ -135,7 +137,8 @@ Result<ServerOptions> readServerOptions(const config::Values& values, const conf
     if (options.deadline < 2 * options.heartbeat)
         return fail(ErrorCode::Invalid, fmt::format("--heartbeat-deadline {} ms is less than two heartbeats of {} ms",
                                                     options.deadline.count(), options.heartbeat.count()));
-    options.reconnectGrace = values.duration("reconnect-grace");
+    PENSTOCK_TRY(options.core, readSchedulingOptions(values));
+    options.core.reconnectGrace = values.duration("reconnect-grace");
     options.maxLogBytes = values.size("max-log");
     PENSTOCK_TRY_VOID(checkTls(options));
     PENSTOCK_TRY_VOID(checkListens(options));

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "server/auth/policy.h"
+#include "server/core/options.h"
 #include "server/net/listen_address.h"
 #include "server/net/listener.h"
 #include "shared/base/result.h"
@@ -28,7 +29,7 @@ struct ServerOptions {
     std::string storeDir;
     std::chrono::milliseconds heartbeat{2'000};
     std::chrono::milliseconds deadline{6'000};
-    Duration reconnectGrace{std::chrono::seconds(20)};
+    core::CoreOptions core; // scheduling and the reconnect grace
     std::uint64_t maxLogBytes = 0;
 };
 

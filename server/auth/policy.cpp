@@ -13,8 +13,8 @@ std::string_view describe(Action action)
     switch (action) {
     case Action::ConnectBuilder: return "connect as a builder";
     case Action::Watch: return "read jobs, machines and logs";
-    case Action::Submit: return "submit, cancel or retry jobs";
-    case Action::Operate: return "drain machines";
+    case Action::Submit: return "submit, cancel, retry or hold jobs";
+    case Action::Operate: return "operate the farm (machines, shares, limits, order)";
     case Action::ManageTokens: return "manage tokens";
     }
     return "do this";

@@ -18,8 +18,8 @@ enum class Mode : std::uint8_t { Local, Tokens };
 enum class Action : std::uint8_t {
     ConnectBuilder, // open a builder link
     Watch,          // read jobs, machines, logs
-    Submit,         // hand in, cancel and retry jobs
-    Operate,        // drain machines
+    Submit,         // hand in, cancel, retry, hold and release jobs
+    Operate,        // machines, shares, limits of namespaces, bumps, the pause of the farm
     ManageTokens,
 };
 

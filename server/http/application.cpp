@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/http/application.h"
 
+#include "server/http/openapi.h"
 #include "shared/base/text.h"
 
 #include <fmt/format.h>
@@ -60,7 +61,8 @@ Application::Application(const Clock& clock, auth::Authenticator& authenticator,
 {
     m_router.add(statusRoutes(m_site));
     m_router.add({{"GET", "/metrics", auth::Action::Watch, {},
-                   [this](const Request&, Respond respond) { metrics(std::move(respond)); }}});
+                   [this](const Request&, Respond respond) { metrics(std::move(respond)); },
+                   "metrics for Prometheus"}});
     const auto upgradeOnly = [](const Request& request, Respond respond) {
         auto reply = problem(426, request.head.path + " is a WebSocket; ask for an upgrade");
         reply.headers.emplace_back("Upgrade", "websocket");
@@ -71,8 +73,12 @@ Application::Application(const Clock& clock, auth::Authenticator& authenticator,
     m_router.add(stepRoutes(m_site));
     m_router.add(runRoutes(m_site));
     m_router.add(machineRoutes(m_site));
+    m_router.add(schedulingRoutes(m_site));
     m_router.add(tokenRoutes(m_site));
     m_router.add(plainJobRoutes(m_site));
+    m_router.add({{"GET", "/openapi.json", auth::Action::Watch, {},
+                   [this](const Request&, Respond respond) { respond(json(openApiDocument(m_router.routes()))); },
+                   "this description"}});
 }
 
 void Application::setConnectionMetrics(std::function<std::vector<MetricFamily>()> metrics)

@@ -6,6 +6,7 @@
 
 #include "server/feed/records.h"
 #include "server/http/metric.h"
+#include "server/http/views.h"
 #include "server/jobs/parsed_job.h"
 #include "server/store/store.h"
 #include "shared/base/result.h"
@@ -21,41 +22,16 @@ namespace penstock::http {
 
 template <class T> using Answer = std::function<void(Result<T>)>;
 
-struct Reason {
-    std::string code; // snake_case, stable: no_free_slot, missing_feature, …
-    std::string text;
-    std::map<std::string, double> numbers;
-};
-struct StepExplanation {
-    StepId step{0};
-    std::string name;
-    work::StepState state = work::StepState::Blocked;
-    std::vector<Reason> reasons;
-    std::string change; // what would start it; may be empty
-};
-struct JobExplanation {
-    JobId job{0};
-    work::JobState state = work::JobState::Queued;
-    std::vector<StepExplanation> steps; // unfinished ones, at most 1,000
-};
-
-struct StatusView {
-    std::string version;
-    std::string serverName;
-    std::vector<std::string> problems; // none: healthy
-    bool databaseEmbedded = true;
-    Duration uptime{0};
-    std::vector<std::string> listen;
-    std::string auth; // local, tokens
-    feed::FarmTotals totals;
-};
-
 struct Gateway {
     virtual ~Gateway() = default;
 
     virtual void submit(std::vector<jobs::ParsedJob> jobs, Answer<std::vector<JobId>> answer) = 0;
     virtual void cancel(JobId job, std::string who, Answer<void> answer) = 0; // Conflict: finished already
     virtual void retry(JobId job, std::string who, Answer<void> answer) = 0;  // Conflict: still open
+    // Before everything that is not bumped, or back to its place. Conflict: finished already.
+    virtual void bump(JobId job, bool bump, Answer<void> answer) = 0;
+    // None of its steps starts until it is released. Conflict: finished already.
+    virtual void hold(JobId job, bool hold, std::string note, Answer<void> answer) = 0;
     virtual void explain(JobId job, Answer<JobExplanation> answer) = 0;
 
     virtual void findJobs(store::JobFilter filter, Answer<std::vector<store::JobView>> answer) = 0;
@@ -65,9 +41,20 @@ struct Gateway {
     virtual void readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t limit,
                          Answer<feed::LogSlice> answer) = 0;
 
-    virtual void machines(Answer<std::vector<feed::MachineEntry>> answer) = 0;
-    virtual void machine(std::string nameOrId, Answer<feed::MachineEntry> answer) = 0;
-    virtual void drain(std::string nameOrId, bool drain, std::string note, Answer<feed::MachineEntry> answer) = 0;
+    virtual void machines(Answer<std::vector<MachineView>> answer) = 0;
+    virtual void machine(std::string nameOrId, Answer<MachineView> answer) = 0;
+    virtual void drain(std::string nameOrId, bool drain, std::string note, Answer<MachineView> answer) = 0;
+    virtual void changeThresholds(std::string nameOrId, ThresholdChange change, Answer<MachineView> answer) = 0;
+    virtual void trust(std::string nameOrId, Answer<MachineView> answer) = 0;
+    virtual void removeMachine(std::string nameOrId, Answer<void> answer) = 0; // Conflict: not away
+
+    virtual void queues(Answer<std::vector<QueueView>> answer) = 0;
+    virtual void shares(Answer<std::vector<ShareView>> answer) = 0;
+    virtual void setShares(work::ShareGroupRow group, Answer<ShareView> answer) = 0;
+    virtual void namespaces(Answer<std::vector<NamespaceView>> answer) = 0;
+    virtual void changeNamespace(NamespaceChange change, Answer<NamespaceView> answer) = 0;
+    // Nothing new starts on the farm, or again.
+    virtual void pause(bool pause, std::string who, std::string note, Answer<work::DispatchPause> answer) = 0;
 
     virtual void status(Answer<StatusView> answer) = 0;
     virtual void metrics(Answer<std::vector<MetricFamily>> answer) = 0; // of every module but http itself

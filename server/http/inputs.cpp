@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/http/inputs.h"
 
+#include "server/jobs/object_reader.h"
+
+#include <array>
+
 namespace penstock::http {
 
 std::optional<std::string_view> queryText(const Request& request, std::string_view key)
@@ -28,6 +32,17 @@ Result<std::uint32_t> queryLimit(const Request& request, std::uint32_t usual)
 {
     PENSTOCK_TRY(const auto limit, queryNumber(request, "limit", {1, 1'000}));
     return static_cast<std::uint32_t>(limit.value_or(usual));
+}
+
+Result<std::string> readNote(const Request& request)
+{
+    if (request.body.empty())
+        return std::string();
+    constexpr std::array<std::string_view, 1> kKeys{"note"};
+    PENSTOCK_TRY(const auto document, nix::parseJson(request.body));
+    PENSTOCK_TRY(const auto body, jobs::ObjectReader::open(document, {}, kKeys));
+    PENSTOCK_TRY(auto note, body.text("note", kMaxNoteBytes));
+    return std::move(note).value_or("");
 }
 
 Reply badQuery(const Error& error)

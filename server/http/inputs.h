@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reading what a request says beside its body: ids in the path, numbers and words in the query. Pure.
+// Reading what a request says beside its body: ids in the path, numbers and words in the query; and the body that is
+// only a note. Pure.
 #pragma once
 
 #include "server/http/route.h"
@@ -34,6 +35,12 @@ struct Bounds {
 [[nodiscard]] Result<std::optional<std::uint64_t>> queryNumber(const Request& request, std::string_view key,
                                                                Bounds bounds);
 [[nodiscard]] Result<std::uint32_t> queryLimit(const Request& request, std::uint32_t usual);
+
+inline constexpr std::size_t kMaxNoteBytes = 1'000;
+inline constexpr std::string_view kNoteBody = // its JSON Schema
+    R"({"type":"object","additionalProperties":false,"properties":{"note":{"type":"string","maxLength":1000}}})";
+// The body's note, empty when there is none: {"note": "…"}. Invalid: anything else.
+[[nodiscard]] Result<std::string> readNote(const Request& request);
 
 // A fault in the query is 400, where one in the body is 422.
 [[nodiscard]] Reply badQuery(const Error& error);

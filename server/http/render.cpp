@@ -78,47 +78,15 @@ const work::NixWork* nixWork(const work::StepSpec& spec)
     return spec.work ? std::get_if<work::NixWork>(spec.work.get()) : nullptr;
 }
 
-void writeLoad(JsonWriter& out, const feed::MachineEntry& machine)
+void writeConcurrency(JsonWriter& out, const work::JobSpec& spec)
 {
-    out.key("load");
+    if (spec.concurrencyGroup.empty())
+        return out.fieldNull("concurrency");
+    out.key("concurrency");
     out.beginObject();
-    out.field("load1", machine.load1);
-    out.field("memory_available_bytes", machine.memoryAvailableBytes);
-    out.field("cpu_busy_percent", machine.cpuBusyPercent);
-    if (machine.pressure) {
-        out.key("psi");
-        out.beginObject();
-        out.field("cpu_some", machine.pressure->cpuSome);
-        out.field("mem_some", machine.pressure->memorySome);
-        out.field("mem_full", machine.pressure->memoryFull);
-        out.field("io_some", machine.pressure->ioSome);
-        out.field("io_full", machine.pressure->ioFull);
-        out.endObject();
-    } else {
-        out.fieldNull("psi");
-    }
-    out.field("disk_free_bytes", machine.diskFreeBytes);
-    out.field("disk_total_bytes", machine.diskTotalBytes);
+    out.field("group", std::string_view(spec.concurrencyGroup));
+    out.field("limit", spec.concurrencyLimit);
     out.endObject();
-    out.key("thresholds");
-    out.beginObject();
-    out.field("cpu_psi", machine.thresholds.cpuPsi);
-    out.field("mem_psi", machine.thresholds.memoryPsi);
-    out.field("io_psi", machine.thresholds.ioPsi);
-    out.field("load1", machine.thresholds.load1);
-    out.field("min_free_disk_bytes", machine.thresholds.minFreeDiskBytes);
-    out.endObject();
-}
-
-std::string_view word(feed::MachineCondition condition)
-{
-    switch (condition) {
-    case feed::MachineCondition::Ready: return "ready";
-    case feed::MachineCondition::Draining: return "draining";
-    case feed::MachineCondition::Disconnected: return "disconnected";
-    case feed::MachineCondition::Quarantined: return "quarantined";
-    }
-    return "disconnected";
 }
 
 } // namespace
@@ -133,7 +101,12 @@ void writeJob(JsonWriter& out, const store::JobView& job, bool withDefinition)
     out.field("name", std::string_view(spec.name));
     out.field("user", std::string_view(spec.user));
     out.field("namespace", std::string_view(spec.nameSpace));
+    out.field("share_group", std::string_view(spec.shareGroup));
     out.field("priority", spec.priority);
+    out.fieldTime("bumped_at", progress.bumped);
+    out.field("held", progress.held);
+    out.fieldText("hold_note", progress.holdNote);
+    writeConcurrency(out, spec);
     out.fieldText("key", spec.key);
     out.field("state", toString(progress.state));
     fieldWord(out, "result", progress.result);
@@ -165,6 +138,8 @@ void writeStep(JsonWriter& out, const store::StepView& step)
     out.field("state", toString(progress.state));
     fieldWord(out, "result", progress.result);
     out.field("root", step.root);
+    out.key("resources");
+    writeResources(out, step.row.spec.resources);
     out.field("attempts", progress.attempts);
     out.fieldText("machine", step.machine);
     fieldId(out, "attempt", step.newest ? std::optional(step.newest->id) : std::nullopt);
@@ -209,115 +184,6 @@ void writeRun(JsonWriter& out, const store::AttemptView& run)
     out.field("log_bytes", progress.logBytes);
     out.field("log_truncated", progress.logTruncated);
     fieldOutputs(out, progress.outputs);
-    out.endObject();
-}
-
-void writeMachine(JsonWriter& out, const feed::MachineEntry& machine)
-{
-    out.beginObject();
-    out.field("id", machine.id.value());
-    out.field("name", std::string_view(machine.name));
-    out.field("state", word(machine.condition));
-    out.fieldText("note", machine.note);
-    out.fieldText("os", machine.os);
-    out.fieldList("systems", machine.systems);
-    out.fieldList("features", machine.features);
-    out.fieldList("mandatory_features", machine.mandatoryFeatures);
-    out.fieldList("tags", machine.tags);
-    out.fieldList("users", machine.users);
-    out.fieldList("executors", machine.executors);
-    out.field("slots", machine.slots);
-    out.field("used", machine.used);
-    out.field("cores", machine.cores);
-    out.field("memory_bytes", machine.memoryBytes);
-    writeLoad(out, machine);
-    out.fieldTime("last_seen", machine.lastSeen);
-    out.fieldText("version", machine.version);
-    out.key("running");
-    out.beginArray();
-    for (const auto& running : machine.running) {
-        out.beginObject();
-        out.field("attempt", running.attempt.value());
-        out.field("step", running.step.value());
-        out.field("job", running.job.value());
-        out.field("name", std::string_view(running.name));
-        out.fieldTime("since", running.since);
-        out.fieldText("phase", running.phase);
-        out.endObject();
-    }
-    out.endArray();
-    out.field("finished", machine.finished);
-    out.field("failed", machine.failed);
-    out.endObject();
-}
-
-void writeExplanation(JsonWriter& out, const JobExplanation& explanation)
-{
-    out.beginObject();
-    out.field("job", explanation.job.value());
-    out.field("state", toString(explanation.state));
-    out.key("steps");
-    out.beginArray();
-    for (const auto& step : explanation.steps) {
-        out.beginObject();
-        out.field("step", step.step.value());
-        out.field("name", std::string_view(step.name));
-        out.field("state", toString(step.state));
-        out.key("reasons");
-        out.beginArray();
-        for (const auto& reason : step.reasons) {
-            out.beginObject();
-            out.field("code", std::string_view(reason.code));
-            out.field("text", std::string_view(reason.text));
-            out.key("numbers");
-            out.beginObject();
-            for (const auto& [name, number] : reason.numbers)
-                out.field(name, number);
-            out.endObject();
-            out.endObject();
-        }
-        out.endArray();
-        out.fieldText("change", step.change);
-        out.endObject();
-    }
-    out.endArray();
-    out.endObject();
-}
-
-void writeStatus(JsonWriter& out, const StatusView& status)
-{
-    const auto& totals = status.totals;
-    const auto group = [&](std::string_view name,
-                           std::initializer_list<std::pair<std::string_view, std::uint64_t>> numbers) {
-        out.key(name);
-        out.beginObject();
-        for (const auto& [key, number] : numbers)
-            out.field(key, number);
-        out.endObject();
-    };
-    out.beginObject();
-    out.field("version", std::string_view(status.version));
-    out.field("server_name", std::string_view(status.serverName));
-    out.field("healthy", status.problems.empty() && totals.databaseOk);
-    out.fieldList("problems", status.problems);
-    out.key("database");
-    out.beginObject();
-    out.field("ok", totals.databaseOk);
-    out.fieldText("error", totals.databaseError);
-    out.field("kind", status.databaseEmbedded ? "embedded" : "external");
-    out.endObject();
-    out.field("uptime_seconds", seconds(status.uptime));
-    out.fieldList("listen", status.listen);
-    group("jobs", {{"open", totals.jobsOpen}});
-    group("steps", {{"blocked", totals.stepsBlocked},
-                    {"ready", totals.stepsReady},
-                    {"delayed", totals.stepsDelayed},
-                    {"running", totals.stepsRunning}});
-    group("machines", {{"total", totals.machinesTotal},
-                       {"connected", totals.machinesConnected},
-                       {"draining", totals.machinesDraining}});
-    group("slots", {{"total", totals.slotsTotal}, {"used", totals.slotsUsed}});
-    out.field("auth", std::string_view(status.auth));
     out.endObject();
 }
 

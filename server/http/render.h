@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The JSON of jobs, steps, runs and machines; keys are a contract. Pure.
+// The JSON of all that HTTP shows; keys are a contract. Pure.
 #pragma once
 
 #include "server/feed/records.h"
@@ -12,8 +12,13 @@ namespace penstock::http {
 void writeJob(JsonWriter& out, const store::JobView& job, bool withDefinition);
 void writeStep(JsonWriter& out, const store::StepView& step);
 void writeRun(JsonWriter& out, const store::AttemptView& run);
-void writeMachine(JsonWriter& out, const feed::MachineEntry& machine);
+void writeResources(JsonWriter& out, const work::Resources& resources); // an object
+void writeMachine(JsonWriter& out, const MachineView& machine);
 void writeExplanation(JsonWriter& out, const JobExplanation& explanation);
+void writeQueue(JsonWriter& out, const QueueView& queue);
+void writeShare(JsonWriter& out, const ShareView& share);
+void writeNamespace(JsonWriter& out, const NamespaceView& nameSpace);
+void writePause(JsonWriter& out, const work::DispatchPause& pause);
 void writeStatus(JsonWriter& out, const StatusView& status);
 void writeToken(JsonWriter& out, const store::TokenRow& token);
 

@@ -33,6 +33,8 @@ struct Route {
     std::optional<auth::Action> action;   // none: open to everybody
     std::vector<std::string_view> query;  // keys it knows
     std::function<void(const Request&, Respond)> run;
+    std::string_view summary = {}; // for /openapi.json; a route without one is not part of the described interface
+    std::string_view body = {};    // JSON Schema of the request's body; empty: none
 };
 
 class Router {
@@ -46,6 +48,7 @@ public:
     };
     // HEAD is served by GET.
     [[nodiscard]] Match find(std::string_view method, const std::vector<std::string>& segments) const;
+    [[nodiscard]] std::vector<const Route*> routes() const; // in the order they were added
 
 private:
     struct Entry {
@@ -65,6 +68,7 @@ struct Site {
 [[nodiscard]] std::vector<Route> stepRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> runRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> machineRoutes(const Site& site);
+[[nodiscard]] std::vector<Route> schedulingRoutes(const Site& site); // queues, shares, namespaces, pause
 [[nodiscard]] std::vector<Route> statusRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> tokenRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> plainJobRoutes(const Site& site); // of hydra-jobs

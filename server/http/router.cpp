@@ -51,4 +51,12 @@ Router::Match Router::find(std::string_view method, const std::vector<std::strin
     return match;
 }
 
+std::vector<const Route*> Router::routes() const
+{
+    std::vector<const Route*> routes;
+    for (const auto& entry : m_entries)
+        routes.push_back(&entry.route);
+    return routes;
+}
+
 } // namespace penstock::http

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/jobs/job_spec.h"
 
+#include "server/jobs/job_needs.h"
 #include "server/jobs/json_text.h"
 #include "server/jobs/object_reader.h"
 #include "shared/base/text.h"
@@ -9,35 +10,18 @@
 
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <memory>
 
 namespace penstock::jobs {
 namespace {
 
-constexpr std::array<std::string_view, 26> kJobKeys{
-    "name",      "user",     "namespace",    "command",    "drv",        "shell",   "env",
-    "workdir_files", "executor", "image",    "sandbox",    "affinity",   "resources", "priority",
-    "shares_group", "depends_on", "key",     "retries",    "backoff",    "timeout", "silent_timeout",
-    "max_log",   "artifacts", "schedule",    "array",      "template"};
+constexpr std::array<std::string_view, 28> kJobKeys{
+    "name",         "user",       "namespace", "command",   "drv",         "shell",     "env",
+    "workdir_files", "executor",  "image",     "sandbox",   "affinity",    "resources", "priority",
+    "shares_group", "depends_on", "key",       "retries",   "backoff",     "timeout",   "silent_timeout",
+    "max_log",      "max_output", "artifacts", "schedule",  "concurrency", "array",     "template"};
 constexpr std::array<std::string_view, 6> kAffinityKeys{"os",      "tags",     "allowed_users",
                                                         "systems", "features", "machines"};
-constexpr std::array<std::string_view, 2> kResourceKeys{"cpus", "memory"};
-constexpr std::array<std::string_view, 4> kBackoffKeys{"initial", "factor", "max", "jitter"};
-
-bool isWordCharacter(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
-           c == '.' || c == '@' || c == '/' || c == '+';
-}
-
-Result<std::optional<std::string>> readWord(const ObjectReader& job, std::string_view key)
-{
-    PENSTOCK_TRY(auto word, job.text(key, kMaxWordBytes));
-    if (word && (word->empty() || !std::ranges::all_of(*word, isWordCharacter)))
-        return job.refuse(key, fmt::format("\"{}\" must be made of letters, digits and _ - . @ / +", *word));
-    return word;
-}
 
 bool hasControlCharacter(std::string_view text)
 {
@@ -82,11 +66,11 @@ Result<void> readIdentity(const ObjectReader& job, const Submitter& submitter, w
     if (name && (trim(*name).empty() || hasControlCharacter(*name)))
         return job.refuse("name", "must have a visible character and no control characters");
     spec.name = std::move(name).value_or("");
-    PENSTOCK_TRY(auto user, readWord(job, "user"));
+    PENSTOCK_TRY(auto user, job.word("user", kMaxWordBytes));
     spec.user = std::move(user).value_or(submitter.user);
-    PENSTOCK_TRY(auto nameSpace, readWord(job, "namespace"));
+    PENSTOCK_TRY(auto nameSpace, job.word("namespace", kMaxWordBytes));
     spec.nameSpace = std::move(nameSpace).value_or("default");
-    PENSTOCK_TRY(auto group, readWord(job, "shares_group"));
+    PENSTOCK_TRY(auto group, job.word("shares_group", kMaxWordBytes));
     spec.shareGroup = std::move(group).value_or(spec.nameSpace);
     PENSTOCK_TRY(const auto priority, job.integer("priority", -kMaxPriority, kMaxPriority));
     spec.priority = static_cast<std::int32_t>(priority.value_or(0));
@@ -124,50 +108,6 @@ Result<void> readAffinity(const ObjectReader& job, const std::string& user, work
     placement.tags = std::move(tags);
     for (auto* texts : {&placement.os, &placement.tags, &placement.features, &placement.machines})
         sortUnique(*texts);
-    return {};
-}
-
-Result<void> readResources(const ObjectReader& job, JobFrame& frame)
-{
-    const auto* value = job.find("resources");
-    if (!value)
-        return {};
-    PENSTOCK_TRY(const auto resources, ObjectReader::open(*value, job.pathOf("resources"), kResourceKeys));
-    PENSTOCK_TRY(const auto cpus, resources.integer("cpus", 1, 4096));
-    PENSTOCK_TRY(const auto memory, resources.bytes("memory", {0, 1ULL << 50U}));
-    frame.resources.cpus = static_cast<std::uint32_t>(cpus.value_or(0));
-    frame.resources.memoryBytes = memory.value_or(0);
-    return {};
-}
-
-Result<void> readLimits(const ObjectReader& job, work::Limits& limits)
-{
-    PENSTOCK_TRY(const auto timeout, job.duration("timeout", Duration(0), kMaxTimeout));
-    PENSTOCK_TRY(const auto silent, job.duration("silent_timeout", Duration(0), kMaxTimeout));
-    PENSTOCK_TRY(const auto log, job.bytes("max_log", {1, kMaxLogBytes}));
-    limits.timeout = timeout.value_or(Duration(0));
-    limits.silentTimeout = silent.value_or(Duration(0));
-    limits.maxLogBytes = log.value_or(kDefaultLogBytes);
-    return {};
-}
-
-Result<void> readRetry(const ObjectReader& job, work::RetryPolicy& retry)
-{
-    PENSTOCK_TRY(const auto retries, job.integer("retries", 0, kMaxRetries));
-    retry.retries = static_cast<std::uint32_t>(retries.value_or(0));
-    const auto* value = job.find("backoff");
-    if (!value)
-        return {};
-    PENSTOCK_TRY(const auto backoff, ObjectReader::open(*value, job.pathOf("backoff"), kBackoffKeys));
-    PENSTOCK_TRY(const auto initial, backoff.duration("initial", Duration(0), kMaxBackoff));
-    PENSTOCK_TRY(const auto factor, backoff.integer("factor", 1, 100));
-    PENSTOCK_TRY(const auto most, backoff.duration("max", Duration(0), kMaxBackoff));
-    PENSTOCK_TRY(const auto jitter, backoff.number("jitter", 0, 1));
-    retry.initial = initial.value_or(retry.initial);
-    retry.factor = static_cast<std::uint32_t>(factor.value_or(retry.factor));
-    retry.max = most.value_or(retry.max);
-    if (jitter)
-        retry.jitterPercent = static_cast<std::uint32_t>(std::lround(*jitter * 100));
     return {};
 }
 
@@ -281,9 +221,10 @@ Result<JobFrame> readFrame(const ObjectReader& job, const Submitter& submitter)
     PENSTOCK_TRY_VOID(refuseLater(job));
     PENSTOCK_TRY_VOID(readIdentity(job, submitter, frame.spec));
     PENSTOCK_TRY_VOID(readAffinity(job, frame.spec.user, frame.placement));
-    PENSTOCK_TRY_VOID(readResources(job, frame));
-    PENSTOCK_TRY_VOID(readLimits(job, frame.spec.limits));
-    PENSTOCK_TRY_VOID(readRetry(job, frame.retry));
+    PENSTOCK_TRY(frame.resources, readResources(job));
+    PENSTOCK_TRY(frame.spec.limits, readLimits(job));
+    PENSTOCK_TRY(frame.retry, readRetry(job));
+    PENSTOCK_TRY_VOID(readConcurrency(job, frame.spec));
     return frame;
 }
 

@@ -31,6 +31,12 @@ inline constexpr Duration kMaxTimeout = std::chrono::hours(24 * 366);
 inline constexpr Duration kMaxBackoff = std::chrono::hours(24 * 31);
 inline constexpr std::uint64_t kDefaultLogBytes = 64ULL << 20U;
 inline constexpr std::uint64_t kMaxLogBytes = 64ULL << 30U;
+inline constexpr std::uint64_t kMaxOutputBytes = 1ULL << 50U;
+inline constexpr std::int64_t kMaxCpus = 4'096;
+inline constexpr std::uint64_t kMaxMemoryBytes = 1ULL << 50U;
+inline constexpr std::size_t kMaxNamedResources = 16;
+inline constexpr std::int64_t kMaxNamedAmount = 1LL << 40;
+inline constexpr std::int64_t kMaxConcurrency = 1'000'000;
 
 struct Submitter {
     std::string user;           // of jobs that name none

@@ -12,9 +12,15 @@
 namespace penstock::jobs {
 namespace {
 
-bool isNull(const nix::JsonValue& value)
+bool isNullValue(const nix::JsonValue& value)
 {
     return !value.asBool() && !value.asNumber() && !value.asString() && !value.asArray() && !value.asObject();
+}
+
+bool isWordCharacter(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' ||
+           c == '.' || c == '@' || c == '/' || c == '+';
 }
 
 std::string shorten(std::string_view text)
@@ -33,28 +39,50 @@ std::string secondsText(Duration duration)
 Result<ObjectReader> ObjectReader::open(const nix::JsonValue& value, std::string path,
                                         std::span<const std::string_view> known)
 {
-    const auto* object = value.asObject();
-    if (!object)
-        return fail(ErrorCode::Invalid, fmt::format("{}must be an object", path.empty() ? "" : path + ": "));
-    ObjectReader reader(*object, std::move(path));
-    std::set<std::string_view> seen;
-    for (const auto& [key, member] : *object) {
+    PENSTOCK_TRY(auto reader, openAny(value, std::move(path)));
+    for (const auto& [key, member] : *reader.m_object) {
         if (std::ranges::find(known, std::string_view(key)) == known.end()) {
             const auto nearest = nearestWord(key, known);
             return reader.refuse(shorten(key), nearest.empty()
                                                    ? std::string("unknown key")
                                                    : fmt::format("unknown key (did you mean \"{}\"?)", nearest));
         }
-        if (!seen.insert(key).second)
-            return reader.refuse(key, "given twice; give it once");
     }
     return reader;
+}
+
+Result<ObjectReader> ObjectReader::openAny(const nix::JsonValue& value, std::string path)
+{
+    const auto* object = value.asObject();
+    if (!object)
+        return fail(ErrorCode::Invalid, fmt::format("{}must be an object", path.empty() ? "" : path + ": "));
+    ObjectReader reader(*object, std::move(path));
+    std::set<std::string_view> seen;
+    for (const auto& [key, member] : *object) {
+        if (!seen.insert(key).second)
+            return reader.refuse(shorten(key), "given twice; give it once");
+    }
+    return reader;
+}
+
+std::vector<std::string> ObjectReader::keys() const
+{
+    std::vector<std::string> keys;
+    for (const auto& [key, member] : *m_object)
+        keys.push_back(key);
+    return keys;
+}
+
+bool ObjectReader::isNull(std::string_view key) const
+{
+    return std::ranges::any_of(
+        *m_object, [&](const auto& member) { return member.first == key && isNullValue(member.second); });
 }
 
 const nix::JsonValue* ObjectReader::find(std::string_view key) const
 {
     const auto found = std::ranges::find_if(*m_object, [&](const auto& member) { return member.first == key; });
-    return found == m_object->end() || isNull(found->second) ? nullptr : &found->second;
+    return found == m_object->end() || isNullValue(found->second) ? nullptr : &found->second;
 }
 
 std::string ObjectReader::pathOf(std::string_view key) const
@@ -80,6 +108,14 @@ Result<std::optional<std::string>> ObjectReader::text(std::string_view key, std:
     if (!isPlainText(*found))
         return refuse(key, "must be UTF-8 without NUL characters");
     return *found;
+}
+
+Result<std::optional<std::string>> ObjectReader::word(std::string_view key, std::size_t maxBytes) const
+{
+    PENSTOCK_TRY(auto word, text(key, maxBytes));
+    if (word && !isWord(*word, maxBytes))
+        return refuse(key, fmt::format("\"{}\" must be made of letters, digits and _ - . @ / +", *word));
+    return word;
 }
 
 Result<std::optional<std::int64_t>> ObjectReader::integer(std::string_view key, std::int64_t least,
@@ -186,6 +222,11 @@ Result<std::vector<std::string>> ObjectReader::texts(std::string_view key, std::
         out.push_back(*text);
     }
     return out;
+}
+
+bool isWord(std::string_view text, std::size_t maxBytes)
+{
+    return !text.empty() && text.size() <= maxBytes && std::ranges::all_of(text, isWordCharacter);
 }
 
 bool isPlainText(std::string_view text)

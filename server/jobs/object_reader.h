@@ -28,11 +28,18 @@ public:
     [[nodiscard]] static Result<ObjectReader> open(const nix::JsonValue& value, std::string path,
                                                    std::span<const std::string_view> known);
 
+    // The same for an object whose keys are names that people choose.
+    [[nodiscard]] static Result<ObjectReader> openAny(const nix::JsonValue& value, std::string path);
+
+    [[nodiscard]] std::vector<std::string> keys() const;           // as written, null ones too
+    [[nodiscard]] bool isNull(std::string_view key) const;         // written as null, not left out
     [[nodiscard]] const nix::JsonValue* find(std::string_view key) const; // null when absent or null
     [[nodiscard]] std::string pathOf(std::string_view key) const;
     [[nodiscard]] tl::unexpected<Error> refuse(std::string_view key, std::string_view what) const;
 
     [[nodiscard]] Result<std::optional<std::string>> text(std::string_view key, std::size_t maxBytes) const;
+    // Text made of the characters of names: see isWord.
+    [[nodiscard]] Result<std::optional<std::string>> word(std::string_view key, std::size_t maxBytes) const;
     [[nodiscard]] Result<std::optional<std::int64_t>> integer(std::string_view key, std::int64_t least,
                                                               std::int64_t most) const;
     [[nodiscard]] Result<std::optional<double>> number(std::string_view key, double least, double most) const;
@@ -53,6 +60,8 @@ private:
     std::string m_path; // empty for the document itself
 };
 
+// 1 to maxBytes letters, digits and _ - . @ / +
+[[nodiscard]] bool isWord(std::string_view text, std::size_t maxBytes);
 // No NUL, and UTF-8.
 [[nodiscard]] bool isPlainText(std::string_view text);
 

@@ -20,6 +20,9 @@ REPORT = re.compile(rb"^.*(?:(?:ERROR|WARNING): (?:Address|Leak|Thread)Sanitizer
 CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
 
 BIN = os.environ.get("PENSTOCK_BIN_DIR", os.path.join(os.path.dirname(__file__), "../../build/dev/bin"))
+# What would make tests wait: a server has these unless the test says otherwise.
+QUICK = {"--retry-initial": "200ms", "--retry-factor": "2", "--retry-max": "2s", "--quarantine-initial": "1s",
+         "--quarantine-max": "4s"}
 LIMIT = 60 * float(os.environ.get("PENSTOCK_TEST_SLOWNESS", "1"))
 
 
@@ -159,10 +162,12 @@ class Farm:
         port_file = os.path.join(self.dir, "port")
         if os.path.exists(port_file):
             os.unlink(port_file)
+        said = [*self.server_args, *args]
+        quick = [word for flag, value in QUICK.items() if flag not in said for word in (flag, value)]
         self.server_process = Process(
             "penstock-server",
-            ["--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}", "--port-file", port_file,
-             *self.server_args, *args], os.path.join(self.dir, "server.log"), self.env)
+            ["--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}", "--port-file", port_file, *quick,
+             *said], os.path.join(self.dir, "server.log"), self.env)
         self.started.append(self.server_process)
         if wait:
             self.wait_server(port_file)

@@ -6,6 +6,10 @@
 namespace penstock::http {
 namespace {
 
+// What a job may say is in the manual; the server names every fault by its path.
+constexpr std::string_view kJobsBody =
+    R"({"oneOf":[{"type":"object"},{"type":"array","items":{"type":"object"},"maxItems":10000}]})";
+
 Reply submitted(const Result<std::vector<JobId>>& ids, bool isList)
 {
     if (!ids)
@@ -107,18 +111,59 @@ void show(const Site& site, const Request& request, Respond respond)
     });
 }
 
-using Change = void (Gateway::*)(JobId, std::string, Answer<void>);
+// What to ask of the gateway; or Invalid, for what the body says.
+using Change = Result<void> (*)(Gateway&, JobId, const Request&, Answer<void>);
 
 void change(const Site& site, const Request& request, Respond respond, Change what)
 {
     const auto id = readId<JobId>(request.params[0], "job");
     if (!id)
         return respond(problem(id.error()));
-    (site.gateway.*what)(*id, request.who.name, [respond = std::move(respond), id = *id](Result<void> done) {
+    const auto asked = what(site.gateway, *id, request, [respond, id = *id](Result<void> done) {
         if (!done)
             return respond(problem(done.error()));
         respond(json(fmt::format("{{\"id\":{}}}", id.value())));
     });
+    if (!asked)
+        respond(bodyProblem(asked.error()));
+}
+
+Result<void> cancel(Gateway& gateway, JobId job, const Request& request, Answer<void> answer)
+{
+    gateway.cancel(job, request.who.name, std::move(answer));
+    return {};
+}
+
+Result<void> retry(Gateway& gateway, JobId job, const Request& request, Answer<void> answer)
+{
+    gateway.retry(job, request.who.name, std::move(answer));
+    return {};
+}
+
+Result<void> bump(Gateway& gateway, JobId job, const Request&, Answer<void> answer)
+{
+    gateway.bump(job, true, std::move(answer));
+    return {};
+}
+
+Result<void> unbump(Gateway& gateway, JobId job, const Request&, Answer<void> answer)
+{
+    gateway.bump(job, false, std::move(answer));
+    return {};
+}
+
+Result<void> hold(Gateway& gateway, JobId job, const Request& request, Answer<void> answer)
+{
+    PENSTOCK_TRY(const auto note, readNote(request));
+    gateway.hold(job, true, note.empty() ? "by " + request.who.name : request.who.name + ": " + note,
+                 std::move(answer));
+    return {};
+}
+
+Result<void> release(Gateway& gateway, JobId job, const Request&, Answer<void> answer)
+{
+    gateway.hold(job, false, {}, std::move(answer));
+    return {};
 }
 
 void explain(const Site& site, const Request& request, Respond respond)
@@ -151,13 +196,27 @@ std::vector<Route> jobRoutes(const Site& site)
         };
     };
     return {
-        {"POST", "/api/v1/jobs", Action::Submit, {}, with(submit)},
+        {"POST", "/api/v1/jobs", Action::Submit, {}, with(submit),
+         "submits a job, or several, all or none", kJobsBody},
         {"GET", "/api/v1/jobs", Action::Watch, {"state", "open", "namespace", "user", "name", "before", "limit"},
-         with(list)},
-        {"GET", "/api/v1/jobs/{}", Action::Watch, {}, with(show)},
-        {"POST", "/api/v1/jobs/{}/cancel", Action::Submit, {}, changing(&Gateway::cancel)},
-        {"POST", "/api/v1/jobs/{}/retry", Action::Submit, {}, changing(&Gateway::retry)},
-        {"GET", "/api/v1/jobs/{}/explain", Action::Watch, {}, with(explain)},
+         with(list),
+         "jobs, newest first"},
+        {"GET", "/api/v1/jobs/{}", Action::Watch, {}, with(show),
+         "one job with its definition"},
+        {"POST", "/api/v1/jobs/{}/cancel", Action::Submit, {}, changing(cancel),
+         "ends a job"},
+        {"POST", "/api/v1/jobs/{}/retry", Action::Submit, {}, changing(retry),
+         "opens a finished job again"},
+        {"POST", "/api/v1/jobs/{}/bump", Action::Operate, {}, changing(bump),
+         "puts a job before everything else on the farm"},
+        {"POST", "/api/v1/jobs/{}/unbump", Action::Operate, {}, changing(unbump),
+         "puts a bumped job back in its place"},
+        {"POST", "/api/v1/jobs/{}/hold", Action::Submit, {}, changing(hold),
+         "starts nothing new for a job", kNoteBody},
+        {"POST", "/api/v1/jobs/{}/release", Action::Submit, {}, changing(release),
+         "lets a held job go on"},
+        {"GET", "/api/v1/jobs/{}/explain", Action::Watch, {}, with(explain),
+         "why a job does not run, and what would start it"},
     };
 }
 

@@ -12,6 +12,11 @@
 namespace penstock::http {
 namespace {
 
+constexpr std::string_view kPlainBody =
+    R"({"type":"object","required":["name","user","affinity","command"],"properties":{"name":{"type":"string"},)"
+    R"("user":{"type":"string"},"affinity":{"type":"object"},"command":{"type":"string"},"shell":{"type":"string"},)"
+    R"("retries":{"type":"integer"},"timeout":{"type":"integer"},"schedule":{"type":["string","null"]}}})";
+
 constexpr std::uint32_t kMaxLogPerRun = 256U << 10U;
 constexpr std::uint32_t kMaxLogInAnswer = 4U << 20U;
 
@@ -278,12 +283,13 @@ void runs(const Site& site, const Request& request, Respond respond)
 
 void workers(const Site& site, const Request&, Respond respond)
 {
-    site.gateway.machines([respond = std::move(respond)](Result<std::vector<feed::MachineEntry>> machines) {
+    site.gateway.machines([respond = std::move(respond)](Result<std::vector<MachineView>> machines) {
         if (!machines)
             return respond(detail(statusOf(machines.error().code), machines.error().message));
         JsonWriter out;
         out.beginArray();
-        for (const auto& machine : *machines) {
+        for (const auto& view : *machines) {
+            const auto& machine = view.entry;
             out.beginObject();
             out.field("worker_id", std::string_view(machine.name));
             out.field("os", std::string_view(machine.os));
@@ -337,15 +343,21 @@ std::vector<Route> plainJobRoutes(const Site& site)
         respond(std::move(reply));
     };
     return {
-        {"POST", "/jobs/", Action::Submit, {}, with(submit)},
+        {"POST", "/jobs/", Action::Submit, {}, with(submit),
+         "submits a job as hydra-jobs takes it", kPlainBody},
         {"POST", "/jobs", Action::Submit, {}, toSlash},
-        {"GET", "/jobs/", Action::Watch, {}, with(list)},
+        {"GET", "/jobs/", Action::Watch, {}, with(list),
+         "all jobs as hydra-jobs shows them"},
         {"GET", "/jobs", Action::Watch, {}, toSlash},
-        {"GET", "/jobs/{}", Action::Watch, {}, with(show)},
-        {"GET", "/jobs/{}/runs", Action::Watch, {}, with(runs)},
-        {"GET", "/workers/", Action::Watch, {}, with(workers)},
+        {"GET", "/jobs/{}", Action::Watch, {}, with(show),
+         "one job as hydra-jobs shows it"},
+        {"GET", "/jobs/{}/runs", Action::Watch, {}, with(runs),
+         "its runs as hydra-jobs shows them"},
+        {"GET", "/workers/", Action::Watch, {}, with(workers),
+         "machines as hydra-jobs shows its workers"},
         {"GET", "/workers", Action::Watch, {}, toSlash},
-        {"GET", "/health", Action::Watch, {}, with(health)},
+        {"GET", "/health", Action::Watch, {}, with(health),
+         "health as hydra-jobs tells it"},
     };
 }
 

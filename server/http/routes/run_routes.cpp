@@ -153,9 +153,12 @@ std::vector<Route> runRoutes(const Site& site)
         };
     };
     return {
-        {"GET", "/api/v1/jobs/{}/runs", Action::Watch, {"after", "limit"}, with(listOfJob)},
-        {"GET", "/api/v1/runs/{}", Action::Watch, {}, with(show)},
-        {"GET", "/api/v1/runs/{}/log", Action::Watch, {"offset", "limit", "format"}, with(showLog)},
+        {"GET", "/api/v1/jobs/{}/runs", Action::Watch, {"after", "limit"}, with(listOfJob),
+         "the attempts of a job's steps, oldest first"},
+        {"GET", "/api/v1/runs/{}", Action::Watch, {}, with(show),
+         "one attempt"},
+        {"GET", "/api/v1/runs/{}/log", Action::Watch, {"offset", "limit", "format"}, with(showLog),
+         "a part of an attempt's log"},
     };
 }
 

@@ -32,9 +32,12 @@ std::vector<Route> statusRoutes(const Site& site)
         };
     };
     return {
-        {"GET", "/api/v1/status", auth::Action::Watch, {}, with(status)},
-        {"GET", "/healthz", std::nullopt, {}, [](const Request&, Respond respond) { respond(text("ok\n")); }},
-        {"GET", "/readyz", std::nullopt, {}, with(ready)},
+        {"GET", "/api/v1/status", auth::Action::Watch, {}, with(status),
+         "how the farm is"},
+        {"GET", "/healthz", std::nullopt, {}, [](const Request&, Respond respond) { respond(text("ok\n")); },
+         "whether the server is alive"},
+        {"GET", "/readyz", std::nullopt, {}, with(ready),
+         "whether the server can do its work"},
     };
 }
 

@@ -127,9 +127,12 @@ std::vector<Route> stepRoutes(const Site& site)
         };
     };
     return {
-        {"GET", "/api/v1/jobs/{}/steps", Action::Watch, {"before", "limit"}, with(listOfJob)},
-        {"GET", "/api/v1/steps", Action::Watch, {"state", "before", "limit"}, with(list)},
-        {"GET", "/api/v1/steps/{}", Action::Watch, {}, with(show)},
+        {"GET", "/api/v1/jobs/{}/steps", Action::Watch, {"before", "limit"}, with(listOfJob),
+         "the steps of a job"},
+        {"GET", "/api/v1/steps", Action::Watch, {"state", "before", "limit"}, with(list),
+         "steps, newest first"},
+        {"GET", "/api/v1/steps/{}", Action::Watch, {}, with(show),
+         "one step"},
     };
 }
 

@@ -10,6 +10,10 @@
 namespace penstock::http {
 namespace {
 
+constexpr std::string_view kTokenBody =
+    R"({"type":"object","required":["kind","name"],"additionalProperties":false,"properties":{)"
+    R"("kind":{"enum":["builder","client"]},"name":{"type":"string"},"expires":{"type":["string","null"]}}})";
+
 Result<auth::NewToken> readNew(const Request& request, WallTime now)
 {
     constexpr std::array<std::string_view, 3> kKeys{"kind", "name", "expires"};
@@ -94,9 +98,12 @@ std::vector<Route> tokenRoutes(const Site& site)
         };
     };
     return {
-        {"GET", "/api/v1/tokens", Action::ManageTokens, {}, with(list)},
-        {"POST", "/api/v1/tokens", Action::ManageTokens, {}, with(create)},
-        {"POST", "/api/v1/tokens/{}/revoke", Action::ManageTokens, {}, with(revoke)},
+        {"GET", "/api/v1/tokens", Action::ManageTokens, {}, with(list),
+         "access tokens, without their secrets"},
+        {"POST", "/api/v1/tokens", Action::ManageTokens, {}, with(create),
+         "makes an access token; its secret is told this once", kTokenBody},
+        {"POST", "/api/v1/tokens/{}/revoke", Action::ManageTokens, {}, with(revoke),
+         "makes a token worthless"},
     };
 }
 

@@ -52,13 +52,18 @@ TEST(JobOptions, CoverEveryFlag)
                             "big",         "--tag",     "fast",
                             "--machine",   "b1",        "--cpus",
                             "2",           "--memory",  "512MiB",
-                            "--",          "true"});
+                            "--resource",  "gpu=1",     "--resource",
+                            "licence=12",  "--concurrency", "deploy=3",
+                            "--shares-group", "nightly", "--max-output",
+                            "1GiB",        "--",        "true"});
     ASSERT_TRUE(job) << job.error().message;
     EXPECT_EQ(
         *job,
         R"({"affinity":{"features":["kvm"],"machines":["b1"],"systems":["x86_64-linux"],"tags":["big","fast"]},)"
-        R"("command":["true"],"env":{"A":"b=c","E":""},"max_log":"64MiB","name":"n","namespace":"x","priority":-3,)"
-        R"("resources":{"cpus":2,"memory":"512MiB"},"retries":2,"silent_timeout":120,"timeout":1.5,"user":"ann"})");
+        R"("command":["true"],"concurrency":{"group":"deploy","limit":3},"env":{"A":"b=c","E":""},)"
+        R"("max_log":"64MiB","max_output":"1GiB","name":"n","namespace":"x","priority":-3,)"
+        R"("resources":{"cpus":2,"gpu":1,"licence":12,"memory":"512MiB"},"retries":2,"shares_group":"nightly",)"
+        R"("silent_timeout":120,"timeout":1.5,"user":"ann"})");
 }
 
 TEST(JobOptions, RefuseWhatCannotBeSent)
@@ -67,6 +72,19 @@ TEST(JobOptions, RefuseWhatCannotBeSent)
               std::string::npos);
     EXPECT_NE(jobOf({"run", "--", "echo", "\xff"}).error().message.find("UTF-8"), std::string::npos);
     EXPECT_FALSE(jobOf({"run", "--retries", "-1", "--", "true"}));
+    EXPECT_FALSE(jobOf({"run", "--cpus", "0.5", "--", "true"}));
+    EXPECT_FALSE(jobOf({"run", "--cpus", "4097", "--", "true"}));
+    for (const auto* setting : {"gpu", "=1", "gpu=", "gpu=0", "gpu=-1", "gpu=1.5", "cpus=2", "memory=1"})
+        EXPECT_NE(jobOf({"run", "--resource", setting, "--", "true"}).error().message.find(setting),
+                  std::string::npos);
+    EXPECT_NE(jobOf({"run", "--concurrency", "g=0", "--", "true"}).error().message.find("from 1"),
+              std::string::npos);
+}
+
+TEST(JobOptions, LeaveTheLimitOfAConcurrencyGroupToTheServer)
+{
+    EXPECT_EQ(*jobOf({"run", "--concurrency", "deploy", "--", "true"}),
+              R"({"command":["true"],"concurrency":{"group":"deploy"},"name":"true","user":"ann"})");
 }
 
 } // namespace

@@ -9,7 +9,7 @@ namespace penstock::test {
 
 void FakeGateway::later(std::function<void()> task)
 {
-    if (hold)
+    if (keeps)
         m_held.push_back(std::move(task));
     else
         task();
@@ -58,15 +58,30 @@ void FakeGateway::retry(JobId job, std::string who, http::Answer<void> answer)
     answer(fail(ErrorCode::Conflict, fmt::format("job {} is still open", job.value())));
 }
 
+void FakeGateway::changed(JobId job, http::Answer<void> answer) const
+{
+    if (job.value() > submitted.size())
+        return answer(fail(ErrorCode::NotFound, fmt::format("no job {}", job.value())));
+    answer({});
+}
+
+void FakeGateway::bump(JobId job, bool bump, http::Answer<void> answer)
+{
+    calls.push_back(fmt::format("{} {}", bump ? "bump" : "unbump", job.value()));
+    changed(job, std::move(answer));
+}
+
+void FakeGateway::hold(JobId job, bool hold, std::string note, http::Answer<void> answer)
+{
+    calls.push_back(fmt::format("{} {} [{}]", hold ? "hold" : "release", job.value(), note));
+    changed(job, std::move(answer));
+}
+
 void FakeGateway::explain(JobId job, http::Answer<http::JobExplanation> answer)
 {
-    http::JobExplanation explanation{job, work::JobState::Queued, {}};
-    explanation.steps.push_back({StepId(9),
-                                 "step",
-                                 work::StepState::Ready,
-                                 {{"no_free_slot", "all slots are taken", {{"slots", 2}, {"used", 2}}}},
-                                 "a free slot"});
-    answer(explanation);
+    auto explained = explanation;
+    explained.job = job;
+    answer(std::move(explained));
 }
 
 void FakeGateway::findJobs(store::JobFilter filter, http::Answer<std::vector<store::JobView>> answer)
@@ -135,24 +150,86 @@ void FakeGateway::readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t
     answer(std::move(slice));
 }
 
-void FakeGateway::machines(http::Answer<std::vector<feed::MachineEntry>> answer)
+void FakeGateway::machines(http::Answer<std::vector<http::MachineView>> answer)
 {
     answer(farm);
 }
 
-void FakeGateway::machine(std::string nameOrId, http::Answer<feed::MachineEntry> answer)
+void FakeGateway::machine(std::string nameOrId, http::Answer<http::MachineView> answer)
 {
-    const auto found = std::ranges::find(farm, nameOrId, &feed::MachineEntry::name);
+    const auto found = std::ranges::find(farm, nameOrId, [](const auto& each) { return each.entry.name; });
     if (found == farm.end())
         return answer(fail(ErrorCode::NotFound, fmt::format("no machine {}", nameOrId)));
     answer(*found);
 }
 
 void FakeGateway::drain(std::string nameOrId, bool drain, std::string note,
-                        http::Answer<feed::MachineEntry> answer)
+                        http::Answer<http::MachineView> answer)
 {
     calls.push_back(fmt::format("{} {} {}", drain ? "drain" : "undrain", nameOrId, note));
     machine(nameOrId, std::move(answer));
+}
+
+void FakeGateway::changeThresholds(std::string nameOrId, http::ThresholdChange change,
+                                   http::Answer<http::MachineView> answer)
+{
+    for (auto& each : farm)
+        if (each.entry.name == nameOrId)
+            change.applyTo(each.overrides);
+    machine(nameOrId, std::move(answer));
+}
+
+void FakeGateway::trust(std::string nameOrId, http::Answer<http::MachineView> answer)
+{
+    calls.push_back("trust " + nameOrId);
+    machine(nameOrId, std::move(answer));
+}
+
+void FakeGateway::removeMachine(std::string nameOrId, http::Answer<void> answer)
+{
+    if (std::erase_if(farm, [&](const auto& each) { return each.entry.name == nameOrId; }) == 0)
+        return answer(fail(ErrorCode::NotFound, fmt::format("no machine {}", nameOrId)));
+    answer({});
+}
+
+void FakeGateway::queues(http::Answer<std::vector<http::QueueView>> answer)
+{
+    answer(std::vector<http::QueueView>{{"x86_64-linux+kvm", "x86_64-linux", {"kvm"}, 5, 1, 2, 3,
+                                         WallTime::fromMicros(1'500'000), 4, 6, {{"a", 1}, {"b", 4}}}});
+}
+
+void FakeGateway::shares(http::Answer<std::vector<http::ShareView>> answer)
+{
+    answer(groups);
+}
+
+void FakeGateway::setShares(work::ShareGroupRow group, http::Answer<http::ShareView> answer)
+{
+    http::ShareView view;
+    view.group = group.name;
+    view.shares = group.shares;
+    groups.push_back(view);
+    answer(view);
+}
+
+void FakeGateway::namespaces(http::Answer<std::vector<http::NamespaceView>> answer)
+{
+    answer(spaces);
+}
+
+void FakeGateway::changeNamespace(http::NamespaceChange change, http::Answer<http::NamespaceView> answer)
+{
+    auto found = std::ranges::find(spaces, change.name, [](const auto& each) { return each.limits.name; });
+    if (found == spaces.end())
+        found = spaces.insert(spaces.end(), http::NamespaceView{});
+    change.applyTo(found->limits);
+    answer(*found);
+}
+
+void FakeGateway::pause(bool pause, std::string who, std::string note, http::Answer<work::DispatchPause> answer)
+{
+    dispatch = {pause, std::move(who), std::move(note), WallTime::fromMicros(1'500'000)};
+    answer(dispatch);
 }
 
 void FakeGateway::status(http::Answer<http::StatusView> answer)
@@ -161,6 +238,8 @@ void FakeGateway::status(http::Answer<http::StatusView> answer)
     view.version = "0.1.0";
     view.serverName = "test";
     view.auth = "local";
+    view.pause = dispatch;
+    view.waiting = {{"slots-full", 3}};
     answer(view);
 }
 

@@ -17,9 +17,13 @@ public:
     std::vector<jobs::ParsedJob> submitted;
     std::map<std::uint64_t, std::string> logs; // attempt → bytes
     std::vector<store::TokenRow> tokens;
-    std::vector<feed::MachineEntry> farm;
+    std::vector<http::MachineView> farm;
+    std::vector<http::ShareView> groups;
+    std::vector<http::NamespaceView> spaces;
+    work::DispatchPause dispatch;
+    http::JobExplanation explanation; // of whichever job is asked for
     std::vector<std::string> calls;
-    bool hold = false;
+    bool keeps = false; // until release()
     bool isReady = true;
 
     void release();
@@ -34,9 +38,21 @@ public:
     void findAttempts(store::AttemptFilter filter, http::Answer<std::vector<store::AttemptView>> answer) override;
     void readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t limit,
                  http::Answer<feed::LogSlice> answer) override;
-    void machines(http::Answer<std::vector<feed::MachineEntry>> answer) override;
-    void machine(std::string nameOrId, http::Answer<feed::MachineEntry> answer) override;
-    void drain(std::string nameOrId, bool drain, std::string note, http::Answer<feed::MachineEntry> answer) override;
+    void bump(JobId job, bool bump, http::Answer<void> answer) override;
+    void hold(JobId job, bool hold, std::string note, http::Answer<void> answer) override;
+    void machines(http::Answer<std::vector<http::MachineView>> answer) override;
+    void machine(std::string nameOrId, http::Answer<http::MachineView> answer) override;
+    void drain(std::string nameOrId, bool drain, std::string note, http::Answer<http::MachineView> answer) override;
+    void changeThresholds(std::string nameOrId, http::ThresholdChange change,
+                          http::Answer<http::MachineView> answer) override;
+    void trust(std::string nameOrId, http::Answer<http::MachineView> answer) override;
+    void removeMachine(std::string nameOrId, http::Answer<void> answer) override;
+    void queues(http::Answer<std::vector<http::QueueView>> answer) override;
+    void shares(http::Answer<std::vector<http::ShareView>> answer) override;
+    void setShares(work::ShareGroupRow group, http::Answer<http::ShareView> answer) override;
+    void namespaces(http::Answer<std::vector<http::NamespaceView>> answer) override;
+    void changeNamespace(http::NamespaceChange change, http::Answer<http::NamespaceView> answer) override;
+    void pause(bool pause, std::string who, std::string note, http::Answer<work::DispatchPause> answer) override;
     void status(http::Answer<http::StatusView> answer) override;
     void metrics(http::Answer<std::vector<http::MetricFamily>> answer) override;
     [[nodiscard]] Result<void> ready() const override;
@@ -46,6 +62,7 @@ public:
 
 private:
     [[nodiscard]] store::JobView viewOf(std::size_t index) const;
+    void changed(JobId job, http::Answer<void> answer) const;
     void later(std::function<void()> task);
 
     std::deque<std::function<void()>> m_held;

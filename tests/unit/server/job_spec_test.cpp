@@ -85,6 +85,35 @@ TEST(JobSpec, TakesTheHydraJobsSubsetAsItIs)
     EXPECT_TRUE(job) << job.error().message;
 }
 
+TEST(JobSpec, TakesAnyResourceByNameUpToSixteen)
+{
+    const auto job = parse(withField(R"("resources":{"gpu":2,"licence/x":1099511627776,"none":null})"));
+    ASSERT_TRUE(job) << job.error().message;
+    const auto& resources = job->steps[0].spec.resources;
+    EXPECT_EQ(resources.cpus, 0U);
+    EXPECT_EQ(resources.memoryBytes, 0U);
+    EXPECT_EQ(resources.named, (std::map<std::string, std::uint64_t>{{"gpu", 2}, {"licence/x", 1ULL << 40U}}));
+    std::string many;
+    for (int at = 0; at < 16; ++at)
+        many += fmt::format("\"r{}\":1,", at);
+    EXPECT_TRUE(parse(withField(fmt::format(R"("resources":{{{}"cpus":1}})", many))));
+    EXPECT_EQ(errorOf(withField(fmt::format(R"("resources":{{{}"r16":1}})", many))),
+              "resources: has 17 named amounts beside cpus and memory, more than the limit of 16");
+}
+
+TEST(JobSpec, ReadsConcurrencyAndTheLimitOfOutputs)
+{
+    const auto job = parse(withField(R"("concurrency":{"group":"deploy","limit":3},"max_output":"1GiB")"));
+    ASSERT_TRUE(job) << job.error().message;
+    EXPECT_EQ(job->spec.concurrencyGroup, "deploy");
+    EXPECT_EQ(job->spec.concurrencyLimit, 3U);
+    EXPECT_EQ(job->spec.limits.maxOutputBytes, 1U << 30U);
+    EXPECT_EQ(parse(withField(R"("concurrency":{"group":"deploy"})"))->spec.concurrencyLimit, 1U);
+    const auto plain = parse(withField(""));
+    EXPECT_EQ(plain->spec.concurrencyLimit, 0U);
+    EXPECT_EQ(plain->spec.limits.maxOutputBytes, 0U);
+}
+
 struct Refusal {
     std::string field;
     std::string says;
@@ -117,7 +146,20 @@ const Refusal kRefusals[] = {
     {R"("max_log":"65GiB")", "max_log: must be from 1 to"},
     {R"("max_log":"much")", "max_log: must be a number of bytes"},
     {R"("resources":{"cpus":0})", "resources.cpus: must be from 1 to 4096"},
-    {R"("resources":{"gpus":1})", "resources.gpus: unknown key"},
+    {R"("resources":{"cpus":4097})", "resources.cpus: must be from 1 to 4096, not 4097"},
+    {R"("resources":{"cpus":1.5})", "resources.cpus: must be a whole number"},
+    {R"("resources":{"gpu":0})", "resources.gpu: must be from 1 to 1099511627776, not 0"},
+    {R"("resources":{"gpu":1099511627777})", "resources.gpu: must be from 1 to 1099511627776, not 1099511627777"},
+    {R"("resources":{"gpu":"1"})", "resources.gpu: must be a whole number"},
+    {R"("resources":{"gpu":1,"gpu":2})", "resources.gpu: given twice"},
+    {R"("resources":{"a b":1})", "resources.a b: a resource's name must have"},
+    {R"("resources":{"":1})", "a resource's name must have 1 to 100"},
+    {R"("max_output":0)", "max_output: must be from 1 to"},
+    {R"("concurrency":"g")", "concurrency: must be an object"},
+    {R"("concurrency":{})", "concurrency.group: is missing"},
+    {R"("concurrency":{"group":"a b"})", "concurrency.group: \"a b\" must be made of"},
+    {R"("concurrency":{"group":"g","limit":0})", "concurrency.limit: must be from 1 to 1000000, not 0"},
+    {R"("concurrency":{"group":"g","limits":1})", "concurrency.limits: unknown key (did you mean \"limit\"?)"},
     {R"("resources":[])", "resources: must be an object"},
     {R"("backoff":{"factor":0})", "backoff.factor: must be from 1 to 100"},
     {R"("backoff":{"jitter":1.5})", "backoff.jitter: must be a number from 0 to 1"},

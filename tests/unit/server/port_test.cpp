@@ -34,7 +34,7 @@ TEST(Port, AnswersSeveralRequestsOnOneConnection)
 TEST(Port, AnswersPipelinedRequestsInOrder)
 {
     Port port;
-    port.gateway.hold = true;
+    port.gateway.keeps = true;
     RawClient client(port);
     client.send(post("/api/v1/jobs", kJob) + get("/healthz") + get("/nowhere"));
     ASSERT_TRUE(waitUntil([&] {
@@ -180,7 +180,7 @@ TEST(Port, LimitsConnectionsOfOneHost)
 TEST(Port, SurvivesAPeerThatLeavesBeforeItsAnswer)
 {
     Port port;
-    port.gateway.hold = true;
+    port.gateway.keeps = true;
     {
         RawClient client(port);
         client.send(post("/api/v1/jobs", kJob));

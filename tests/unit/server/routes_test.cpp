@@ -1,51 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "server/http/application.h"
-#include "server/http/request_reader.h"
-#include "shared/nix/json.h"
-#include "tests/unit/server/feed_fixture.h"
-#include "tests/unit/server/port.h"
+#include "tests/unit/server/routes_fixture.h"
 
 namespace penstock::test {
 namespace {
-
-struct RoutesTest : ::testing::Test {
-    StepLoop loop;
-    FakeTokens tokens;
-    FakeGateway gateway;
-    auth::Authenticator authenticator{loop, tokens, auth::Mode::Local};
-    http::Application application{loop, authenticator, gateway};
-
-    RoutesTest()
-    {
-        feed::MachineEntry machine;
-        machine.id = MachineId(1);
-        machine.name = "m1";
-        machine.condition = feed::MachineCondition::Ready;
-        machine.os = "linux";
-        machine.slots = 4;
-        machine.lastSeen = WallTime::fromMicros(1'500'000);
-        gateway.farm.push_back(machine);
-    }
-
-    http::Reply ask(const std::string& bytes)
-    {
-        http::RequestReader reader;
-        reader.push(bytes);
-        EXPECT_EQ(reader.state(), http::RequestReader::State::Complete) << reader.reason();
-        http::Reply answer{0, {}, {}, {}};
-        application.handle(reader.head(), reader.body(), {"127.0.0.1:1", "127.0.0.1", true, false},
-                           [&](http::Reply reply) { answer = std::move(reply); });
-        if (answer.type.ends_with("json")) {
-            EXPECT_TRUE(nix::parseJson(answer.body)) << answer.body;
-        }
-        return answer;
-    }
-};
-
-bool has(const http::Reply& reply, std::string_view text)
-{
-    return reply.body.find(text) != std::string::npos;
-}
 
 TEST_F(RoutesTest, SubmitsOneOrMany)
 {
@@ -103,7 +60,6 @@ TEST_F(RoutesTest, ListsAndShowsJobs)
     EXPECT_EQ(ask(get("/api/v1/jobs/9/runs")).status, 404U);
     EXPECT_EQ(ask(get("/api/v1/steps/9")).status, 404U);
     EXPECT_EQ(ask(get("/api/v1/steps?state=queued")).status, 200U);
-    EXPECT_TRUE(has(ask(get("/api/v1/jobs/1/explain")), R"("numbers":{"slots":2,"used":2}}])"));
 }
 
 TEST_F(RoutesTest, ChangesJobsInTheNameOfThePeer)
