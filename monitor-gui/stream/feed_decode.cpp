@@ -357,6 +357,7 @@ Result<FeedEvent> decodeFeed(ByteView payload)
     case monitor::FeedMessage::kPong: return FeedEvent{time, PongEvent{message.pong().sequence()}};
     case monitor::FeedMessage::kGoodbye:
         return FeedEvent{time, GoodbyeEvent{message.goodbye().code(), message.goodbye().text()}};
+    case monitor::FeedMessage::kExplanation: // never asked for
     case monitor::FeedMessage::kBuildAccepted: // asked for by the command-line client only
     case monitor::FeedMessage::KIND_NOT_SET: break;
     }

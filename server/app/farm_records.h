@@ -19,7 +19,8 @@ namespace penstock::app {
 [[nodiscard]] std::vector<feed::MachineEntry> machineEntries(const core::FarmCore& farm);
 // NotFound: no machine "x".
 [[nodiscard]] Result<feed::MachineEntry> machineNamed(const core::FarmCore& farm, const std::string& nameOrId);
-[[nodiscard]] feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request);
+[[nodiscard]] feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request,
+                                            Now now);
 // The job with all its steps, or with those named. NotFound when the core no longer knows it.
 [[nodiscard]] Result<feed::JobRecords> jobRecords(const core::FarmCore& farm, JobId job,
                                                   const std::vector<StepId>* steps);
