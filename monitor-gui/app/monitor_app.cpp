@@ -151,6 +151,12 @@ void MonitorApp::watchLog(std::optional<AttemptId> attempt)
         m_stream->watchLog(attempt);
 }
 
+void MonitorApp::explain(const WhyTarget& target)
+{
+    if (m_stream)
+        m_stream->explain(target);
+}
+
 void MonitorApp::takeScreenshot()
 {
     constexpr int kSmallestFile = 0; // Qt's "quality" of a PNG: 0 compresses most

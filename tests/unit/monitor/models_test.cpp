@@ -22,7 +22,9 @@ struct NoRemote final : FarmRemote {
     void resynchronise() override { ++resyncs; }
     void watchJob(std::optional<JobId> id) override { watchedJob = id; }
     void watchLog(std::optional<AttemptId> id) override { watchedLog = id; }
+    void explain(const WhyTarget& target) override { explained.push_back(target); }
     int resyncs = 0;
+    std::vector<WhyTarget> explained;
     std::optional<JobId> watchedJob;
     std::optional<AttemptId> watchedLog;
 };
