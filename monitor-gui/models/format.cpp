@@ -65,7 +65,7 @@ Tone toneOf(MachineState state)
     switch (state) {
     case MachineState::Ready: return Tone::Succeeded;
     case MachineState::Draining: return Tone::Ready;
-    case MachineState::Quarantined: return Tone::Failed;
+    case MachineState::Quarantined: return Tone::Cancelled;
     case MachineState::Disconnected: return Tone::Lost;
     case MachineState::Unknown: break;
     }

@@ -53,6 +53,9 @@ void OverviewPage::buildTiles(const ThemeSource& theme)
     m_finished = add(QStringLiteral("Finished / min"), Tone::Succeeded);
     m_failed = add(QStringLiteral("Failed / min"), Tone::Failed);
     m_machines = add(QStringLiteral("Machines"), Tone::Plain);
+    m_dispatch = add(QStringLiteral("Dispatch"), Tone::Plain);
+    m_quarantined = add(QStringLiteral("Quarantined"), Tone::Cancelled);
+    m_quarantined->hide();
     static_cast<QGridLayout*>(layout())->addLayout(row, 0, 0, 1, 3);
 }
 
@@ -137,12 +140,42 @@ void OverviewPage::showTiles()
                    rate ? QStringLiteral("%1 since server start").arg(formatCount(totals.finishedFailed))
                         : counting,
                    outdated);
+    showMachines(outdated);
+    showHeldBack(outdated);
+}
+
+void OverviewPage::showMachines(bool outdated)
+{
+    const FarmTotals& totals = m_farm.farm().totals();
     const auto held = std::count_if(m_farm.farm().machines().begin(), m_farm.farm().machines().end(),
                                     [](const auto& entry) { return pastGate(*entry.second); });
     m_machines->show(QStringLiteral("%1 / %2").arg(formatCount(totals.machinesConnected),
                                                    formatCount(totals.machinesTotal)),
                      held > 0 ? QStringLiteral("%1 held by a gate").arg(held) : QStringLiteral("connected"),
                      outdated);
+}
+
+// What an operator has stopped, and what has stopped itself.
+void OverviewPage::showHeldBack(bool outdated)
+{
+    const FarmTotals& totals = m_farm.farm().totals();
+    if (totals.pause) {
+        QString by = totals.pause->who.empty() ? QString() : QStringLiteral("by %1").arg(text(totals.pause->who));
+        if (!totals.pause->note.empty())
+            by += (by.isEmpty() ? QString() : QStringLiteral(": ")) + text(totals.pause->note);
+        m_dispatch->setTone(Tone::Cancelled);
+        m_dispatch->show(QStringLiteral("paused"), by, outdated);
+    } else {
+        m_dispatch->setTone(Tone::Plain);
+        m_dispatch->show(QStringLiteral("open"), QStringLiteral("work is handed out"), outdated);
+    }
+    QStringList names;
+    for (const auto& [id, machine] : m_farm.farm().machines()) {
+        if (machine->state == MachineState::Quarantined)
+            names << text(machine->name);
+    }
+    m_quarantined->setVisible(totals.machinesQuarantined > 0);
+    m_quarantined->show(formatCount(totals.machinesQuarantined), names.join(QStringLiteral(", ")), outdated);
 }
 
 void OverviewPage::showWait(bool outdated)

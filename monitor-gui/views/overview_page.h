@@ -27,6 +27,8 @@ private:
     void tick();
     void showChart(std::size_t chart);
     void showWait(bool outdated);
+    void showMachines(bool outdated);
+    void showHeldBack(bool outdated);
 
     const LiveFarm& m_farm;
     Tile* m_running;
@@ -36,6 +38,8 @@ private:
     Tile* m_finished;
     Tile* m_failed;
     Tile* m_machines;
+    Tile* m_dispatch;
+    Tile* m_quarantined;
     static constexpr std::size_t kCharts = 5;
     std::array<TimeChart*, kCharts> m_charts{};
     std::vector<FarmSample> m_samples;

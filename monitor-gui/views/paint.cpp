@@ -57,6 +57,14 @@ QPainterPath linesPath(const QRectF& box, std::initializer_list<QPointF> points,
     return path;
 }
 
+// A bar that reaches past its mark.
+QPainterPath gatePath(const QRectF& box)
+{
+    QPainterPath path = linesPath(box, {{0, 0.5}, {1, 0.5}, {0.62, 0.05}, {0.62, 0.95}}, true);
+    path.addRect({box.left(), box.top() + box.height() * 0.36, box.width(), box.height() * 0.28});
+    return path;
+}
+
 } // namespace
 
 void paintGlyph(QPainter& painter, const QRectF& box, Tone tone, const Theme& theme)
@@ -100,6 +108,7 @@ void paintGlyph(QPainter& painter, const QRectF& box, Tone tone, const Theme& th
         painter.drawPath(path);
         break;
     }
+    case Tone::Held: strokeGlyph(painter, inner, colour, gatePath(inner)); break;
     case Tone::Plain: break;
     }
     painter.restore();

@@ -1,0 +1,214 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "monitor-gui/views/why_view.h"
+
+#include "monitor-gui/models/format.h"
+#include "monitor-gui/views/paint.h"
+
+#include <algorithm>
+#include <QClipboard>
+#include <QGuiApplication>
+#include <QKeyEvent>
+#include <QPainter>
+#include <QScrollBar>
+#include <utility>
+
+namespace penstock::gui {
+
+namespace {
+
+constexpr int kGlyph = 14;
+constexpr int kIndent = kGlyph + 10;
+constexpr int kCount = 52;       // room for the number of machines left
+constexpr int kWords = 190;      // room for what a stage asks
+constexpr int kLost = 70;        // room for "1,204 out"
+constexpr int kNarrow = 460;     // below it the words of a stage get less room
+constexpr int kStageHeight = 22;
+constexpr int kTallest = 100'000;
+
+// Draws from top to bottom, or only measures when there is nothing to draw on.
+class Column {
+public:
+    Column(QPainter* painter, const Theme& theme, const QFont& font, int width)
+        : m_painter(painter), m_theme(theme), m_font(font), m_right(width - kSpace)
+    {}
+
+    void space(int height) { m_top += height; }
+    [[nodiscard]] int bottom() const { return m_top; }
+
+    void glyph(Tone tone)
+    {
+        if (m_painter != nullptr && tone != Tone::Plain)
+            paintGlyph(*m_painter, QRectF(kSpace, m_top + 2, kGlyph, kGlyph), tone, m_theme);
+    }
+
+    void words(const QString& text, int indent, const QColor& ink, double scale = 1, bool bold = false)
+    {
+        if (text.isEmpty())
+            return;
+        const QFont font = scaled(m_font, scale, bold);
+        constexpr int kFlags = Qt::AlignLeft | Qt::AlignTop | Qt::TextWordWrap;
+        const QRect room(kSpace + indent, m_top, std::max(40, m_right - kSpace - indent), kTallest);
+        const QRect used = QFontMetrics(font).boundingRect(room, kFlags, text);
+        if (m_painter != nullptr) {
+            m_painter->setFont(font);
+            m_painter->setPen(ink);
+            m_painter->drawText(QRect(room.left(), m_top, room.width(), used.height() + 2), kFlags, text);
+        }
+        m_top += used.height() + 3;
+    }
+
+    void heading(const QString& text)
+    {
+        space(12);
+        if (m_painter != nullptr) {
+            m_painter->setPen(QPen(m_theme.border, 1));
+            m_painter->drawLine(kSpace, m_top, m_right, m_top);
+        }
+        space(8);
+        words(text, 0, m_theme.mutedInk, 0.95, true);
+        space(2);
+    }
+
+    void stage(const WhyStage& stage)
+    {
+        const int wordRoom = m_right < kNarrow ? kWords * 3 / 4 : kWords;
+        if (m_painter != nullptr)
+            paintStage(stage, wordRoom);
+        m_top += kStageHeight;
+        for (const QString& removed : stage.removed)
+            words(removed, kCount + wordRoom + 8, m_theme.mutedInk, 0.9);
+    }
+
+private:
+    void paintStage(const WhyStage& stage, int wordRoom)
+    {
+        const QFont bold = scaled(m_font, 1, true);
+        const int left = kSpace;
+        m_painter->setFont(bold);
+        m_painter->setPen(stage.left == 0 ? m_theme.tone(Tone::Failed) : m_theme.ink);
+        m_painter->drawText(QRect(left, m_top, kCount - 8, kStageHeight), Qt::AlignRight | Qt::AlignVCenter,
+                            formatCount(stage.left));
+        m_painter->setFont(m_font);
+        m_painter->setPen(m_theme.ink);
+        m_painter->drawText(QRect(left + kCount, m_top, wordRoom, kStageHeight), Qt::AlignLeft | Qt::AlignVCenter,
+                            QFontMetrics(m_font).elidedText(stage.words, Qt::ElideRight, wordRoom));
+        const int barLeft = left + kCount + wordRoom + 8;
+        const QRectF bar(barLeft, m_top + 5, std::max(20, m_right - barLeft - kLost), kStageHeight - 10);
+        m_painter->fillRect(bar, m_theme.track);
+        const qreal kept = bar.width() * std::clamp(stage.kept, 0.0, 1.0);
+        m_painter->fillRect(QRectF(bar.left(), bar.top(), kept, bar.height()), m_theme.tone(Tone::Running));
+        if (stage.out > 0) { // what this stage takes out: hatched, so that it shows without colour
+            const qreal width = std::clamp(bar.width() * stage.out, 3.0, std::max(3.0, bar.width() - kept));
+            const QRectF gone(bar.left() + kept, bar.top(), width, bar.height());
+            m_painter->fillRect(gone, QBrush(m_theme.tone(Tone::Failed), Qt::BDiagPattern));
+            m_painter->setPen(QPen(m_theme.tone(Tone::Failed), 1));
+            m_painter->setBrush(Qt::NoBrush);
+            m_painter->drawRect(gone.adjusted(0, 0, -1, -1));
+        }
+        m_painter->setFont(scaled(m_font, 0.9));
+        m_painter->setPen(m_theme.mutedInk);
+        m_painter->drawText(QRectF(bar.right() + 8, m_top, kLost - 8, kStageHeight),
+                            Qt::AlignLeft | Qt::AlignVCenter, stage.lost);
+    }
+
+    QPainter* m_painter;
+    const Theme& m_theme;
+    QFont m_font;
+    int m_right;
+    int m_top = 2;
+};
+
+void putReasons(Column& column, const WhyPage& page, const Theme& theme)
+{
+    column.heading(page.reasons.size() == 1 ? QStringLiteral("The reason")
+                                            : QStringLiteral("All reasons, the binding one first"));
+    for (const WhyReason& reason : page.reasons) {
+        column.glyph(reason.tone);
+        QString words = reason.words;
+        words.replace(0, 1, words.at(0).toUpper());
+        column.words(words, kIndent, theme.ink, 1, true);
+        column.words(reason.text, kIndent, theme.ink);
+        column.words(reason.numbers, kIndent, theme.mutedInk, 0.92);
+        column.words(reason.names, kIndent, theme.mutedInk, 0.92);
+        if (!reason.remedy.isEmpty())
+            column.words(QStringLiteral("What helps: %1").arg(reason.remedy), kIndent, theme.ink);
+        column.space(8);
+    }
+}
+
+// Returns the height of all of it.
+int put(QPainter* painter, const WhyPage& page, const Theme& theme, const QFont& font, int width)
+{
+    Column column(painter, theme, font, width);
+    column.glyph(page.tone);
+    column.words(page.sentence, page.tone == Tone::Plain ? 0 : kIndent, theme.ink, 1.1, true);
+    column.words(page.next, page.tone == Tone::Plain ? 0 : kIndent, theme.ink);
+    for (const QString& fact : page.facts)
+        column.words(fact, kIndent, theme.mutedInk);
+    if (!page.funnel.empty()) {
+        column.heading(QStringLiteral("Machines, stage by stage"));
+        for (const WhyStage& stage : page.funnel)
+            column.stage(stage);
+    }
+    if (!page.reasons.empty())
+        putReasons(column, page, theme);
+    column.space(6);
+    column.words(page.foot, 0, theme.mutedInk, 0.92);
+    return column.bottom() + 6;
+}
+
+} // namespace
+
+WhyView::WhyView(const ThemeSource& theme, QWidget* parent) : QAbstractScrollArea(parent), m_theme(theme)
+{
+    setAccessibleName(QStringLiteral("Why it is not running"));
+    setFrameShape(QFrame::NoFrame);
+    setFocusPolicy(Qt::StrongFocus);
+    setHorizontalScrollBarPolicy(Qt::ScrollBarAlwaysOff);
+    setMinimumWidth(280);
+    viewport()->setAutoFillBackground(false);
+    connect(&theme, &ThemeSource::changed, this, [this] { viewport()->update(); });
+}
+
+void WhyView::show(WhyPage page)
+{
+    m_page = std::move(page);
+    setAccessibleDescription(m_page.plainText());
+    layoutBar();
+    viewport()->update();
+}
+
+int WhyView::contentHeight() const
+{
+    return put(nullptr, m_page, m_theme.theme(), font(), viewport()->width());
+}
+
+void WhyView::layoutBar()
+{
+    verticalScrollBar()->setSingleStep(kStageHeight);
+    verticalScrollBar()->setPageStep(viewport()->height());
+    verticalScrollBar()->setRange(0, std::max(0, contentHeight() - viewport()->height()));
+}
+
+void WhyView::resizeEvent(QResizeEvent*)
+{
+    layoutBar();
+}
+
+void WhyView::paintEvent(QPaintEvent*)
+{
+    QPainter painter(viewport());
+    painter.fillRect(viewport()->rect(), m_theme.theme().card);
+    painter.translate(0, -verticalScrollBar()->value());
+    put(&painter, m_page, m_theme.theme(), font(), viewport()->width());
+}
+
+void WhyView::keyPressEvent(QKeyEvent* event)
+{
+    if (event->matches(QKeySequence::Copy))
+        QGuiApplication::clipboard()->setText(m_page.plainText());
+    else
+        QAbstractScrollArea::keyPressEvent(event);
+}
+
+} // namespace penstock::gui
