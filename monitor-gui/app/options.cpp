@@ -80,7 +80,8 @@ Result<void> setTab(Options& options, const QString& value)
                                      QStringLiteral("why")};
     if (!tabs.contains(value))
         return fail(ErrorCode::Invalid,
-                    fmt::format("--tab {}: one of {}", value.toStdString(), tabs.join(QStringLiteral(", ")).toStdString()));
+                    fmt::format("--tab {}: one of {}", value.toStdString(),
+                                tabs.join(QStringLiteral(", ")).toStdString()));
     options.tab = value;
     return {};
 }

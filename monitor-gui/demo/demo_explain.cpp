@@ -163,9 +163,12 @@ void DemoFarm::explainStep(const DemoStep& step, monitor::StepExplanation& out) 
     explainOrder(step, out);
     if (out.reasons_size() == 0)
         addReason(out, "starting", "is about to start", {}, "");
+    const bool never = left == 0 && !applying.empty() &&
+                       (applying.front()->stage == "system" || applying.front()->stage == "features");
     const bool full = !applying.empty() && applying.front()->stage == "room";
-    out.set_change(full ? "it starts when a slot is free on one of those machines"
-                        : "it starts when one of those machines can take it");
+    out.set_change(never  ? "it starts when a machine that can run it connects"
+                   : full ? "it starts when a slot is free on one of those machines"
+                          : "it starts when one of those machines can take it");
     if (full && m_pausedSince == 0) {
         out.set_earliest_us(micros() + 20'000'000);
         out.set_latest_us(micros() + 140'000'000);

@@ -16,7 +16,13 @@ QString text(const std::string& utf8)
 
 QString formatCount(std::uint64_t value)
 {
-    return QLocale::c().toString(static_cast<qulonglong>(value));
+    // The C locale leaves the separators out unless told otherwise.
+    static const QLocale locale = [] {
+        QLocale grouped = QLocale::c();
+        grouped.setNumberOptions(QLocale::DefaultNumberOptions);
+        return grouped;
+    }();
+    return locale.toString(static_cast<qulonglong>(value));
 }
 
 QString formatBytes(std::uint64_t bytes)

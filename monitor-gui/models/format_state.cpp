@@ -15,8 +15,12 @@ MachineLook quarantineLook(const MachineRecord& machine, WallTime serverNow)
     if (machine.health.state == HealthState::Probing)
         return {Tone::Cancelled, QStringLiteral("on probe"), 1};
     QString word = QStringLiteral("quarantined");
-    if (machine.health.until && *machine.health.until > serverNow)
-        word += QStringLiteral(", %1").arg(text(formatAge(*machine.health.until - serverNow)));
+    if (machine.health.until && *machine.health.until > serverNow) {
+        const auto left = std::chrono::ceil<std::chrono::seconds>(*machine.health.until - serverNow);
+        word += left < std::chrono::seconds(100)
+                    ? QStringLiteral(" %1 s").arg(left.count())
+                    : QStringLiteral(" %1 min").arg(std::chrono::ceil<std::chrono::minutes>(left).count());
+    }
     return {Tone::Cancelled, word, 0};
 }
 

@@ -26,6 +26,11 @@ int rankOf(StepState state)
     return 4;
 }
 
+bool isOver(JobState state)
+{
+    return state == JobState::Succeeded || state == JobState::Failed || state == JobState::Cancelled;
+}
+
 // The one asked for; of a whole job the first that could start, as what holds it holds the job.
 const StepReasons* shownOf(const Explanation& answer, const WhyTarget& target)
 {
@@ -164,7 +169,12 @@ WhyPage whyPageOf(const WhyReplica& why, const JobReplica& job, WallTime serverN
         if (record)
             page.facts = factsOf(*record, serverNow);
         else
-            page.facts << QStringLiteral("job %1 is %2").arg(target.job.value()).arg(wordOf(answer.jobState));
+            page.facts << QStringLiteral("job %1: %2").arg(target.job.value()).arg(wordOf(answer.jobState));
+        if (answer.steps.empty() && isOver(answer.jobState)) {
+            page.sentence =
+                QStringLiteral("Job %1 is over: %2.").arg(target.job.value()).arg(wordOf(answer.jobState));
+            page.facts.clear();
+        }
     }
     if (step == nullptr)
         return page;

@@ -65,8 +65,10 @@ Result<StepReasons> reasonsOf(const monitor::StepExplanation& from)
 
 Result<Explanation> explanationOf(const monitor::Explanation& from)
 {
-    Explanation explanation{
-        .jobState = stateOf(from.job_state()), .evaluated = timeOf(from.evaluated_us()), .steps = {}, .more = from.more()};
+    Explanation explanation{.jobState = stateOf(from.job_state()),
+                            .evaluated = timeOf(from.evaluated_us()),
+                            .steps = {},
+                            .more = from.more()};
     for (int place = 0; place < std::min(from.steps_size(), kMostSteps); ++place) {
         PENSTOCK_TRY(StepReasons step, reasonsOf(from.steps(place)));
         explanation.steps.push_back(std::move(step));

@@ -32,7 +32,8 @@ HelpDialog::HelpDialog(QWidget* parent) : QDialog(parent)
         "without contact. "
         "A long dash: not known. A tick across a bar: the gate above which the scheduler starts nothing "
         "there; beyond it "
-        "the bar is outlined. A circle struck through: quarantined, or stopped by a person. A bar past its mark: held by a "
+        "the bar is outlined. A circle struck through: quarantined, or stopped by a person. "
+        "An arrow through a line: past a "
         "gate. A hatched stretch in a chart: nothing was received then.</p>"));
     auto* buttons = new QDialogButtonBox(QDialogButtonBox::Close, this);
     connect(buttons, &QDialogButtonBox::rejected, this, &QDialog::reject);

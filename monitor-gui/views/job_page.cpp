@@ -34,7 +34,7 @@ JobPage::JobPage(LiveFarm& farm, const ThemeSource& theme, QWidget* parent)
     connect(m_jobTable->selectionModel(), &QItemSelectionModel::currentRowChanged, this,
             [this](const QModelIndex& current) {
                 if (const JobPtr job = m_jobs.at(current.row())) {
-                    m_chosen = true;
+                    m_chosen = m_chosen || !m_choosing;
                     m_farm.selectJob(job->id);
                 }
             });
@@ -164,22 +164,32 @@ void JobPage::showWhy()
     m_why->show(std::move(page));
 }
 
-// Something to look at from the start: the newest job that runs, else the newest.
+// Something to look at from the start: the newest job that runs, else the newest. What it meets at first may be the
+// past told quickly, so the choice is renewed until the farm has come to rest.
 void JobPage::chooseFirst()
 {
+    constexpr Duration kRest = std::chrono::seconds(3);
+    if (m_firstChoice && m_farm.now().mono - *m_firstChoice > kRest)
+        return;
+    // Who asks why wants something that waits.
+    const auto wanted = [this](const JobPtr& job) {
+        return job && (whyOpen() ? job->state == JobState::Queued : job->stepsRunning > 0);
+    };
+    if (wanted(m_jobs.at(m_jobTable->currentIndex().row())))
+        return;
     int best = m_jobs.rowCount() > 0 ? 0 : -1;
     for (int row = 0; row < m_jobs.rowCount(); ++row) {
-        // Who asks why wants something that waits.
-        const JobPtr job = m_jobs.at(row);
-        const bool wanted = job && (whyOpen() ? job->state == JobState::Queued
-                                              : job->stepsRunning > 0);
-        if (wanted) {
+        if (wanted(m_jobs.at(row))) {
             best = row;
             break;
         }
     }
-    if (best >= 0)
-        m_jobTable->setCurrentIndex(m_jobs.index(best, 0));
+    if (best < 0)
+        return;
+    m_firstChoice = m_firstChoice.value_or(m_farm.now().mono);
+    m_choosing = true;
+    m_jobTable->setCurrentIndex(m_jobs.index(best, 0));
+    m_choosing = false;
 }
 
 void JobPage::showTexts()

@@ -53,6 +53,8 @@ private:
     Panel* m_stepPanel;
     Panel* m_logPanel;
     bool m_chosen = false; // a job was opened by somebody
+    bool m_choosing = false;
+    std::optional<Instant> m_firstChoice; // made without anybody asking; renewed for a moment
 };
 
 } // namespace penstock::gui

@@ -129,9 +129,10 @@ void MachineCard::paintFacts(QPainter& painter)
     top = kHead;
     left += kFacts;
     const Room room = machine.room.value_or(Room{});
-    const QString busy = QStringLiteral("%1 % busy").arg(formatDecimal(machine.cpuBusyPercent, 0));
-    fact(QStringLiteral("CPUs"), machine.room ? QStringLiteral("%1 of %2 reserved, %3").arg(room.cpus).arg(room.cpusCapacity).arg(busy)
-                                              : QStringLiteral("%1, %2").arg(machine.cores).arg(busy));
+    fact(QStringLiteral("CPUs"),
+         machine.room ? QStringLiteral("%1 of %2 reserved").arg(room.cpus).arg(room.cpusCapacity)
+                      : QString::number(machine.cores));
+    fact(QStringLiteral("Busy"), QStringLiteral("%1 %").arg(formatDecimal(machine.cpuBusyPercent, 0)));
     fact(QStringLiteral("Memory"),
          machine.room ? QStringLiteral("%1 of %2 reserved")
                             .arg(formatBytes(room.memoryBytes), formatBytes(room.memoryCapacityBytes))
@@ -185,8 +186,8 @@ void MachineCard::paintGates(QPainter& painter)
             return total == 0 ? 0.0 : 1.0 - static_cast<double>(std::min(unused, total)) / static_cast<double>(total);
         };
         row(QLatin1String(label), key,
-            gate > 0 ? QStringLiteral("%1 free, least %2").arg(formatBytes(free), formatBytes(gate))
-                     : QStringLiteral("%1 free, no gate").arg(formatBytes(free)),
+            gate > 0 ? QStringLiteral("%1, least %2").arg(formatBytes(free), formatBytes(gate))
+                     : QStringLiteral("%1, no gate").arg(formatBytes(free)),
             {used(free), gate > 0 ? used(gate) : 0.0, gate > 0 && free < gate, 0, Tone::Running});
     };
     const auto pressure = [&](double Pressure::*field) {
@@ -197,8 +198,8 @@ void MachineCard::paintGates(QPainter& painter)
     above("Mem full", "mem_psi", pressure(&Pressure::memoryFull), machine.gates.memoryFull, percent);
     above("IO full", "io_psi", pressure(&Pressure::ioFull), machine.gates.ioFull, percent);
     above("Load", "load1", machine.load1, machine.gates.load1, {});
-    below("Memory", "memory", machine.memoryAvailableBytes, machine.memoryBytes, machine.gates.memoryFree);
-    below("Disk", "disk", machine.diskFreeBytes, machine.diskTotalBytes, machine.gates.diskFree);
+    below("Free mem", "memory", machine.memoryAvailableBytes, machine.memoryBytes, machine.gates.memoryFree);
+    below("Free disk", "disk", machine.diskFreeBytes, machine.diskTotalBytes, machine.gates.diskFree);
 }
 
 // The running steps fill columns from top to bottom.

@@ -27,7 +27,7 @@ MachinesPage::MachinesPage(const LiveFarm& farm, const ThemeSource& theme, QWidg
     splitter->setStretchFactor(0, 1);
     splitter->setSizes({540, 256});
     layout->addWidget(splitter);
-    m_table->setWidths({96, 154, 104, 110, 112, 98, 106, 104, 104, 250, 114, 120, 120, 84, 70, 76});
+    m_table->setWidths({90, 152, 104, 120, 120, 112, 116, 114, 114, 194, 122, 128, 110, 84, 70, 76});
     m_table->sortByColumn(MachinesModel::Name, Qt::AscendingOrder);
     connect(&m_panel->filterField(QStringLiteral("Filter machines (Ctrl+K)")), &QLineEdit::textChanged, this,
             [this](const QString& text) {

@@ -57,11 +57,11 @@ QPainterPath linesPath(const QRectF& box, std::initializer_list<QPointF> points,
     return path;
 }
 
-// A bar that reaches past its mark.
+// An arrow that goes up through a line.
 QPainterPath gatePath(const QRectF& box)
 {
-    QPainterPath path = linesPath(box, {{0, 0.5}, {1, 0.5}, {0.62, 0.05}, {0.62, 0.95}}, true);
-    path.addRect({box.left(), box.top() + box.height() * 0.36, box.width(), box.height() * 0.28});
+    QPainterPath path = linesPath(box, {{0.5, 1}, {0.5, 0.02}, {0, 0.66}, {1, 0.66}}, true);
+    path.addPath(linesPath(box, {{0.16, 0.36}, {0.5, 0.02}, {0.84, 0.36}}, false));
     return path;
 }
 

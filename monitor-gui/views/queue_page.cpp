@@ -81,7 +81,7 @@ void QueuePage::buildLayout()
     charts->addWidget(m_waiting, 1);
     charts->addWidget(m_rates, 1);
     layout->addLayout(charts, 2);
-    m_table->setWidths({112, 76, 160, 58, 66, 70, 92, 76, 76, 190});
+    m_table->setWidths({108, 70, 140, 56, 64, 68, 88, 74, 74, 170});
     m_table->sortByColumn(QueuesModel::Sentence, Qt::AscendingOrder);
     m_shareTable->setWidths({180, 74, 80, 190, 110, 80, 80});
     m_shareTable->sortByColumn(SharesModel::Used, Qt::DescendingOrder);
@@ -209,11 +209,14 @@ void QueuePage::showEmptySentences()
     const auto sentence = [this](int total, const QString& what, const QString& none) {
         if (!m_farm.farm().filled())
             return QStringLiteral("Waiting for the server.");
-        return total > 0 ? QStringLiteral("0 of %1 %2 match. Clear the filter to see them.").arg(total).arg(what) : none;
+        return total > 0
+                   ? QStringLiteral("0 of %1 %2 match. Clear the filter to see them.").arg(total).arg(what)
+                   : none;
     };
     m_table->setEmptySentence(
         sentence(m_model.totalRows(), QStringLiteral("queues"),
-                 QStringLiteral("Nothing is queued and nothing runs. Submit work with penstock run or penstock build.")));
+                 QStringLiteral(
+                     "Nothing is queued and nothing runs. Submit work with penstock run or penstock build.")));
     m_shareTable->setEmptySentence(sentence(m_shares.totalRows(), QStringLiteral("groups"),
                                             QStringLiteral("No group has work, or the server does not tell shares.")));
 }

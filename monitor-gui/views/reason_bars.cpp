@@ -12,6 +12,7 @@ namespace penstock::gui {
 
 namespace {
 
+constexpr int kTitle = 22;
 constexpr int kHead = 40;
 constexpr int kRow = 36;
 constexpr int kGlyph = 12;
@@ -94,10 +95,10 @@ void ReasonBars::paintEvent(QPaintEvent*)
     QPainter painter(this);
     const Theme& theme = m_theme.theme();
     paintCard(painter, rect(), theme);
-    painter.setFont(scaled(font(), 1.05, true));
+    painter.setFont(scaled(font(), 1.0, true));
     painter.setPen(theme.ink);
     const QRect inner = rect().adjusted(kSpace, 0, -kSpace, -kSpace / 2);
-    painter.drawText(QRect(inner.left(), 0, inner.width(), kHead), Qt::AlignLeft | Qt::AlignVCenter, m_title);
+    painter.drawText(QRect(inner.left(), 6, inner.width(), kTitle), Qt::AlignLeft | Qt::AlignVCenter, m_title);
     painter.setFont(font());
     if (m_reasons.empty() || !m_sentence.isEmpty()) {
         painter.setPen(theme.mutedInk);

@@ -19,17 +19,20 @@ namespace {
 constexpr int kGlyph = 14;
 constexpr int kIndent = kGlyph + 10;
 constexpr int kCount = 52;       // room for the number of machines left
-constexpr int kWords = 190;      // room for what a stage asks
 constexpr int kLost = 70;        // room for "1,204 out"
-constexpr int kNarrow = 460;     // below it the words of a stage get less room
+constexpr int kLeastWords = 120; // room for what a stage asks
+constexpr int kMostWords = 176;
 constexpr int kStageHeight = 22;
+constexpr int kWide = 700;       // from here on in two columns
 constexpr int kTallest = 100'000;
 
 // Draws from top to bottom, or only measures when there is nothing to draw on.
 class Column {
 public:
-    Column(QPainter* painter, const Theme& theme, const QFont& font, int width)
-        : m_painter(painter), m_theme(theme), m_font(font), m_right(width - kSpace)
+    // Between left and right with a margin, from top on.
+    Column(QPainter* painter, const Theme& theme, const QFont& font, QPoint leftTop, int right)
+        : m_painter(painter), m_theme(theme), m_font(font), m_left(leftTop.x() + kSpace), m_right(right - kSpace),
+          m_top(leftTop.y())
     {}
 
     void space(int height) { m_top += height; }
@@ -38,7 +41,7 @@ public:
     void glyph(Tone tone)
     {
         if (m_painter != nullptr && tone != Tone::Plain)
-            paintGlyph(*m_painter, QRectF(kSpace, m_top + 2, kGlyph, kGlyph), tone, m_theme);
+            paintGlyph(*m_painter, QRectF(m_left, m_top + 2, kGlyph, kGlyph), tone, m_theme);
     }
 
     void words(const QString& text, int indent, const QColor& ink, double scale = 1, bool bold = false)
@@ -47,7 +50,7 @@ public:
             return;
         const QFont font = scaled(m_font, scale, bold);
         constexpr int kFlags = Qt::AlignLeft | Qt::AlignTop | Qt::TextWordWrap;
-        const QRect room(kSpace + indent, m_top, std::max(40, m_right - kSpace - indent), kTallest);
+        const QRect room(m_left + indent, m_top, std::max(40, m_right - m_left - indent), kTallest);
         const QRect used = QFontMetrics(font).boundingRect(room, kFlags, text);
         if (m_painter != nullptr) {
             m_painter->setFont(font);
@@ -62,7 +65,7 @@ public:
         space(12);
         if (m_painter != nullptr) {
             m_painter->setPen(QPen(m_theme.border, 1));
-            m_painter->drawLine(kSpace, m_top, m_right, m_top);
+            m_painter->drawLine(m_left, m_top, m_right, m_top);
         }
         space(8);
         words(text, 0, m_theme.mutedInk, 0.95, true);
@@ -71,7 +74,7 @@ public:
 
     void stage(const WhyStage& stage)
     {
-        const int wordRoom = m_right < kNarrow ? kWords * 3 / 4 : kWords;
+        const int wordRoom = std::clamp((m_right - m_left) * 35 / 100, kLeastWords, kMostWords);
         if (m_painter != nullptr)
             paintStage(stage, wordRoom);
         m_top += kStageHeight;
@@ -83,7 +86,7 @@ private:
     void paintStage(const WhyStage& stage, int wordRoom)
     {
         const QFont bold = scaled(m_font, 1, true);
-        const int left = kSpace;
+        const int left = m_left;
         m_painter->setFont(bold);
         m_painter->setPen(stage.left == 0 ? m_theme.tone(Tone::Failed) : m_theme.ink);
         m_painter->drawText(QRect(left, m_top, kCount - 8, kStageHeight), Qt::AlignRight | Qt::AlignVCenter,
@@ -114,8 +117,9 @@ private:
     QPainter* m_painter;
     const Theme& m_theme;
     QFont m_font;
+    int m_left;
     int m_right;
-    int m_top = 2;
+    int m_top;
 };
 
 void putReasons(Column& column, const WhyPage& page, const Theme& theme)
@@ -136,25 +140,33 @@ void putReasons(Column& column, const WhyPage& page, const Theme& theme)
     }
 }
 
-// Returns the height of all of it.
+void putFunnel(Column& column, const WhyPage& page)
+{
+    column.heading(QStringLiteral("Machines, stage by stage"));
+    for (const WhyStage& stage : page.funnel)
+        column.stage(stage);
+}
+
+// Returns the height of all of it. Where there is width enough the reasons stand beside the funnel.
 int put(QPainter* painter, const WhyPage& page, const Theme& theme, const QFont& font, int width)
 {
-    Column column(painter, theme, font, width);
-    column.glyph(page.tone);
-    column.words(page.sentence, page.tone == Tone::Plain ? 0 : kIndent, theme.ink, 1.1, true);
-    column.words(page.next, page.tone == Tone::Plain ? 0 : kIndent, theme.ink);
+    Column head(painter, theme, font, {0, 2}, width);
+    const int indent = page.tone == Tone::Plain ? 0 : kIndent;
+    head.glyph(page.tone);
+    head.words(page.sentence, indent, theme.ink, 1.1, true);
+    head.words(page.next, indent, theme.ink);
     for (const QString& fact : page.facts)
-        column.words(fact, kIndent, theme.mutedInk);
-    if (!page.funnel.empty()) {
-        column.heading(QStringLiteral("Machines, stage by stage"));
-        for (const WhyStage& stage : page.funnel)
-            column.stage(stage);
-    }
+        head.words(fact, indent, theme.mutedInk);
+    head.words(page.foot, indent, theme.mutedInk, 0.92);
+    const bool wide = width >= kWide && !page.funnel.empty();
+    const int middle = wide ? width * 52 / 100 : width;
+    Column funnel(painter, theme, font, {0, head.bottom()}, middle);
+    if (!page.funnel.empty())
+        putFunnel(funnel, page);
+    Column reasons(painter, theme, font, wide ? QPoint(middle, head.bottom()) : QPoint(0, funnel.bottom()), width);
     if (!page.reasons.empty())
-        putReasons(column, page, theme);
-    column.space(6);
-    column.words(page.foot, 0, theme.mutedInk, 0.92);
-    return column.bottom() + 6;
+        putReasons(reasons, page, theme);
+    return std::max(funnel.bottom(), reasons.bottom()) + 6;
 }
 
 } // namespace
