@@ -140,7 +140,9 @@ void DemoFarm::explainStep(const DemoStep& step, monitor::StepExplanation& out) 
         stage.set_left(left);
         const auto reason = std::find_if(kStageReasons.begin(), kStageReasons.end(),
                                          [&](const StageReason& each) { return each.stage == name; });
-        if (reason != kStageReasons.end() && stage.removed_count() > 0)
+        // Machines that others are left for are no reason to wait; the funnel shows them.
+        const bool binds = left == 0 || name == "not_gated" || name == "room";
+        if (reason != kStageReasons.end() && stage.removed_count() > 0 && binds)
             applying.push_back(&*reason);
         if (left == 0)
             break;

@@ -19,6 +19,7 @@ constexpr int kHead = 58;
 constexpr int kFacts = 272; // width of a column of facts
 constexpr int kGates = 316; // width of the column of gates
 constexpr int kGateBar = 64;
+constexpr int kWide = 1080; // below it there is no room for what a machine is
 constexpr int kStep = 40;
 constexpr int kStepWidth = 230;
 
@@ -62,7 +63,7 @@ void MachineCard::paintEvent(QPaintEvent*)
     }
     const MachineLook look = lookOf(*m_machine, m_farm.serverNow());
     paintGlyph(painter, QRectF(kSpace, 14, 14, 14), look.tone, theme);
-    const int room = 2 * kFacts + kGates - 2 * kSpace;
+    const int room = stepsLeft() - 3 * kSpace;
     painter.setFont(scaled(font(), 1.15, true));
     painter.setPen(theme.ink);
     painter.drawText(QRect(kSpace + 22, 6, room - 22, 30), Qt::AlignLeft | Qt::AlignVCenter,
@@ -114,20 +115,22 @@ void MachineCard::paintFacts(QPainter& painter)
                          painter.fontMetrics().elidedText(value, Qt::ElideRight, room));
         top += kLine;
     };
-    const QString seen = machine.lastSeen
-                             ? QStringLiteral("%1 (%2 ago)")
-                                   .arg(formatClock(*machine.lastSeen),
-                                        formatAgeText(ageOf(machine.lastSeen, m_farm.serverNow())))
-                             : QStringLiteral("never");
-    fact(QStringLiteral("Last seen"), seen);
-    fact(QStringLiteral("Systems"), joined(machine.systems));
-    fact(QStringLiteral("Features"), joined(machine.features));
-    fact(QStringLiteral("Only for"), joined(machine.mandatoryFeatures));
-    fact(QStringLiteral("Executors"), joined(machine.executors));
-    fact(QStringLiteral("Tags"), joined(machine.tags));
-    fact(QStringLiteral("Version"), machine.version.empty() ? dash() : text(machine.version));
-    top = kHead;
-    left += kFacts;
+    if (hasIdentity()) {
+        const QString seen = machine.lastSeen
+                                 ? QStringLiteral("%1 (%2 ago)")
+                                       .arg(formatClock(*machine.lastSeen),
+                                            formatAgeText(ageOf(machine.lastSeen, m_farm.serverNow())))
+                                 : QStringLiteral("never");
+        fact(QStringLiteral("Last seen"), seen);
+        fact(QStringLiteral("Systems"), joined(machine.systems));
+        fact(QStringLiteral("Features"), joined(machine.features));
+        fact(QStringLiteral("Only for"), joined(machine.mandatoryFeatures));
+        fact(QStringLiteral("Executors"), joined(machine.executors));
+        fact(QStringLiteral("Tags"), joined(machine.tags));
+        fact(QStringLiteral("Version"), machine.version.empty() ? dash() : text(machine.version));
+        top = kHead;
+        left += kFacts;
+    }
     const Room room = machine.room.value_or(Room{});
     fact(QStringLiteral("CPUs"),
          machine.room ? QStringLiteral("%1 of %2 reserved").arg(room.cpus).arg(room.cpusCapacity)
@@ -157,7 +160,7 @@ void MachineCard::paintGates(QPainter& painter)
 {
     const MachineRecord& machine = *m_machine;
     const Theme& theme = m_theme.theme();
-    const int left = kSpace + 2 * kFacts;
+    const int left = gatesLeft();
     int top = kHead;
     const auto row = [&](const QString& label, const char* key, const QString& value, const CellBar& bar) {
         const bool set = std::find(machine.gates.overridden.begin(), machine.gates.overridden.end(), key) !=
@@ -202,11 +205,26 @@ void MachineCard::paintGates(QPainter& painter)
     below("Free disk", "disk", machine.diskFreeBytes, machine.diskTotalBytes, machine.gates.diskFree);
 }
 
+bool MachineCard::hasIdentity() const
+{
+    return width() >= kWide;
+}
+
+int MachineCard::gatesLeft() const
+{
+    return kSpace + (hasIdentity() ? 2 : 1) * kFacts;
+}
+
+int MachineCard::stepsLeft() const
+{
+    return gatesLeft() + kGates + kSpace;
+}
+
 // The running steps fill columns from top to bottom.
 QRect MachineCard::stepBox(std::size_t place) const
 {
     const auto rows = static_cast<std::size_t>(std::max(1, (height() - kHead - kSpace) / kStep));
-    const int left = 2 * kSpace + 2 * kFacts + kGates;
+    const int left = stepsLeft();
     return {left + static_cast<int>(place / rows) * kStepWidth,
             kHead + static_cast<int>(place % rows) * kStep, kStepWidth - kSpace, kStep};
 }
@@ -214,7 +232,7 @@ QRect MachineCard::stepBox(std::size_t place) const
 void MachineCard::paintSteps(QPainter& painter)
 {
     const Theme& theme = m_theme.theme();
-    const int left = 2 * kSpace + 2 * kFacts + kGates;
+    const int left = stepsLeft();
     painter.setPen(QPen(theme.border, 1));
     painter.drawLine(left - kSpace, kSpace, left - kSpace, height() - kSpace);
     painter.setFont(scaled(font(), 1.0, true));

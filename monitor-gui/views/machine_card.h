@@ -28,6 +28,9 @@ private:
     void paintGates(class QPainter& painter);
     void paintSteps(class QPainter& painter);
     [[nodiscard]] QString roomSentence() const;
+    [[nodiscard]] bool hasIdentity() const;
+    [[nodiscard]] int gatesLeft() const;
+    [[nodiscard]] int stepsLeft() const;
     [[nodiscard]] QRect stepBox(std::size_t place) const;
 
     const LiveFarm& m_farm;

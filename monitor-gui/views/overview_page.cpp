@@ -39,11 +39,11 @@ OverviewPage::OverviewPage(const LiveFarm& farm, const ThemeSource& theme, QWidg
 
 void OverviewPage::buildTiles(const ThemeSource& theme)
 {
-    auto* row = new QHBoxLayout;
-    row->setSpacing(kSpace);
+    m_tileGrid = new QGridLayout;
+    m_tileGrid->setSpacing(kSpace);
     const auto add = [&](const QString& title, Tone tone) {
         auto* tile = new Tile(title, tone, theme, this);
-        row->addWidget(tile);
+        m_tiles.push_back(tile);
         return tile;
     };
     m_running = add(QStringLiteral("Running / slots"), Tone::Running);
@@ -56,7 +56,36 @@ void OverviewPage::buildTiles(const ThemeSource& theme)
     m_dispatch = add(QStringLiteral("Dispatch"), Tone::Plain);
     m_quarantined = add(QStringLiteral("Quarantined"), Tone::Cancelled);
     m_quarantined->hide();
-    static_cast<QGridLayout*>(layout())->addLayout(row, 0, 0, 1, 3);
+    arrangeTiles();
+    static_cast<QGridLayout*>(layout())->addLayout(m_tileGrid, 0, 0, 1, 3);
+}
+
+// As many to a row as keep their words readable, and rows of equal length.
+void OverviewPage::arrangeTiles()
+{
+    constexpr int kReadable = 122;
+    QList<Tile*> shown;
+    for (Tile* tile : m_tiles) {
+        if (!tile->isHidden())
+            shown.push_back(tile);
+    }
+    const auto count = static_cast<int>(shown.size());
+    const int fit = std::clamp(width() / kReadable, 3, count);
+    const int rows = (count + fit - 1) / fit;
+    const int columns = (count + rows - 1) / rows;
+    if (columns == m_tileColumns && m_tileGrid->count() == count)
+        return;
+    m_tileColumns = columns;
+    while (m_tileGrid->count() > 0)
+        delete m_tileGrid->takeAt(0);
+    for (int place = 0; place < count; ++place)
+        m_tileGrid->addWidget(shown.at(place), place / columns, place % columns);
+}
+
+void OverviewPage::resizeEvent(QResizeEvent* event)
+{
+    Page::resizeEvent(event);
+    arrangeTiles();
 }
 
 void OverviewPage::buildCharts(const ThemeSource& theme)
@@ -174,7 +203,10 @@ void OverviewPage::showHeldBack(bool outdated)
         if (machine->state == MachineState::Quarantined)
             names << text(machine->name);
     }
-    m_quarantined->setVisible(totals.machinesQuarantined > 0);
+    if (m_quarantined->isHidden() == (totals.machinesQuarantined > 0)) {
+        m_quarantined->setVisible(totals.machinesQuarantined > 0);
+        arrangeTiles();
+    }
     m_quarantined->show(formatCount(totals.machinesQuarantined), names.join(QStringLiteral(", ")), outdated);
 }
 

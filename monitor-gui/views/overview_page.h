@@ -8,6 +8,8 @@
 #include "monitor-gui/views/time_chart.h"
 
 #include <array>
+#include <QGridLayout>
+#include <QList>
 
 namespace penstock::gui {
 
@@ -19,7 +21,11 @@ public:
     void find() override;
     void shown() override;
 
+protected:
+    void resizeEvent(QResizeEvent* event) override;
+
 private:
+    void arrangeTiles();
     void buildTiles(const ThemeSource& theme);
     void buildCharts(const ThemeSource& theme);
     void showTiles();
@@ -40,6 +46,9 @@ private:
     Tile* m_machines;
     Tile* m_dispatch;
     Tile* m_quarantined;
+    QGridLayout* m_tileGrid;
+    QList<Tile*> m_tiles;
+    int m_tileColumns = 0;
     static constexpr std::size_t kCharts = 5;
     std::array<TimeChart*, kCharts> m_charts{};
     std::vector<FarmSample> m_samples;

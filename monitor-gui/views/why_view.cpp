@@ -79,10 +79,13 @@ public:
             paintStage(stage, wordRoom);
         m_top += kStageHeight;
         for (const QString& removed : stage.removed)
-            words(removed, kCount + wordRoom + 8, m_theme.mutedInk, 0.9);
+            words(removed, kCount + (hasLongBar(wordRoom) ? wordRoom + 8 : 0), m_theme.mutedInk, 0.9);
     }
 
 private:
+    // Long enough that what is said below it needs no wrapping, mostly.
+    [[nodiscard]] bool hasLongBar(int wordRoom) const { return m_right - m_left - kCount - wordRoom >= 320; }
+
     void paintStage(const WhyStage& stage, int wordRoom)
     {
         const QFont bold = scaled(m_font, 1, true);
