@@ -63,6 +63,8 @@ MonitorApp::MonitorApp(Options options, QByteArray token)
         m_window.openJob(*m_options.job);
     else if (m_options.link && !m_options.link->machine.isEmpty())
         m_window.openMachine(m_options.link->machine);
+    if (!m_options.tab.isEmpty())
+        m_window.openTab(m_options.tab);
 }
 
 MonitorApp::~MonitorApp()
@@ -149,6 +151,12 @@ void MonitorApp::watchLog(std::optional<AttemptId> attempt)
 {
     if (m_stream)
         m_stream->watchLog(attempt);
+}
+
+void MonitorApp::explain(const WhyTarget& target)
+{
+    if (m_stream)
+        m_stream->explain(target);
 }
 
 void MonitorApp::takeScreenshot()

@@ -32,6 +32,7 @@ private:
     void resynchronise() override;
     void watchJob(std::optional<JobId> job) override;
     void watchLog(std::optional<AttemptId> attempt) override;
+    void explain(const WhyTarget& target) override;
 
     [[nodiscard]] bool mayGoThere(const QUrl& server);
     void connectFarm();

@@ -23,9 +23,11 @@ Shows a Penstock farm live: queues, machines, load and pressure, jobs, steps and
   --tls-key FILE         private key of that certificate, PEM
   --demo                 a simulated farm in this process; no server is needed
   --demo-machines N      its size, 1 to 5000 (default 12)
-  --demo-fault KIND      frozen (the server falls silent) or killed, two seconds after start
+  --demo-fault KIND      frozen (the server falls silent) or killed, two seconds after start; or paused (an operator
+                         has paused the farm)
   --page NAME            overview, queue, machines or job
   --job ID               open this job
+  --tab NAME             a part of the page: queues or shares (queue page), log or why (job page; why also on queue)
   --theme NAME           light, dark or system
   --screenshot FILE.png  draw the window into a file and end; works with QT_QPA_PLATFORM=offscreen
   --size WxH             of the window, default 1400x900
@@ -72,6 +74,18 @@ Result<void> setPage(Options& options, const QString& value)
     return {};
 }
 
+Result<void> setTab(Options& options, const QString& value)
+{
+    static const QStringList tabs = {QStringLiteral("queues"), QStringLiteral("shares"), QStringLiteral("log"),
+                                     QStringLiteral("why")};
+    if (!tabs.contains(value))
+        return fail(ErrorCode::Invalid,
+                    fmt::format("--tab {}: one of {}", value.toStdString(),
+                                tabs.join(QStringLiteral(", ")).toStdString()));
+    options.tab = value;
+    return {};
+}
+
 Result<void> setJob(Options& options, const QString& value)
 {
     const Result<std::uint64_t> id = parseUnsigned(value.toStdString());
@@ -114,9 +128,11 @@ Result<void> setDemoFault(Options& options, const QString& value)
         options.demoSettings.fault = DemoFault::Frozen;
     else if (value == QStringLiteral("killed"))
         options.demoSettings.fault = DemoFault::Killed;
+    else if (value == QStringLiteral("paused"))
+        options.demoSettings.fault = DemoFault::Paused;
     else
         return fail(ErrorCode::Invalid,
-                    fmt::format("--demo-fault {}: one of frozen, killed", value.toStdString()));
+                    fmt::format("--demo-fault {}: one of frozen, killed, paused", value.toStdString()));
     options.demo = true;
     return {};
 }
@@ -170,6 +186,7 @@ const std::map<QString, Setter>& setters()
         {QStringLiteral("--tls-key"), setTlsKey},
         {QStringLiteral("--page"), setPage},
         {QStringLiteral("--job"), setJob},
+        {QStringLiteral("--tab"), setTab},
         {QStringLiteral("--theme"), setTheme},
         {QStringLiteral("--size"), setSize},
         {QStringLiteral("--after"), setAfter},
@@ -239,6 +256,8 @@ Result<Options> parseOptions(const QStringList& arguments, const QString& enviro
         if (!options.print.isEmpty())
             return options;
     }
+    if (!options.tab.isEmpty() && !options.page)
+        options.page = options.tab == QStringLiteral("log") ? PageId::Job : PageId::Queue;
     if (options.demo && (options.serverNamed || options.link))
         return fail(ErrorCode::Invalid, "--demo and a server exclude each other; leave one out");
     if (options.link && !options.serverNamed)

@@ -22,6 +22,7 @@ struct Options {
     DemoSettings demoSettings;
     std::optional<PageId> page;
     std::optional<JobId> job;
+    QString tab; // part of the page to open: queues, shares, log, why; empty: as it is
     std::optional<DeepLink> link;
     QString screenshot; // empty: an ordinary window
     QSize size{1400, 900};

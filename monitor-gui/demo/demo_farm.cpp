@@ -82,6 +82,21 @@ void DemoFarm::addMachine(std::uint32_t index)
         machine.set_state(monitor::MACHINE_DISCONNECTED);
         machine.set_last_seen_us(micros() - 1140 * kMicrosPerSecond);
     }
+    machine.set_limit_disk_free_bytes(std::uint64_t{20} << 30U);
+    machine.set_limit_memory_free_bytes(std::uint64_t{1} << 30U);
+    machine.set_os("linux");
+    machine.mutable_health()->set_state(monitor::HEALTH_HEALTHY);
+    if (index % 12 == 8) { // an operator keeps its disks for something else
+        machine.set_limit_psi_io(4);
+        machine.add_overridden("io_psi");
+    } else if (index % 12 == 4) {
+        machine.set_state(monitor::MACHINE_QUARANTINED);
+        machine.mutable_health()->set_state(monitor::HEALTH_QUARANTINED);
+        machine.mutable_health()->set_failures_in_row(3);
+        machine.mutable_health()->set_reason("cannot write /nix/store: read-only file system");
+        watchHealth(machine);
+    }
+    showRoom(machine);
 }
 
 DemoStep& DemoFarm::addStep(std::uint64_t jobId, const std::string& system)
@@ -90,6 +105,7 @@ DemoStep& DemoFarm::addStep(std::uint64_t jobId, const std::string& system)
     DemoStep& step = m_steps[id];
     step.jobId = jobId;
     step.system = system;
+    step.group = "default";
     step.record.set_id(id);
     step.record.set_name(std::string(kPackages[random(kPackages.size())]));
     step.record.set_drv_path(fmt::format("/nix/store/{:016x}{:016x}-{}.drv", id * 0x9E3779B97F4A7C15ULL,
@@ -127,7 +143,10 @@ void DemoFarm::addJob()
     job.set_id(jobId);
     job.set_name(m_steps[ids.back()].record.name());
     job.set_user(std::string(kUsers[random(kUsers.size())]));
-    job.set_namespace_(random() < 0.7 ? "nixpkgs" : "default");
+    const double lot = random();
+    job.set_namespace_(lot < 0.7 ? "nixpkgs" : "default");
+    for (const std::uint64_t id : ids)
+        m_steps[id].group = lot < 0.5 ? "nixpkgs:trunk" : lot < 0.7 ? "nixpkgs:staging" : "default";
     job.set_priority(static_cast<std::int32_t>(random(3)) * 50);
     job.set_state(monitor::JOB_QUEUED);
     job.set_created_us(micros());
@@ -174,9 +193,13 @@ void DemoFarm::tick()
     m_removedJobs.clear();
     arrive();
     finishDue();
-    startReady();
-    for (monitor::MachineRecord& machine : m_machines)
+    if (m_pausedSince == 0)
+        startReady();
+    for (monitor::MachineRecord& machine : m_machines) {
         weather(machine);
+        watchHealth(machine);
+        showRoom(machine);
+    }
     while (m_finishedJobs.size() > kKeptJobs) {
         const std::uint64_t jobId = m_finishedJobs.front();
         m_finishedJobs.pop_front();
@@ -196,6 +219,7 @@ void DemoFarm::finishDue()
     std::vector<std::uint64_t> done;
     for (const std::uint64_t id : m_running) {
         DemoStep& step = m_steps[id];
+        m_used[step.group] += 1;
         if (step.secondsLeft > 0)
             --step.secondsLeft;
         const std::uint64_t elapsed = (micros() - step.record.started_us()) / kMicrosPerSecond;
@@ -298,9 +322,7 @@ void DemoFarm::settleJob(std::uint64_t jobId)
 
 bool DemoFarm::startOn(monitor::MachineRecord& machine, DemoStep& step)
 {
-    const bool held = machine.has_psi() && machine.psi_io_full() > machine.limit_psi_io();
-    if (machine.state() != monitor::MACHINE_READY || machine.used() >= machine.slots() || held ||
-        machine.systems(0) != step.system || (step.feature == "kvm" && machine.features_size() < 2))
+    if (!demoVerdict(machine, step, m_now).stage.empty())
         return false;
     machine.set_used(machine.used() + 1);
     step.machineId = machine.id();

@@ -10,9 +10,11 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <optional>
 #include <random>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace penstock::gui {
@@ -22,21 +24,36 @@ struct DemoStep {
     std::uint64_t jobId = 0;
     std::string system;
     std::string feature; // empty: none
+    std::string group;   // that shares the farm with others
     std::uint64_t machineId = 0;
     std::uint32_t secondsLeft = 0;
     std::uint32_t missing = 0; // dependencies that are not finished
     bool fails = false;
 };
 
+// What one machine says to a step, as the scheduler's funnel asks it: the stage that takes it out and why; empty: it
+// would take the step now.
+struct DemoVerdict {
+    std::string_view stage;
+    std::string why;
+};
+[[nodiscard]] DemoVerdict demoVerdict(const monitor::MachineRecord& machine, const DemoStep& step, WallTime now);
+[[nodiscard]] bool demoGated(const monitor::MachineRecord& machine);
+
 class DemoFarm {
 public:
     DemoFarm(std::uint32_t machines, std::uint32_t seed, WallTime start);
 
     void tick();
+    // Nothing starts from now on.
+    void pause() { m_pausedSince = micros(); }
 
     [[nodiscard]] WallTime now() const { return m_now; }
     [[nodiscard]] monitor::FarmTotals totals() const;
     [[nodiscard]] std::vector<monitor::QueueRecord> queues() const;
+    [[nodiscard]] std::vector<monitor::ShareRecord> shares() const;
+    // Why unfinished steps wait: one, or with 0 the first ones. Nothing: no such job.
+    [[nodiscard]] std::optional<monitor::Explanation> explain(std::uint64_t jobId, std::uint64_t stepId) const;
     [[nodiscard]] const std::vector<monitor::MachineRecord>& machines() const { return m_machines; }
     [[nodiscard]] const std::map<std::uint64_t, monitor::JobRecord>& jobs() const { return m_jobs; }
     [[nodiscard]] std::vector<monitor::StepRecord> stepsOf(std::uint64_t jobId) const;
@@ -61,6 +78,12 @@ private:
     [[nodiscard]] bool startOn(monitor::MachineRecord& machine, DemoStep& step);
     void weather(monitor::MachineRecord& machine);
     void makeReady(DemoStep& step);
+    void showRoom(monitor::MachineRecord& machine) const;
+    void watchHealth(monitor::MachineRecord& machine);
+    void countWaiting(monitor::FarmTotals& totals) const;
+    void explainStep(const DemoStep& step, monitor::StepExplanation& out) const;
+    void explainBlocked(const DemoStep& step, monitor::StepExplanation& out) const;
+    void explainOrder(const DemoStep& step, monitor::StepExplanation& out) const;
     [[nodiscard]] std::uint64_t micros() const { return static_cast<std::uint64_t>(m_now.micros()); }
 
     std::mt19937 m_random;
@@ -80,6 +103,8 @@ private:
     monitor::FarmTotals m_counters;
     std::uint32_t m_slots = 0;
     double m_jobsDue = 0;
+    std::map<std::string, double> m_used; // seconds of machine time by group
+    std::uint64_t m_pausedSince = 0;      // 0: not paused
 };
 
 } // namespace penstock::gui

@@ -69,6 +69,10 @@ void DemoTransport::open(TransportSink& sink)
 
 void DemoTransport::fault()
 {
+    if (m_settings.fault == DemoFault::Paused) {
+        m_farm.pause();
+        return;
+    }
     m_faulty = true;
     if (m_settings.fault == DemoFault::Killed && m_sink != nullptr)
         std::exchange(m_sink, nullptr)->onClosed(CloseKind::Lost, "The remote host closed the connection");
@@ -113,6 +117,8 @@ void DemoTransport::answer(const std::string& message)
             watchJob(question.watch_job());
         } else if (question.has_watch_log()) {
             watchLog(question.watch_log());
+        } else if (question.has_explain()) {
+            explain(question.explain());
         } else if (question.has_unwatch()) {
             for (std::uint64_t* watch : {&m_farmWatch, &m_jobWatch, &m_logWatch})
                 *watch = *watch == question.unwatch().watch() ? 0 : *watch;
@@ -145,6 +151,8 @@ void DemoTransport::watchFarm(const monitor::WatchFarm& watch)
         *snapshot.add_machines() = machine;
     for (const auto& [id, job] : m_farm.jobs())
         *snapshot.add_jobs() = job;
+    for (monitor::ShareRecord& share : m_farm.shares())
+        *snapshot.add_shares() = std::move(share);
     tell(std::move(message));
     if (std::exchange(m_toldPast, true))
         return;
@@ -172,6 +180,8 @@ void DemoTransport::tellDelta()
     }
     for (const std::uint64_t id : m_farm.removedJobs())
         delta.add_removed_jobs(id);
+    for (monitor::ShareRecord& share : m_farm.shares())
+        *delta.add_shares() = std::move(share);
     if (m_farmWatch != 0)
         tell(std::move(message));
 }
@@ -188,6 +198,20 @@ void DemoTransport::watchJob(const monitor::WatchJob& watch)
     message.mutable_problem()->set_watch(std::exchange(m_jobWatch, 0));
     message.mutable_problem()->set_code("not_found");
     message.mutable_problem()->set_message("no job " + std::to_string(m_job));
+    tell(std::move(message));
+}
+
+void DemoTransport::explain(const monitor::ExplainRequest& request)
+{
+    monitor::FeedMessage message;
+    if (auto explanation = m_farm.explain(request.job_id(), request.step_id())) {
+        explanation->set_request(request.request());
+        *message.mutable_explanation() = *std::move(explanation);
+    } else {
+        message.mutable_problem()->set_watch(request.request());
+        message.mutable_problem()->set_code("not_found");
+        message.mutable_problem()->set_message("no job " + std::to_string(request.job_id()));
+    }
     tell(std::move(message));
 }
 

@@ -18,6 +18,7 @@ enum class DemoFault : std::uint8_t {
     None,
     Frozen, // the server falls silent, the connection stands
     Killed, // the server ends and does not come back
+    Paused, // no fault: an operator has paused the farm
 };
 
 struct DemoSettings {
@@ -42,6 +43,7 @@ private:
     void watchFarm(const monitor::WatchFarm& watch);
     void watchJob(const monitor::WatchJob& watch);
     void watchLog(const monitor::WatchLog& watch);
+    void explain(const monitor::ExplainRequest& request);
     void tick();
     void tell(monitor::FeedMessage message);
     void tellDelta();

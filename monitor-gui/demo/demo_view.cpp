@@ -16,11 +16,13 @@ monitor::FarmTotals DemoFarm::totals() const
     for (const auto& [id, job] : m_jobs)
         open += job.finished_us() == 0 ? 1U : 0U;
     std::uint64_t connected = 0;
+    std::uint64_t quarantined = 0;
     std::uint64_t slots = 0;
     for (const monitor::MachineRecord& machine : m_machines) {
         if (machine.state() == monitor::MACHINE_DISCONNECTED)
             continue;
         ++connected;
+        quarantined += machine.state() == monitor::MACHINE_QUARANTINED ? 1U : 0U;
         slots += machine.slots();
     }
     totals.set_steps_blocked(blocked);
@@ -31,12 +33,15 @@ monitor::FarmTotals DemoFarm::totals() const
     totals.set_slots_used(m_running.size());
     totals.set_machines_total(m_machines.size());
     totals.set_machines_connected(connected);
+    totals.set_machines_quarantined(quarantined);
+    countWaiting(totals);
     return totals;
 }
 
 std::vector<monitor::QueueRecord> DemoFarm::queues() const
 {
     std::map<std::string, monitor::QueueRecord> queues;
+    std::map<std::string, std::map<std::string, std::uint64_t>> groups;
     for (const auto& [id, step] : m_steps) {
         const std::string key = step.feature.empty() ? step.system : step.system + "+" + step.feature;
         monitor::QueueRecord& queue = queues[key];
@@ -49,8 +54,12 @@ std::vector<monitor::QueueRecord> DemoFarm::queues() const
         switch (step.record.state()) {
         case monitor::STEP_READY:
             queue.set_queued(queue.queued() + 1);
-            if (queue.oldest_ready_us() == 0 || step.record.ready_us() < queue.oldest_ready_us())
+            ++groups[key][step.group];
+            if (queue.oldest_ready_us() == 0 || step.record.ready_us() < queue.oldest_ready_us()) {
                 queue.set_oldest_ready_us(step.record.ready_us());
+                queue.set_oldest_step_id(id);
+                queue.set_oldest_job_id(step.jobId);
+            }
             break;
         case monitor::STEP_RUNNING: queue.set_running(queue.running() + 1); break;
         case monitor::STEP_BLOCKED: queue.set_blocked(queue.blocked() + 1); break;
@@ -64,8 +73,16 @@ std::vector<monitor::QueueRecord> DemoFarm::queues() const
                 (queue.features_size() > 0 && machine.features_size() < 2))
                 continue;
             queue.set_eligible_machines(queue.eligible_machines() + 1);
-            const bool held = machine.has_psi() && machine.psi_io_full() > machine.limit_psi_io();
-            queue.set_free_slots(queue.free_slots() + (held ? 0 : machine.slots() - machine.used()));
+            queue.set_free_slots(queue.free_slots() + (demoGated(machine) ? 0 : machine.slots() - machine.used()));
+        }
+        std::vector<std::pair<std::uint64_t, std::string>> fullest;
+        for (const auto& [group, steps] : groups[key])
+            fullest.emplace_back(steps, group);
+        std::sort(fullest.rbegin(), fullest.rend());
+        for (const auto& [steps, group] : fullest) {
+            monitor::GroupCount& added = *queue.add_groups();
+            added.set_group(group);
+            added.set_steps(steps);
         }
         result.push_back(std::move(queue));
     }

@@ -16,7 +16,13 @@ QString text(const std::string& utf8)
 
 QString formatCount(std::uint64_t value)
 {
-    return QLocale::c().toString(static_cast<qulonglong>(value));
+    // The C locale leaves the separators out unless told otherwise.
+    static const QLocale locale = [] {
+        QLocale grouped = QLocale::c();
+        grouped.setNumberOptions(QLocale::DefaultNumberOptions);
+        return grouped;
+    }();
+    return locale.toString(static_cast<qulonglong>(value));
 }
 
 QString formatBytes(std::uint64_t bytes)
@@ -65,7 +71,7 @@ Tone toneOf(MachineState state)
     switch (state) {
     case MachineState::Ready: return Tone::Succeeded;
     case MachineState::Draining: return Tone::Ready;
-    case MachineState::Quarantined: return Tone::Failed;
+    case MachineState::Quarantined: return Tone::Cancelled;
     case MachineState::Disconnected: return Tone::Lost;
     case MachineState::Unknown: break;
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "monitor-gui/models/roles.h"
+#include "monitor-gui/replica/reason_words.h"
 #include "monitor-gui/replica/records.h"
 
 #include <QString>
@@ -25,5 +26,18 @@ namespace penstock::gui {
 [[nodiscard]] QString wordOf(MachineState state);
 [[nodiscard]] QString wordOf(JobState state);
 [[nodiscard]] QString wordOf(const StepRecord& step);
+
+[[nodiscard]] Tone toneOf(ReasonKind kind);
+
+// How a machine stands for new work, in one word or two.
+struct MachineLook {
+    Tone tone = Tone::Plain;
+    QString word;
+    int rank = 0; // what needs a person first
+};
+[[nodiscard]] MachineLook lookOf(const MachineRecord& machine, WallTime serverNow);
+
+// By what its name ends with: bytes, seconds, percent; else as a count or with one decimal.
+[[nodiscard]] QString formatNumber(const std::string& name, double value);
 
 } // namespace penstock::gui

@@ -11,6 +11,7 @@ LiveFarm::LiveFarm(FarmRemote& remote, const Clock& clock) : m_remote(remote), m
     m_refresh.setInterval(kRefresh);
     connect(&m_refresh, &QTimer::timeout, this, &LiveFarm::refreshed);
     connect(&m_second, &QTimer::timeout, this, &LiveFarm::secondPassed);
+    connect(&m_second, &QTimer::timeout, this, &LiveFarm::askDue);
     m_second.start(std::chrono::seconds(1));
 }
 
@@ -22,6 +23,10 @@ void LiveFarm::take(const std::vector<FeedEvent>& events, const LinkStatus& stat
     for (const FeedEvent& event : events)
         apply(event, now);
     followLog();
+    if (phaseChanged) {
+        m_why.forgetSent();
+        askDue();
+    }
     if (phaseChanged)
         Q_EMIT secondPassed(); // a lost link is shown at once
     scheduleRefresh();
@@ -36,6 +41,9 @@ void LiveFarm::apply(const FeedEvent& event, Now now)
         applied = m_farm.apply(*delta, event.serverTime, now);
     } else if (const auto* job = std::get_if<JobEvent>(&event.body)) {
         m_job.apply(*job);
+    } else if (const auto* explanation = std::get_if<ExplanationEvent>(&event.body)) {
+        if (!m_why.apply(*explanation, now))
+            askDue(); // an answer to the question before; the server is free for this one
     } else if (const auto* log = std::get_if<LogEvent>(&event.body);
                log != nullptr && log->attempt == m_attempt) {
         m_logRefusal = log->refusal;
@@ -46,6 +54,23 @@ void LiveFarm::apply(const FeedEvent& event, Now now)
         m_history.observe(m_farm, event.serverTime);
     if (applied == Applied::NeedsResync)
         m_remote.resynchronise();
+}
+
+void LiveFarm::askWhy(std::optional<WhyTarget> target)
+{
+    if (target == m_why.target())
+        return;
+    m_why.ask(std::move(target));
+    askDue();
+    scheduleRefresh();
+}
+
+void LiveFarm::askDue()
+{
+    if (m_status.phase != LinkPhase::Open)
+        return; // asked again when the connection stands
+    if (const std::optional<WhyTarget> target = m_why.due(m_clock.now()))
+        m_remote.explain(*target);
 }
 
 void LiveFarm::scheduleRefresh()

@@ -9,6 +9,7 @@
 #include "monitor-gui/replica/job_replica.h"
 #include "monitor-gui/replica/link_status.h"
 #include "monitor-gui/replica/log_buffer.h"
+#include "monitor-gui/replica/why_replica.h"
 
 #include <chrono>
 #include <QObject>
@@ -22,6 +23,7 @@ struct FarmRemote {
     virtual void resynchronise() = 0;
     virtual void watchJob(std::optional<JobId> job) = 0;
     virtual void watchLog(std::optional<AttemptId> attempt) = 0;
+    virtual void explain(const WhyTarget& target) = 0; // once
 };
 
 class LiveFarm final : public QObject {
@@ -38,6 +40,10 @@ public:
     // None: the log follows the step of interest of the job.
     void selectStep(std::optional<StepId> step);
 
+    // Ask now and every WhyReplica::kRefresh, until another or none is asked.
+    void askWhy(std::optional<WhyTarget> target);
+
+    [[nodiscard]] const WhyReplica& why() const { return m_why; }
     [[nodiscard]] const FarmReplica& farm() const { return m_farm; }
     [[nodiscard]] const JobReplica& job() const { return m_job; }
     [[nodiscard]] const LogBuffer& log() const { return m_log; }
@@ -56,6 +62,7 @@ Q_SIGNALS:
 private:
     void apply(const FeedEvent& event, Now now);
     void scheduleRefresh();
+    void askDue();
     void followLog();
 
     FarmRemote& m_remote;
@@ -63,6 +70,7 @@ private:
     FarmReplica m_farm;
     JobReplica m_job;
     LogBuffer m_log;
+    WhyReplica m_why;
     History m_history;
     LinkStatus m_status;
     std::optional<StepId> m_step;       // chosen by the person

@@ -5,6 +5,7 @@
 #include "monitor-gui/replica/freshness.h"
 
 #include <array>
+#include <QLocale>
 
 namespace penstock::gui {
 
@@ -23,6 +24,78 @@ CellBar pressureBar(double value, double gate, double scale)
 double shareUsed(std::uint64_t total, std::uint64_t left)
 {
     return total == 0 ? 0.0 : 1.0 - static_cast<double>(std::min(left, total)) / static_cast<double>(total);
+}
+
+int alignment(int column)
+{
+    const bool number =
+        column == MachinesModel::FreeDisk || column == MachinesModel::Seen || column == MachinesModel::Score;
+    return static_cast<int>(Qt::AlignVCenter | (number ? Qt::AlignRight : Qt::AlignLeft));
+}
+
+QVariant reservedBar(std::uint64_t reserved, std::uint64_t capacity)
+{
+    if (capacity == 0)
+        return {};
+    return QVariant::fromValue(CellBar{
+        std::min(1.0, static_cast<double>(reserved) / static_cast<double>(capacity)), 0, false, 0, Tone::Running});
+}
+
+CellBar memoryBar(const MachineRecord& machine)
+{
+    const std::uint64_t gate = machine.gates.memoryFree;
+    const bool past = gate > 0 && machine.memoryAvailableBytes < gate;
+    return {shareUsed(machine.memoryBytes, machine.memoryAvailableBytes),
+            gate > 0 ? shareUsed(machine.memoryBytes, gate) : 0.0, past, 0, Tone::Running};
+}
+
+QString roomText(const MachineRecord& machine)
+{
+    if (!machine.room)
+        return dash();
+    if (machine.room->open)
+        return QStringLiteral("has room");
+    return machine.room->closed.empty() ? QStringLiteral("no room")
+                                        : QStringLiteral("no room: %1").arg(text(machine.room->closed));
+}
+
+QString namedText(const MachineRecord& machine)
+{
+    if (!machine.room || machine.room->named.empty())
+        return dash();
+    QStringList amounts;
+    for (const NamedAmount& amount : machine.room->named)
+        amounts << QStringLiteral("%1 %2/%3")
+                       .arg(text(amount.name), formatCount(amount.reserved), formatCount(amount.capacity));
+    return amounts.join(QStringLiteral(", "));
+}
+
+double namedShare(const MachineRecord& machine)
+{
+    double share = -1;
+    if (machine.room) {
+        for (const NamedAmount& amount : machine.room->named)
+            share = std::max(share, amount.capacity == 0 ? 0.0
+                                                         : static_cast<double>(amount.reserved) /
+                                                               static_cast<double>(amount.capacity));
+    }
+    return share;
+}
+
+QString stateTip(const MachineRecord& machine, WallTime serverNow)
+{
+    QStringList lines{lookOf(machine, serverNow).word};
+    if (!machine.note.empty())
+        lines << text(machine.note);
+    if (machine.health.until)
+        lines << QStringLiteral("until %1, then one step to prove itself").arg(formatClock(*machine.health.until));
+    if (machine.health.failuresInRow > 0)
+        lines << QStringLiteral("%1 steps in a row failed by its own fault").arg(machine.health.failuresInRow);
+    if (!machine.health.reason.empty())
+        lines << text(machine.health.reason);
+    if (machine.room && !machine.room->closed.empty())
+        lines << QStringLiteral("no room because %1").arg(text(machine.room->closed));
+    return lines.join(QLatin1Char('\n'));
 }
 
 QString gateText(const char* name, double value, double gate)
@@ -59,22 +132,30 @@ int MachinesModel::columnCount(const QModelIndex& parent) const
 
 QVariant MachinesModel::headerData(int section, Qt::Orientation orientation, int role) const
 {
-    static constexpr std::array kTitles = {"Machine",   "System",    "Slots",        "Load",
-                                           "CPU some",  "Mem full",  "IO full",      "Memory",
-                                           "Disk free", "Last seen", "Running steps"};
+    static constexpr std::array kTitles = {"Machine",   "State",  "System",   "Slots",    "CPUs",  "Load",
+                                           "CPU some",  "Mem full", "IO full", "Room for more",
+                                           "Memory",    "Mem reserved", "Resources", "Disk free", "Score",
+                                           "Last seen", "Running steps"};
     static constexpr std::array kTips = {
-        "Name and state of the machine",
+        "Name of the machine",
+        "Whether it takes work, and how long a quarantine lasts",
         "Systems it can build for",
         "Slots in use of all its slots",
+        "CPUs reserved by what runs, of those that may be reserved",
         "One-minute load; the mark is the gate above which nothing starts",
         "Share of the last 10 s in which some task waited for a processor (PSI); the mark is this machine's "
         "gate",
         "Share of the last 10 s in which all tasks waited for memory (PSI); the mark is this machine's gate",
         "Share of the last 10 s in which all tasks waited for disks (PSI); the mark is this machine's gate",
-        "Memory in use",
+        "Whether it would take another small step now, and why not",
+        "Memory in use; the mark is the gate above which nothing starts",
+        "Memory reserved by what runs, of what may be reserved",
+        "Named resources, reserved of all: GPUs, licences",
         "Free space where steps run",
+        "By the scheduler's sort function; larger is chosen first",
         "Age of its last report",
         "What it runs now"};
+    static_assert(kTitles.size() == kColumns && kTips.size() == kColumns);
     if (orientation != Qt::Horizontal || section < 0 || section >= kColumns)
         return {};
     const auto place = static_cast<std::size_t>(section);
@@ -83,8 +164,7 @@ QVariant MachinesModel::headerData(int section, Qt::Orientation orientation, int
     if (role == Qt::ToolTipRole)
         return QString::fromLatin1(kTips[place]);
     if (role == Qt::TextAlignmentRole)
-        return static_cast<int>(Qt::AlignVCenter |
-                                (section == FreeDisk || section == Seen ? Qt::AlignRight : Qt::AlignLeft));
+        return alignment(section);
     return {};
 }
 
@@ -99,9 +179,9 @@ QVariant MachinesModel::data(const QModelIndex& index, int role) const
     case Qt::AccessibleTextRole: return display(*machine, column);
     case Qt::ToolTipRole: return toolTip(*machine, column);
     case Qt::TextAlignmentRole:
-        return static_cast<int>(Qt::AlignVCenter |
-                                (column == FreeDisk || column == Seen ? Qt::AlignRight : Qt::AlignLeft));
-    case kToneRole: return column == Name ? QVariant(static_cast<int>(toneOf(machine->state))) : QVariant();
+        return alignment(column);
+    case kToneRole:
+        return column == State ? QVariant(static_cast<int>(lookOf(*machine, m_farm.serverNow()).tone)) : QVariant();
     case kBarRole: return bar(*machine, column);
     case kFreshnessRole:
         return static_cast<int>(freshnessOf(*machine, m_farm.serverNow(), m_farm.link().machinePeriod));
@@ -117,14 +197,22 @@ QString MachinesModel::display(const MachineRecord& machine, int column) const
     };
     switch (column) {
     case Name: return text(machine.name);
+    case State: return lookOf(machine, m_farm.serverNow()).word;
     case Systems: return joined(machine.systems);
     case Slots: return QStringLiteral("%1 / %2").arg(machine.used).arg(machine.slots);
+    case Cpus:
+        return machine.room ? QStringLiteral("%1 / %2").arg(machine.room->cpus).arg(machine.room->cpusCapacity)
+                            : dash();
     case Load: return formatDecimal(machine.load1);
     case Cpu: return percent(&Pressure::cpuSome);
     case Memory: return percent(&Pressure::memoryFull);
     case Io: return percent(&Pressure::ioFull);
     case FreeMemory: return formatBytes(machine.memoryBytes - machine.memoryAvailableBytes);
     case FreeDisk: return formatBytes(machine.diskFreeBytes);
+    case Room: return roomText(machine);
+    case Reserved: return machine.room ? formatBytes(machine.room->memoryBytes) : dash();
+    case Named: return namedText(machine);
+    case Score: return machine.room ? QLocale::c().toString(qlonglong{machine.room->score}) : dash();
     case Seen: {
         const std::optional<Duration> age = ageOf(machine.lastSeen, m_farm.serverNow());
         return age && *age < std::chrono::seconds(2) ? QStringLiteral("now") : formatAgeText(age);
@@ -164,9 +252,10 @@ QVariant MachinesModel::bar(const MachineRecord& machine, int column) const
     case Io:
         return machine.pressure ? QVariant::fromValue(pressureBar(psi.ioFull, machine.gates.ioFull, 100))
                                 : QVariant();
-    case FreeMemory:
-        return QVariant::fromValue(CellBar{shareUsed(machine.memoryBytes, machine.memoryAvailableBytes), 0,
-                                           false, 0, Tone::Running});
+    case FreeMemory: return QVariant::fromValue(memoryBar(machine));
+    case Cpus: return machine.room ? reservedBar(machine.room->cpus, machine.room->cpusCapacity) : QVariant();
+    case Reserved:
+        return machine.room ? reservedBar(machine.room->memoryBytes, machine.room->memoryCapacityBytes) : QVariant();
     default: return {};
     }
 }
@@ -177,8 +266,12 @@ QString MachinesModel::toolTip(const MachineRecord& machine, int column) const
         return QStringLiteral("This machine reports no pressure (its kernel has no PSI)");
     switch (column) {
     case Name:
-        return machine.note.empty() ? wordOf(machine.state)
-                                    : wordOf(machine.state) + QStringLiteral(": ") + text(machine.note);
+    case State: return stateTip(machine, m_farm.serverNow());
+    case Reserved:
+        return machine.room ? QStringLiteral("%1 of %2 reserved")
+                                  .arg(formatBytes(machine.room->memoryBytes),
+                                       formatBytes(machine.room->memoryCapacityBytes))
+                            : dash();
     case Systems:
         return QStringLiteral("%1\nfeatures: %2").arg(joined(machine.systems), joined(machine.features));
     case Load:
@@ -208,7 +301,10 @@ bool MachinesModel::matches(const MachineRecord& record, const QString& filter) 
         return std::any_of(values.begin(), values.end(), has);
     };
     return has(record.name) || any(record.systems) || any(record.features) || any(record.tags) ||
-           wordOf(record.state).contains(filter, Qt::CaseInsensitive);
+           lookOf(record, m_farm.serverNow()).word.contains(filter, Qt::CaseInsensitive) ||
+           wordOf(record.state).contains(filter, Qt::CaseInsensitive) ||
+           roomText(record).contains(filter, Qt::CaseInsensitive) ||
+           namedText(record).contains(filter, Qt::CaseInsensitive);
 }
 
 bool MachinesModel::lessThan(const MachineRecord& left, const MachineRecord& right, int column) const
@@ -216,7 +312,29 @@ bool MachinesModel::lessThan(const MachineRecord& left, const MachineRecord& rig
     const auto pressure = [](const MachineRecord& record, double Pressure::*field) {
         return record.pressure ? (*record.pressure).*field : -1.0;
     };
+    const auto room = [](const MachineRecord& record, auto value) {
+        return record.room ? static_cast<double>(value(*record.room)) : -1e18;
+    };
     switch (column) {
+    case State: {
+        const int leftRank = lookOf(left, m_farm.serverNow()).rank;
+        const int rightRank = lookOf(right, m_farm.serverNow()).rank;
+        return leftRank != rightRank ? leftRank < rightRank : left.health.until < right.health.until;
+    }
+    case Cpus: {
+        const auto cpus = [](const gui::Room& of) { return of.cpus; };
+        return room(left, cpus) < room(right, cpus);
+    }
+    case Reserved: {
+        const auto memory = [](const gui::Room& of) { return of.memoryBytes; };
+        return room(left, memory) < room(right, memory);
+    }
+    case Score: {
+        const auto score = [](const gui::Room& of) { return of.score; };
+        return room(left, score) < room(right, score);
+    }
+    case Named: return namedShare(left) < namedShare(right);
+    case Room: return roomText(left) < roomText(right);
     case Systems: return left.systems < right.systems;
     case Slots: return left.used < right.used;
     case Load: return left.load1 < right.load1;

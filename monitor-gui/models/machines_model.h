@@ -12,14 +12,20 @@ class MachinesModel final : public RecordModel<MachineRecord, MachineId> {
 public:
     enum Column : int {
         Name,
+        State,
         Systems,
         Slots,
+        Cpus, // reserved
         Load,
         Cpu,
         Memory,
         Io,
+        Room,
         FreeMemory,
+        Reserved, // memory
+        Named,
         FreeDisk,
+        Score,
         Seen,
         Running,
         kColumns

@@ -22,6 +22,19 @@ Tone toneOf(VerdictKind kind)
     return Tone::Plain;
 }
 
+QString groupsText(const QueueRecord& queue, const QString& between)
+{
+    QStringList groups;
+    for (const GroupCount& group : queue.groups)
+        groups << QStringLiteral("%1 %2").arg(text(group.group), formatCount(group.steps));
+    return groups.isEmpty() ? dash() : groups.join(between);
+}
+
+std::uint64_t largestGroup(const QueueRecord& queue)
+{
+    return queue.groups.empty() ? 0 : queue.groups.front().steps;
+}
+
 } // namespace
 
 QueuesModel::QueuesModel(const LiveFarm& farm, QObject* parent) : RecordModel(parent), m_farm(farm)
@@ -58,7 +71,7 @@ QVariant QueuesModel::headerData(int section, Qt::Orientation orientation, int r
     static constexpr std::array kTitles = {"System",       "Features", "Running, ready, blocked",
                                            "Ready",        "Running",  "Blocked",
                                            "Oldest wait",  "Machines", "Free slots",
-                                           "How it stands"};
+                                           "Share groups", "How it stands"};
     static constexpr std::array kTips = {"System the steps need",
                                          "Features a machine must have",
                                          "All steps of the queue in proportion to the fullest queue",
@@ -68,6 +81,7 @@ QVariant QueuesModel::headerData(int section, Qt::Orientation orientation, int r
                                          "How long the oldest ready step has waited",
                                          "Connected machines that can run these steps",
                                          "Slots free on those machines",
+                                         "Groups with most ready steps here",
                                          "One sentence on why it stands so"};
     if (orientation != Qt::Horizontal || section < 0 || section >= kColumns)
         return {};
@@ -87,8 +101,8 @@ QVariant QueuesModel::data(const QModelIndex& index, int role) const
         return {};
     switch (role) {
     case Qt::DisplayRole:
-    case Qt::AccessibleTextRole:
-    case Qt::ToolTipRole: return display(*queue, index.column());
+    case Qt::AccessibleTextRole: return display(*queue, index.column());
+    case Qt::ToolTipRole: return toolTip(*queue, index.column());
     case Qt::TextAlignmentRole: return alignment(index.column());
     case kToneRole:
         if (index.column() == Sentence)
@@ -116,14 +130,26 @@ QString QueuesModel::display(const QueueRecord& queue, int column) const
     case Oldest: return formatAgeText(ageOf(queue.oldestReady, m_farm.serverNow()));
     case Machines: return formatCount(queue.eligibleMachines);
     case FreeSlots: return formatCount(queue.freeSlots);
+    case Groups: return groupsText(queue, QStringLiteral(", "));
     default: return text(verdictOf(queue, m_farm.serverNow()).sentence);
     }
+}
+
+QString QueuesModel::toolTip(const QueueRecord& queue, int column) const
+{
+    if (column == Groups && !queue.groups.empty())
+        return QStringLiteral("Ready steps by share group:\n%1").arg(groupsText(queue, QStringLiteral("\n")));
+    if (column == Queued && queue.delayed > 0)
+        return QStringLiteral("%1, of which %2 wait for their retry time")
+            .arg(formatCount(queue.queued), formatCount(queue.delayed));
+    return display(queue, column);
 }
 
 bool QueuesModel::matches(const QueueRecord& record, const QString& filter) const
 {
     return text(describeNeeds(record)).contains(filter, Qt::CaseInsensitive) ||
-           display(record, Sentence).contains(filter, Qt::CaseInsensitive);
+           display(record, Sentence).contains(filter, Qt::CaseInsensitive) ||
+           display(record, Groups).contains(filter, Qt::CaseInsensitive);
 }
 
 bool QueuesModel::lessThan(const QueueRecord& left, const QueueRecord& right, int column) const
@@ -141,6 +167,7 @@ bool QueuesModel::lessThan(const QueueRecord& left, const QueueRecord& right, in
     case Oldest: return wait(left) > wait(right);
     case Machines: return left.eligibleMachines < right.eligibleMachines;
     case FreeSlots: return left.freeSlots < right.freeSlots;
+    case Groups: return largestGroup(left) < largestGroup(right);
     case Sentence:
         return verdictOf(left, m_farm.serverNow()).kind > verdictOf(right, m_farm.serverNow()).kind;
     default: return left.key < right.key;

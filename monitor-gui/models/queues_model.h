@@ -21,6 +21,7 @@ public:
         Oldest,
         Machines,
         FreeSlots,
+        Groups,
         Sentence,
         kColumns
     };
@@ -40,6 +41,7 @@ protected:
 
 private:
     [[nodiscard]] QString display(const QueueRecord& queue, int column) const;
+    [[nodiscard]] QString toolTip(const QueueRecord& queue, int column) const;
     [[nodiscard]] int alignment(int column) const;
 
     const LiveFarm& m_farm;

@@ -8,8 +8,9 @@
 
 namespace penstock::gui {
 
-// The six states of the palette, and two that are none.
-enum class Tone : quint8 { Plain, Running, Ready, Blocked, Succeeded, Failed, Cancelled, Lost };
+// The six states of the palette, and three that are none: Held is drawn in the colour of Failed, as bars past their
+// gate are, with a glyph of its own.
+enum class Tone : quint8 { Plain, Running, Ready, Blocked, Succeeded, Failed, Cancelled, Lost, Held };
 
 // A value drawn as a bar with its text; fractions are of the bar's full length.
 struct CellBar {

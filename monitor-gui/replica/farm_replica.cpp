@@ -25,6 +25,8 @@ template <class Event> void FarmReplica::putAll(const Event& event)
         put(m_machines, machine->id, machine, kMaxMachines);
     for (const JobPtr& job : event.jobs)
         put(m_jobs, job->id, job, kMaxJobs);
+    for (const SharePtr& share : event.shares)
+        put(m_shares, share->group, share, kMaxShares);
 }
 
 Applied FarmReplica::apply(const SnapshotEvent& snapshot, WallTime serverTime, Now now)
@@ -38,6 +40,7 @@ Applied FarmReplica::apply(const SnapshotEvent& snapshot, WallTime serverTime, N
     m_queues.clear();
     m_machines.clear();
     m_jobs.clear();
+    m_shares.clear();
     putAll(snapshot);
     return applied;
 }
@@ -54,6 +57,8 @@ Applied FarmReplica::apply(const DeltaEvent& delta, WallTime serverTime, Now now
         m_machines.erase(id);
     for (const JobId id : delta.removedJobs)
         m_jobs.erase(id);
+    for (const std::string& group : delta.removedShares)
+        m_shares.erase(group);
     putAll(delta);
     return applied;
 }

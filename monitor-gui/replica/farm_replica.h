@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The farm as last told by the server: apply(snapshot) replaces it, apply(delta) changes it, a missing number
 // is reported and nothing is applied until it is mended. Nothing is ever removed because the monitor lost
-// contact. Pure, one owner, any thread. Bounds: kMaxQueues, kMaxMachines, kMaxJobs; what is above is left out
-// and counted.
+// contact. Pure, one owner, any thread. Bounds: kMaxQueues, kMaxMachines, kMaxJobs, kMaxShares; what is above is
+// left out and counted.
 #pragma once
 
 #include "monitor-gui/replica/feed_event.h"
@@ -18,6 +18,7 @@ namespace penstock::gui {
 inline constexpr std::size_t kMaxQueues = 10'000;
 inline constexpr std::size_t kMaxMachines = 20'000;
 inline constexpr std::size_t kMaxJobs = 5'000;
+inline constexpr std::size_t kMaxShares = 5'000;
 
 class FarmReplica {
 public:
@@ -30,6 +31,7 @@ public:
     [[nodiscard]] const std::map<std::string, QueuePtr>& queues() const { return m_queues; }
     [[nodiscard]] const std::map<MachineId, MachinePtr>& machines() const { return m_machines; }
     [[nodiscard]] const std::map<JobId, JobPtr>& jobs() const { return m_jobs; }
+    [[nodiscard]] const std::map<std::string, SharePtr>& shares() const { return m_shares; }
 
     [[nodiscard]] bool filled() const { return m_filled.has_value(); }
     [[nodiscard]] std::uint64_t number() const { return m_numbering.number(); }
@@ -56,6 +58,7 @@ private:
     std::map<std::string, QueuePtr> m_queues;
     std::map<MachineId, MachinePtr> m_machines;
     std::map<JobId, JobPtr> m_jobs;
+    std::map<std::string, SharePtr> m_shares;
     std::optional<Instant> m_filled;
     WallTime m_asOf;
     WallTime m_serverTime;

@@ -3,6 +3,7 @@
 // Pure, callable from any thread. Every count and length has been checked by whoever made the event.
 #pragma once
 
+#include "monitor-gui/replica/explanation.h"
 #include "monitor-gui/replica/records.h"
 
 #include <string>
@@ -27,6 +28,7 @@ struct SnapshotEvent {
     std::vector<QueuePtr> queues;
     std::vector<MachinePtr> machines;
     std::vector<JobPtr> jobs;
+    std::vector<SharePtr> shares;
     bool resumed = false; // nothing here; deltas after the asked number follow
 };
 
@@ -40,6 +42,8 @@ struct DeltaEvent {
     std::vector<std::string> removedQueues;
     std::vector<MachineId> removedMachines;
     std::vector<JobId> removedJobs;
+    std::vector<SharePtr> shares;
+    std::vector<std::string> removedShares;
 };
 
 struct JobEvent {
@@ -60,6 +64,13 @@ struct LogEvent {
     bool ended = false;
     std::vector<LogPiece> pieces;
     std::string refusal; // the server will not show it, and why; filled in by the stream
+};
+
+struct ExplanationEvent {
+    std::uint64_t request = 0;
+    std::shared_ptr<const Explanation> explanation; // null with a refusal
+    std::optional<WhyTarget> asked;                 // filled in by the stream
+    std::string refusal;                            // the server will not say, and why; filled in by the stream
 };
 
 struct WatchEndEvent {
@@ -88,7 +99,7 @@ struct UnknownEvent {};
 struct FeedEvent {
     WallTime serverTime;
     std::variant<HelloEvent, SnapshotEvent, DeltaEvent, JobEvent, LogEvent, WatchEndEvent, ProblemEvent,
-                 PongEvent, GoodbyeEvent, UnknownEvent>
+                 PongEvent, GoodbyeEvent, UnknownEvent, ExplanationEvent>
         body;
 };
 

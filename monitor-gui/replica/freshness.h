@@ -17,7 +17,7 @@ enum class Freshness : std::uint8_t { Fresh, Stale, Lost, Unknown };
 
 [[nodiscard]] std::optional<Duration> ageOf(std::optional<WallTime> at, WallTime serverNow); // never negative
 
-// True when the machine's own pressure or load is above one of its gates: nothing new starts there.
+// True when the machine's pressure, load, disk or memory is past one of its gates: nothing new starts there.
 [[nodiscard]] bool pastGate(const MachineRecord& machine);
 
 } // namespace penstock::gui

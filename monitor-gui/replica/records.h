@@ -15,6 +15,20 @@
 
 namespace penstock::gui {
 
+struct ReasonCount { // steps that do not run, by the code of their binding reason
+    std::string code{};
+    std::uint64_t steps = 0;
+    friend bool operator==(const ReasonCount&, const ReasonCount&) = default;
+};
+
+// Nothing new starts, by an operator's word.
+struct DispatchPause {
+    std::string who{};
+    std::string note{};
+    std::optional<WallTime> since{};
+    friend bool operator==(const DispatchPause&, const DispatchPause&) = default;
+};
+
 struct FarmTotals {
     std::uint64_t stepsBlocked = 0;
     std::uint64_t stepsReady = 0;
@@ -31,7 +45,17 @@ struct FarmTotals {
     std::uint64_t machinesConnected = 0;
     bool databaseOk = true;
     std::string databaseError{};
+    std::uint64_t machinesDraining = 0;
+    std::uint64_t machinesQuarantined = 0;
+    std::vector<ReasonCount> waiting{}; // most first
+    std::optional<DispatchPause> pause{};
     friend bool operator==(const FarmTotals&, const FarmTotals&) = default;
+};
+
+struct GroupCount { // ready steps of a share group
+    std::string group{};
+    std::uint64_t steps = 0;
+    friend bool operator==(const GroupCount&, const GroupCount&) = default;
 };
 
 struct QueueRecord {
@@ -44,7 +68,23 @@ struct QueueRecord {
     std::optional<WallTime> oldestReady{};
     std::uint32_t eligibleMachines = 0;
     std::uint32_t freeSlots = 0;
+    std::uint64_t delayed = 0;          // of queued: wait for a retry time
+    std::vector<GroupCount> groups{};   // most first
+    std::optional<StepId> oldestStep{}; // that oldestReady speaks of
+    std::optional<JobId> oldestJob{};   // that wants it
     friend bool operator==(const QueueRecord&, const QueueRecord&) = default;
+};
+
+// One group that shares the farm with others.
+struct ShareRecord {
+    std::string group{};
+    std::uint32_t shares = 0;
+    Duration used{0};          // machine time in the window
+    double usedPercent = 0;    // of all groups' use
+    double targetPercent = 0;  // its shares, of the groups that have work
+    std::uint64_t running = 0; // steps
+    std::uint64_t queued = 0;
+    friend bool operator==(const ShareRecord&, const ShareRecord&) = default;
 };
 
 enum class MachineState : std::uint8_t { Unknown, Ready, Draining, Disconnected, Quarantined };
@@ -69,13 +109,57 @@ struct Pressure {
     friend bool operator==(const Pressure&, const Pressure&) = default;
 };
 
-// The gates of the scheduler for one machine; nothing starts there above one. 0: no gate.
+// The gates of the scheduler for one machine; nothing starts there past one. 0: no gate.
 struct Gates {
     double cpuSome = 0;
     double memoryFull = 0;
     double ioFull = 0;
     double load1 = 0;
+    std::uint64_t diskFree = 0; // these three: nothing starts below
+    std::uint64_t memoryFree = 0;
+    std::uint64_t inodesFree = 0;
+    std::vector<std::string> overridden{}; // by an operator: cpu_psi, mem_psi, io_psi, load1, disk, memory, inodes
     friend bool operator==(const Gates&, const Gates&) = default;
+};
+
+enum class HealthState : std::uint8_t { Unknown, Healthy, Quarantined, Probing, Parole };
+
+struct Health {
+    HealthState state = HealthState::Unknown;
+    std::uint32_t failuresInRow = 0; // of different steps
+    std::uint32_t quarantines = 0;   // in a row
+    std::optional<WallTime> until{}; // while quarantined
+    std::string reason{};            // the last failure
+    friend bool operator==(const Health&, const Health&) = default;
+};
+
+struct NamedAmount { // gpu, licence, …
+    std::string name{};
+    std::uint64_t reserved = 0;
+    std::uint64_t capacity = 0;
+    friend bool operator==(const NamedAmount&, const NamedAmount&) = default;
+};
+
+struct CrossedGate {
+    std::string gate{};
+    double value = 0;
+    double limit = 0;
+    friend bool operator==(const CrossedGate&, const CrossedGate&) = default;
+};
+
+// What the scheduler thinks of a machine now.
+struct Room {
+    bool open = false;      // it would take another small step
+    std::string closed{};   // why not, one sentence
+    std::int64_t score = 0; // larger is chosen first
+    std::uint32_t cpus = 0; // reserved by what runs
+    std::uint32_t cpusCapacity = 0;
+    std::uint64_t memoryBytes = 0;
+    std::uint64_t memoryCapacityBytes = 0;
+    std::vector<NamedAmount> named{};
+    std::uint32_t freshMilliCpus = 0; // of steps that the load does not show yet
+    std::vector<CrossedGate> crossed{};
+    friend bool operator==(const Room&, const Room&) = default;
 };
 
 struct MachineRecord {
@@ -104,6 +188,10 @@ struct MachineRecord {
     std::uint64_t failed = 0;
     std::vector<RunningStep> running{};
     std::vector<std::string> executors{};
+    std::uint64_t diskFreeInodes = 0;
+    std::string os{};
+    Health health{};
+    std::optional<Room> room{}; // none: the server does not say
     friend bool operator==(const MachineRecord&, const MachineRecord&) = default;
 };
 
@@ -182,6 +270,7 @@ struct LogPiece {
 
 using QueuePtr = std::shared_ptr<const QueueRecord>;
 using MachinePtr = std::shared_ptr<const MachineRecord>;
+using SharePtr = std::shared_ptr<const ShareRecord>;
 using JobPtr = std::shared_ptr<const JobRecord>;
 using StepPtr = std::shared_ptr<const StepRecord>;
 

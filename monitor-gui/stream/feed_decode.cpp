@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "monitor-gui/stream/feed_decode.h"
 
+#include "monitor-gui/stream/record_decode.h"
 #include "proto/monitor.pb.h"
 
-#include <algorithm>
-#include <cmath>
 #include <fmt/format.h>
 #include <google/protobuf/arena.h>
 #include <limits>
@@ -13,215 +12,7 @@ namespace penstock::gui {
 
 namespace {
 
-constexpr std::uint64_t kLatestMicros = 253'402'300'800'000'000; // the year 10000: later times are nonsense
-
-std::optional<WallTime> timeOf(std::uint64_t micros)
-{
-    if (micros == 0 || micros > kLatestMicros)
-        return std::nullopt;
-    return WallTime::fromMicros(static_cast<std::int64_t>(micros));
-}
-
-double drawable(double value)
-{
-    constexpr double kHighest = 1e12;
-    return std::isfinite(value) && value > 0 ? std::min(value, kHighest) : 0.0;
-}
-
-template <class Field> std::vector<std::string> stringsOf(const Field& field)
-{
-    return {field.begin(), field.end()};
-}
-
-FarmTotals totalsOf(const monitor::FarmTotals& from)
-{
-    return {.stepsBlocked = from.steps_blocked(),
-            .stepsReady = from.steps_ready(),
-            .stepsRunning = from.steps_running(),
-            .stepsDelayed = from.steps_delayed(),
-            .jobsOpen = from.jobs_open(),
-            .finishedOk = from.finished_ok(),
-            .finishedFailed = from.finished_failed(),
-            .finishedCancelled = from.finished_cancelled(),
-            .retries = from.retries(),
-            .slotsTotal = from.slots_total(),
-            .slotsUsed = from.slots_used(),
-            .machinesTotal = from.machines_total(),
-            .machinesConnected = from.machines_connected(),
-            .databaseOk = from.database_ok(),
-            .databaseError = from.database_error()};
-}
-
-QueuePtr queueOf(const monitor::QueueRecord& from)
-{
-    return std::make_shared<const QueueRecord>(QueueRecord{.key = from.key(),
-                                                           .system = from.system(),
-                                                           .features = stringsOf(from.features()),
-                                                           .queued = from.queued(),
-                                                           .running = from.running(),
-                                                           .blocked = from.blocked(),
-                                                           .oldestReady = timeOf(from.oldest_ready_us()),
-                                                           .eligibleMachines = from.eligible_machines(),
-                                                           .freeSlots = from.free_slots()});
-}
-
-MachineState stateOf(monitor::MachineState from)
-{
-    switch (from) {
-    case monitor::MACHINE_READY: return MachineState::Ready;
-    case monitor::MACHINE_DRAINING: return MachineState::Draining;
-    case monitor::MACHINE_DISCONNECTED: return MachineState::Disconnected;
-    case monitor::MACHINE_QUARANTINED: return MachineState::Quarantined;
-    default: // a newer server may know more states
-        return MachineState::Unknown;
-    }
-}
-
-JobState stateOf(monitor::JobState from)
-{
-    switch (from) {
-    case monitor::JOB_QUEUED: return JobState::Queued;
-    case monitor::JOB_RUNNING: return JobState::Running;
-    case monitor::JOB_SUCCEEDED: return JobState::Succeeded;
-    case monitor::JOB_FAILED: return JobState::Failed;
-    case monitor::JOB_CANCELLED: return JobState::Cancelled;
-    default: return JobState::Unknown;
-    }
-}
-
-StepState stateOf(monitor::StepState from)
-{
-    switch (from) {
-    case monitor::STEP_BLOCKED: return StepState::Blocked;
-    case monitor::STEP_READY: return StepState::Ready;
-    case monitor::STEP_DELAYED: return StepState::Delayed;
-    case monitor::STEP_RUNNING: return StepState::Running;
-    case monitor::STEP_SUCCEEDED: return StepState::Succeeded;
-    case monitor::STEP_FAILED: return StepState::Failed;
-    case monitor::STEP_CANCELLED: return StepState::Cancelled;
-    default: return StepState::Unknown;
-    }
-}
-
-template <class IdType> Result<IdType> idOf(std::uint64_t value, std::string_view field)
-{
-    if (value == 0)
-        return fail(ErrorCode::Invalid,
-                    fmt::format("{} is 0, which is no id; the server is at fault", field));
-    return IdType(value);
-}
-
-template <class IdType> std::optional<IdType> optionalIdOf(std::uint64_t value)
-{
-    return value == 0 ? std::nullopt : std::optional<IdType>(value);
-}
-
-std::vector<RunningStep> runningOf(const monitor::MachineRecord& from)
-{
-    std::vector<RunningStep> running;
-    for (const monitor::RunningStep& step : from.running()) {
-        if (step.attempt_id() == 0 || step.step_id() == 0 || step.job_id() == 0)
-            continue; // cannot be opened, so it is not listed
-        running.push_back({AttemptId(step.attempt_id()), StepId(step.step_id()), JobId(step.job_id()),
-                           step.name(), timeOf(step.since_us()).value_or(WallTime{}), step.phase()});
-    }
-    return running;
-}
-
-std::optional<Pressure> pressureOf(const monitor::MachineRecord& from)
-{
-    if (!from.has_psi())
-        return std::nullopt;
-    return Pressure{drawable(from.psi_cpu_some()), drawable(from.psi_mem_some()),
-                    drawable(from.psi_mem_full()), drawable(from.psi_io_some()),
-                    drawable(from.psi_io_full())};
-}
-
-Result<MachinePtr> machineOf(const monitor::MachineRecord& from)
-{
-    PENSTOCK_TRY(const MachineId id, idOf<MachineId>(from.id(), "machine.id"));
-    return std::make_shared<const MachineRecord>(
-        MachineRecord{.id = id,
-                      .name = from.name(),
-                      .state = stateOf(from.state()),
-                      .note = from.note(),
-                      .systems = stringsOf(from.systems()),
-                      .features = stringsOf(from.features()),
-                      .mandatoryFeatures = stringsOf(from.mandatory_features()),
-                      .tags = stringsOf(from.tags()),
-                      .slots = from.slots(),
-                      .used = from.used(),
-                      .cores = from.cores(),
-                      .memoryBytes = from.memory_bytes(),
-                      .memoryAvailableBytes = std::min(from.memory_available_bytes(), from.memory_bytes()),
-                      .load1 = drawable(from.load1()),
-                      .cpuBusyPercent = drawable(from.cpu_busy_percent()),
-                      .pressure = pressureOf(from),
-                      .gates = {drawable(from.limit_psi_cpu()), drawable(from.limit_psi_mem()),
-                                drawable(from.limit_psi_io()), drawable(from.limit_load1())},
-                      .diskFreeBytes = from.disk_free_bytes(),
-                      .diskTotalBytes = from.disk_total_bytes(),
-                      .lastSeen = timeOf(from.last_seen_us()),
-                      .version = from.version(),
-                      .finished = from.finished(),
-                      .failed = from.failed(),
-                      .running = runningOf(from),
-                      .executors = stringsOf(from.executors())});
-}
-
-Result<JobPtr> jobOf(const monitor::JobRecord& from)
-{
-    PENSTOCK_TRY(const JobId id, idOf<JobId>(from.id(), "job.id"));
-    return std::make_shared<const JobRecord>(JobRecord{.id = id,
-                                                       .name = from.name(),
-                                                       .user = from.user(),
-                                                       .space = from.namespace_(),
-                                                       .state = stateOf(from.state()),
-                                                       .priority = from.priority(),
-                                                       .created = timeOf(from.created_us()),
-                                                       .started = timeOf(from.started_us()),
-                                                       .finished = timeOf(from.finished_us()),
-                                                       .stepsTotal = from.steps_total(),
-                                                       .stepsDone = from.steps_done(),
-                                                       .stepsRunning = from.steps_running(),
-                                                       .stepsFailed = from.steps_failed(),
-                                                       .result = from.result(),
-                                                       .exitCode = from.exit_code(),
-                                                       .signal = from.signal(),
-                                                       .error = from.error()});
-}
-
-Result<StepPtr> stepOf(const monitor::StepRecord& from)
-{
-    PENSTOCK_TRY(const StepId id, idOf<StepId>(from.id(), "step.id"));
-    StepRecord step{.id = id,
-                    .name = from.name(),
-                    .drvPath = from.drv_path(),
-                    .state = stateOf(from.state()),
-                    .result = from.result(),
-                    .attempt = optionalIdOf<AttemptId>(from.attempt_id()),
-                    .attempts = from.attempts(),
-                    .machine = from.machine(),
-                    .ready = timeOf(from.ready_us()),
-                    .started = timeOf(from.started_us()),
-                    .finished = timeOf(from.finished_us()),
-                    .phase = from.phase(),
-                    .exitCode = from.exit_code(),
-                    .signal = from.signal(),
-                    .error = from.error(),
-                    .dependsOn = {},
-                    .outputs = {},
-                    .failedDependency = optionalIdOf<StepId>(from.failed_dependency()),
-                    .requested = from.requested(),
-                    .logBytes = from.log_bytes()};
-    for (const std::uint64_t dependency : from.depends_on()) {
-        PENSTOCK_TRY(const StepId on, idOf<StepId>(dependency, "step.depends_on"));
-        step.dependsOn.push_back(on);
-    }
-    for (const monitor::StepOutput& output : from.outputs())
-        step.outputs.push_back({output.name(), output.path()});
-    return std::make_shared<const StepRecord>(std::move(step));
-}
+using namespace decode;
 
 template <class From, class To> Result<void> recordsOf(const From& from, To& to)
 {
@@ -236,6 +27,8 @@ template <class From, class To> Result<void> recordsOf(const From& from, To& to)
         PENSTOCK_TRY(JobPtr job, jobOf(record));
         to.jobs.push_back(std::move(job));
     }
+    for (const monitor::ShareRecord& share : from.shares())
+        to.shares.push_back(shareOf(share));
     return {};
 }
 
@@ -248,6 +41,7 @@ Result<SnapshotEvent> snapshotOf(const monitor::FarmSnapshot& from)
                         .queues = {},
                         .machines = {},
                         .jobs = {},
+                        .shares = {},
                         .resumed = from.resumed()};
     PENSTOCK_TRY_VOID(recordsOf(from, event));
     return event;
@@ -260,6 +54,7 @@ Result<DeltaEvent> deltaOf(const monitor::FarmDelta& from)
     event.number = from.number();
     PENSTOCK_TRY_VOID(recordsOf(from, event));
     event.removedQueues = stringsOf(from.removed_queues());
+    event.removedShares = stringsOf(from.removed_shares());
     for (const std::uint64_t value : from.removed_machines()) {
         PENSTOCK_TRY(const MachineId id, idOf<MachineId>(value, "removed_machines"));
         event.removedMachines.push_back(id);
@@ -316,6 +111,15 @@ Result<LogEvent> logOf(monitor::LogData& from)
     return event;
 }
 
+Result<ExplanationEvent> explanationEventOf(const monitor::Explanation& from)
+{
+    PENSTOCK_TRY(Explanation explanation, explanationOf(from));
+    ExplanationEvent event;
+    event.request = from.request();
+    event.explanation = std::make_shared<const Explanation>(std::move(explanation));
+    return event;
+}
+
 HelloEvent helloOf(const monitor::ServerHello& from)
 {
     const auto period = [](std::uint32_t milliseconds, std::uint32_t fallback) {
@@ -357,6 +161,7 @@ Result<FeedEvent> decodeFeed(ByteView payload)
     case monitor::FeedMessage::kPong: return FeedEvent{time, PongEvent{message.pong().sequence()}};
     case monitor::FeedMessage::kGoodbye:
         return FeedEvent{time, GoodbyeEvent{message.goodbye().code(), message.goodbye().text()}};
+    case monitor::FeedMessage::kExplanation: return eventOf(time, explanationEventOf(message.explanation()));
     case monitor::FeedMessage::kBuildAccepted: // asked for by the command-line client only
     case monitor::FeedMessage::KIND_NOT_SET: break;
     }

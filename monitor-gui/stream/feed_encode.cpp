@@ -57,6 +57,16 @@ std::string encodeWatchLog(std::uint64_t watch, AttemptId attempt, std::uint64_t
     return frameOf(message);
 }
 
+std::string encodeExplain(std::uint64_t request, const WhyTarget& target)
+{
+    monitor::ClientMessage message;
+    monitor::ExplainRequest& question = *message.mutable_explain();
+    question.set_request(request);
+    question.set_job_id(target.job.value());
+    question.set_step_id(target.step ? target.step->value() : 0);
+    return frameOf(message);
+}
+
 std::string encodeUnwatch(std::uint64_t watch)
 {
     monitor::ClientMessage message;

@@ -57,7 +57,7 @@ void MonitorStream::connectNow()
     m_retryTimer.stop();
     m_pingTimer.stop();
     m_decoder = protocol::FrameDecoder(kMaxFrame);
-    m_farmWatch = m_jobWatch = m_logWatch = 0;
+    m_farmWatch = m_jobWatch = m_logWatch = m_explainRequest = 0;
     m_status.phase = LinkPhase::Connecting;
     m_status.attempt = m_failures + 1;
     m_status.retryAt.reset();
@@ -118,6 +118,16 @@ void MonitorStream::watchLog(std::optional<AttemptId> attempt)
         askLog();
 }
 
+void MonitorStream::explain(const WhyTarget& target)
+{
+    if (m_farmWatch == 0)
+        return;
+    // From the same row of numbers as watches, so that a Problem names one thing only.
+    m_explainRequest = ++m_lastWatch;
+    m_explained = target;
+    m_transport->send(encodeExplain(m_explainRequest, target));
+}
+
 void MonitorStream::resynchronise()
 {
     m_numbering.reset();
@@ -174,6 +184,8 @@ bool MonitorStream::handle(FeedEvent& event)
     }
     if (const auto* log = std::get_if<LogEvent>(&event.body))
         return log->watch == m_logWatch && handleLog(*log);
+    if (auto* explanation = std::get_if<ExplanationEvent>(&event.body))
+        return handleExplanation(*explanation);
     if (const auto* pong = std::get_if<PongEvent>(&event.body))
         return handlePong(*pong);
     if (const auto* hello = std::get_if<HelloEvent>(&event.body))
@@ -223,6 +235,15 @@ bool MonitorStream::handleLog(const LogEvent& event)
     return true;
 }
 
+bool MonitorStream::handleExplanation(ExplanationEvent& event)
+{
+    if (event.request == 0 || event.request != m_explainRequest)
+        return false;
+    event.asked = m_explained;
+    m_explainRequest = 0;
+    return true;
+}
+
 bool MonitorStream::handleProblem(FeedEvent& event, ProblemEvent problem)
 {
     // A server that refuses to show the farm at all has nothing else for us.
@@ -231,10 +252,18 @@ bool MonitorStream::handleProblem(FeedEvent& event, ProblemEvent problem)
     return refuseWatch(event, problem.watch, std::move(problem.message));
 }
 
-bool MonitorStream::refuseWatch(FeedEvent& event, std::uint64_t watch, std::string reason) const
+bool MonitorStream::refuseWatch(FeedEvent& event, std::uint64_t watch, std::string reason)
 {
-    if (watch == 0 || (watch != m_jobWatch && watch != m_logWatch))
+    if (watch == 0 || (watch != m_jobWatch && watch != m_logWatch && watch != m_explainRequest))
         return false;
+    if (watch == m_explainRequest) {
+        ExplanationEvent refused;
+        refused.request = watch;
+        refused.refusal = std::move(reason);
+        const bool mine = handleExplanation(refused);
+        event.body = std::move(refused);
+        return mine;
+    }
     if (watch == m_jobWatch) {
         JobEvent refused;
         refused.asked = m_job;
@@ -291,7 +320,7 @@ void MonitorStream::loseLink(std::string reason, LinkPhase phase)
     m_transport->abort();
     m_pingTimer.stop();
     m_watchdog.stop();
-    m_farmWatch = m_jobWatch = m_logWatch = 0;
+    m_farmWatch = m_jobWatch = m_logWatch = m_explainRequest = 0;
     ++m_failures;
     const double random = static_cast<double>(m_random() - std::minstd_rand::min()) /
                           static_cast<double>(std::minstd_rand::max());

@@ -57,6 +57,8 @@ public:
     void taken();
     void watchJob(std::optional<JobId> job);
     void watchLog(std::optional<AttemptId> attempt);
+    // Sent once, answered by an ExplanationEvent; nothing comes when the connection breaks meanwhile.
+    void explain(const WhyTarget& target);
     // The receiver found a gap: ask for the whole farm.
     void resynchronise();
 
@@ -78,7 +80,8 @@ private:
     void askLog();
     [[nodiscard]] bool handle(FeedEvent& event); // true: for the receiver too
     [[nodiscard]] bool handleFarm(Applied applied);
-    [[nodiscard]] bool refuseWatch(FeedEvent& event, std::uint64_t watch, std::string reason) const;
+    [[nodiscard]] bool refuseWatch(FeedEvent& event, std::uint64_t watch, std::string reason);
+    [[nodiscard]] bool handleExplanation(ExplanationEvent& event);
     [[nodiscard]] bool handleLog(const LogEvent& event);
     void handleGoodbye(const GoodbyeEvent& goodbye);
     [[nodiscard]] bool handleProblem(FeedEvent& event, ProblemEvent problem);
@@ -107,6 +110,8 @@ private:
     std::uint64_t m_jobWatch = 0;
     std::uint64_t m_logWatch = 0;
     std::uint64_t m_logEnd = 0; // offset up to which the log has come
+    std::uint64_t m_explainRequest = 0; // the newest question; an answer to an older one is dropped
+    std::optional<WhyTarget> m_explained;
     std::optional<JobId> m_job;
     std::optional<AttemptId> m_log;
     std::uint64_t m_pingSequence = 0;

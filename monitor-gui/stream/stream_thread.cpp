@@ -65,6 +65,11 @@ void StreamThread::watchLog(std::optional<AttemptId> attempt)
     post([attempt](MonitorStream& stream) { stream.watchLog(attempt); });
 }
 
+void StreamThread::explain(const WhyTarget& target)
+{
+    post([target](MonitorStream& stream) { stream.explain(target); });
+}
+
 void StreamThread::resynchronise()
 {
     post([](MonitorStream& stream) { stream.resynchronise(); });

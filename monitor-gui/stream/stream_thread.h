@@ -29,6 +29,7 @@ public:
     void reconnect();
     void watchJob(std::optional<JobId> job);
     void watchLog(std::optional<AttemptId> attempt);
+    void explain(const WhyTarget& target);
     void resynchronise();
 
 private:

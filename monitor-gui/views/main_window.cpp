@@ -135,6 +135,7 @@ void MainWindow::buildShortcuts()
     on(QKeySequence(Qt::Key_Question), [this] { showHelp(); });
     on(QKeySequence(Qt::Key_F5), [this] { m_farm.reconnect(); });
     on(QKeySequence(Qt::Key_T), [this] { toggleTheme(); });
+    on(QKeySequence(Qt::Key_Y), [this] { m_pages[static_cast<std::size_t>(page())]->why(); });
     on(QKeySequence(Qt::CTRL | Qt::Key_K), [this] { m_pages[static_cast<std::size_t>(page())]->find(); });
     on(QKeySequence(Qt::CTRL | Qt::Key_F), [this] { m_pages[static_cast<std::size_t>(page())]->find(); });
     on(QKeySequence(Qt::Key_Escape), [this] {
@@ -174,6 +175,11 @@ void MainWindow::openMachine(const QString& name)
     openPage(PageId::Machines);
 }
 
+void MainWindow::openTab(const QString& name)
+{
+    m_pages[static_cast<std::size_t>(page())]->openTab(name);
+}
+
 void MainWindow::showState()
 {
     const Chip chip = m_farm.chip();
@@ -199,7 +205,7 @@ void MainWindow::showState()
 QString MainWindow::bannerSentence(const Chip& chip) const
 {
     if (!isOutdated(chip.kind))
-        return {};
+        return pauseSentence();
     const QString reason =
         m_farm.link().reason.empty() ? QString() : QStringLiteral(": ") + text(m_farm.link().reason);
     if (!m_farm.farm().filled()) {
@@ -210,6 +216,22 @@ QString MainWindow::bannerSentence(const Chip& chip) const
     const Duration age = m_farm.now().mono - *m_farm.farm().lastFarmMessage();
     return QStringLiteral("Not live%1. Shown as of %2 (%3 ago).")
         .arg(reason, formatClock(m_farm.farm().asOf()), text(formatAge(age)));
+}
+
+// Nothing starts by somebody's word: said on every page, as every page looks stuck then.
+QString MainWindow::pauseSentence() const
+{
+    const std::optional<DispatchPause>& pause = m_farm.farm().totals().pause;
+    if (!pause)
+        return {};
+    QString sentence = QStringLiteral("Dispatch is paused");
+    if (!pause->who.empty())
+        sentence += QStringLiteral(" by %1").arg(text(pause->who));
+    if (pause->since)
+        sentence += QStringLiteral(" since %1").arg(formatClock(*pause->since));
+    if (!pause->note.empty())
+        sentence += QStringLiteral(": %1").arg(text(pause->note));
+    return sentence + QStringLiteral(". Nothing new starts; what runs goes on.");
 }
 
 void MainWindow::showStatus()

@@ -30,6 +30,8 @@ public:
     [[nodiscard]] PageId page() const;
     void openJob(JobId job);
     void openMachine(const QString& name);
+    // A part of the page by its name: queues, shares, log, why.
+    void openTab(const QString& name);
 
 Q_SIGNALS:
     void pageOpened();
@@ -45,6 +47,7 @@ private:
     void toggleTheme();
     void recolour();
     [[nodiscard]] QString bannerSentence(const Chip& chip) const;
+    [[nodiscard]] QString pauseSentence() const;
 
     LiveFarm& m_farm;
     ThemeSource& m_theme;

@@ -39,11 +39,11 @@ OverviewPage::OverviewPage(const LiveFarm& farm, const ThemeSource& theme, QWidg
 
 void OverviewPage::buildTiles(const ThemeSource& theme)
 {
-    auto* row = new QHBoxLayout;
-    row->setSpacing(kSpace);
+    m_tileGrid = new QGridLayout;
+    m_tileGrid->setSpacing(kSpace);
     const auto add = [&](const QString& title, Tone tone) {
         auto* tile = new Tile(title, tone, theme, this);
-        row->addWidget(tile);
+        m_tiles.push_back(tile);
         return tile;
     };
     m_running = add(QStringLiteral("Running / slots"), Tone::Running);
@@ -53,7 +53,39 @@ void OverviewPage::buildTiles(const ThemeSource& theme)
     m_finished = add(QStringLiteral("Finished / min"), Tone::Succeeded);
     m_failed = add(QStringLiteral("Failed / min"), Tone::Failed);
     m_machines = add(QStringLiteral("Machines"), Tone::Plain);
-    static_cast<QGridLayout*>(layout())->addLayout(row, 0, 0, 1, 3);
+    m_dispatch = add(QStringLiteral("Dispatch"), Tone::Plain);
+    m_quarantined = add(QStringLiteral("Quarantined"), Tone::Cancelled);
+    m_quarantined->hide();
+    arrangeTiles();
+    static_cast<QGridLayout*>(layout())->addLayout(m_tileGrid, 0, 0, 1, 3);
+}
+
+// As many to a row as keep their words readable, and rows of equal length.
+void OverviewPage::arrangeTiles()
+{
+    constexpr int kReadable = 122;
+    QList<Tile*> shown;
+    for (Tile* tile : m_tiles) {
+        if (!tile->isHidden())
+            shown.push_back(tile);
+    }
+    const auto count = static_cast<int>(shown.size());
+    const int fit = std::clamp(width() / kReadable, 3, count);
+    const int rows = (count + fit - 1) / fit;
+    const int columns = (count + rows - 1) / rows;
+    if (columns == m_tileColumns && m_tileGrid->count() == count)
+        return;
+    m_tileColumns = columns;
+    while (m_tileGrid->count() > 0)
+        delete m_tileGrid->takeAt(0);
+    for (int place = 0; place < count; ++place)
+        m_tileGrid->addWidget(shown.at(place), place / columns, place % columns);
+}
+
+void OverviewPage::resizeEvent(QResizeEvent* event)
+{
+    Page::resizeEvent(event);
+    arrangeTiles();
 }
 
 void OverviewPage::buildCharts(const ThemeSource& theme)
@@ -137,12 +169,45 @@ void OverviewPage::showTiles()
                    rate ? QStringLiteral("%1 since server start").arg(formatCount(totals.finishedFailed))
                         : counting,
                    outdated);
+    showMachines(outdated);
+    showHeldBack(outdated);
+}
+
+void OverviewPage::showMachines(bool outdated)
+{
+    const FarmTotals& totals = m_farm.farm().totals();
     const auto held = std::count_if(m_farm.farm().machines().begin(), m_farm.farm().machines().end(),
                                     [](const auto& entry) { return pastGate(*entry.second); });
     m_machines->show(QStringLiteral("%1 / %2").arg(formatCount(totals.machinesConnected),
                                                    formatCount(totals.machinesTotal)),
                      held > 0 ? QStringLiteral("%1 held by a gate").arg(held) : QStringLiteral("connected"),
                      outdated);
+}
+
+// What an operator has stopped, and what has stopped itself.
+void OverviewPage::showHeldBack(bool outdated)
+{
+    const FarmTotals& totals = m_farm.farm().totals();
+    if (totals.pause) {
+        QString by = totals.pause->who.empty() ? QString() : QStringLiteral("by %1").arg(text(totals.pause->who));
+        if (!totals.pause->note.empty())
+            by += (by.isEmpty() ? QString() : QStringLiteral(": ")) + text(totals.pause->note);
+        m_dispatch->setTone(Tone::Cancelled);
+        m_dispatch->show(QStringLiteral("paused"), by, outdated);
+    } else {
+        m_dispatch->setTone(Tone::Plain);
+        m_dispatch->show(QStringLiteral("open"), QStringLiteral("work is handed out"), outdated);
+    }
+    QStringList names;
+    for (const auto& [id, machine] : m_farm.farm().machines()) {
+        if (machine->state == MachineState::Quarantined)
+            names << text(machine->name);
+    }
+    if (m_quarantined->isHidden() == (totals.machinesQuarantined > 0)) {
+        m_quarantined->setVisible(totals.machinesQuarantined > 0);
+        arrangeTiles();
+    }
+    m_quarantined->show(formatCount(totals.machinesQuarantined), names.join(QStringLiteral(", ")), outdated);
 }
 
 void OverviewPage::showWait(bool outdated)

@@ -8,6 +8,8 @@
 #include "monitor-gui/views/time_chart.h"
 
 #include <array>
+#include <QGridLayout>
+#include <QList>
 
 namespace penstock::gui {
 
@@ -19,7 +21,11 @@ public:
     void find() override;
     void shown() override;
 
+protected:
+    void resizeEvent(QResizeEvent* event) override;
+
 private:
+    void arrangeTiles();
     void buildTiles(const ThemeSource& theme);
     void buildCharts(const ThemeSource& theme);
     void showTiles();
@@ -27,6 +33,8 @@ private:
     void tick();
     void showChart(std::size_t chart);
     void showWait(bool outdated);
+    void showMachines(bool outdated);
+    void showHeldBack(bool outdated);
 
     const LiveFarm& m_farm;
     Tile* m_running;
@@ -36,6 +44,11 @@ private:
     Tile* m_finished;
     Tile* m_failed;
     Tile* m_machines;
+    Tile* m_dispatch;
+    Tile* m_quarantined;
+    QGridLayout* m_tileGrid;
+    QList<Tile*> m_tiles;
+    int m_tileColumns = 0;
     static constexpr std::size_t kCharts = 5;
     std::array<TimeChart*, kCharts> m_charts{};
     std::vector<FarmSample> m_samples;

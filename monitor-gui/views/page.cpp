@@ -48,6 +48,14 @@ QLineEdit& Panel::filterField(const QString& hint)
     return *m_filter;
 }
 
+void Panel::setCorner(QWidget* corner)
+{
+    m_corner = corner;
+    corner->setParent(this);
+    corner->show();
+    update();
+}
+
 void Panel::paintEvent(QPaintEvent*)
 {
     QPainter painter(this);
@@ -57,6 +65,11 @@ void Panel::paintEvent(QPaintEvent*)
     if (m_filter != nullptr) {
         const int wanted = std::min(kFilterWidth, width() / 2);
         m_filter->setGeometry(right - wanted, 7, wanted, 26);
+        right -= wanted + kSpace;
+    }
+    if (m_corner != nullptr) {
+        const int wanted = m_corner->sizeHint().width();
+        m_corner->setGeometry(right - wanted, 7, wanted, 26);
         right -= wanted + kSpace;
     }
     painter.setFont(scaled(font(), 1.05, true));

@@ -19,6 +19,10 @@ public:
     using QWidget::QWidget;
     // Ctrl+K: put the cursor where one finds things on this page.
     virtual void find() = 0;
+    // y: why what is selected does not run; again: enough of it.
+    virtual void why() {}
+    // A part of the page by its name: shares, log, why. False: it has none of that name.
+    virtual bool openTab(const QString&) { return false; }
     // The page is on the screen now; hidden pages do not draw charts.
     virtual void shown() {}
 };
@@ -33,6 +37,8 @@ public:
     void setRemark(const QString& remark);
     // Made at the first call; its text goes to whoever connects.
     QLineEdit& filterField(const QString& hint);
+    // Stands at the right end of the head, before the filter.
+    void setCorner(QWidget* corner);
 
 protected:
     void paintEvent(QPaintEvent* event) override;
@@ -42,6 +48,7 @@ private:
     QString m_title;
     QString m_remark;
     QLineEdit* m_filter = nullptr;
+    QWidget* m_corner = nullptr;
 };
 
 } // namespace penstock::gui

@@ -57,6 +57,14 @@ QPainterPath linesPath(const QRectF& box, std::initializer_list<QPointF> points,
     return path;
 }
 
+// An arrow that goes up through a line.
+QPainterPath gatePath(const QRectF& box)
+{
+    QPainterPath path = linesPath(box, {{0.5, 1}, {0.5, 0.02}, {0, 0.66}, {1, 0.66}}, true);
+    path.addPath(linesPath(box, {{0.16, 0.36}, {0.5, 0.02}, {0.84, 0.36}}, false));
+    return path;
+}
+
 } // namespace
 
 void paintGlyph(QPainter& painter, const QRectF& box, Tone tone, const Theme& theme)
@@ -100,6 +108,7 @@ void paintGlyph(QPainter& painter, const QRectF& box, Tone tone, const Theme& th
         painter.drawPath(path);
         break;
     }
+    case Tone::Held: strokeGlyph(painter, inner, colour, gatePath(inner)); break;
     case Tone::Plain: break;
     }
     painter.restore();

@@ -5,6 +5,8 @@ namespace penstock::gui {
 
 QColor Theme::tone(Tone tone) const
 {
+    if (tone == Tone::Held)
+        tone = Tone::Failed;
     for (const StateColour& colour : kStateColours) {
         if (colour.tone == tone)
             return QColor::fromRgb(dark ? colour.dark : colour.light);

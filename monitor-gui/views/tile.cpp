@@ -24,7 +24,13 @@ void Tile::show(const QString& value, const QString& remark, bool outdated)
     m_remark = remark;
     m_outdated = outdated;
     setAccessibleDescription(QStringLiteral("%1. %2").arg(value, remark));
+    setToolTip(remark);
     update();
+}
+
+void Tile::setTone(Tone tone)
+{
+    m_tone = tone;
 }
 
 void Tile::setSpark(QList<QPointF> points)

@@ -17,10 +17,11 @@ public:
 
     // outdated: the value is not of the present, and the remark says since when.
     void show(const QString& value, const QString& remark, bool outdated);
+    void setTone(Tone tone);
     void setSpark(QList<QPointF> points);
 
     [[nodiscard]] QSize sizeHint() const override { return {150, 104}; }
-    [[nodiscard]] QSize minimumSizeHint() const override { return {104, 104}; }
+    [[nodiscard]] QSize minimumSizeHint() const override { return {84, 104}; }
 
 protected:
     void paintEvent(QPaintEvent* event) override;

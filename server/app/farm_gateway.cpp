@@ -291,7 +291,7 @@ void FarmGateway::farm(feed::FarmRequest request, feed::Answer<feed::FarmRecords
 {
     ask<feed::FarmRecords>([request = std::move(request)](
                                const core::FarmCore& farm,
-                               Now) -> Result<feed::FarmRecords> { return farmRecords(farm, request); },
+                               Now now) -> Result<feed::FarmRecords> { return farmRecords(farm, request, now); },
                            std::move(answer));
 }
 

@@ -88,6 +88,7 @@ public:
     void farm(feed::FarmRequest request, feed::Answer<feed::FarmRecords> answer) override;
     void job(JobId job, feed::Answer<feed::JobRecords> answer) override;
     void jobSteps(JobId job, std::vector<StepId> steps, feed::Answer<feed::JobRecords> answer) override;
+    void explain(feed::ExplainQuestion question, feed::Answer<feed::JobReasons> answer) override; // farm_explain.cpp
 
     void findToken(std::string id, auth::Answer<store::TokenRow> answer) override;
 

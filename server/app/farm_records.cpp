@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/farm_records.h"
 
+#include "server/app/feed_records.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 #include <utility>
@@ -102,6 +104,7 @@ void addLoad(feed::MachineEntry& entry, const protocol::LoadSample& load)
     entry.cpuBusyPercent = load.cpuBusyPercent;
     entry.diskFreeBytes = load.diskFreeBytes;
     entry.diskTotalBytes = load.diskTotalBytes;
+    entry.diskFreeInodes = load.diskFreeInodes;
     if (load.pressure)
         entry.pressure = {load.pressure->cpu.someAvg10, load.pressure->memory.someAvg10,
                           load.pressure->memory.fullAvg10, load.pressure->io.someAvg10, load.pressure->io.fullAvg10};
@@ -110,6 +113,9 @@ void addLoad(feed::MachineEntry& entry, const protocol::LoadSample& load)
 feed::MachineEntry toEntry(core::MachineView&& view)
 {
     feed::MachineEntry entry;
+    entry.thresholds = thresholdsOf(view);
+    entry.health = healthOf(view.health);
+    entry.room = roomOf(view);
     protocol::MachineFacts& facts = view.facts;
     entry.id = view.id;
     entry.name = std::move(facts.name);
@@ -126,8 +132,6 @@ feed::MachineEntry toEntry(core::MachineView&& view)
     entry.used = view.used;
     entry.cores = facts.cores;
     entry.memoryBytes = facts.memoryBytes;
-    entry.thresholds = {facts.thresholds.cpuPsi, facts.thresholds.memoryPsi, facts.thresholds.ioPsi,
-                        facts.thresholds.load1, facts.thresholds.minFreeDiskBytes};
     if (view.load)
         addLoad(entry, *view.load);
     entry.lastSeen = view.lastSeen;
@@ -148,7 +152,8 @@ std::vector<feed::QueueEntry> queueEntries(const core::FarmCore& farm)
     for (core::QueueView& queue : farm.queues())
         entries.push_back({std::move(queue.key), std::move(queue.system), std::move(queue.features),
                            queue.queued + queue.delayed, queue.running, queue.blocked, queue.oldestReady,
-                           queue.eligibleMachines, queue.freeSlots});
+                           queue.eligibleMachines, queue.freeSlots, queue.delayed, groupsOf(queue.queuedByGroup),
+                           queue.oldestStep, queue.oldestJob});
     return entries;
 }
 
@@ -193,6 +198,9 @@ feed::FarmTotals totalsOf(const core::FarmCore& farm)
     result.machinesDraining = totals.machinesDraining;
     result.databaseOk = totals.databaseOk;
     result.databaseError = totals.databaseError;
+    result.machinesQuarantined = totals.machinesQuarantined;
+    result.waiting = waitingOf(totals);
+    result.pause = pauseOf(totals.pause);
     return result;
 }
 
@@ -205,7 +213,7 @@ std::vector<feed::MachineEntry> machineEntries(const core::FarmCore& farm)
     return entries;
 }
 
-feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request)
+feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request, Now now)
 {
     feed::FarmRecords records;
     records.totals = totalsOf(farm);
@@ -221,6 +229,8 @@ feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmReques
         addJobs(farm, farm.newestJobs(true, feed::kShownFinishedJobs), records.jobs);
     }
     addJobs(farm, request.jobs, records.jobs);
+    if (request.shares)
+        records.shares = shareEntries(farm, now);
     return records;
 }
 

@@ -18,7 +18,8 @@ namespace penstock::app {
 [[nodiscard]] feed::FarmTotals totalsOf(const core::FarmCore& farm);
 [[nodiscard]] feed::MachineEntry machineEntry(core::MachineView&& view);
 [[nodiscard]] std::vector<feed::MachineEntry> machineEntries(const core::FarmCore& farm);
-[[nodiscard]] feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request);
+[[nodiscard]] feed::FarmRecords farmRecords(const core::FarmCore& farm, const feed::FarmRequest& request,
+                                            Now now);
 // The job with all its steps, or with those named. NotFound when the core no longer knows it.
 [[nodiscard]] Result<feed::JobRecords> jobRecords(const core::FarmCore& farm, JobId job,
                                                   const std::vector<StepId>* steps);

@@ -95,6 +95,8 @@ struct QueueView { // one per (system, features)
     std::optional<WallTime> oldestReady;
     std::uint32_t eligibleMachines = 0; // connected, able and not draining
     std::uint32_t freeSlots = 0;
+    std::optional<StepId> oldestStep = {}; // that oldestReady speaks of, and a job that wants it
+    std::optional<JobId> oldestJob = {};
     std::map<std::string, std::uint64_t> queuedByGroup; // share group to ready steps; at most 20, the fullest
 };
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // FeedSource: what the feed asks of the rest of the server. Called on the feed's loop; every answer is given on that
-// loop too, exactly once, now or later. The feed keeps at most one farm question and one question per watch open.
+// loop too, exactly once, now or later. The feed keeps at most one farm question, one question per watch and one
+// explanation per connection open.
 #pragma once
 
+#include "server/feed/explanation.h"
 #include "server/feed/records.h"
 #include "server/jobs/parsed_job.h"
 #include "shared/base/result.h"
@@ -19,12 +21,15 @@ template <class T> using Answer = std::function<void(Result<T>)>;
 
 inline constexpr std::size_t kShownOpenJobs = 1'000;
 inline constexpr std::size_t kShownFinishedJobs = 200;
+inline constexpr std::size_t kShownShares = 1'000;
+inline constexpr std::size_t kShownReasons = 64;
 
 struct FarmRequest {
     bool allMachines = false;         // else only those named
     std::vector<MachineId> machines;
     bool newestJobs = false;          // the newest kShownOpenJobs open and kShownFinishedJobs finished ones
     std::vector<JobId> jobs;          // besides; unknown ones are left out of the answer
+    bool shares = false;              // all share groups
 };
 
 struct FarmRecords {
@@ -32,6 +37,7 @@ struct FarmRecords {
     std::vector<QueueEntry> queues;     // all of them, always; at most 1,000
     std::vector<MachineEntry> machines; // asked for and existing
     std::vector<JobEntry> jobs;
+    std::vector<ShareEntry> shares = {}; // asked for: all of them, at most kShownShares, those with most work
 };
 
 struct JobRecords {
@@ -49,6 +55,8 @@ struct FeedSource {
     virtual void jobSteps(JobId job, std::vector<StepId> steps, Answer<JobRecords> answer) = 0;
     // Up to limit data bytes from the offset; an offset at the end gives no pieces. NotFound: "no run 42".
     virtual void readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t limit, Answer<LogSlice> answer) = 0;
+    // Finished and unknown to the core: no steps. NotFound: "no job 42".
+    virtual void explain(ExplainQuestion question, Answer<JobReasons> answer) = 0;
     // Answered when all is durable.
     virtual void submit(std::vector<jobs::ParsedJob> jobs, Answer<std::vector<JobId>> answer) = 0;
 };

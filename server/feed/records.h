@@ -3,6 +3,7 @@
 // Whoever knows the core fills them in. Values, callable from any thread. Zero or empty means "none" unless said.
 #pragma once
 
+#include "server/work/changes.h"
 #include "server/work/state.h"
 #include "shared/base/clock.h"
 #include "shared/base/ids.h"
@@ -13,6 +14,19 @@
 #include <vector>
 
 namespace penstock::feed {
+
+struct ReasonCount { // steps that do not run, by the code of their binding reason
+    std::string code;
+    std::uint64_t steps = 0;
+    friend bool operator==(const ReasonCount&, const ReasonCount&) = default;
+};
+
+struct PauseEntry { // nothing new starts, by an operator's word
+    std::string who;
+    std::string note;
+    WallTime since;
+    friend bool operator==(const PauseEntry&, const PauseEntry&) = default;
+};
 
 struct FarmTotals {
     std::uint64_t stepsBlocked = 0;
@@ -31,7 +45,16 @@ struct FarmTotals {
     std::uint64_t machinesDraining = 0;
     bool databaseOk = true;
     std::string databaseError; // while not ok
+    std::uint64_t machinesQuarantined = 0;
+    std::vector<ReasonCount> waiting = {}; // most first
+    std::optional<PauseEntry> pause = {};
     friend bool operator==(const FarmTotals&, const FarmTotals&) = default;
+};
+
+struct GroupCount { // ready steps of a share group
+    std::string group;
+    std::uint64_t steps = 0;
+    friend bool operator==(const GroupCount&, const GroupCount&) = default;
 };
 
 struct QueueEntry {               // one per (system, required features)
@@ -44,7 +67,22 @@ struct QueueEntry {               // one per (system, required features)
     std::optional<WallTime> oldestReady;
     std::uint32_t eligibleMachines = 0; // connected and able
     std::uint32_t freeSlots = 0;
+    std::uint64_t delayed = 0;               // of queued: wait for a retry time
+    std::vector<GroupCount> groups = {};     // most first, at most 20
+    std::optional<StepId> oldestStep = {};   // that oldestReady speaks of, and a job that wants it
+    std::optional<JobId> oldestJob = {};
     friend bool operator==(const QueueEntry&, const QueueEntry&) = default;
+};
+
+struct ShareEntry { // one per share group with work or recent use
+    std::string group;
+    std::uint32_t shares = 0;
+    Duration used{0};          // machine time in the window, finished and running
+    double usedPercent = 0;    // of all groups' use
+    double targetPercent = 0;  // its shares, of the groups that have work
+    std::uint64_t running = 0; // steps
+    std::uint64_t queued = 0;  // ready
+    friend bool operator==(const ShareEntry&, const ShareEntry&) = default;
 };
 
 enum class MachineCondition : std::uint8_t { Ready, Draining, Disconnected, Quarantined };
@@ -74,7 +112,48 @@ struct ThresholdsEntry { // 0: not set
     double ioPsi = 0;
     double load1 = 0;
     std::uint64_t minFreeDiskBytes = 0;
+    std::uint64_t minFreeMemoryBytes = 0;
+    std::uint64_t minFreeInodes = 0;
+    // Set by an operator: cpu_psi, mem_psi, io_psi, load1, disk, memory, inodes.
+    std::vector<std::string> overridden = {};
     friend bool operator==(const ThresholdsEntry&, const ThresholdsEntry&) = default;
+};
+
+struct HealthEntry {
+    work::HealthState state = work::HealthState::Healthy;
+    std::uint32_t failuresInRow = 0; // of different steps
+    std::uint32_t quarantines = 0;   // in a row
+    std::optional<WallTime> until = {};
+    std::string reason = {};         // the last failure
+    friend bool operator==(const HealthEntry&, const HealthEntry&) = default;
+};
+
+struct NamedAmount { // gpu, licence, …
+    std::string name;
+    std::uint64_t reserved = 0;
+    std::uint64_t capacity = 0;
+    friend bool operator==(const NamedAmount&, const NamedAmount&) = default;
+};
+
+struct CrossedGate { // a threshold that is past
+    std::string gate; // cpu_pressure, …
+    double value = 0;
+    double limit = 0;
+    friend bool operator==(const CrossedGate&, const CrossedGate&) = default;
+};
+
+struct RoomEntry { // what the scheduler thinks of a machine now
+    bool open = false;       // it would take another small step
+    std::string closed = {}; // why not, one sentence
+    std::int64_t score = 0;  // by the sort function: larger is chosen first
+    std::uint32_t cpus = 0;  // reserved by what runs
+    std::uint32_t cpusCapacity = 0;
+    std::uint64_t memoryBytes = 0;
+    std::uint64_t memoryCapacityBytes = 0;
+    std::vector<NamedAmount> named = {};
+    std::uint32_t freshMilliCpus = 0; // of steps started so recently that the load does not show them yet
+    std::vector<CrossedGate> crossed = {};
+    friend bool operator==(const RoomEntry&, const RoomEntry&) = default;
 };
 
 struct MachineEntry {
@@ -105,6 +184,9 @@ struct MachineEntry {
     std::uint64_t finished = 0;       // attempts since the server started
     std::uint64_t failed = 0;
     std::vector<RunningEntry> running;
+    std::uint64_t diskFreeInodes = 0; // 0: not told
+    HealthEntry health = {};
+    std::optional<RoomEntry> room = {};
     friend bool operator==(const MachineEntry&, const MachineEntry&) = default;
 };
 

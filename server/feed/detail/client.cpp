@@ -158,6 +158,7 @@ void Client::onFrame(ByteView payload)
     case monitor::ClientMessage::kWatchLog: return onWatchLog(message.watch_log());
     case monitor::ClientMessage::kUnwatch: return unwatch(message.unwatch().watch());
     case monitor::ClientMessage::kBuildPart: return onBuildPart(message.build_part());
+    case monitor::ClientMessage::kExplain: return onExplain(message.explain());
     case monitor::ClientMessage::kPing: {
         monitor::FeedMessage pong;
         pong.mutable_pong()->set_sequence(message.ping().sequence());

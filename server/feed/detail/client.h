@@ -79,6 +79,7 @@ private:
     void onWatchFarm(const monitor::WatchFarm& request);
     void onWatchJob(const monitor::WatchJob& request);
     void onWatchLog(const monitor::WatchLog& request);
+    void onExplain(const monitor::ExplainRequest& request);
     void onBuildPart(const monitor::BuildPart& part);
     void finishUpload(const monitor::BuildPart& part);
     void unwatch(std::uint64_t watch);
@@ -96,6 +97,7 @@ private:
     protocol::FrameDecoder m_decoder;
     bool m_greeted = false;
     bool m_closed = false;
+    bool m_explaining = false; // an answer is awaited from the source
     Instant m_began;
     Instant m_heard;
     LogReader m_logs;

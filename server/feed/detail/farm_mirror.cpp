@@ -5,6 +5,29 @@
 #include <utility>
 
 namespace penstock::feed {
+namespace {
+
+// The table is these now; says which are new or other than before, and which are gone.
+template <class Entry>
+void replaceAll(std::vector<Entry> entries, std::string Entry::*key, std::map<std::string, Entry>& table,
+                std::vector<Entry>& changed, std::vector<std::string>& removed)
+{
+    std::map<std::string, Entry> next;
+    for (auto& entry : entries) {
+        const auto known = table.find(entry.*key);
+        if (known == table.end() || known->second != entry)
+            changed.push_back(entry);
+        std::string name = entry.*key;
+        next.insert_or_assign(std::move(name), std::move(entry));
+    }
+    for (const auto& [name, entry] : table) {
+        if (!next.contains(name))
+            removed.push_back(name);
+    }
+    table = std::move(next);
+}
+
+} // namespace
 
 FarmChange FarmMirror::apply(const FarmRequest& request, FarmRecords records)
 {
@@ -13,24 +36,21 @@ FarmChange FarmMirror::apply(const FarmRequest& request, FarmRecords records)
     applyQueues(std::move(records.queues), change);
     applyMachines(request, std::move(records.machines), change);
     applyJobs(request, std::move(records.jobs), change);
+    if (request.shares)
+        applyShares(std::move(records.shares), change);
     return change;
 }
 
 void FarmMirror::applyQueues(std::vector<QueueEntry> queues, FarmChange& change)
 {
-    std::map<std::string, QueueEntry> next;
-    for (auto& queue : queues) {
-        const auto known = m_queues.find(queue.key);
-        if (known == m_queues.end() || known->second != queue)
-            change.queues.push_back(queue);
-        std::string key = queue.key;
-        next.insert_or_assign(std::move(key), std::move(queue));
-    }
-    for (const auto& [key, queue] : m_queues) {
-        if (!next.contains(key))
-            change.removedQueues.push_back(key);
-    }
-    m_queues = std::move(next);
+    replaceAll(std::move(queues), &QueueEntry::key, m_queues, change.queues, change.removedQueues);
+}
+
+void FarmMirror::applyShares(std::vector<ShareEntry> shares, FarmChange& change)
+{
+    if (shares.size() > kShownShares)
+        shares.resize(kShownShares);
+    replaceAll(std::move(shares), &ShareEntry::group, m_shares, change.shares, change.removedShares);
 }
 
 void FarmMirror::applyMachines(const FarmRequest& request, std::vector<MachineEntry> machines, FarmChange& change)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // FarmMirror: the farm as watchers have been told it, and what has changed since. Holds the newest open and finished
-// jobs only, so it is bounded by the farm's machines and queues. Pure; one thread at a time.
+// jobs only, so it is bounded by the farm's machines, queues and
+// kShownShares. Pure; one thread at a time.
 #pragma once
 
 #include "server/feed/feed_source.h"
@@ -19,6 +20,8 @@ struct FarmChange {
     std::vector<MachineId> removedMachines;
     std::vector<JobEntry> jobs;
     std::vector<JobId> removedJobs;
+    std::vector<ShareEntry> shares;
+    std::vector<std::string> removedShares;
 };
 
 class FarmMirror {
@@ -30,6 +33,7 @@ public:
     [[nodiscard]] const std::map<std::string, QueueEntry>& queues() const { return m_queues; }
     [[nodiscard]] const std::map<MachineId, MachineEntry>& machines() const { return m_machines; }
     [[nodiscard]] const std::map<JobId, JobEntry>& jobs() const { return m_jobs; }
+    [[nodiscard]] const std::map<std::string, ShareEntry>& shares() const { return m_shares; }
     // There are open jobs that should be shown and are not known here: ask for the newest ones.
     [[nodiscard]] bool lacksJobs() const;
 
@@ -37,12 +41,14 @@ private:
     void applyQueues(std::vector<QueueEntry> queues, FarmChange& change);
     void applyMachines(const FarmRequest& request, std::vector<MachineEntry> machines, FarmChange& change);
     void applyJobs(const FarmRequest& request, std::vector<JobEntry> jobs, FarmChange& change);
+    void applyShares(std::vector<ShareEntry> shares, FarmChange& change);
     void trimJobs();
 
     FarmTotals m_totals;
     std::map<std::string, QueueEntry> m_queues;
     std::map<MachineId, MachineEntry> m_machines;
     std::map<JobId, JobEntry> m_jobs;
+    std::map<std::string, ShareEntry> m_shares;
 };
 
 } // namespace penstock::feed

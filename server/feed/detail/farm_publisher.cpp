@@ -85,7 +85,11 @@ FarmRequest FarmPublisher::takeRequest(Instant now)
     request.allMachines = first || m_tooManyMachines || now - m_lastMachines >= m_options.machinePeriod;
     if (request.allMachines)
         m_lastMachines = now;
-    else
+    // What groups have used grows all the time: told as often as loads are.
+    request.shares = first || now - m_lastShares >= m_options.machinePeriod;
+    if (request.shares)
+        m_lastShares = now;
+    if (!request.allMachines)
         request.machines.assign(m_machines.begin(), m_machines.end());
     request.jobs.assign(m_jobs.begin(), m_jobs.end());
     m_jobs.clear();
@@ -117,6 +121,7 @@ void FarmPublisher::answered(const FarmRequest& request, Result<FarmRecords> rec
         mark(request.jobs, request.machines);
         m_tooManyJobs = m_tooManyJobs || request.newestJobs;
         m_tooManyMachines = m_tooManyMachines || request.allMachines;
+        m_lastShares = request.shares ? Instant{} : m_lastShares;
         if (m_state == State::Warm)
             publish({});
         return;
@@ -145,6 +150,10 @@ void FarmPublisher::publish(const FarmChange& change)
         wire::write(*delta.add_jobs(), job);
     for (const auto id : change.removedJobs)
         delta.add_removed_jobs(id.value());
+    for (const auto& share : change.shares)
+        wire::write(*delta.add_shares(), share);
+    for (const auto& group : change.removedShares)
+        delta.add_removed_shares(wire::utf8(group));
     auto body = delta.SerializeAsString();
     if (body.size() > kMaxBodyBytes) {
         // Too much at once for one frame: everybody starts anew from a snapshot, which is cut to fit.
@@ -170,6 +179,8 @@ std::string FarmPublisher::snapshotFrame(std::uint64_t watch) const
         wire::write(*snapshot.add_machines(), machine);
     for (auto at = m_mirror.jobs().rbegin(); at != m_mirror.jobs().rend(); ++at)
         wire::write(*snapshot.add_jobs(), at->second);
+    for (const auto& [group, share] : m_mirror.shares())
+        wire::write(*snapshot.add_shares(), share);
     fit(snapshot);
     return wire::frame(message, m_clock.now());
 }

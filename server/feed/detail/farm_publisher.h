@@ -52,6 +52,7 @@ private:
     bool m_asking = false;
     Instant m_lastWatched;
     Instant m_lastMachines;
+    Instant m_lastShares;
     FarmMirror m_mirror;
     DeltaRing m_ring;
     std::set<JobId> m_jobs;         // marked since the last question

@@ -4,13 +4,10 @@
 #include "shared/base/text.h"
 #include "shared/protocol/frame.h"
 
+#include <algorithm>
+
 namespace penstock::feed::wire {
 namespace {
-
-std::uint64_t micros(std::optional<WallTime> at)
-{
-    return at && at->micros() > 0 ? static_cast<std::uint64_t>(at->micros()) : 0;
-}
 
 monitor::MachineState stateOf(MachineCondition condition)
 {
@@ -21,18 +18,6 @@ monitor::MachineState stateOf(MachineCondition condition)
     case MachineCondition::Quarantined: return monitor::MACHINE_QUARANTINED;
     }
     return monitor::MACHINE_UNSPECIFIED;
-}
-
-monitor::JobState stateOf(work::JobState state)
-{
-    switch (state) {
-    case work::JobState::Queued: return monitor::JOB_QUEUED;
-    case work::JobState::Running: return monitor::JOB_RUNNING;
-    case work::JobState::Succeeded: return monitor::JOB_SUCCEEDED;
-    case work::JobState::Failed: return monitor::JOB_FAILED;
-    case work::JobState::Cancelled: return monitor::JOB_CANCELLED;
-    }
-    return monitor::JOB_UNSPECIFIED;
 }
 
 monitor::StepState stateOf(const StepEntry& step)
@@ -59,10 +44,15 @@ monitor::LogStream streamOf(LogStream stream)
     return monitor::LOG_UNSPECIFIED;
 }
 
-// Strings of proto3 must be UTF-8, or the other side drops the whole message.
-std::string utf8(const std::string& text)
+monitor::HealthState stateOf(work::HealthState state)
 {
-    return isUtf8(text) ? text : toValidUtf8(text);
+    switch (state) {
+    case work::HealthState::Healthy: return monitor::HEALTH_HEALTHY;
+    case work::HealthState::Quarantined: return monitor::HEALTH_QUARANTINED;
+    case work::HealthState::Probing: return monitor::HEALTH_PROBING;
+    case work::HealthState::Parole: return monitor::HEALTH_PAROLE;
+    }
+    return monitor::HEALTH_UNSPECIFIED;
 }
 
 template <class Field> void addAll(Field* field, const std::vector<std::string>& texts)
@@ -80,7 +70,74 @@ void appendVarint(std::string& out, std::uint64_t value)
     out.push_back(static_cast<char>(value));
 }
 
+void write(monitor::MachineHealth& out, const HealthEntry& health)
+{
+    out.set_state(stateOf(health.state));
+    out.set_failures_in_row(health.failuresInRow);
+    out.set_quarantines(health.quarantines);
+    out.set_until_us(micros(health.until));
+    out.set_reason(utf8(health.reason));
+}
+
+void write(monitor::MachineRoom& out, const RoomEntry& room)
+{
+    out.set_open(room.open);
+    out.set_closed(utf8(room.closed));
+    out.set_score(room.score);
+    out.set_cpus(room.cpus);
+    out.set_cpus_capacity(room.cpusCapacity);
+    out.set_memory_bytes(room.memoryBytes);
+    out.set_memory_capacity_bytes(room.memoryCapacityBytes);
+    for (const auto& amount : room.named) {
+        auto* added = out.add_named();
+        added->set_name(utf8(amount.name));
+        added->set_reserved(amount.reserved);
+        added->set_capacity(amount.capacity);
+    }
+    out.set_fresh_milli_cpus(room.freshMilliCpus);
+    for (const auto& crossed : room.crossed) {
+        auto* added = out.add_crossed();
+        added->set_gate(utf8(crossed.gate));
+        added->set_value(crossed.value);
+        added->set_limit(crossed.limit);
+    }
+}
+
+void writeThresholds(monitor::MachineRecord& out, const ThresholdsEntry& limits)
+{
+    out.set_limit_psi_cpu(limits.cpuPsi);
+    out.set_limit_psi_mem(limits.memoryPsi);
+    out.set_limit_psi_io(limits.ioPsi);
+    out.set_limit_load1(limits.load1);
+    out.set_limit_disk_free_bytes(limits.minFreeDiskBytes);
+    out.set_limit_memory_free_bytes(limits.minFreeMemoryBytes);
+    out.set_limit_inodes_free(limits.minFreeInodes);
+    addAll(out.mutable_overridden(), limits.overridden);
+}
+
 } // namespace
+
+std::uint64_t micros(std::optional<WallTime> at)
+{
+    return at && at->micros() > 0 ? static_cast<std::uint64_t>(at->micros()) : 0;
+}
+
+monitor::JobState stateOf(work::JobState state)
+{
+    switch (state) {
+    case work::JobState::Queued: return monitor::JOB_QUEUED;
+    case work::JobState::Running: return monitor::JOB_RUNNING;
+    case work::JobState::Succeeded: return monitor::JOB_SUCCEEDED;
+    case work::JobState::Failed: return monitor::JOB_FAILED;
+    case work::JobState::Cancelled: return monitor::JOB_CANCELLED;
+    }
+    return monitor::JOB_UNSPECIFIED;
+}
+
+std::string utf8(const std::string& text)
+{
+    return isUtf8(text) ? text : toValidUtf8(text);
+}
 
 void write(monitor::FarmTotals& out, const FarmTotals& totals)
 {
@@ -99,6 +156,20 @@ void write(monitor::FarmTotals& out, const FarmTotals& totals)
     out.set_machines_connected(totals.machinesConnected);
     out.set_database_ok(totals.databaseOk);
     out.set_database_error(utf8(totals.databaseError));
+    out.set_machines_draining(totals.machinesDraining);
+    out.set_machines_quarantined(totals.machinesQuarantined);
+    for (const auto& reason : totals.waiting) {
+        if (static_cast<std::size_t>(out.waiting_size()) >= kShownReasons)
+            break;
+        auto* added = out.add_waiting();
+        added->set_code(utf8(reason.code));
+        added->set_steps(reason.steps);
+    }
+    if (totals.pause) {
+        out.mutable_pause()->set_who(utf8(totals.pause->who));
+        out.mutable_pause()->set_note(utf8(totals.pause->note));
+        out.mutable_pause()->set_since_us(micros(totals.pause->since));
+    }
 }
 
 void write(monitor::QueueRecord& out, const QueueEntry& queue)
@@ -112,6 +183,26 @@ void write(monitor::QueueRecord& out, const QueueEntry& queue)
     out.set_oldest_ready_us(micros(queue.oldestReady));
     out.set_eligible_machines(queue.eligibleMachines);
     out.set_free_slots(queue.freeSlots);
+    out.set_delayed(queue.delayed);
+    for (const auto& group : queue.groups) {
+        auto* added = out.add_groups();
+        added->set_group(utf8(group.group));
+        added->set_steps(group.steps);
+    }
+    out.set_oldest_step_id(queue.oldestStep ? queue.oldestStep->value() : 0);
+    out.set_oldest_job_id(queue.oldestJob ? queue.oldestJob->value() : 0);
+}
+
+void write(monitor::ShareRecord& out, const ShareEntry& share)
+{
+    out.set_group(utf8(share.group));
+    out.set_shares(share.shares);
+    const auto used = std::chrono::duration_cast<std::chrono::microseconds>(share.used).count();
+    out.set_used_us(static_cast<std::uint64_t>(std::max<std::int64_t>(used, 0)));
+    out.set_used_percent(share.usedPercent);
+    out.set_target_percent(share.targetPercent);
+    out.set_running(share.running);
+    out.set_queued(share.queued);
 }
 
 void write(monitor::MachineRecord& out, const MachineEntry& machine)
@@ -140,16 +231,18 @@ void write(monitor::MachineRecord& out, const MachineEntry& machine)
         out.set_psi_mem_some(machine.pressure->memorySome);
         out.set_psi_io_some(machine.pressure->ioSome);
     }
-    out.set_limit_psi_cpu(machine.thresholds.cpuPsi);
-    out.set_limit_psi_mem(machine.thresholds.memoryPsi);
-    out.set_limit_psi_io(machine.thresholds.ioPsi);
-    out.set_limit_load1(machine.thresholds.load1);
+    writeThresholds(out, machine.thresholds);
     out.set_disk_free_bytes(machine.diskFreeBytes);
     out.set_disk_total_bytes(machine.diskTotalBytes);
     out.set_last_seen_us(micros(machine.lastSeen));
     out.set_version(utf8(machine.version));
     out.set_finished(machine.finished);
     out.set_failed(machine.failed);
+    out.set_disk_free_inodes(machine.diskFreeInodes);
+    out.set_os(utf8(machine.os));
+    write(*out.mutable_health(), machine.health);
+    if (machine.room)
+        write(*out.mutable_room(), *machine.room);
     for (const auto& running : machine.running) {
         auto* step = out.add_running();
         step->set_attempt_id(running.attempt.value());

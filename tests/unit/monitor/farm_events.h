@@ -34,6 +34,16 @@ inline QueuePtr queue(const std::string& key, std::uint64_t queued = 0)
     record.queued = queued;
     return std::make_shared<const QueueRecord>(std::move(record));
 }
+inline SharePtr share(const std::string& group, double used = 0, double target = 0)
+{
+    ShareRecord record;
+    record.group = group;
+    record.shares = 100;
+    record.usedPercent = used;
+    record.targetPercent = target;
+    record.queued = 1;
+    return std::make_shared<const ShareRecord>(std::move(record));
+}
 inline JobPtr job(std::uint64_t id, const std::string& name = "j")
 {
     JobRecord record{.id = JobId(id)};

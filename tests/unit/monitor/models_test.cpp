@@ -3,6 +3,7 @@
 #include "monitor-gui/models/machines_model.h"
 #include "monitor-gui/models/queues_model.h"
 #include "monitor-gui/models/roles.h"
+#include "monitor-gui/models/shares_model.h"
 #include "monitor-gui/models/steps_model.h"
 #include "tests/unit/monitor/farm_events.h"
 #include "tests/unit/monitor/qt_application.h"
@@ -22,7 +23,9 @@ struct NoRemote final : FarmRemote {
     void resynchronise() override { ++resyncs; }
     void watchJob(std::optional<JobId> id) override { watchedJob = id; }
     void watchLog(std::optional<AttemptId> id) override { watchedLog = id; }
+    void explain(const WhyTarget& target) override { explained.push_back(target); }
     int resyncs = 0;
+    std::vector<WhyTarget> explained;
     std::optional<JobId> watchedJob;
     std::optional<AttemptId> watchedLog;
 };
@@ -55,6 +58,10 @@ struct Models : WithApplication {
                 change.removedQueues.push_back("q" + std::to_string(below(12)));
             else
                 change.queues.push_back(queue("q" + std::to_string(below(12)), below(100)));
+            if (below(3) == 0)
+                change.removedShares.push_back("g" + std::to_string(below(12)));
+            else
+                change.shares.push_back(share("g" + std::to_string(below(12)), below(100), below(100)));
             if (below(3) == 0)
                 change.removedJobs.emplace_back(id);
             else
@@ -91,11 +98,13 @@ TEST_F(Models, StayConsistentUnderTenThousandRandomChanges)
     QueuesModel queues(farm);
     JobsModel jobs(farm);
     StepsModel steps(farm);
+    SharesModel shares(farm);
     using Mode = QAbstractItemModelTester::FailureReportingMode;
     const QAbstractItemModelTester machinesTester(&machines, Mode::Fatal);
     const QAbstractItemModelTester queuesTester(&queues, Mode::Fatal);
     const QAbstractItemModelTester jobsTester(&jobs, Mode::Fatal);
     const QAbstractItemModelTester stepsTester(&steps, Mode::Fatal);
+    const QAbstractItemModelTester sharesTester(&shares, Mode::Fatal);
     farm.selectJob(JobId(1));
     take({server(0), snapshot(0)});
     for (int round = 0; round < 2500; ++round) {
@@ -104,6 +113,7 @@ TEST_F(Models, StayConsistentUnderTenThousandRandomChanges)
         disturb(queues, random);
         disturb(jobs, random);
         disturb(steps, random);
+        disturb(shares, random);
     }
     machines.setFilter({});
     EXPECT_EQ(static_cast<std::size_t>(machines.rowCount()), farm.farm().machines().size());
@@ -139,6 +149,8 @@ TEST_F(Models, ShowADashWhereNothingIsKnown)
     EXPECT_EQ(machines.index(0, MachinesModel::Cpu).data().toString(), QStringLiteral("\u2014"));
     EXPECT_FALSE(machines.index(0, MachinesModel::Cpu).data(kBarRole).isValid());
     EXPECT_EQ(machines.index(0, MachinesModel::Slots).data().toString(), QStringLiteral("0 / 8"));
+    for (const int column : {MachinesModel::Cpus, MachinesModel::Score, MachinesModel::Room, MachinesModel::Named})
+        EXPECT_EQ(machines.index(0, column).data().toString(), QStringLiteral("\u2014")) << column;
 }
 
 TEST_F(Models, EveryCellOfAnyRecordCanBeAskedForEveryRole)
@@ -153,6 +165,66 @@ TEST_F(Models, EveryCellOfAnyRecordCanBeAskedForEveryRole)
              {int(Qt::DisplayRole), int(Qt::ToolTipRole), int(kBarRole), int(kToneRole), int(kFreshnessRole)})
             EXPECT_NO_FATAL_FAILURE((void)machines.index(0, column).data(role));
     }
+}
+
+MachinePtr machineThat(std::uint64_t id, MachineState state, Room room, Health health = {})
+{
+    MachineRecord record = *machine(id, "m" + std::to_string(id), 2);
+    record.state = state;
+    record.room = std::move(room);
+    record.health = std::move(health);
+    return std::make_shared<const MachineRecord>(std::move(record));
+}
+
+TEST_F(Models, TellAQuarantinedAGatedAndAFullMachineApart)
+{
+    MachinesModel machines(farm);
+    SnapshotEvent first = snapshot(0);
+    Room gated{.open = false, .closed = "io pressure 22.4% > 10.0%"};
+    gated.crossed = {{"io_pressure", 22.4, 10}};
+    gated.named = {{"gpu", 1, 2}};
+    Room roomy{.open = true, .closed = {}, .score = 900, .cpus = 6, .cpusCapacity = 16};
+    first.machines = {
+        machineThat(1, MachineState::Ready, roomy), machineThat(2, MachineState::Ready, gated),
+        machineThat(3, MachineState::Quarantined, Room{.open = false, .closed = "quarantined"},
+                    {HealthState::Quarantined, 3, 1, server(240), "disk error"})};
+    take({server(0), first});
+    machines.sort(MachinesModel::State, Qt::AscendingOrder);
+    machines.refresh();
+    const auto word = [&](int row, int column) { return machines.index(row, column).data().toString(); };
+    const auto tone = [&](int row) {
+        return static_cast<Tone>(machines.index(row, MachinesModel::State).data(kToneRole).toInt());
+    };
+    EXPECT_EQ(word(0, MachinesModel::State), QStringLiteral("quarantined 4 min"));
+    EXPECT_EQ(tone(0), Tone::Cancelled);
+    const QString tip = machines.index(0, MachinesModel::State).data(Qt::ToolTipRole).toString();
+    EXPECT_TRUE(tip.contains(QStringLiteral("disk error"))) << tip.toStdString();
+    EXPECT_EQ(word(1, MachinesModel::State), QStringLiteral("gated"));
+    EXPECT_EQ(tone(1), Tone::Held);
+    EXPECT_EQ(word(1, MachinesModel::Room), QStringLiteral("no room: io pressure 22.4% > 10.0%"));
+    EXPECT_EQ(word(1, MachinesModel::Named), QStringLiteral("gpu 1/2"));
+    EXPECT_EQ(word(2, MachinesModel::State), QStringLiteral("ready"));
+    EXPECT_EQ(word(2, MachinesModel::Cpus), QStringLiteral("6 / 16"));
+    EXPECT_EQ(word(2, MachinesModel::Score), QStringLiteral("900"));
+    machines.setFilter(QStringLiteral("quarant"));
+    EXPECT_EQ(machines.rowCount(), 1);
+    machines.setFilter(QStringLiteral("no room"));
+    EXPECT_EQ(machines.rowCount(), 2);
+}
+
+TEST_F(Models, ShowWhatAGroupUsesAgainstItsTarget)
+{
+    SharesModel shares(farm);
+    SnapshotEvent first = snapshot(0);
+    first.shares = {share("behind", 10, 50), share("ahead", 90, 50)};
+    take({server(0), first});
+    shares.sort(SharesModel::Used, Qt::DescendingOrder);
+    shares.refresh();
+    EXPECT_EQ(shares.index(0, SharesModel::Group).data().toString(), QStringLiteral("ahead"));
+    const auto bar = shares.index(0, SharesModel::Used).data(kBarRole).value<CellBar>();
+    EXPECT_DOUBLE_EQ(bar.fraction, 0.9);
+    EXPECT_DOUBLE_EQ(bar.gate, 0.5);
+    EXPECT_TRUE(shares.index(1, SharesModel::Sentence).data().toString().contains(QStringLiteral("goes first")));
 }
 
 TEST_F(Models, AskForTheFarmAnewAfterAGap)

@@ -55,6 +55,39 @@ TEST(FarmReplica, RemovesWhatADeltaRemoves)
     EXPECT_EQ(farm.jobs().size(), 1U);
 }
 
+TEST(FarmReplica, TakesSharesPauseAndWhatWaits)
+{
+    FarmReplica farm;
+    SnapshotEvent first = snapshot(1);
+    first.shares = {share("nixpkgs", 10), share("default")};
+    first.totals.pause = DispatchPause{"ada", "new switch", server(0)};
+    ASSERT_EQ(farm.apply(first, server(0), at(0)), Applied::Yes);
+    EXPECT_EQ(farm.totals().pause->who, "ada");
+    DeltaEvent change = delta(2);
+    change.shares = {share("nixpkgs", 20)};
+    change.removedShares = {"default", "unknown"};
+    change.totals.waiting = {{"slots-full", 3}};
+    ASSERT_EQ(farm.apply(change, server(1), at(1)), Applied::Yes);
+    ASSERT_EQ(farm.shares().size(), 1U);
+    EXPECT_EQ(farm.shares().at("nixpkgs")->usedPercent, 20);
+    EXPECT_FALSE(farm.totals().pause);
+    EXPECT_EQ(farm.totals().waiting.at(0).steps, 3U);
+    SnapshotEvent anew = snapshot(9);
+    ASSERT_EQ(farm.apply(anew, server(2), at(2)), Applied::Yes);
+    EXPECT_TRUE(farm.shares().empty());
+}
+
+TEST(FarmReplica, HoldsNoMoreSharesThanItsBound)
+{
+    FarmReplica farm;
+    SnapshotEvent first = snapshot(1);
+    for (std::size_t place = 0; place < kMaxShares + 3; ++place)
+        first.shares.push_back(share(std::to_string(place)));
+    ASSERT_EQ(farm.apply(first, server(0), at(0)), Applied::Yes);
+    EXPECT_EQ(farm.shares().size(), kMaxShares);
+    EXPECT_EQ(farm.refused(), 3U);
+}
+
 TEST(FarmReplica, RefusesADeltaAfterAGapAndKeepsWhatItHas)
 {
     FarmReplica farm;
@@ -152,6 +185,12 @@ TEST(Freshness, AMachineIsPastItsGateOnlyAboveIt)
     EXPECT_FALSE(pastGate(record));
     record.load1 = 9;
     record.gates.load1 = 8;
+    EXPECT_TRUE(pastGate(record));
+    record.load1 = 0;
+    record.gates.diskFree = 100;
+    record.diskFreeBytes = 100;
+    EXPECT_FALSE(pastGate(record));
+    record.diskFreeBytes = 99;
     EXPECT_TRUE(pastGate(record));
 }
 

@@ -113,7 +113,19 @@ void FakeFarm::farm(feed::FarmRequest request, feed::Answer<feed::FarmRecords> a
             if (request.newestJobs || std::ranges::find(request.jobs, id) != request.jobs.end())
                 records.jobs.push_back(job.job);
         }
+        if (request.shares)
+            records.shares = shares;
         answer(std::move(records));
+    });
+}
+
+void FakeFarm::explain(feed::ExplainQuestion question, feed::Answer<feed::JobReasons> answer)
+{
+    explained.push_back(question);
+    later([this, question, answer] {
+        if (!jobs.contains(question.job))
+            return answer(fail(ErrorCode::NotFound, fmt::format("no job {}", question.job.value())));
+        answer(reasons);
     });
 }
 

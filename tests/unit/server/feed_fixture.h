@@ -48,6 +48,9 @@ public:
     std::map<JobId, feed::JobRecords> jobs;
     std::map<AttemptId, feed::LogSlice> logs; // pieces hold all of it
     std::vector<jobs::ParsedJob> submitted;
+    std::vector<feed::ShareEntry> shares;
+    feed::JobReasons reasons;
+    std::vector<feed::ExplainQuestion> explained; // asked so far
     std::size_t farmQuestions = 0;
     std::size_t stepQuestions = 0;
     std::size_t reads = 0;
@@ -63,6 +66,7 @@ public:
     void jobSteps(JobId job, std::vector<StepId> steps, feed::Answer<feed::JobRecords> answer) override;
     void readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t limit,
                  feed::Answer<feed::LogSlice> answer) override;
+    void explain(feed::ExplainQuestion question, feed::Answer<feed::JobReasons> answer) override;
     void submit(std::vector<jobs::ParsedJob> list, feed::Answer<std::vector<JobId>> answer) override;
 
 private:
