@@ -84,9 +84,8 @@ void addReserved(Fields& fields, const QJsonObject& machine)
         text += fmt::format(", {} {} of {}", each.key().toStdString(), taken.value(each.key()).toInteger(),
                             each.value().toInteger());
     fields.emplace_back("Reserved", Cell{text});
-    if (const auto fresh = numberField(machine, "fresh_milli_cpus"); fresh > 0)
-        fields.emplace_back("Just started", Cell{fmt::format("{:.1f} CPUs that the load does not show yet",
-                                                             static_cast<double>(fresh) / 1000)});
+    if (const auto foreign = numberField(machine, "foreign_cpus"); foreign > 0)
+        fields.emplace_back("Foreign load", Cell{fmt::format("{} CPUs, with work that is not the farm's", foreign)});
 }
 
 struct Threshold {

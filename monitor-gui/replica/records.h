@@ -157,7 +157,7 @@ struct Room {
     std::uint64_t memoryBytes = 0;
     std::uint64_t memoryCapacityBytes = 0;
     std::vector<NamedAmount> named{};
-    std::uint32_t freshMilliCpus = 0; // of steps that the load does not show yet
+    std::uint32_t foreignCpus = 0; // busy beyond what the farm's own steps are expected to use
     std::vector<CrossedGate> crossed{};
     friend bool operator==(const Room&, const Room&) = default;
 };

@@ -80,7 +80,7 @@ Room roomOf(const monitor::MachineRoom& from)
               .memoryBytes = from.memory_bytes(),
               .memoryCapacityBytes = from.memory_capacity_bytes(),
               .named = {},
-              .freshMilliCpus = from.fresh_milli_cpus(),
+              .foreignCpus = from.foreign_cpus(),
               .crossed = {}};
     for (const monitor::NamedAmount& amount : from.named())
         room.named.push_back({amount.name(), amount.reserved(), amount.capacity()});

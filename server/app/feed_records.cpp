@@ -66,7 +66,7 @@ std::optional<feed::RoomEntry> roomOf(const core::MachineView& machine)
     room.memoryBytes = machine.reserved.memoryBytes;
     room.memoryCapacityBytes = machine.capacity.memoryBytes;
     room.named = namedOf(machine.capacity, machine.reserved);
-    room.freshMilliCpus = machine.freshMilliCpus;
+    room.foreignCpus = machine.foreignCpus;
     for (const sched::OverThreshold& over : machine.over)
         room.crossed.push_back({std::string(sched::toString(over.kind)), over.value, over.limit});
     return room;

@@ -72,9 +72,7 @@ std::string closedCode(const core::MachineView& machine)
         return codeOf(machine.over.front().kind);
     if (machine.used >= machine.facts.maxJobs)
         return "slots-full";
-    if (machine.reserved.cpus >= machine.capacity.cpus)
-        return "resources-full";
-    return machine.freshMilliCpus > 0 ? "settling" : "machine-reserved";
+    return machine.reserved.cpus + machine.foreignCpus >= machine.capacity.cpus ? "resources-full" : "machine-reserved";
 }
 
 http::MachineView toView(core::MachineView&& machine)
@@ -87,7 +85,7 @@ http::MachineView toView(core::MachineView&& machine)
     view.health = machine.health;
     view.capacity = machine.capacity;
     view.reserved = machine.reserved;
-    view.freshMilliCpus = machine.freshMilliCpus;
+    view.foreignCpus = machine.foreignCpus;
     view.closed = closedOf(machine);
     view.score = machine.score;
     view.entry = machineEntry(std::move(machine));

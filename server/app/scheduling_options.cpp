@@ -64,10 +64,8 @@ void addOrder(std::vector<OptionSpec>& o)
                  .valueName = "WORD", .fallback = "DynamicWithMaxJobLimit",
                  .choices = wordsOf({MachineFree::Static, MachineFree::Dynamic, MachineFree::DynamicWithMaxJobLimit}),
                  .synonyms = hydraNames({"machineFreeFn", "machine_free_fn"})});
-    o.push_back(duration("share-window", "use of the farm counts against a group's share for so long", "24h",
-                         5 * kMinute, kDay));
-    o.push_back(duration("settle", "what was just started is reckoned with until its load shows", "20s", 0,
-                         10 * kMinute));
+    o.push_back(duration("share-window", "use of the farm counts against a group's share for so long", "10m",
+                         kMinute, kDay));
     o.push_back(duration("reserve-after", "a step that needs more than is ever free has a machine cleared for it",
                          "2m", 0, kDay));
     o.push_back(duration("promote-after", "a step that has waited so long goes first in its share group", "6h",
@@ -145,7 +143,6 @@ Result<core::CoreOptions> readSchedulingOptions(const config::Values& values)
     core.policy.machines = chosen(sched::parseMachineSort(values.text("machine-sort")));
     core.policy.room = chosen(sched::parseMachineFree(values.text("machine-free")));
     core.policy.shareWindow = values.duration("share-window");
-    core.policy.settle = values.duration("settle");
     core.policy.reserveAfter = values.duration("reserve-after");
     core.policy.promoteAfter = values.duration("promote-after");
 

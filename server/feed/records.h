@@ -151,7 +151,7 @@ struct RoomEntry { // what the scheduler thinks of a machine now
     std::uint64_t memoryBytes = 0;
     std::uint64_t memoryCapacityBytes = 0;
     std::vector<NamedAmount> named = {};
-    std::uint32_t freshMilliCpus = 0; // of steps started so recently that the load does not show them yet
+    std::uint32_t foreignCpus = 0; // busy beyond what the farm's own steps are expected to use
     std::vector<CrossedGate> crossed = {};
     friend bool operator==(const RoomEntry&, const RoomEntry&) = default;
 };

@@ -91,7 +91,7 @@ void writeScheduling(JsonWriter& out, const MachineView& machine)
     writeResources(out, machine.capacity);
     out.key("reserved");
     writeResources(out, machine.reserved);
-    out.field("fresh_milli_cpus", machine.freshMilliCpus);
+    out.field("foreign_cpus", machine.foreignCpus);
     out.field("open", !machine.closed.has_value());
     if (machine.closed) {
         out.key("closed");

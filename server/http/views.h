@@ -73,7 +73,7 @@ struct MachineView {
     work::MachineHealth health = {};
     work::Resources capacity = {};
     work::Resources reserved = {};
-    std::uint32_t freshMilliCpus = 0;
+    std::uint32_t foreignCpus = 0;
     std::optional<Closed> closed = {}; // nothing: open
     std::int64_t score = 0;            // larger is chosen first
 };

@@ -43,7 +43,8 @@ std::vector<OverThreshold> overThresholds(const protocol::Thresholds& limits, co
     const std::uint64_t disk =
         load.storeTotalBytes == 0 ? load.diskFreeBytes : std::min(load.diskFreeBytes, load.storeFreeBytes);
     below(GateKind::FreeDisk, disk, limits.minFreeDiskBytes);
-    below(GateKind::FreeInodes, load.diskFreeInodes, limits.minFreeInodes);
+    if (load.diskTotalInodes != 0) // some file systems count none
+        below(GateKind::FreeInodes, load.diskFreeInodes, limits.minFreeInodes);
     return over;
 }
 

@@ -35,7 +35,7 @@ struct Policy {
     StepSort steps = StepSort::WithCriticalPath;
     MachineSort machines = MachineSort::Headroom;
     MachineFree room = MachineFree::DynamicWithMaxJobLimit;
-    Duration shareWindow{std::chrono::hours(24)};  // over which machine time is counted
+    Duration shareWindow{std::chrono::minutes(10)}; // over which machine time is counted
     Duration reserveAfter{std::chrono::minutes(2)}; // no machine has room for a first one: one is kept free
     Duration promoteAfter{std::chrono::hours(6)};  // waits so long: first of its share group
     friend bool operator==(const Policy&, const Policy&) = default;

@@ -78,8 +78,6 @@ void ShareLedger::setShares(ShareGroupIndex index, std::uint32_t shares)
     PENSTOCK_CHECK(index < m_groups.size() && m_groups[index].name != nullptr);
     Group& group = m_groups[index];
     const std::uint32_t wanted = std::max(shares, 1U);
-    if (wanted > group.shares)
-        m_fallen.insert(index);
     group.shares = wanted;
     group.pinned = true;
     settle(index);
@@ -113,7 +111,6 @@ void ShareLedger::forget(ShareGroupIndex index)
     Group& group = m_groups[index];
     if (group.idleSince)
         m_idle.erase({*group.idleSince, index});
-    m_fallen.erase(index);
     m_dirty.erase(index);
     m_index.erase(m_index.find(*group.name));
     group = Group{};
@@ -130,8 +127,6 @@ void ShareLedger::moveTo(Now now)
     if (bucket != m_bucket)
         turnBucket(now, bucket);
     m_now = now;
-    while (!m_deadlines.empty() && m_deadlines.begin()->first <= m_now.mono)
-        endPending(m_deadlines.begin()->second);
 }
 
 void ShareLedger::turnBucket(Now now, std::int64_t bucket)
@@ -186,7 +181,6 @@ void ShareLedger::expire(ShareGroupIndex index, std::int64_t first)
     if (end == group.buckets.begin())
         return;
     group.buckets.erase(group.buckets.begin(), end);
-    m_fallen.insert(index);
     settle(index);
 }
 
@@ -205,8 +199,7 @@ ShareLedger::Amount ShareLedger::partOf(const Running& running, std::size_t posi
     return all / count + (static_cast<Amount>(position) < all % count ? 1 : 0);
 }
 
-ShareTicket ShareLedger::started(std::span<const ShareGroupIndex> groups, std::uint32_t slots, Duration expected,
-                                 Now now)
+ShareTicket ShareLedger::started(std::span<const ShareGroupIndex> groups, std::uint32_t slots, Now now)
 {
     moveTo(now);
     if (m_freeTickets.empty()) {
@@ -216,14 +209,9 @@ ShareTicket ShareLedger::started(std::span<const ShareGroupIndex> groups, std::u
     const std::uint32_t ticket = m_freeTickets.back();
     m_freeTickets.pop_back();
     Running& running = m_running[ticket];
-    const Duration charged = std::clamp(expected, Duration(0), m_window); // more cannot be in the window
-    running.deadline = m_now.mono + charged;
     running.slots = slots;
     running.inUse = true;
-    running.isPending = charged.count() > 0;
     running.groups.assign(groups.begin(), groups.end());
-    if (running.isPending)
-        m_deadlines.insert({running.deadline, ticket});
     for (std::size_t i = 0; i < groups.size(); ++i) {
         PENSTOCK_CHECK(groups[i] < m_groups.size() && m_groups[groups[i]].name != nullptr);
         accrue(groups[i], m_now);
@@ -234,36 +222,15 @@ ShareTicket ShareLedger::started(std::span<const ShareGroupIndex> groups, std::u
         if (group.rate == 0 && part > 0)
             m_busy.insert(groups[i]);
         group.rate += part;
-        if (running.isPending) {
-            group.pendingRate += part;
-            group.pendingDeadlines += part * running.deadline.sinceStart.count();
-        }
         settle(groups[i]);
     }
     return {ticket};
-}
-
-// Takes a step out of what is still expected: it has ended, or it runs longer than that.
-void ShareLedger::endPending(std::uint32_t ticket)
-{
-    Running& running = m_running[ticket];
-    m_deadlines.erase({running.deadline, ticket});
-    running.isPending = false;
-    for (std::size_t i = 0; i < running.groups.size(); ++i) {
-        Group& group = m_groups[running.groups[i]];
-        const Amount part = partOf(running, i);
-        group.pendingRate -= part;
-        group.pendingDeadlines -= part * running.deadline.sinceStart.count();
-    }
 }
 
 void ShareLedger::finished(ShareTicket ticket, Now now)
 {
     PENSTOCK_CHECK(ticket.index < m_running.size() && m_running[ticket.index].inUse);
     moveTo(now);
-    const bool isEarly = m_running[ticket.index].isPending;
-    if (isEarly)
-        endPending(ticket.index);
     Running& running = m_running[ticket.index];
     for (std::size_t i = 0; i < running.groups.size(); ++i) {
         const ShareGroupIndex index = running.groups[i];
@@ -274,8 +241,6 @@ void ShareLedger::finished(ShareTicket ticket, Now now)
         group.rate -= partOf(running, i);
         if (group.rate == 0)
             m_busy.erase(index);
-        if (isEarly)
-            m_fallen.insert(index);
         settle(index);
     }
     running.inUse = false;
@@ -294,21 +259,10 @@ std::uint64_t ShareLedger::key(ShareGroupIndex index) const
 {
     PENSTOCK_CHECK(index < m_groups.size() && m_groups[index].name != nullptr);
     const Group& group = m_groups[index];
-    const Amount pending = group.pendingDeadlines - group.pendingRate * m_now.mono.sinceStart.count();
-    const Amount charge = group.used + accruing(group) + pending;
+    const Amount charge = group.used + accruing(group) + group.rate * m_window.count();
     const Amount perShare = (charge >> (kPartBits - kKeyBits)) / group.shares;
     constexpr auto kMost = std::numeric_limits<std::uint64_t>::max();
     return perShare > Amount{kMost} ? kMost : static_cast<std::uint64_t>(perShare);
-}
-
-std::vector<ShareGroupIndex> ShareLedger::takeFallen(std::size_t limit)
-{
-    std::vector<ShareGroupIndex> fallen;
-    while (!m_fallen.empty() && fallen.size() < limit) {
-        fallen.push_back(*m_fallen.begin());
-        m_fallen.erase(m_fallen.begin());
-    }
-    return fallen;
 }
 
 ShareUse ShareLedger::view(ShareGroupIndex index) const

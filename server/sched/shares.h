@@ -2,18 +2,16 @@
 // ShareLedger: how much machine time (slots x time) each share group has used in a sliding window, fed live by steps
 // as they run. One thread, the core's; pure: time comes in with every call that may move it.
 //
-// What is counted. A group's charge is what it used in the window plus what its running steps are still expected to
-// use. The second part is there from the start of a step, so that a burst of free slots does not all go to the group
-// that happens to be first; a step that ends early gives the rest back, one that runs over is charged as it runs.
-// A step wanted by several groups is charged to them in equal parts.
+// What is counted. A group's charge is what it used in the window, and what it holds now times the window: with both
+// parts in equal weight a burst of free slots is dealt out evenly at once, groups beyond the number of slots take
+// turns, and one that was away neither makes up for it nor loses by it for longer than the window. (Use alone lets who
+// comes late take everything until it has caught up; what is held alone starves by ties; expected remainders favour
+// short steps.) A step wanted by several groups is charged to them in equal parts.
 //
 // How it stays cheap. Each group has a rate (the parts of slots that it holds). Use is the integral of the rate, added
-// up when the rate changes, when a bucket ends, or when somebody asks; a running step costs nothing meanwhile. What is
-// still expected is, over the steps within their time, sum(part x (deadline - now)) =
-// sum(part x deadline) - now x sum(part): two sums per group. A step whose deadline passes leaves both sums (its term
-// is zero at that moment, so the charge does not jump); one set in order of deadlines says which. So start and finish
-// cost O(log running) per group of the step, key() O(1), advance() O(log running) per deadline passed, and once per
-// bucket O(groups). Arithmetic is exact: integers of 128 bits in units of 2^-16 slot x microsecond.
+// up when the rate changes, when a bucket ends, or when somebody asks; a running step costs nothing meanwhile. So
+// start and finish cost O(1) per group of the step, key() O(1), and once per bucket O(groups). Arithmetic is exact:
+// integers of 128 bits in units of 2^-16 slot x microsecond.
 //
 // The window is made of buckets of work::kUsageBucket in wall time, the current one and as many whole ones before it
 // as the window holds; they leave one at a time. Amounts are measured by the monotonic clock: a wall clock that is set
@@ -64,20 +62,14 @@ public:
     // The group is kept from now on. Zero counts as one.
     void setShares(ShareGroupIndex group, std::uint32_t shares);
 
-    // groups: distinct and held; nobody is charged when there are none. expected: zero when not known; after a restart
-    // what is left of it. The groups are held until the step has finished.
-    [[nodiscard]] ShareTicket started(std::span<const ShareGroupIndex> groups, std::uint32_t slots, Duration expected,
-                                      Now now);
+    // groups: distinct and held; nobody is charged when there are none. They are held until the step has finished.
+    [[nodiscard]] ShareTicket started(std::span<const ShareGroupIndex> groups, std::uint32_t slots, Now now);
     void finished(ShareTicket ticket, Now now);
     // To be called about once a second. Time never goes back: an older Now counts as the last one.
     void advance(Now now);
 
     // Smaller: the group goes first. Its charge in 1/1024 microseconds per share, as of the last call that had a Now.
     [[nodiscard]] std::uint64_t key(ShareGroupIndex group) const;
-    // Held groups whose key may have fallen since they were last in this list, ascending, at most limit; the others
-    // come next time. A rise is not told: who keeps keys in an order compares on reaching the first.
-    [[nodiscard]] std::vector<ShareGroupIndex> takeFallen(std::size_t limit);
-
     // Rows that changed since the last call, with their whole amounts, as of the last call that had a Now. Rows that
     // left the window are not told.
     [[nodiscard]] std::vector<work::UsageRow> takeDirty();
@@ -102,16 +94,12 @@ private:
         Amount used = 0;             // of all buckets
         Amount rate = 0;             // parts of slots held now
         Instant accrued = {};        // up to when the rate is in the buckets
-        Amount pendingRate = 0;      // of the steps within their expected time
-        Amount pendingDeadlines = 0; // sum(part x deadline) of the same
         std::optional<std::int64_t> dirtyFrom = {}; // this bucket and all later ones
         std::optional<std::int64_t> idleSince = {}; // its last bucket, while only use holds it
     };
     struct Running {
-        Instant deadline;
         std::uint32_t slots = 0;
         bool inUse = false;
-        bool isPending = false; // within its expected time
         std::vector<ShareGroupIndex> groups;
     };
 
@@ -119,7 +107,6 @@ private:
     void turnBucket(Now now, std::int64_t bucket);
     void accrue(ShareGroupIndex index, Now now);
     void expire(ShareGroupIndex index, std::int64_t first);
-    void endPending(std::uint32_t ticket);
     void settle(ShareGroupIndex index);
     void forget(ShareGroupIndex index);
     [[nodiscard]] ShareGroupIndex intern(const std::string& name);
@@ -138,9 +125,7 @@ private:
     std::vector<ShareGroupIndex> m_freeGroups;
     std::vector<Running> m_running;
     std::vector<std::uint32_t> m_freeTickets;
-    std::set<std::pair<Instant, std::uint32_t>> m_deadlines; // of tickets that are pending
     std::set<ShareGroupIndex> m_busy;                        // rate > 0
-    std::set<ShareGroupIndex> m_fallen;
     std::set<ShareGroupIndex> m_dirty;
     std::set<std::pair<std::int64_t, ShareGroupIndex>> m_idle; // by the last bucket
 };

@@ -187,7 +187,7 @@ struct NamespaceRow {
 };
 
 // Machine time that a share group has used in one span of kUsageBucket. Upserted with the whole amount.
-inline constexpr Duration kUsageBucket = std::chrono::minutes(5);
+inline constexpr Duration kUsageBucket = std::chrono::minutes(1);
 struct UsageRow {
     std::string group;
     WallTime bucket; // its beginning, a multiple of kUsageBucket

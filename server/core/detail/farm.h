@@ -170,9 +170,7 @@ private:
     void shareStarted(AttemptRecord& attempt);
     void learn(const AttemptRecord& attempt, work::AttemptEnd end);
     void refreshUse(sched::ShareIndex share);
-    void groupBegins(sched::ShareIndex share);
     void jobCloses(const JobRecord& job);
-    [[nodiscard]] std::uint64_t useOf(sched::ShareIndex share) const;
     void armTick();
     [[nodiscard]] bool isForeverUnable(const StepRecord& step) const;
 
@@ -272,11 +270,8 @@ private:
         std::string name;
         std::uint64_t origins = 0;
         std::uint64_t openJobs = 0;
-        std::uint64_t lift = 0; // see groupBegins
-        Instant liftedAt;
     };
     std::map<sched::ShareIndex, ShareState> m_shares; // of origins in use
-    std::uint64_t m_leastUse = 0;                     // of the groups with open jobs, at the last tick
     std::map<std::string, work::NamespaceRow> m_namespaces;
     std::map<std::string, std::uint32_t> m_shareRows; // shares that somebody has set
     std::map<std::string, std::uint64_t> m_openByNamespace;

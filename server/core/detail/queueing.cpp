@@ -148,35 +148,6 @@ void Farm::settleGraph()
 
 // --------------------------------------------------------------------------------------------------------- shares
 
-// A group's use, and what it was lifted by when it began, which fades as the others' old use leaves the window.
-std::uint64_t Farm::useOf(sched::ShareIndex share) const
-{
-    const auto found = m_shares.find(share);
-    const std::uint64_t use = m_ledger.key(share);
-    if (found == m_shares.end() || found->second.lift == 0)
-        return use;
-    const std::int64_t window = std::max<std::int64_t>(m_options.policy.shareWindow / kTick, 1);
-    const std::int64_t age = std::clamp<std::int64_t>((m_now.mono - found->second.liftedAt) / kTick, 0, window);
-    const std::uint64_t left = found->second.lift / static_cast<std::uint64_t>(window);
-    return use + left * static_cast<std::uint64_t>(window - age);
-}
-
-// A group that was away may not make up for it all at once, or it would keep the others from working for hours: it
-// begins level with the one that has used least, as if it had used as much, evenly over the window.
-void Farm::groupBegins(sched::ShareIndex share)
-{
-    ShareState& state = m_shares.at(share);
-    if (state.openJobs++ != 0)
-        return;
-    state.lift = 0;
-    const std::uint64_t use = useOf(share);
-    if (m_leastUse > use) {
-        state.lift = m_leastUse - use;
-        state.liftedAt = m_now.mono;
-    }
-    refreshUse(share);
-}
-
 void Farm::jobCloses(const JobRecord& job)
 {
     --m_shares.at(m_originStates[job.origin].share).openJobs;
@@ -187,7 +158,7 @@ void Farm::jobCloses(const JobRecord& job)
 
 void Farm::refreshUse(sched::ShareIndex share)
 {
-    m_planner.setUse(share, useOf(share));
+    m_planner.setUse(share, m_ledger.key(share));
 }
 
 void Farm::shareStarted(AttemptRecord& attempt)
@@ -196,8 +167,7 @@ void Farm::shareStarted(AttemptRecord& attempt)
     if (standing.shares.empty()) // every job has been held or cancelled meanwhile: the one it is for pays
         if (const JobRecord* job = m_jobs.find(attempt.job))
             standing.shares.push_back(m_originStates[job->origin].share);
-    const Duration expected = expectedOf(m_steps.at(attempt.step).work.name());
-    attempt.ticket = m_ledger.started(standing.shares, m_planner.asks().cpus(attempt.ask), expected, m_now);
+    attempt.ticket = m_ledger.started(standing.shares, m_planner.asks().cpus(attempt.ask), m_now);
     for (const sched::ShareIndex share : standing.shares)
         refreshUse(share);
 }
@@ -215,15 +185,10 @@ void Farm::armTick()
 void Farm::tick()
 {
     m_ledger.advance(m_now);
-    std::optional<std::uint64_t> least;
-    for (const auto& [share, state] : m_shares) {
-        if (state.openJobs == 0)
-            continue;
-        refreshUse(share);
-        const std::uint64_t use = useOf(share);
-        least = std::min(least.value_or(use), use);
-    }
-    m_leastUse = least.value_or(0);
+    // What runs and what leaves the window moves every group a little; falls must be told, see Planner.
+    for (const auto& [share, state] : m_shares)
+        if (state.openJobs > 0)
+            refreshUse(share);
     m_counters.reservations += m_planner.reserveFor(m_options.policy.reserveAfter, m_now.mono);
     patrol();
     if (++m_tickCount % kTicksPerSave != 0)

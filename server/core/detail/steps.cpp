@@ -268,6 +268,8 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
     const work::Resources& granted = m_planner.asks().at(attempt.ask);
     assignment.cpus = granted.cpus;
     assignment.memoryBytes = granted.memoryBytes;
+    assignment.resources = granted.named;
+    assignment.beyondSlots = m_options.policy.room == sched::MachineFree::Dynamic;
     return assignment;
 }
 

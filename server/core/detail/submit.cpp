@@ -110,7 +110,9 @@ JobRecord& Farm::addJob(const work::JobRow& row)
     if (job.isOpen()) {
         ++m_openJobs;
         ++m_openByNamespace[row.spec.nameSpace];
-        groupBegins(m_originStates[job.origin].share);
+        const sched::ShareIndex share = m_originStates[job.origin].share;
+        if (m_shares.at(share).openJobs++ == 0)
+            refreshUse(share);
     }
     return m_jobs.insert(row.id, std::move(job));
 }

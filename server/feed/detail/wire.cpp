@@ -94,7 +94,7 @@ void write(monitor::MachineRoom& out, const RoomEntry& room)
         added->set_reserved(amount.reserved);
         added->set_capacity(amount.capacity);
     }
-    out.set_fresh_milli_cpus(room.freshMilliCpus);
+    out.set_foreign_cpus(room.foreignCpus);
     for (const auto& crossed : room.crossed) {
         auto* added = out.add_crossed();
         added->set_gate(utf8(crossed.gate));

@@ -111,7 +111,7 @@ TEST(Records, MachineShowsWhatTheSchedulerMakesOfIt)
     const auto page = renderMachine(parse(R"({"id":1,"name":"b1","state":"quarantined","open":false,
         "closed":{"code":"quarantined","text":"quarantined for 43 s"},"over":["io pressure 22.4% > 10.0%"],
         "thresholds":{"cpu_psi":70,"io_psi":10,"min_free_disk_bytes":1073741824,"load1":0},
-        "overrides":{"cpu_psi":70,"load1":0},"score":-5,"fresh_milli_cpus":2500,
+        "overrides":{"cpu_psi":70,"load1":0},"score":-5,"foreign_cpus":2,
         "capacity":{"cpus":8,"memory_bytes":2048,"named":{"gpu":2}},
         "reserved":{"cpus":3,"memory_bytes":1024,"named":{"gpu":1}},
         "health":{"state":"quarantined","failures_in_row":3,"until":"2026-11-21T06:10:43Z","reason":"disk"}})"),
@@ -120,7 +120,7 @@ TEST(Records, MachineShowsWhatTheSchedulerMakesOfIt)
          {"Takes work:    no: quarantined for 43 s\n", "Above:         io pressure 22.4% > 10.0%\n",
           "Health:        quarantined, for 43s more; 3 failures of its own in a row, the last: disk\n",
           "Reserved:      3 of 8 CPUs, 1.0 KiB of 2.0 KiB, gpu 1 of 2\n",
-          "Just started:  2.5 CPUs that the load does not show yet\n",
+          "Foreign load:  2 CPUs, with work that is not the farm's\n",
           "Thresholds:    cpu-psi 70 (set here), io-psi 10, load1 no limit (set here), min-free-disk 1.0 GiB\n",
           "Score:         -5\n"})
         EXPECT_NE(page.find(line), std::string::npos) << line << page;

@@ -95,9 +95,7 @@ TEST(SchedulingMetrics, SayWhyAMachineIsClosed)
                                          value));
     };
     expectOpen("machine-reserved", 0);
-    machine.freshMilliCpus = 500;
-    expectOpen("settling", 0);
-    machine.reserved.cpus = 8;
+    machine.foreignCpus = 5;
     expectOpen("resources-full", 0);
     machine.used = 2;
     expectOpen("slots-full", 0);

@@ -108,7 +108,7 @@ TEST_F(SchedulingRoutesTest, ShowsWhatTheSchedulerMakesOfAMachine)
          {R"("io_psi":10,"load1":0,"min_free_disk_bytes":0,"min_free_memory_bytes":0,"min_free_inodes":5)",
           R"("overrides":{},"over":["io pressure 22.4% > 10.0%"])",
           R"("capacity":{"cpus":8,"memory_bytes":1024,"named":{"gpu":2}})",
-          R"("reserved":{"cpus":3,"memory_bytes":512,"named":{"gpu":1}},"fresh_milli_cpus":0,"open":false)",
+          R"("reserved":{"cpus":3,"memory_bytes":512,"named":{"gpu":1}},"foreign_cpus":0,"open":false)",
           R"("closed":{"code":"gated-io","text":"io pressure 22.4% > 10.0% for 180 s"},"score":-5)",
           R"("health":{"state":"quarantined","failures_in_row":3,"quarantines":2,)"
           R"("until":"1970-01-01T00:00:01.500Z","reason":"disk errors"})"})

@@ -56,15 +56,15 @@ TEST(ServerOptions, TakeEveryFlagOfTheScheduler)
 {
     const auto options =
         read({"--step-sort", "Legacy", "--machine-sort", "SpeedFactorOnly", "--machine-free", "Static",
-              "--share-window", "1h", "--settle", "5s", "--reserve-after", "10s", "--promote-after", "2h",
+              "--share-window", "1h", "--reserve-after", "10s", "--promote-after", "2h",
               "--retry-initial", "10ms", "--retry-factor", "2", "--retry-max", "1s", "--max-attempts", "7",
               "--unsupported-after", "2m", "--quarantine-after", "0", "--quarantine-initial", "2s",
               "--quarantine-max", "4s", "--reconnect-grace", "1s"});
     ASSERT_TRUE(options) << options.error().message;
     const core::CoreOptions& core = options->core;
     EXPECT_EQ(core.policy, (sched::Policy{sched::StepSort::Legacy, sched::MachineSort::SpeedFactorOnly,
-                                          sched::MachineFree::Static, std::chrono::hours(1), std::chrono::seconds(5),
-                                          std::chrono::seconds(10), std::chrono::hours(2)}));
+                                          sched::MachineFree::Static, std::chrono::hours(1), std::chrono::seconds(10),
+                                          std::chrono::hours(2)}));
     EXPECT_EQ(core.limits.infrastructure.initial, std::chrono::milliseconds(10));
     EXPECT_EQ(core.limits.infrastructure.factor, 2U);
     EXPECT_EQ(core.limits.infrastructure.max, std::chrono::seconds(1));
