@@ -259,7 +259,7 @@ class WhyTest(FarmTest):
             self.assertIn(code, self.codes(job))
         [job] = self.farm.submit(quick("waits", user="bob"))
         self.assertIn("user-not-allowed", self.codes(job))
-        self.assertIn("missing-tag", self.farm.json("status")["waiting"])
+        self.assertEqual(self.farm.json("status")["waiting"]["missing-feature"], 1)
         self.assertEqual(self.farm.metric("penstock_steps_waiting"), 6)
 
     def test_drained_and_lost_machines_are_told_apart(self):
