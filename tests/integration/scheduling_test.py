@@ -224,6 +224,69 @@ class MachinesTest(FarmTest):
         self.assertIn("no machine b9", self.said("machine", "b9", "--trust", code=1))
 
 
+class QuarantineTest(FarmTest):
+    def spoil(self, name):
+        """Nothing can be started there: where the folders of attempts belong is a file."""
+        self.folder = os.path.join(self.farm.dir, "work-" + name, "attempts")
+        os.rename(self.folder, self.folder + ".away")
+        with open(self.folder, "w", encoding="utf-8"):
+            pass
+        [job] = self.farm.submit(quick("takes the folder that was made beforehand"))
+        self.farm.wait_job(job)
+
+    def mend(self):
+        os.unlink(self.folder)
+        os.rename(self.folder + ".away", self.folder)
+
+    def spoilt_farm(self, *flags):
+        self.farm.server_process.stop()
+        self.farm.server(*flags)
+        self.farm.builder("b1")
+        [job] = self.farm.submit(quick("first"))
+        self.farm.wait_job(job, "succeeded")
+        self.spoil("b1")
+        jobs = self.farm.submit(*[quick(f"q{at}") for at in range(3)])
+        until(lambda: self.farm.json("machine", "b1")["state"] == "quarantined", "b1 is quarantined")
+        return jobs
+
+    def test_a_machine_that_fails_by_itself_is_quarantined_until_it_is_trusted(self):
+        jobs = self.spoilt_farm("--quarantine-initial", "1h")
+        machine = self.farm.json("machine", "b1")
+        self.assertEqual((machine["closed"]["code"], machine["health"]["state"]), ("quarantined", "quarantined"))
+        self.assertTrue(machine["health"]["reason"])
+        self.assertIsNotNone(machine["health"]["until"])
+        self.assertIn("Health:", self.said("machine", "b1"))
+        self.assertIn("1 quarantined", self.said("status"))
+        for metric in ("penstock_quarantines_total", "penstock_machines_quarantined"):
+            self.assertEqual(self.farm.metric(metric), 1)
+        for job in jobs:
+            self.wait_reason(job, "all-quarantined")
+        self.mend()
+        self.said("machine", "b1", "--trust")
+        for job in jobs:
+            self.farm.wait_job(job, "succeeded")
+        self.assertEqual(self.farm.json("machine", "b1")["health"]["state"], "healthy")
+
+    def test_a_quarantine_ends_with_a_probe(self):
+        jobs = self.spoilt_farm("--max-attempts", "50")
+        self.mend()
+        for job in jobs:
+            self.farm.wait_job(job, "succeeded")
+        self.assertGreaterEqual(self.farm.metric("penstock_probes_total"), 1)
+        until(lambda: self.farm.json("machine", "b1")["health"]["state"] == "healthy", "b1 is trusted again")
+
+    def test_the_last_attempt_is_final(self):
+        self.farm.server_process.stop()
+        self.farm.server("--max-attempts", "2", "--quarantine-after", "0")
+        self.farm.builder("b1")
+        [job] = self.farm.submit(quick("first"))
+        self.farm.wait_job(job, "succeeded")
+        self.spoil("b1")
+        [job] = self.farm.submit(quick("fails"))
+        self.assertEqual(self.farm.wait_job(job)["state"], "failed")
+        self.assertEqual(len(self.farm.runs(job)), 2)
+
+
 class WhyTest(FarmTest):
     def test_every_machine_falls_away_by_name(self):
         self.farm.builder("b1", "--max-jobs", "1", "--tags", "small")
