@@ -325,6 +325,35 @@ class WhyTest(FarmTest):
         self.assertEqual(self.farm.json("status")["waiting"]["missing-feature"], 1)
         self.assertEqual(self.farm.metric("penstock_steps_waiting"), 6)
 
+    def test_a_machine_for_special_work_takes_no_other(self):
+        self.farm.builder("b1", "--features", "gpu9", "--mandatory-features", "gpu9")
+        [plain, special] = self.farm.submit(quick("plain"), quick("special", affinity={"features": ["gpu9"]}))
+        self.farm.wait_job(special, "succeeded")
+        self.wait_reason(plain, "mandatory-feature-mismatch")
+
+    def test_every_gate_has_its_own_reason(self):
+        self.farm.builder("b1")
+        for setting, code in (("min-free-memory=1000TiB", "memory-low"), ("load1=0.0001", "gated-load"),
+                              ("min-free-inodes=1000000000000000", "disk-low")):
+            self.said("machine", "b1", "--set", setting)
+            [job] = self.farm.submit(quick("waits"))
+            self.wait_reason(job, code)
+            self.assertEqual(self.farm.json("machine", "b1")["closed"]["code"], code)
+            self.said("machine", "b1", "--unset", setting.split("=")[0])
+            self.farm.wait_job(job, "succeeded")
+
+    def test_who_is_ahead_is_told(self):
+        self.farm.builder("b1", "--max-jobs", "1")
+        first = self.run_one(shares_group="greedy")
+        self.assertIn("running", self.codes(first))
+        greedy = self.farm.submit(*[quick("waits", shares_group="greedy") for _ in range(2)])
+        [poor] = self.farm.submit(quick("waits", shares_group="poor"))
+        self.wait_reason(greedy[1], "behind-in-queue")
+        self.wait_reason(greedy[0], "jobset-share")
+        self.said("bump", str(greedy[1]))
+        self.wait_reason(poor, "behind-higher-priority")
+        self.said("cancel", str(first))
+
     def test_drained_and_lost_machines_are_told_apart(self):
         self.farm.builder("b1")
         self.said("drain", "b1")
