@@ -176,7 +176,8 @@ int status(Invocation& invocation, const Values&)
 Command machinesCommand()
 {
     return {{"machines", "list machines with their slots, load and pressure", {}, {}},
-            "PSI is the kernel's pressure in percent: CPU (some), memory and I/O (full).",
+            "PSI is the kernel's pressure in percent: CPU (some), memory and I/O (full). CPUS are those reserved by "
+            "what runs,\nof those that may be. The note says why a machine would take nothing now.",
             {"penstock machines"},
             machines};
 }

@@ -42,6 +42,15 @@ Cell machineNoteOf(const Row& row, const View&)
     return {textField(objectField(row, "closed"), "text")};
 }
 
+// Reserved of those that may be.
+Cell reservedCpusOf(const Row& row, const View&)
+{
+    const auto capacity = objectField(row, "capacity");
+    if (capacity.isEmpty())
+        return {"-", Colour::Grey};
+    return {fmt::format("{}/{}", numberField(objectField(row, "reserved"), "cpus"), numberField(capacity, "cpus"))};
+}
+
 Cell stepsOf(const Row& row, const View&)
 {
     const auto steps = objectField(row, "steps");
@@ -162,6 +171,7 @@ const std::vector<RecordColumn>& machineColumns()
          [](const Row& r, const View&) {
              return Cell{fmt::format("{}/{}", numberField(r, "used"), numberField(r, "slots"))};
          }},
+        {{"CPUS", Align::Right}, reservedCpusOf},
         {{"SYSTEMS"}, [](const Row& r, const View&) { return Cell{listField(r, "systems")}; }},
         {{"LOAD", Align::Right}, loadOf},
         {{"PSI cpu/mem/io", Align::Right}, pressureOf},

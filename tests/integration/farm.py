@@ -20,9 +20,9 @@ REPORT = re.compile(rb"^.*(?:(?:ERROR|WARNING): (?:Address|Leak|Thread)Sanitizer
 CRASHES = (signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP)
 
 BIN = os.environ.get("PENSTOCK_BIN_DIR", os.path.join(os.path.dirname(__file__), "../../build/dev/bin"))
-# What would make tests wait: a server has these unless the test says otherwise.
-QUICK = {"--retry-initial": "200ms", "--retry-factor": "2", "--retry-max": "2s", "--quarantine-initial": "1s",
-         "--quarantine-max": "4s"}
+# What would make tests wait: a server has these unless the test says something of the same kind.
+QUICK = ((("--retry-initial", "200ms"), ("--retry-factor", "2"), ("--retry-max", "2s")),
+         (("--quarantine-initial", "1s"), ("--quarantine-max", "4s")))
 LIMIT = 60 * float(os.environ.get("PENSTOCK_TEST_SLOWNESS", "1"))
 
 
@@ -163,7 +163,7 @@ class Farm:
         if os.path.exists(port_file):
             os.unlink(port_file)
         said = [*self.server_args, *args]
-        quick = [word for flag, value in QUICK.items() if flag not in said for word in (flag, value)]
+        quick = [word for kind in QUICK if not any(flag in said for flag, _ in kind) for pair in kind for word in pair]
         self.server_process = Process(
             "penstock-server",
             ["--data-dir", self.data_dir, "--listen", f"127.0.0.1:{self.port}", "--port-file", port_file, *quick,

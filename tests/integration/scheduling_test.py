@@ -224,6 +224,69 @@ class MachinesTest(FarmTest):
         self.assertIn("no machine b9", self.said("machine", "b9", "--trust", code=1))
 
 
+class QuarantineTest(FarmTest):
+    def spoil(self, name):
+        """Nothing can be started there: where the folders of attempts belong is a file."""
+        self.folder = os.path.join(self.farm.dir, "work-" + name, "attempts")
+        os.rename(self.folder, self.folder + ".away")
+        with open(self.folder, "w", encoding="utf-8"):
+            pass
+        [job] = self.farm.submit(quick("takes the folder that was made beforehand"))
+        self.farm.wait_job(job)
+
+    def mend(self):
+        os.unlink(self.folder)
+        os.rename(self.folder + ".away", self.folder)
+
+    def spoilt_farm(self, *flags):
+        self.farm.server_process.stop()
+        self.farm.server(*flags)
+        self.farm.builder("b1")
+        [job] = self.farm.submit(quick("first"))
+        self.farm.wait_job(job, "succeeded")
+        self.spoil("b1")
+        jobs = self.farm.submit(*[quick(f"q{at}") for at in range(3)])
+        until(lambda: self.farm.json("machine", "b1")["state"] == "quarantined", "b1 is quarantined")
+        return jobs
+
+    def test_a_machine_that_fails_by_itself_is_quarantined_until_it_is_trusted(self):
+        jobs = self.spoilt_farm("--quarantine-initial", "1h")
+        machine = self.farm.json("machine", "b1")
+        self.assertEqual((machine["closed"]["code"], machine["health"]["state"]), ("quarantined", "quarantined"))
+        self.assertTrue(machine["health"]["reason"])
+        self.assertIsNotNone(machine["health"]["until"])
+        self.assertIn("Health:", self.said("machine", "b1"))
+        self.assertIn("1 quarantined", self.said("status"))
+        for metric in ("penstock_quarantines_total", "penstock_machines_quarantined"):
+            self.assertEqual(self.farm.metric(metric), 1)
+        for job in jobs:
+            self.wait_reason(job, "all-quarantined")
+        self.mend()
+        self.said("machine", "b1", "--trust")
+        for job in jobs:
+            self.farm.wait_job(job, "succeeded")
+        self.assertEqual(self.farm.json("machine", "b1")["health"]["state"], "healthy")
+
+    def test_a_quarantine_ends_with_a_probe(self):
+        jobs = self.spoilt_farm("--max-attempts", "50")
+        self.mend()
+        for job in jobs:
+            self.farm.wait_job(job, "succeeded")
+        self.assertGreaterEqual(self.farm.metric("penstock_probes_total"), 1)
+        until(lambda: self.farm.json("machine", "b1")["health"]["state"] == "healthy", "b1 is trusted again")
+
+    def test_the_last_attempt_is_final(self):
+        self.farm.server_process.stop()
+        self.farm.server("--max-attempts", "2", "--quarantine-after", "0")
+        self.farm.builder("b1")
+        [job] = self.farm.submit(quick("first"))
+        self.farm.wait_job(job, "succeeded")
+        self.spoil("b1")
+        [job] = self.farm.submit(quick("fails"))
+        self.assertEqual(self.farm.wait_job(job)["state"], "failed")
+        self.assertEqual(len(self.farm.runs(job)), 2)
+
+
 class WhyTest(FarmTest):
     def test_every_machine_falls_away_by_name(self):
         self.farm.builder("b1", "--max-jobs", "1", "--tags", "small")
@@ -259,8 +322,37 @@ class WhyTest(FarmTest):
             self.assertIn(code, self.codes(job))
         [job] = self.farm.submit(quick("waits", user="bob"))
         self.assertIn("user-not-allowed", self.codes(job))
-        self.assertIn("missing-tag", self.farm.json("status")["waiting"])
+        self.assertEqual(self.farm.json("status")["waiting"]["missing-feature"], 1)
         self.assertEqual(self.farm.metric("penstock_steps_waiting"), 6)
+
+    def test_a_machine_for_special_work_takes_no_other(self):
+        self.farm.builder("b1", "--features", "gpu9", "--mandatory-features", "gpu9")
+        [plain, special] = self.farm.submit(quick("plain"), quick("special", affinity={"features": ["gpu9"]}))
+        self.farm.wait_job(special, "succeeded")
+        self.wait_reason(plain, "mandatory-feature-mismatch")
+
+    def test_every_gate_has_its_own_reason(self):
+        self.farm.builder("b1")
+        for setting, code in (("min-free-memory=1000TiB", "memory-low"), ("load1=0.0001", "gated-load"),
+                              ("min-free-inodes=1000000000000000", "disk-low")):
+            self.said("machine", "b1", "--set", setting)
+            [job] = self.farm.submit(quick("waits"))
+            self.wait_reason(job, code)
+            self.assertEqual(self.farm.json("machine", "b1")["closed"]["code"], code)
+            self.said("machine", "b1", "--unset", setting.split("=")[0])
+            self.farm.wait_job(job, "succeeded")
+
+    def test_who_is_ahead_is_told(self):
+        self.farm.builder("b1", "--max-jobs", "1")
+        first = self.run_one(shares_group="greedy")
+        self.assertIn("running", self.codes(first))
+        greedy = self.farm.submit(*[quick("waits", shares_group="greedy") for _ in range(2)])
+        [poor] = self.farm.submit(quick("waits", shares_group="poor"))
+        self.wait_reason(greedy[1], "behind-in-queue")
+        self.wait_reason(greedy[0], "jobset-share")
+        self.said("bump", str(greedy[1]))
+        self.wait_reason(poor, "behind-higher-priority")
+        self.said("cancel", str(first))
 
     def test_drained_and_lost_machines_are_told_apart(self):
         self.farm.builder("b1")

@@ -129,6 +129,19 @@ TEST(Records, MachineShowsWhatTheSchedulerMakesOfIt)
     EXPECT_EQ(open.find("Health"), std::string::npos);
 }
 
+TEST(Records, MachinesSayWhyTheyTakeNothing)
+{
+    const auto list =
+        renderList(RecordKind::Machine,
+                   {parse(R"({"id":1,"name":"b1","state":"ready","slots":4,"used":1,"capacity":{"cpus":8},
+        "reserved":{"cpus":3},"closed":{"code":"gated-io","text":"io pressure 22.4% > 10.0%"}})"),
+                    parse(R"({"id":2,"name":"b2","state":"draining","note":"new disk","closed":{"text":"draining"}})")},
+                   kView);
+    EXPECT_NE(list.find("  3/8  "), std::string::npos) << list;
+    EXPECT_NE(list.find("io pressure 22.4% > 10.0%\n"), std::string::npos) << list;
+    EXPECT_NE(list.find("new disk\n"), std::string::npos) << list;
+}
+
 TEST(Records, StatusSaysThatTheFarmIsPausedAndWhatStepsWaitFor)
 {
     const auto text = renderStatus(parse(R"({"healthy":true,"database":{"ok":true,"kind":"embedded"},
