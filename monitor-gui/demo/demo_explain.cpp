@@ -118,23 +118,23 @@ void DemoFarm::explainStep(const DemoStep& step, monitor::StepExplanation& out) 
     if (m_pausedSince != 0)
         addReason(out, "dispatch-paused", "ada has paused dispatch: moving the store to new disks", {},
                   "penstock resume");
-    std::vector<DemoVerdict> verdicts;
+    std::vector<std::string_view> outAt; // the stage that takes each machine out
     for (const monitor::MachineRecord& machine : m_machines)
-        verdicts.push_back(demoVerdict(machine, step, m_now));
+        outAt.push_back(demoStage(machine, step));
     auto left = static_cast<std::uint32_t>(m_machines.size());
     std::vector<const StageReason*> applying;
     for (const std::string_view name : kStages) {
         monitor::FunnelStage& stage = *out.add_funnel();
         stage.set_stage(std::string(name));
-        for (std::size_t place = 0; place < verdicts.size(); ++place) {
-            if (verdicts[place].stage != name)
+        for (std::size_t place = 0; place < outAt.size(); ++place) {
+            if (outAt[place] != name)
                 continue;
             stage.set_removed_count(stage.removed_count() + 1);
             if (stage.removed_size() >= kMostNames)
                 continue;
             monitor::RemovedMachine& removed = *stage.add_removed();
             removed.set_machine(m_machines[place].name());
-            removed.set_why(verdicts[place].why);
+            removed.set_why(demoWhy(m_machines[place], name, m_now));
         }
         left -= stage.removed_count();
         stage.set_left(left);

@@ -322,7 +322,7 @@ void DemoFarm::settleJob(std::uint64_t jobId)
 
 bool DemoFarm::startOn(monitor::MachineRecord& machine, DemoStep& step)
 {
-    if (!demoVerdict(machine, step, m_now).stage.empty())
+    if (!demoStage(machine, step).empty())
         return false;
     machine.set_used(machine.used() + 1);
     step.machineId = machine.id();
@@ -347,14 +347,19 @@ bool DemoFarm::startOn(monitor::MachineRecord& machine, DemoStep& step)
 void DemoFarm::startReady()
 {
     std::deque<std::uint64_t> waiting;
+    std::set<std::string> full; // machines only fill up meanwhile, so what found none need not be tried again
     const std::size_t first = random(static_cast<std::uint32_t>(m_machines.size()));
     for (const std::uint64_t id : m_ready) {
         DemoStep& step = m_steps[id];
+        const std::string kind = step.system + step.feature;
         bool started = false;
-        for (std::size_t index = 0; index < m_machines.size() && !started; ++index)
+        const bool hopeless = full.contains(kind);
+        for (std::size_t index = 0; index < m_machines.size() && !started && !hopeless; ++index)
             started = startOn(m_machines[(first + id + index) % m_machines.size()], step);
-        if (!started)
-            waiting.push_back(id);
+        if (started)
+            continue;
+        full.insert(kind);
+        waiting.push_back(id);
     }
     m_ready = std::move(waiting);
 }

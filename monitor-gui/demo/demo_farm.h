@@ -31,13 +31,10 @@ struct DemoStep {
     bool fails = false;
 };
 
-// What one machine says to a step, as the scheduler's funnel asks it: the stage that takes it out and why; empty: it
-// would take the step now.
-struct DemoVerdict {
-    std::string_view stage;
-    std::string why;
-};
-[[nodiscard]] DemoVerdict demoVerdict(const monitor::MachineRecord& machine, const DemoStep& step, WallTime now);
+// What one machine says to a step, as the scheduler's funnel asks it: the stage that takes it out; empty: it would take
+// the step now. And why, in words.
+[[nodiscard]] std::string_view demoStage(const monitor::MachineRecord& machine, const DemoStep& step);
+[[nodiscard]] std::string demoWhy(const monitor::MachineRecord& machine, std::string_view stage, WallTime now);
 [[nodiscard]] bool demoGated(const monitor::MachineRecord& machine);
 
 class DemoFarm {

@@ -35,28 +35,39 @@ bool demoGated(const monitor::MachineRecord& machine)
     return machine.has_psi() && machine.psi_io_full() > machine.limit_psi_io();
 }
 
-DemoVerdict demoVerdict(const monitor::MachineRecord& machine, const DemoStep& step, WallTime now)
+std::string_view demoStage(const monitor::MachineRecord& machine, const DemoStep& step)
 {
-    const auto seconds = [&](std::uint64_t until) {
-        const auto current = static_cast<std::uint64_t>(now.micros());
-        return until > current ? (until - current) / kSecond : 0;
-    };
     if (machine.systems(0) != step.system)
-        return {"system", "has " + machine.systems(0)};
+        return "system";
     if (step.feature == "kvm" && machine.features_size() < 2)
-        return {"features", "lacks kvm"};
-    if (machine.state() == monitor::MACHINE_DRAINING)
-        return {"enabled", "draining: " + machine.note()};
-    if (machine.state() == monitor::MACHINE_QUARANTINED)
-        return {"enabled", fmt::format("quarantined for {} s more: {}", seconds(machine.health().until_us()),
-                                       machine.health().reason())};
+        return "features";
+    if (machine.state() == monitor::MACHINE_DRAINING || machine.state() == monitor::MACHINE_QUARANTINED)
+        return "enabled";
     if (machine.state() == monitor::MACHINE_DISCONNECTED)
-        return {"connected", "not connected"};
+        return "connected";
     if (demoGated(machine))
-        return {"not_gated", crossedText(machine)};
-    if (machine.used() >= machine.slots())
-        return {"room", fmt::format("{} of {} slots taken", machine.used(), machine.slots())};
-    return {};
+        return "not_gated";
+    return machine.used() >= machine.slots() ? "room" : "";
+}
+
+std::string demoWhy(const monitor::MachineRecord& machine, std::string_view stage, WallTime now)
+{
+    const auto current = static_cast<std::uint64_t>(now.micros());
+    const std::uint64_t until = machine.health().until_us();
+    if (stage == "system")
+        return "has " + machine.systems(0);
+    if (stage == "features")
+        return "lacks kvm";
+    if (stage == "enabled" && machine.state() == monitor::MACHINE_DRAINING)
+        return "draining: " + machine.note();
+    if (stage == "enabled")
+        return fmt::format("quarantined for {} s more: {}", until > current ? (until - current) / kSecond : 0,
+                           machine.health().reason());
+    if (stage == "connected")
+        return "not connected";
+    if (stage == "not_gated")
+        return crossedText(machine);
+    return stage == "room" ? fmt::format("{} of {} slots taken", machine.used(), machine.slots()) : std::string();
 }
 
 void DemoFarm::watchHealth(monitor::MachineRecord& machine)
@@ -90,9 +101,9 @@ void DemoFarm::showRoom(monitor::MachineRecord& machine) const
     }
     DemoStep any;
     any.system = machine.systems(0);
-    const DemoVerdict verdict = demoVerdict(machine, any, m_now);
-    room.set_open(verdict.stage.empty());
-    room.set_closed(verdict.why);
+    const std::string_view stage = demoStage(machine, any);
+    room.set_open(stage.empty());
+    room.set_closed(demoWhy(machine, stage, m_now));
     room.set_score(static_cast<std::int64_t>(1000.0 * (1.0 - static_cast<double>(used) / machine.slots())) -
                    static_cast<std::int64_t>(machine.psi_cpu_some() * 3));
     *machine.mutable_room() = std::move(room);

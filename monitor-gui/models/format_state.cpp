@@ -26,7 +26,7 @@ MachineLook quarantineLook(const MachineRecord& machine, WallTime serverNow)
 
 MachineLook readyLook(const MachineRecord& machine)
 {
-    if (machine.room ? !machine.room->crossed.empty() : pastGate(machine))
+    if (pastGate(machine) || (machine.room && !machine.room->crossed.empty()))
         return {Tone::Held, QStringLiteral("gated"), 2};
     if (machine.slots > 0 && machine.used >= machine.slots)
         return {Tone::Running, QStringLiteral("full"), 6};

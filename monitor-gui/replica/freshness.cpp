@@ -42,7 +42,8 @@ bool pastGate(const MachineRecord& machine)
 {
     const Gates& gates = machine.gates;
     const auto above = [](double value, double gate) { return gate > 0 && value > gate; };
-    const auto below = [](std::uint64_t value, std::uint64_t gate) { return gate > 0 && value < gate; };
+    // 0 is what a machine that has not reported yet has.
+    const auto below = [](std::uint64_t value, std::uint64_t gate) { return value > 0 && value < gate; };
     if (above(machine.load1, gates.load1) || below(machine.diskFreeBytes, gates.diskFree) ||
         below(machine.memoryAvailableBytes, gates.memoryFree) || below(machine.diskFreeInodes, gates.inodesFree))
         return true;

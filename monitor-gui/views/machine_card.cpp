@@ -24,10 +24,10 @@ constexpr int kStep = 40;
 constexpr int kStepWidth = 230;
 
 // A gate stands at three quarters of its bar, so that what is beyond it has room to be seen.
-CellBar gateBar(double value, double gate)
+CellBar gateBar(double value, double gate, double scale)
 {
     constexpr double kPlace = 0.75;
-    const double full = gate > 0 ? gate / kPlace : 100;
+    const double full = gate > 0 ? gate / kPlace : scale;
     return {std::min(1.0, value / full), gate > 0 ? kPlace : 0.0, gate > 0 && value > gate, 0, Tone::Running};
 }
 
@@ -175,13 +175,14 @@ void MachineCard::paintGates(QPainter& painter)
                          painter.fontMetrics().elidedText(value, Qt::ElideRight, words.width()));
         top += kLine;
     };
+    const QString percent = QStringLiteral(" %");
     const auto above = [&](const char* label, const char* key, std::optional<double> value, double gate,
                            const QString& unit) {
         const QString now = value ? formatDecimal(*value) + unit : dash();
         row(QLatin1String(label), key,
             gate > 0 ? QStringLiteral("%1 of %2").arg(now, formatDecimal(gate, gate < 10 ? 1 : 0) + unit)
                      : QStringLiteral("%1, no gate").arg(now),
-            gateBar(value.value_or(0), gate));
+            gateBar(value.value_or(0), gate, unit.isEmpty() ? std::max(1U, machine.cores) * 2.0 : 100.0));
     };
     const auto below = [&](const char* label, const char* key, std::uint64_t free, std::uint64_t total,
                            std::uint64_t gate) {
@@ -196,7 +197,6 @@ void MachineCard::paintGates(QPainter& painter)
     const auto pressure = [&](double Pressure::*field) {
         return machine.pressure ? std::optional((*machine.pressure).*field) : std::nullopt;
     };
-    const QString percent = QStringLiteral(" %");
     above("CPU some", "cpu_psi", pressure(&Pressure::cpuSome), machine.gates.cpuSome, percent);
     above("Mem full", "mem_psi", pressure(&Pressure::memoryFull), machine.gates.memoryFull, percent);
     above("IO full", "io_psi", pressure(&Pressure::ioFull), machine.gates.ioFull, percent);

@@ -78,8 +78,10 @@ void OverviewPage::arrangeTiles()
     m_tileColumns = columns;
     while (m_tileGrid->count() > 0)
         delete m_tileGrid->takeAt(0);
-    for (int place = 0; place < count; ++place)
+    for (int place = 0; place < count; ++place) {
+        shown.at(place)->setCompact(rows > 1);
         m_tileGrid->addWidget(shown.at(place), place / columns, place % columns);
+    }
 }
 
 void OverviewPage::resizeEvent(QResizeEvent* event)

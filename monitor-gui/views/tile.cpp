@@ -33,6 +33,15 @@ void Tile::setTone(Tone tone)
     m_tone = tone;
 }
 
+void Tile::setCompact(bool compact)
+{
+    if (compact == m_compact)
+        return;
+    m_compact = compact;
+    updateGeometry();
+    update();
+}
+
 void Tile::setSpark(QList<QPointF> points)
 {
     m_spark = std::move(points);
@@ -69,7 +78,8 @@ void Tile::paintEvent(QPaintEvent*)
     painter.drawText(QRect(inner.left(), inner.top() + 50, inner.width(), 16),
                      Qt::AlignLeft | Qt::AlignVCenter,
                      painter.fontMetrics().elidedText(m_remark, Qt::ElideRight, inner.width()));
-    paintSpark(painter, QRectF(inner.left(), inner.top() + 70, inner.width(), inner.height() - 70));
+    if (!m_compact)
+        paintSpark(painter, QRectF(inner.left(), inner.top() + 70, inner.width(), inner.height() - 70));
 }
 
 void Tile::paintSpark(QPainter& painter, const QRectF& box)

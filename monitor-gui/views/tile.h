@@ -20,13 +20,17 @@ public:
     void setTone(Tone tone);
     void setSpark(QList<QPointF> points);
 
-    [[nodiscard]] QSize sizeHint() const override { return {150, 104}; }
-    [[nodiscard]] QSize minimumSizeHint() const override { return {84, 104}; }
+    // Without its sparkline, where height is dear.
+    void setCompact(bool compact);
+
+    [[nodiscard]] QSize sizeHint() const override { return {150, heightOf(m_compact)}; }
+    [[nodiscard]] QSize minimumSizeHint() const override { return {84, heightOf(m_compact)}; }
 
 protected:
     void paintEvent(QPaintEvent* event) override;
 
 private:
+    [[nodiscard]] static int heightOf(bool compact) { return compact ? 80 : 104; }
     void paintSpark(class QPainter& painter, const QRectF& box);
 
     QString m_title;
@@ -36,6 +40,7 @@ private:
     QString m_remark;
     QList<QPointF> m_spark;
     bool m_outdated = false;
+    bool m_compact = false;
 };
 
 } // namespace penstock::gui

@@ -69,6 +69,7 @@ public:
     }
 
     bool silent = false;
+    std::vector<monitor::ExplainRequest> questions; // why, asked so far; answered by the test
     std::uint64_t number = 10;               // of snapshots
     std::vector<monitor::WatchFarm> watches; // asked so far
     std::vector<monitor::ClientHello> hellos;
@@ -107,6 +108,9 @@ private:
             snapshot.set_stream("s");
             snapshot.set_resumed(question.watch_farm().resume_stream() == "s");
             snapshot.set_number(snapshot.resumed() ? question.watch_farm().resume_after() : number);
+        } else if (question.has_explain()) {
+            questions.push_back(question.explain());
+            return;
         } else if (question.has_ping()) {
             ++pings;
             reply.mutable_pong()->set_sequence(question.ping().sequence());

@@ -62,6 +62,28 @@ TEST_F(Screenshot, EachPageIsDrawnInBothThemes)
     }
 }
 
+TEST_F(Screenshot, EachPartOfAPageIsDrawnInBothThemes)
+{
+    for (const char* theme : {"light", "dark"}) {
+        for (const QStringList& part :
+             {QStringList{QStringLiteral("--tab"), QStringLiteral("shares")},
+              QStringList{QStringLiteral("--tab"), QStringLiteral("why")},
+              QStringList{QStringLiteral("--page"), QStringLiteral("job"), QStringLiteral("--tab"),
+                          QStringLiteral("why")},
+              QStringList{QStringLiteral("--demo-fault"), QStringLiteral("paused")}}) {
+            const int code =
+                run(QStringList{QStringLiteral("--demo"), QStringLiteral("--theme"), QString::fromLatin1(theme),
+                                QStringLiteral("--size"), QStringLiteral("1000x700"), QStringLiteral("--after"),
+                                QStringLiteral("3.5"), QStringLiteral("--screenshot"), picture()} +
+                    part);
+            ASSERT_EQ(code, 0) << part.join(QLatin1Char(' ')).toStdString() << m_errors.toStdString();
+            const QImage image(picture());
+            EXPECT_EQ(image.size(), QSize(1000, 700)) << part.join(QLatin1Char(' ')).toStdString();
+            EXPECT_GT(colours(image), 100) << part.join(QLatin1Char(' ')).toStdString() << " looks empty";
+        }
+    }
+}
+
 TEST_F(Screenshot, WorksWithoutAnyServer)
 {
     ASSERT_EQ(run({QStringLiteral("--server"), QStringLiteral("ws://127.0.0.1:1"), QStringLiteral("--after"),
@@ -83,6 +105,8 @@ TEST_F(Screenshot, BadOptionsEndWithTwoAndASentence)
 {
     EXPECT_EQ(run({QStringLiteral("--page"), QStringLiteral("nowhere")}), 2);
     EXPECT_TRUE(m_errors.contains("overview, queue")) << m_errors.toStdString();
+    EXPECT_EQ(run({QStringLiteral("--tab"), QStringLiteral("nowhere")}), 2);
+    EXPECT_TRUE(m_errors.contains("queues, shares, log, why")) << m_errors.toStdString();
     EXPECT_EQ(run({QStringLiteral("--token-file"), QStringLiteral("/none"), QStringLiteral("--screenshot"),
                    picture()}),
               2);

@@ -57,6 +57,8 @@ struct MonitorStreamTest : WithApplication {
                 deltas.push_back(delta->number);
             if (const auto* snapshot = std::get_if<SnapshotEvent>(&event.body))
                 snapshots.push_back(*snapshot);
+            if (const auto* explanation = std::get_if<ExplanationEvent>(&event.body))
+                explanations.push_back(*explanation);
         }
         if (takeAtOnce)
             QMetaObject::invokeMethod(
@@ -74,6 +76,7 @@ struct MonitorStreamTest : WithApplication {
     std::vector<LinkPhase> phases;
     std::vector<std::uint64_t> deltas;
     std::vector<SnapshotEvent> snapshots;
+    std::vector<ExplanationEvent> explanations;
     int batches = 0;
     bool takeAtOnce = true;
 };
@@ -204,6 +207,48 @@ TEST_F(MonitorStreamTest, ReconnectsAtOnceWhenAsked)
     EXPECT_EQ(server.hellos.size(), 2U);
 }
 
+TEST_F(MonitorStreamTest, AsksWhyAndHandsOnTheAnswerWithItsQuestion)
+{
+    const auto stream = streamTo(server.url());
+    const WhyTarget target{JobId(3), StepId(7)};
+    stream->explain(target); // before there is a connection: nobody to ask
+    ASSERT_TRUE(until([&] { return snapshots.size() == 1; }));
+    stream->explain(target);
+    ASSERT_TRUE(until([&] { return server.questions.size() == 1; }));
+    EXPECT_EQ(server.questions[0].job_id(), 3U);
+    EXPECT_EQ(server.questions[0].step_id(), 7U);
+    EXPECT_NE(server.questions[0].request(), server.watches[0].watch()) << "a Problem must name one thing only";
+    monitor::FeedMessage stray;
+    stray.mutable_explanation()->set_request(server.questions[0].request() + 100);
+    server.send(stray);
+    monitor::FeedMessage message;
+    message.mutable_explanation()->set_request(server.questions[0].request());
+    message.mutable_explanation()->set_more(5);
+    server.send(message);
+    server.send(message);
+    server.sendDelta(11);
+    ASSERT_TRUE(until([&] { return deltas.size() == 1; }));
+    ASSERT_EQ(explanations.size(), 1U) << "neither the stray one nor the repetition";
+    EXPECT_EQ(explanations[0].asked, target);
+    EXPECT_EQ(explanations[0].explanation->more, 5U);
+}
+
+TEST_F(MonitorStreamTest, HandsOnThatTheServerCannotSayWhy)
+{
+    const auto stream = streamTo(server.url());
+    ASSERT_TRUE(until([&] { return snapshots.size() == 1; }));
+    stream->explain({JobId(3)});
+    ASSERT_TRUE(until([&] { return server.questions.size() == 1; }));
+    monitor::FeedMessage message;
+    message.mutable_problem()->set_watch(server.questions[0].request());
+    message.mutable_problem()->set_message("no job 3");
+    server.send(message);
+    ASSERT_TRUE(until([&] { return explanations.size() == 1; }));
+    EXPECT_EQ(explanations[0].refusal, "no job 3");
+    EXPECT_EQ(explanations[0].explanation, nullptr);
+    EXPECT_EQ(status.phase, LinkPhase::Open);
+}
+
 TEST_F(MonitorStreamTest, RunsOnAThreadOfItsOwnAndEndsCleanly)
 {
     qt::QtLoop home;
@@ -254,6 +299,64 @@ TEST(FeedDecode, TurnsNumbersThatCannotBeDrawnIntoZero)
     EXPECT_EQ(machine.pressure->cpuSome, 0);
     EXPECT_EQ(machine.pressure->ioFull, 0);
     EXPECT_LE(machine.memoryAvailableBytes, machine.memoryBytes);
+}
+
+TEST(FeedDecode, CutsAnExplanationThatIsLargerThanPromised)
+{
+    monitor::FeedMessage message;
+    monitor::Explanation& from = *message.mutable_explanation();
+    for (int place = 0; place < 80; ++place)
+        from.add_steps()->set_step_id(static_cast<std::uint64_t>(place) + 1);
+    for (int place = 0; place < 100; ++place) {
+        from.mutable_steps(0)->add_reasons()->set_code("slots-full");
+        from.mutable_steps(0)->add_funnel()->set_stage("known");
+        from.mutable_steps(0)->mutable_funnel(0)->add_removed()->set_machine("m");
+        from.mutable_steps(0)->mutable_reasons(0)->add_names("m");
+        from.mutable_steps(0)->mutable_reasons(0)->add_numbers()->set_value(1);
+    }
+    from.mutable_steps(0)->mutable_reasons(0)->mutable_numbers(0)->set_value(std::numeric_limits<double>::infinity());
+    const auto event = decode(message);
+    ASSERT_TRUE(event);
+    const Explanation& explanation = *std::get<ExplanationEvent>(event->body).explanation;
+    ASSERT_EQ(explanation.steps.size(), 50U);
+    EXPECT_EQ(explanation.steps[0].reasons.size(), 40U);
+    EXPECT_EQ(explanation.steps[0].funnel.size(), 16U);
+    EXPECT_EQ(explanation.steps[0].funnel[0].removed.size(), 5U);
+    EXPECT_EQ(explanation.steps[0].reasons[0].names.size(), 5U);
+    EXPECT_EQ(explanation.steps[0].reasons[0].numbers.size(), 15U) << "what is no number is left out";
+    from.mutable_steps(3)->set_step_id(0);
+    EXPECT_FALSE(decode(message));
+}
+
+TEST(FeedDecode, ReadsRoomHealthAndShares)
+{
+    monitor::FeedMessage message;
+    monitor::FarmSnapshot& snapshot = *message.mutable_snapshot();
+    snapshot.mutable_totals()->mutable_pause()->set_who("ada");
+    monitor::ShareRecord& share = *snapshot.add_shares();
+    share.set_group("nixpkgs");
+    share.set_used_us(std::numeric_limits<std::uint64_t>::max());
+    share.set_used_percent(-1);
+    monitor::MachineRecord& plain = *snapshot.add_machines();
+    plain.set_id(1);
+    monitor::MachineRecord& told = *snapshot.add_machines();
+    told.set_id(2);
+    told.mutable_room()->set_score(-7);
+    told.mutable_room()->add_named()->set_name("gpu");
+    told.mutable_health()->set_state(monitor::HEALTH_PROBING);
+    told.set_limit_disk_free_bytes(9);
+    const auto event = decode(message);
+    ASSERT_TRUE(event);
+    const auto& read = std::get<SnapshotEvent>(event->body);
+    EXPECT_EQ(read.totals.pause->who, "ada");
+    EXPECT_GT(read.shares.at(0)->used, Duration(0)) << "nonsense does not overflow";
+    EXPECT_EQ(read.shares.at(0)->usedPercent, 0);
+    EXPECT_FALSE(read.machines.at(0)->room) << "an older server does not tell";
+    EXPECT_EQ(read.machines.at(0)->health.state, HealthState::Unknown);
+    EXPECT_EQ(read.machines.at(1)->room->score, -7);
+    EXPECT_EQ(read.machines.at(1)->room->named.at(0).name, "gpu");
+    EXPECT_EQ(read.machines.at(1)->health.state, HealthState::Probing);
+    EXPECT_EQ(read.machines.at(1)->gates.diskFree, 9U);
 }
 
 TEST(FeedDecode, LetsMessagesOfANewerServerPass)

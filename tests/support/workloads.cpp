@@ -62,7 +62,7 @@ void PackageSet::addBootstrap(sim::Random& random)
 {
     for (std::uint32_t i = 0; i < kBootstrap; ++i) {
         Package package{
-            fmt::format("bootstrap-{}", i), {}, std::clamp(logNormal(random, 90, 1.0), 10.0, 900.0)};
+            fmt::format("bootstrap{}-1.0", i), {}, std::clamp(logNormal(random, 90, 1.0), 10.0, 900.0)};
         if (i > 0)
             package.dependsOn.push_back(i - 1);
         m_packages.push_back(std::move(package));
@@ -84,7 +84,7 @@ void PackageSet::addPackage(sim::Random& random, std::size_t total)
 {
     const std::size_t index = m_packages.size();
     const std::uint32_t hub = kBootstrap - 1;
-    Package package{fmt::format("package-{}", index), {hub}, secondsOf(index, total, random)};
+    Package package{fmt::format("package{}-1.0", index), {hub}, secondsOf(index, total, random)};
     const std::size_t core = std::min(index, kBootstrap + kCore) - kBootstrap;
     std::vector<std::uint32_t>& needs = package.dependsOn;
     const auto addCore = [&] {
@@ -170,7 +170,7 @@ Evaluation largeEvaluation(std::size_t steps, std::uint64_t seed)
     evaluation.steps.reserve(steps);
     for (std::size_t i = 0; i < steps; ++i) {
         TrueStep step;
-        step.name = fmt::format("package-{}", i);
+        step.name = fmt::format("package{}-1.0", i);
         step.duration = seconds(std::clamp(logNormal(random, 20, 1.3), 1.0, 3'600.0));
         step.root = true;
         if (i > 0) {
@@ -194,7 +194,7 @@ std::vector<StepKind> stepKinds(std::size_t count, std::uint64_t seed)
     sim::Random random(seed);
     std::vector<StepKind> kinds;
     for (std::size_t i = 0; i < count; ++i) {
-        StepKind kind{fmt::format("kind-{}", i), std::clamp(logNormal(random, 60, 0.7), 10.0, 600.0)};
+        StepKind kind{fmt::format("kind{}", i), std::clamp(logNormal(random, 60, 0.7), 10.0, 600.0)};
         kind.milliThreads = kThreads[i % std::size(kThreads)];
         if (i % 5 == 3)
             kind.ioPermille = static_cast<std::uint32_t>(random.between(100, 300));

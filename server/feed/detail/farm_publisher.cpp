@@ -14,12 +14,32 @@ constexpr std::chrono::seconds kKeepWarm{60};
 // Room for the watch, the time and the field headers around a delta.
 constexpr std::size_t kMaxBodyBytes = protocol::kMaxFrameBytes - 256;
 
+// Of very many machines less is told, so that all of them are told: first not what each runs, then not the details of
+// its room. False: still too large.
+template <class Message> bool thin(Message& message)
+{
+    if (message.ByteSizeLong() <= kMaxBodyBytes)
+        return true;
+    for (auto& machine : *message.mutable_machines())
+        machine.clear_running();
+    if (message.ByteSizeLong() <= kMaxBodyBytes)
+        return true;
+    for (auto& machine : *message.mutable_machines()) {
+        if (machine.has_room()) {
+            machine.mutable_room()->clear_closed();
+            machine.mutable_room()->clear_named();
+            machine.mutable_room()->clear_crossed();
+        }
+        machine.clear_tags();
+        machine.clear_executors();
+    }
+    return message.ByteSizeLong() <= kMaxBodyBytes;
+}
+
 void fit(monitor::FarmSnapshot& snapshot)
 {
-    if (snapshot.ByteSizeLong() <= kMaxBodyBytes)
+    if (thin(snapshot))
         return;
-    for (auto& machine : *snapshot.mutable_machines())
-        machine.clear_running();
     while (snapshot.ByteSizeLong() > kMaxBodyBytes && snapshot.machines_size() > 0)
         snapshot.mutable_machines()->DeleteSubrange(snapshot.machines_size() / 2,
                                                     snapshot.machines_size() - snapshot.machines_size() / 2);
@@ -154,13 +174,13 @@ void FarmPublisher::publish(const FarmChange& change)
         wire::write(*delta.add_shares(), share);
     for (const auto& group : change.removedShares)
         delta.add_removed_shares(wire::utf8(group));
-    auto body = delta.SerializeAsString();
-    if (body.size() > kMaxBodyBytes) {
+    if (!thin(delta)) {
         // Too much at once for one frame: everybody starts anew from a snapshot, which is cut to fit.
         m_ring.push({});
         m_ring.clear();
         return m_sink.onFarmStart();
     }
+    const auto body = delta.SerializeAsString();
     m_ring.push(body);
     m_sink.onFarmDelta(body);
 }

@@ -192,6 +192,8 @@ TEST(Freshness, AMachineIsPastItsGateOnlyAboveIt)
     EXPECT_FALSE(pastGate(record));
     record.diskFreeBytes = 99;
     EXPECT_TRUE(pastGate(record));
+    record.diskFreeBytes = 0;
+    EXPECT_FALSE(pastGate(record)) << "not reported yet";
 }
 
 TEST(JobReplica, ReplacesAllStepsWithACompleteUpdateAndSomeWithAnother)

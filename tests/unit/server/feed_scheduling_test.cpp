@@ -237,6 +237,44 @@ TEST_F(FeedSchedulingTest, TellsPauseReasonsGroupsHealthAndRoom)
     EXPECT_FALSE(take(peer).delta().totals().has_pause());
 }
 
+TEST_F(FeedSchedulingTest, TellsAllOfTenThousandMachines)
+{
+    constexpr int kMachines = 10'000;
+    for (std::uint64_t id = 1; id <= kMachines; ++id) {
+        feed::MachineEntry machine;
+        machine.id = MachineId(id);
+        machine.name = "builder-" + std::to_string(id) + ".farm.example.org";
+        machine.condition = feed::MachineCondition::Ready;
+        machine.os = "linux";
+        machine.systems = {"x86_64-linux", "i686-linux"};
+        machine.features = {"big-parallel", "kvm", "nixos-test", "benchmark"};
+        machine.executors = {"command", "nix"};
+        machine.slots = machine.used = 8;
+        machine.memoryBytes = machine.memoryAvailableBytes = 1ULL << 40U;
+        machine.diskFreeBytes = machine.diskTotalBytes = 1ULL << 42U;
+        machine.load1 = machine.cpuBusyPercent = 12.5;
+        machine.pressure = feed::PressureEntry{1, 2, 3, 4, 5};
+        machine.thresholds = {75, 10, 40, 64, 1ULL << 34U, 1ULL << 30U, 1'000'000};
+        machine.version = "0.1.0";
+        machine.lastSeen = WallTime::fromMicros(1'700'000'000'000'000);
+        for (std::uint64_t slot = 0; slot < 8; ++slot)
+            machine.running.push_back({AttemptId(id * 10 + slot), StepId(id * 10 + slot), JobId(id), "hello-2.12.1",
+                                       WallTime::fromMicros(1'700'000'000'000'000), "buildPhase"});
+        machine.room = feed::RoomEntry{false, "all 8 slots are taken by running steps", -1'000, 32, 64, 1ULL << 38U,
+                                       1ULL << 39U, {{"gpu", 1, 2}}, 500, {{"io_pressure", 22.4, 10}}};
+        m_farm.machines[machine.id] = machine;
+    }
+    FakePeer peer;
+    watchFarm(join(peer), 1);
+    EXPECT_EQ(take(peer).snapshot().machines_size(), kMachines);
+    for (auto& [id, machine] : m_farm.machines)
+        machine.load1 += 1;
+    for (int at = 0; at < 4; ++at)
+        period();
+    ASSERT_EQ(peer.messages.size(), 4U);
+    EXPECT_EQ(peer.messages.back().delta().machines_size(), kMachines) << "not a new snapshot each time";
+}
+
 TEST(FarmMirror, HoldsNoMoreSharesThanItsBoundAndKeepsThemWhenNotAsked)
 {
     feed::FarmMirror mirror;
