@@ -122,7 +122,7 @@ void measure(const Scene& scene, const test::PackageSet& packages, Report& repor
         {test::ListOrder::ShareThenChain, "shares, then true chains"},
         {test::ListOrder::ShareThenDepth, "shares, then chains counted in steps"},
         {test::ListOrder::RecentShareThenChain, "shares since arrival, then true chains"},
-        {test::ListOrder::FadingShareThenChain, "shares of the last minutes, then true chains"},
+        {test::ListOrder::FadingShareThenChain, "what runs and ran in the last minutes, then true chains"},
         {test::ListOrder::RunningThenChain, "fewest running, then true chains"},
     };
     for (const auto& [order, words] : lists)

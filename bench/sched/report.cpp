@@ -61,11 +61,11 @@ void Report::print(const Figure& figure) const
     if (m_json)
         return;
     if (m_figures.empty())
-        fmt::print("{:<13}{:<84}{:>12} {:<11}{:<14}{}\n", "", "figure", "value", "unit", "budget", "verdict");
+        fmt::print("{:<13}{:<96}{:>12} {:<11}{:<14}{}\n", "", "figure", "value", "unit", "budget", "verdict");
     std::string budget;
     if (figure.gate != Gate::None)
         budget = fmt::format("{} {}", figure.kind == Budget::AtMost ? "<=" : ">=", text(figure.limit));
-    fmt::print("{:<13}{:<84}{:>12} {:<11}{:<14}{}{}\n", figure.section, figure.name, text(figure.value),
+    fmt::print("{:<13}{:<96}{:>12} {:<11}{:<14}{}{}\n", figure.section, figure.name, text(figure.value),
                figure.unit, budget, verdict(figure), figure.gate == Gate::Reported ? " (time)" : "");
     std::fflush(stdout);
 }

@@ -114,10 +114,11 @@ struct Usage { // machine time of an evaluation; of equal ones, who runs less go
     Duration at{0};
     std::int64_t running = 0;
     double faded = 0; // average of running
+    [[nodiscard]] double recent() const { return static_cast<double>(running) + faded; }
     void advance(Duration now)
     {
         used += (now - at) * running;
-        const double kept = std::exp(-static_cast<double>((now - at).count()) / 600e6);
+        const double kept = std::exp(-static_cast<double>((now - at).count()) / 180e6);
         faded = faded * kept + static_cast<double>(running) * (1.0 - kept);
         at = now;
     }
@@ -221,7 +222,7 @@ private:
         case ListOrder::ShareThenChain:
         case ListOrder::ShareThenDepth:
         case ListOrder::RecentShareThenChain: return m_usage[a] < m_usage[b];
-        case ListOrder::FadingShareThenChain: return m_usage[a].faded < m_usage[b].faded;
+        case ListOrder::FadingShareThenChain: return m_usage[a].recent() < m_usage[b].recent();
         case ListOrder::RunningThenChain: return m_usage[a].running < m_usage[b].running;
         }
         return false;

@@ -120,9 +120,10 @@ enum class ListOrder : std::uint8_t {
     ShareThenDepth,
     RecentShareThenChain, // as above, but who comes (back) begins level with the least served of those that
                           // wait
-    FadingShareThenChain, // the evaluation that has used least lately (fades with a time constant of ten
-                          // minutes)
-    RunningThenChain,     // the evaluation that runs least at the moment, then the longest chain
+    // By what the evaluation runs now and its average of that, which fades with a time constant of three
+    // minutes.
+    FadingShareThenChain,
+    RunningThenChain, // the evaluation that runs least at the moment, then the longest chain
 };
 [[nodiscard]] Duration listSchedule(const std::vector<Evaluation>& evaluations,
                                     const std::vector<double>& slotSpeeds, ListOrder order);
