@@ -39,12 +39,12 @@ void submit(Bed& bed, const Scene& scene, std::size_t steps)
     for (std::size_t i = 0; i < steps; i += perJob) {
         test::CommandSettings settings;
         const std::size_t group = scene.single ? i * 7 % kGroups : i / perJob % kGroups;
-        settings.name = fmt::format("package-{}", i % 5'000);
+        settings.name = fmt::format("package{}", i % 5'000);
         settings.shareGroup = fmt::format("group-{}", group);
         settings.system = systemName(i);
         core::JobRequest job = test::commandJob(settings);
         for (std::size_t k = 1; k < perJob; ++k) {
-            settings.name = fmt::format("package-{}", k);
+            settings.name = fmt::format("package{}", k);
             settings.system = systemName(k);
             job.steps.push_back(test::commandStep(settings));
         }

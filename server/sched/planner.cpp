@@ -184,7 +184,7 @@ std::optional<Planner::ClassIndex> Planner::firstStalled(const Pool& pool, Insta
 std::optional<MachineId> Planner::reservable(const Class& queue) const
 {
     std::optional<std::pair<std::uint32_t, MachineId>> best;
-    const work::Resources& ask = m_asks.at(queue.key->ask);
+    const Ask& ask = m_asks.at(queue.key->ask);
     for (const KindIndex kind : *m_pools[queue.pool].kinds)
         for (const MachineId id : m_kinds[kind].open) {
             const Machine& machine = m_machines.at(id);

@@ -17,9 +17,10 @@ std::uint64_t amountOf(const std::map<std::string, std::uint64_t>& amounts, cons
 
 } // namespace
 
-AskIndex Asks::acquire(work::Resources resources)
+AskIndex Asks::acquire(Ask ask)
 {
-    const auto [found, isNew] = m_index.try_emplace(std::move(resources), AskIndex{0});
+    ask.reserved.cpus = std::max(ask.reserved.cpus, 1U);
+    const auto [found, isNew] = m_index.try_emplace(std::move(ask), AskIndex{0});
     if (isNew) {
         if (m_free.empty()) {
             m_free.push_back(static_cast<AskIndex>(m_entries.size()));
@@ -44,24 +45,26 @@ void Asks::release(AskIndex index)
     m_free.push_back(index);
 }
 
-void Room::take(const work::Resources& ask)
+void Room::take(const Ask& ask)
 {
     ++m_slots;
-    m_unknown += ask.cpus == 0 ? 1U : 0U;
-    m_taken.cpus += ask.cpus;
-    m_taken.memoryBytes += ask.memoryBytes;
-    for (const auto& [name, amount] : ask.named)
+    m_unknown += ask.expectedCpus == 0 ? 1U : 0U;
+    m_expected += ask.expectedCpus;
+    m_taken.cpus += ask.reserved.cpus;
+    m_taken.memoryBytes += ask.reserved.memoryBytes;
+    for (const auto& [name, amount] : ask.reserved.named)
         m_taken.named[name] += amount;
 }
 
-void Room::give(const work::Resources& ask)
+void Room::give(const Ask& ask)
 {
-    PENSTOCK_CHECK(m_slots > 0 && m_taken.cpus >= ask.cpus && m_taken.memoryBytes >= ask.memoryBytes);
+    PENSTOCK_CHECK(m_slots > 0 && m_taken.cpus >= ask.reserved.cpus && m_expected >= ask.expectedCpus);
     --m_slots;
-    m_unknown -= ask.cpus == 0 ? 1U : 0U;
-    m_taken.cpus -= ask.cpus;
-    m_taken.memoryBytes -= ask.memoryBytes;
-    for (const auto& [name, amount] : ask.named) {
+    m_unknown -= ask.expectedCpus == 0 ? 1U : 0U;
+    m_expected -= ask.expectedCpus;
+    m_taken.cpus -= ask.reserved.cpus;
+    m_taken.memoryBytes -= ask.reserved.memoryBytes;
+    for (const auto& [name, amount] : ask.reserved.named) {
         const auto found = m_taken.named.find(name);
         PENSTOCK_CHECK(found != m_taken.named.end() && found->second >= amount);
         if ((found->second -= amount) == 0)
@@ -71,39 +74,45 @@ void Room::give(const work::Resources& ask)
 
 bool Room::hasAny() const
 {
-    return slotsTaken() < m_capacity.slots &&
-           cpusTaken() < m_capacity.resources.cpus;
+    return slotsTaken() < m_capacity.slots && m_taken.cpus + m_foreign < m_capacity.resources.cpus &&
+           (m_capacity.busyCpus == 0 || m_slots == 0 || expectedCpus() < m_capacity.busyCpus);
 }
 
-bool Room::fits(const work::Resources& ask) const
+bool Room::fits(const Ask& ask) const
 {
     const work::Resources& all = m_capacity.resources;
-    if (slotsTaken() >= m_capacity.slots)
+    const work::Resources& wanted = ask.reserved;
+    if (slotsTaken() >= m_capacity.slots || std::uint64_t{m_taken.cpus} + m_foreign + wanted.cpus > all.cpus)
         return false;
-    const std::uint64_t cpus = ask.cpus == 0 ? m_capacity.unknownCpus : ask.cpus;
-    if (cpusTaken() + cpus > all.cpus && !(m_slots == 0 && ask.cpus == 0)) // an empty machine takes any one unknown
+    // An empty machine takes one step however much that is expected to use, unless others keep it busy.
+    const std::uint64_t expected = ask.expectedCpus == 0 ? m_capacity.unknownCpus : ask.expectedCpus;
+    if (m_capacity.busyCpus != 0 && expectedCpus() + expected > m_capacity.busyCpus &&
+        (m_slots > 0 || m_foreignCpus >= m_capacity.busyCpus))
         return false;
-    if (all.memoryBytes != 0 && ask.memoryBytes != 0 && m_taken.memoryBytes + ask.memoryBytes > all.memoryBytes)
+    if (all.memoryBytes != 0 && wanted.memoryBytes != 0 && m_taken.memoryBytes + wanted.memoryBytes > all.memoryBytes)
         return false;
-    return std::all_of(ask.named.begin(), ask.named.end(), [&](const auto& wanted) {
-        return amountOf(m_taken.named, wanted.first) + wanted.second <= amountOf(all.named, wanted.first);
+    return std::all_of(wanted.named.begin(), wanted.named.end(), [&](const auto& amount) {
+        return amountOf(m_taken.named, amount.first) + amount.second <= amountOf(all.named, amount.first);
     });
 }
 
-bool Room::couldFit(const work::Resources& ask) const
+bool Room::couldFit(const Ask& ask) const
 {
     const work::Resources& all = m_capacity.resources;
-    if (ask.cpus > all.cpus || (all.memoryBytes != 0 && ask.memoryBytes > all.memoryBytes))
+    const work::Resources& wanted = ask.reserved;
+    if (wanted.cpus > all.cpus || (all.memoryBytes != 0 && wanted.memoryBytes > all.memoryBytes))
         return false;
-    return std::all_of(ask.named.begin(), ask.named.end(),
-                       [&](const auto& wanted) { return wanted.second <= amountOf(all.named, wanted.first); });
+    return std::all_of(wanted.named.begin(), wanted.named.end(),
+                       [&](const auto& amount) { return amount.second <= amountOf(all.named, amount.first); });
 }
 
 std::uint32_t Room::takenPart() const
 {
     const work::Resources& all = m_capacity.resources;
-    std::uint32_t part = partOf(cpusTaken(), all.cpus);
-    part = std::max(part, partOf(slotsTaken(), m_capacity.slots));
+    std::uint32_t part = std::max(partOf(std::uint64_t{m_taken.cpus} + m_foreign, all.cpus),
+                                  partOf(slotsTaken(), m_capacity.slots));
+    if (m_capacity.busyCpus != 0)
+        part = std::max(part, partOf(expectedCpus(), m_capacity.busyCpus));
     if (all.memoryBytes != 0)
         part = std::max(part, partOf(m_taken.memoryBytes, all.memoryBytes));
     return part;
@@ -112,18 +121,6 @@ std::uint32_t Room::takenPart() const
 std::uint32_t Room::slotsFree() const
 {
     return m_capacity.slots - std::min(slotsTaken(), m_capacity.slots);
-}
-
-work::Resources Room::taken() const
-{
-    work::Resources taken = m_taken;
-    taken.cpus += m_unknown * m_capacity.unknownCpus;
-    return taken;
-}
-
-std::uint64_t Room::cpusTaken() const
-{
-    return std::uint64_t{m_taken.cpus} + std::uint64_t{m_unknown} * m_capacity.unknownCpus + m_foreign + m_foreignCpus;
 }
 
 } // namespace penstock::sched

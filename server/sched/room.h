@@ -14,23 +14,28 @@ namespace penstock::sched {
 
 using AskIndex = std::uint32_t;
 
-// A step takes a slot, and these. Cpus of 0: nobody knows how many, so the machine's guess counts; memory of 0 takes
-// none that is counted.
+// A step takes a slot, and this. What is asked for is reserved on every machine; what it is expected to use counts where
+// a machine's load does. Memory of 0 takes none that is counted.
+struct Ask {
+    work::Resources reserved;       // at least one cpu
+    std::uint32_t expectedCpus = 0; // by experience, at least those reserved; 0: nobody knows, the machine's guess counts
+    friend auto operator<=>(const Ask&, const Ask&) = default;
+};
+
 class Asks {
 public:
-    [[nodiscard]] AskIndex acquire(work::Resources resources); // counted
+    [[nodiscard]] AskIndex acquire(Ask ask); // counted; cpus of 0 become 1
     void retain(AskIndex index) { ++m_entries[index].users; }
     void release(AskIndex index);
-    [[nodiscard]] const work::Resources& at(AskIndex index) const { return *m_entries[index].ask; }
-    // At least one: what counts against the limits of gates, and for shares.
-    [[nodiscard]] std::uint32_t cpus(AskIndex index) const { return at(index).cpus == 0 ? 1 : at(index).cpus; }
+    [[nodiscard]] const Ask& at(AskIndex index) const { return *m_entries[index].ask; }
+    [[nodiscard]] std::uint32_t cpus(AskIndex index) const { return at(index).reserved.cpus; }
 
 private:
     struct Entry {
-        const work::Resources* ask = nullptr; // the key in m_index; null when free
+        const Ask* ask = nullptr; // the key in m_index; null when free
         std::uint64_t users = 0;
     };
-    std::map<work::Resources, AskIndex> m_index;
+    std::map<Ask, AskIndex> m_index;
     std::vector<Entry> m_entries;
     std::vector<AskIndex> m_free;
 };
@@ -38,8 +43,9 @@ private:
 // What a machine has. Memory of 0: not known, so not counted.
 struct Capacity {
     std::uint32_t slots = 0;
-    std::uint32_t unknownCpus = 1; // what a step is expected to use of which nothing is known
     work::Resources resources;
+    std::uint32_t busyCpus = 0;    // that steps may be expected to use together; 0: load does not count here
+    std::uint32_t unknownCpus = 1; // what a step is expected to use of which nothing is known
     friend bool operator==(const Capacity&, const Capacity&) = default;
 };
 
@@ -52,27 +58,29 @@ public:
         m_foreign = slots;
         m_foreignCpus = cpus;
     }
-    void take(const work::Resources& ask);
-    void give(const work::Resources& ask);
+    void take(const Ask& ask);
+    void give(const Ask& ask);
 
-    [[nodiscard]] bool fits(const work::Resources& ask) const;     // beside what is taken
-    [[nodiscard]] bool couldFit(const work::Resources& ask) const; // on the empty machine
+    [[nodiscard]] bool fits(const Ask& ask) const;     // beside what is taken
+    [[nodiscard]] bool couldFit(const Ask& ask) const; // on the empty machine
     [[nodiscard]] bool hasAny() const;                             // for the smallest of steps
     [[nodiscard]] std::uint32_t takenPart() const; // the fullest of slots, cpus and memory, in 1/65536
 
     [[nodiscard]] const Capacity& capacity() const { return m_capacity; }
     [[nodiscard]] std::uint32_t slotsTaken() const { return m_slots + m_foreign; }
     [[nodiscard]] std::uint32_t slotsFree() const;
-    [[nodiscard]] work::Resources taken() const;                 // by ours
-    [[nodiscard]] std::uint64_t cpusTaken() const;               // by ours and others
+    [[nodiscard]] const work::Resources& taken() const { return m_taken; }
+    [[nodiscard]] std::uint64_t expectedOfOurs() const { return m_expected + std::uint64_t{m_unknown} * m_capacity.unknownCpus; }
+    [[nodiscard]] std::uint64_t expectedCpus() const { return expectedOfOurs() + m_foreignCpus; } // and of others
 
 private:
     Capacity m_capacity;
     std::uint32_t m_foreign = 0;
     std::uint32_t m_foreignCpus = 0;
     std::uint32_t m_slots = 0;
-    std::uint32_t m_unknown = 0; // steps that take unknownCpus each
-    work::Resources m_taken;     // by the others; named amounts of zero are left out
+    std::uint32_t m_unknown = 0; // steps of which nothing is known
+    std::uint64_t m_expected = 0; // cpus, of the others
+    work::Resources m_taken; // named amounts of zero are left out
 };
 
 } // namespace penstock::sched

@@ -29,7 +29,7 @@ void Farm::cancelJob(JobId id, JobRecord& job, const std::string& who)
     job.setProgress(*std::move(moved));
     touch(id, job);
     ++job.open; // held open until all its steps have been seen
-    const std::vector<JobStep> steps = job.steps;
+    const JobSteps steps = job.steps;
     for (const JobStep& entry : steps)
         cancelStep(entry.step, id, reason);
     if (--job.open == 0)

@@ -8,7 +8,7 @@
 namespace penstock::core::detail {
 namespace {
 
-constexpr std::uint64_t kCounted = 10'000; // how far the place in a queue is counted
+constexpr std::uint64_t kCounted = 1'000;  // how far the place in a queue is counted
 
 double number(std::uint64_t value)
 {
@@ -196,9 +196,8 @@ void Farm::explainGate(const StepRecord& step, const Standing& standing, StepExp
     explanation.reasons.push_back(std::move(reason));
 }
 
-void Farm::explainOrder(StepId id, const StepRecord& step, StepExplanation& explanation) const
+void Farm::explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& explanation) const
 {
-    const sched::Planner::Ahead ahead = m_planner.ahead(step.queue, {step.urgency, step.age, id}, kCounted);
     if (ahead.bumped > 0)
         explanation.reasons.push_back(
             {.code = "behind-higher-priority",
@@ -229,14 +228,17 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
     explainStopped(id, step, explanation);
     if (step.isQueued)
         explainGate(step, standingOf(id), explanation);
-    Survey survey(m_planner.placements().at(step.placement), resourcesOf(step), step.avoided());
+    Survey survey(m_planner.placements().at(step.placement), askOf(step), step.avoided());
     m_machines.forEach([&](MachineId machineId, const MachineRecord& machine) {
         survey.add(machineId, machine, m_planner.knows(machineId) ? &m_planner.room(machineId) : nullptr,
                    m_planner.knows(machineId) && m_planner.isReserved(machineId), now);
     });
     survey.tell(explanation);
-    if (step.isQueued && survey.free() == 0)
-        explainOrder(id, step, explanation);
+    sched::Planner::Ahead ahead;
+    if (step.isQueued && survey.free() == 0) {
+        ahead = m_planner.ahead(step.queue, {step.urgency, step.age, id}, kCounted);
+        explainOrder(ahead, explanation);
+    }
     if (explanation.reasons.empty())
         explanation.reasons.push_back(
             {.code = "starting", .text = "a machine has room: it starts with the next planning pass"});
@@ -249,7 +251,6 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
         for (const AttemptId attempt : m_machines.at(machine).running)
             if (const auto end = expectedEnd(m_attempts.at(attempt).step); end && (!first || *end < *first))
                 first = end;
-    const sched::Planner::Ahead ahead = m_planner.ahead(step.queue, {step.urgency, step.age, id}, kCounted);
     if (first && step.isQueued) {
         const std::uint64_t before = ahead.bumped + ahead.byShare + ahead.inGroup;
         explanation.earliest = first;

@@ -111,8 +111,8 @@ private:
     [[nodiscard]] std::optional<StepId> liveStepFor(const std::string& key) const;
     void connectSteps(const JobRequest& request, const std::vector<ResolvedStep>& resolved);
     void startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& resolved);
-    [[nodiscard]] std::vector<JobStep> claimSteps(JobId job, const JobRequest& request,
-                                                  const std::vector<ResolvedStep>& resolved);
+    [[nodiscard]] JobSteps claimSteps(JobId job, const JobRequest& request,
+                                      const std::vector<ResolvedStep>& resolved);
     StepRecord& addStep(StepId id, const work::StepSpec& spec, WallTime created, const work::StepProgress& progress);
     void countJobSteps(JobRecord& job);
     [[nodiscard]] Result<void> checkQuota(const SubmitJobs& event) const;
@@ -157,7 +157,9 @@ private:
         std::int32_t priority = 0;
     };
     [[nodiscard]] Standing standingOf(StepId id) const;
-    [[nodiscard]] work::Resources resourcesOf(const StepRecord& step) const;
+    [[nodiscard]] sched::Ask askOf(const StepRecord& step) const;
+    [[nodiscard]] bool askChanged(const sched::Start& start) const;
+    void askAnew(const sched::Start& start);
     [[nodiscard]] std::uint32_t weightOf(std::string_view name) const;
     [[nodiscard]] Duration expectedOf(std::string_view name) const;
     void enqueue(StepId id, StepRecord& step);
@@ -239,7 +241,7 @@ private:
     void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Now now) const;
     void explainStopped(StepId id, const StepRecord& step, StepExplanation& explanation) const;
     void explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const;
-    void explainOrder(StepId id, const StepRecord& step, StepExplanation& explanation) const;
+    void explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& explanation) const;
     void explainBlocked(StepId id, StepExplanation& explanation, Now now) const;
     void explainDelayed(const StepRecord& step, StepExplanation& explanation, Now now) const;
     void explainRunning(const StepRecord& step, StepExplanation& explanation, Now now) const;

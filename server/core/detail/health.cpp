@@ -145,7 +145,7 @@ void Farm::runProbes()
 AttemptId Farm::startOn(StepId id, MachineId machine)
 {
     StepRecord& step = m_steps.at(id);
-    const sched::AskIndex ask = m_planner.asks().acquire(resourcesOf(step));
+    const sched::AskIndex ask = m_planner.asks().acquire(askOf(step));
     dequeue(id, step);
     const sched::GateSet gates = standingOf(id).gates;
     m_planner.enterGates(ask, gates);

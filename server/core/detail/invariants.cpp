@@ -129,13 +129,12 @@ Result<void> Farm::checkMachines() const
         if (!result)
             return;
         std::uint64_t cpus = 0;
-        const std::uint32_t unknown = m_planner.knows(id) ? m_planner.room(id).capacity().unknownCpus : 0;
         for (const AttemptId attempt : machine.running) {
             const AttemptRecord* record = m_attempts.find(attempt);
             if (record == nullptr)
                 result = broken("machine {} runs attempt {}, which is not there", id.value(), attempt.value());
             else
-                cpus += m_planner.asks().at(record->ask).cpus == 0 ? unknown : m_planner.asks().at(record->ask).cpus;
+                cpus += m_planner.asks().cpus(record->ask);
         }
         if (result && m_planner.knows(id) && cpus != m_planner.room(id).taken().cpus)
             result = broken("machine {} has {} cpus taken, its attempts have {}", id.value(),

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 namespace penstock::core::detail {
 
@@ -197,8 +198,10 @@ void Farm::loadReported(MachineRecord& machine, const protocol::LoadSample& load
     judgeLoad(machine);
     // What is busy beyond what ours are expected to use is somebody else's, or ours use more than anybody knew.
     const std::uint64_t busy = sched::busyCpus(load, machine.facts.cores);
-    const std::uint64_t ours = m_planner.room(machine.row.id).taken().cpus;
-    machine.foreignCpus = static_cast<std::uint32_t>(busy - std::min(busy, ours));
+    // The report looks back, so what ran at the last one counts too.
+    const std::uint64_t ours = m_planner.room(machine.row.id).expectedOfOurs();
+    machine.foreignCpus =
+        static_cast<std::uint32_t>(busy - std::min(busy, std::max(ours, std::exchange(machine.expectedBefore, ours))));
 }
 
 void Farm::judgeLoad(MachineRecord& machine)
@@ -257,12 +260,13 @@ sched::MachineStatus Farm::statusOf(const MachineRecord& machine) const
     // Where load counts, the sum of what steps are expected to use stays within the cores: a threshold alone acts too
     // late, and nothing that runs is taken back. Elsewhere slots may be more than cores on purpose, and a cpu is a
     // slot's part of the machine.
-    status.capacity.resources = {.cpus = loadCounts ? cores : std::max(cores, facts.maxJobs),
+    status.capacity.resources = {.cpus = isDynamic ? kManySlots : std::max(cores, facts.maxJobs),
                                  .memoryBytes = facts.memoryBytes,
                                  .named = facts.resources};
     if (loadCounts) {
         const std::uint32_t most = std::max(cores / 2, 1U);
         const auto typical = static_cast<std::uint32_t>(std::min<std::uint64_t>((m_typicalMilliCpus + 999) / 1000, most));
+        status.capacity.busyCpus = cores;
         status.capacity.unknownCpus = m_experience < kExperience ? most : std::max(typical, 1U);
         status.foreignCpus = machine.foreignCpus;
     }

@@ -13,7 +13,7 @@ namespace {
 
 constexpr Duration kTick = std::chrono::seconds(1);
 constexpr std::uint32_t kTicksPerSave = 10;       // between two looks at what shares and history have to store
-constexpr std::uint64_t kPatrolledPerTick = 20'000; // steps
+constexpr std::uint64_t kPatrolledPerTick = 4'000;  // steps
 constexpr std::uint32_t kDeciseconds = 100'000;   // microseconds; the graph's unit
 
 } // namespace
@@ -44,17 +44,17 @@ Farm::Standing Farm::standingOf(StepId id) const
     return standing;
 }
 
-// What was asked for, and from experience what was not.
-work::Resources Farm::resourcesOf(const StepRecord& step) const
+// What was asked for, and from experience what was not. A step that uses more cpus than it asks for is expected to.
+sched::Ask Farm::askOf(const StepRecord& step) const
 {
-    work::Resources resources = m_policies.at(step.policy).resources;
-    if (resources.cpus != 0 && resources.memoryBytes != 0)
-        return resources;
+    sched::Ask ask{.reserved = m_policies.at(step.policy).resources};
+    ask.expectedCpus = ask.reserved.cpus;
     if (const std::optional<sched::Estimate> known = m_history.estimate(step.work.name())) {
-        resources.cpus = resources.cpus != 0 ? resources.cpus : known->cpus;
-        resources.memoryBytes = resources.memoryBytes != 0 ? resources.memoryBytes : known->memoryBytes;
+        ask.expectedCpus = std::max(ask.expectedCpus, known->cpus);
+        if (ask.reserved.memoryBytes == 0)
+            ask.reserved.memoryBytes = known->memoryBytes;
     }
-    return resources; // cpus of 0: the machine's guess counts
+    return ask;
 }
 
 // From a success: what the next step of that name may need. On a machine with more work than cores each got only its
@@ -101,7 +101,7 @@ void Farm::enqueue(StepId id, StepRecord& step)
                                                              .dependents = m_dag.openDependents(id),
                                                              .priority = standing.priority});
     step.age = standing.age;
-    step.ask = m_planner.asks().acquire(resourcesOf(step));
+    step.ask = m_planner.asks().acquire(askOf(step));
     step.queue = m_planner.enqueue({.placement = step.placement,
                                     .ask = step.ask,
                                     .avoid = step.avoided(),
@@ -110,6 +110,22 @@ void Farm::enqueue(StepId id, StepRecord& step)
                                     .bump = standing.bump,
                                     .order = {step.urgency, step.age, id}});
     step.isQueued = true;
+}
+
+// Since it came into its queue, such steps have turned out to use more than was known then.
+bool Farm::askChanged(const sched::Start& start) const
+{
+    return askOf(m_steps.at(start.step)).expectedCpus > m_planner.asks().at(start.ask).expectedCpus;
+}
+
+// Back into the queues, this time with what is known.
+void Farm::askAnew(const sched::Start& start)
+{
+    StepRecord& step = m_steps.at(start.step);
+    m_planner.giveBack(start.machine, start.ask, start.gates);
+    m_planner.asks().release(start.ask);
+    step.isQueued = false;
+    enqueue(start.step, step);
 }
 
 bool Farm::dequeue(StepId id, StepRecord& step)
@@ -252,7 +268,7 @@ bool Farm::isForeverUnable(const StepRecord& step) const
             able = m_now.wall - machine.row.lastSeen < kRemembered;
         else
             able = !sched::mismatch(placement, sched::capabilityOf(machine.facts)) &&
-                   m_planner.room(id).couldFit(resources);
+                   m_planner.room(id).couldFit({.reserved = resources});
     });
     return !able;
 }

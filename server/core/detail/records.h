@@ -9,6 +9,7 @@
 #include "server/work/changes.h"
 #include "shared/protocol/link_values.h"
 
+#include <absl/container/inlined_vector.h>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -39,10 +40,12 @@ struct JobStep {
     bool root;
 };
 
+using JobSteps = absl::InlinedVector<JobStep, 1>; // most jobs have one
+
 struct JobRecord {
     std::string name;
     std::unique_ptr<std::string> key; // none: no idempotency key
-    std::vector<JobStep> steps;       // by step id
+    JobSteps steps; // by step id
     WallTime created;
     std::uint64_t finishedIn = 0; // the batch that says so
     std::uint32_t origin = 0;
@@ -118,6 +121,7 @@ struct MachineRecord {
     std::optional<WallTime> lastReport;
     std::vector<sched::OverThreshold> over; // that close it under the policy
     std::map<sched::GateKind, Instant> overSince;
+    std::uint64_t expectedBefore = 0; // cpus, of ours at the last report
     std::uint32_t foreignCpus = 0; // busy at the last report beyond what ours were expected to use
     StepId lastFailed{0};  // step whose infrastructure failure was counted last
     AttemptId probe{0};    // while Probing

@@ -151,7 +151,7 @@ Result<void> Farm::loadAttempts(const work::Recovery& recovery)
         AttemptRecord& attempt = m_attempts.insert(
             row.id, AttemptRecord{.step = row.step, .job = row.job, .machine = row.machine, .number = row.number,
                                   .created = row.created, .progress = row.progress, .phase = {},
-                                  .ask = m_planner.asks().acquire(resourcesOf(*step)), .gates = standing.gates,
+                                  .ask = m_planner.asks().acquire(askOf(*step)), .gates = standing.gates,
                                   .startedAt = m_now.mono, .stopReason = {}});
         m_planner.enterGates(attempt.ask, attempt.gates);
         shareStarted(attempt);
@@ -228,7 +228,7 @@ void Farm::resumeJobs(std::span<const JobId> jobs)
             continue;
         // The stop may not have been sent before the crash; who asked is in the job's error.
         ++job.open;
-        const std::vector<JobStep> entries = job.steps;
+        const JobSteps entries = job.steps;
         for (const JobStep& entry : entries)
             cancelStep(entry.step, id, job.progress().error);
         if (--job.open == 0)

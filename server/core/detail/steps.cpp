@@ -206,8 +206,12 @@ void Farm::plan()
     if (!mayStart())
         return;
     sched::VisitBudget budget(m_options.visitsPerPass);
-    while (const std::optional<sched::Start> start = m_planner.next(budget, m_now.mono))
-        startAttempt(*start);
+    while (const std::optional<sched::Start> start = m_planner.next(budget, m_now.mono)) {
+        if (askChanged(*start))
+            askAnew(*start);
+        else
+            startAttempt(*start);
+    }
     m_counters.planVisits += budget.used();
     m_counters.plansCutShort += m_planner.more() ? 1U : 0U;
     m_planAgain = m_planner.more();
@@ -265,7 +269,7 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
     const work::Limits limits = limitsFor(attempt.step);
     assignment.limits = {limit(limits.timeout), limit(limits.silentTimeout), limits.maxLogBytes, milliseconds(0),
                          limits.maxOutputBytes};
-    const work::Resources& granted = m_planner.asks().at(attempt.ask);
+    const work::Resources& granted = m_planner.asks().at(attempt.ask).reserved;
     assignment.cpus = granted.cpus;
     assignment.memoryBytes = granted.memoryBytes;
     assignment.resources = granted.named;

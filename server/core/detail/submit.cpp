@@ -166,7 +166,7 @@ void Farm::connectSteps(const JobRequest& request, const std::vector<ResolvedSte
 }
 
 // The job needs the steps it lists and, through steps that lived before, what those still wait for.
-std::vector<JobStep> Farm::claimSteps(JobId job, const JobRequest& request, const std::vector<ResolvedStep>& resolved)
+JobSteps Farm::claimSteps(JobId job, const JobRequest& request, const std::vector<ResolvedStep>& resolved)
 {
     std::map<StepId, bool> roots;
     std::vector<StepId> open;
@@ -185,7 +185,7 @@ std::vector<JobStep> Farm::claimSteps(JobId job, const JobRequest& request, cons
             if (m_dag.outcome(dependency) == work::Dag::Outcome::Open && roots.try_emplace(dependency, false).second)
                 open.push_back(dependency);
     }
-    std::vector<JobStep> steps;
+    JobSteps steps;
     steps.reserve(roots.size());
     for (const auto& [step, root] : roots) {
         m_dag.addUser(step, job);

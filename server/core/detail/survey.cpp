@@ -21,6 +21,15 @@ std::string describe(const work::Resources& resources)
     return text;
 }
 
+std::string describeTaken(const sched::Room& room)
+{
+    std::string text = fmt::format("{} of {} are taken", describe(room.taken()), describe(room.capacity().resources));
+    if (room.capacity().busyCpus != 0)
+        text += fmt::format(", and {} of its {} cores are expected to be busy", room.expectedCpus(),
+                            room.capacity().busyCpus);
+    return text;
+}
+
 const char* codeOf(sched::GateKind kind)
 {
     switch (kind) {
@@ -52,7 +61,7 @@ const char* codeOf(sched::MismatchKind kind)
 
 } // namespace
 
-Survey::Survey(const work::Placement& placement, const work::Resources& ask, std::vector<MachineId> avoid)
+Survey::Survey(const work::Placement& placement, const sched::Ask& ask, std::vector<MachineId> avoid)
     : m_placement(placement), m_ask(ask), m_avoid(std::move(avoid))
 {
     for (std::size_t stage = 0; stage < kStages; ++stage)
@@ -154,8 +163,7 @@ void Survey::add(MachineId id, const MachineRecord& machine, const sched::Room* 
         m_used += room->slotsTaken();
         return remove(Stage::Room, isSlots ? "slots-full" : "resources-full", machine,
                       isSlots ? fmt::format("{}/{} slots", room->slotsTaken(), room->capacity().slots)
-                              : fmt::format("{} of {} are taken", describe(room->taken()),
-                                            describe(room->capacity().resources)));
+                              : describeTaken(*room));
     }
     if (std::find(m_avoid.begin(), m_avoid.end(), id) != m_avoid.end())
         return remove(Stage::Allowed, "machine-avoided", machine, "failed it or refused it before");
@@ -188,11 +196,11 @@ std::string Survey::textFor(const std::string& code, const Finding& finding) con
     if (code == "machine-not-named")
         return count("are not among those it names");
     if (code == "missing-resources")
-        return count(fmt::format("are too small for {} ({})", describe(m_ask), finding.detail));
+        return count(fmt::format("are too small for {} ({})", describe(m_ask.reserved), finding.detail));
     if (code == "slots-full")
         return fmt::format("all slots busy ({} of {}) on {}", m_used, m_slots, names);
     if (code == "resources-full")
-        return count(fmt::format("have no room for {} now ({})", describe(m_ask), finding.detail));
+        return count(fmt::format("have no room for {} now ({})", describe(m_ask.reserved), finding.detail));
     if (code == "all-lost")
         return count("are not connected");
     return count(finding.detail);

@@ -13,7 +13,7 @@ namespace penstock::core::detail {
 
 class Survey {
 public:
-    Survey(const work::Placement& placement, const work::Resources& ask, std::vector<MachineId> avoid);
+    Survey(const work::Placement& placement, const sched::Ask& ask, std::vector<MachineId> avoid);
 
     // room: none when the machine was not here since the server started.
     void add(MachineId id, const MachineRecord& machine, const sched::Room* room, bool isReserved, Now now);
@@ -43,7 +43,7 @@ private:
     [[nodiscard]] std::string remedyFor(const std::string& code) const;
 
     const work::Placement& m_placement;
-    const work::Resources m_ask;
+    const sched::Ask m_ask;
     std::vector<MachineId> m_avoid;
     std::array<FunnelStage, kStages> m_funnel;
     std::array<std::map<std::string, Finding>, kStages> m_findings; // by code

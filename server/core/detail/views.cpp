@@ -140,7 +140,8 @@ void Farm::addRoom(const MachineRecord& machine, MachineView& view) const
     else if (!room.hasAny())
         view.closed = room.slotsFree() == 0
                           ? fmt::format("{} of {} slots taken", room.slotsTaken(), room.capacity().slots)
-                          : fmt::format("{} of {} cpus taken", room.cpusTaken(), room.capacity().resources.cpus);
+                          : fmt::format("{} of {} cpus are expected to be busy", room.expectedCpus(),
+                                        room.capacity().busyCpus);
     else
         view.hasRoom = true;
 }
