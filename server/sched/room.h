@@ -18,7 +18,7 @@ using AskIndex = std::uint32_t;
 // a machine's load does. Memory of 0 takes none that is counted.
 struct Ask {
     work::Resources reserved;       // at least one cpu
-    std::uint32_t expectedCpus = 0; // by experience, at least those reserved; 0: nobody knows, the machine's guess counts
+    std::uint32_t expectedCpus = 0; // by experience, at least those reserved; 0: there is none, the machine's guess counts
     friend auto operator<=>(const Ask&, const Ask&) = default;
 };
 

@@ -223,6 +223,17 @@ void Farm::explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& exp
              .remedy = "a higher priority of its job puts it further ahead, unless more work waits for the others"});
 }
 
+MachineSight Farm::sightOf(MachineId id, const MachineRecord& machine) const
+{
+    if (!m_planner.knows(id))
+        return {.machine = machine};
+    return {.machine = machine,
+            .room = &m_planner.room(id),
+            .capability = &m_planner.capability(id),
+            .isReserved = m_planner.isReserved(id),
+            .isWaitingForReport = m_planner.isWaitingForReport(id)};
+}
+
 void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Now now) const
 {
     explainStopped(id, step, explanation);
@@ -230,8 +241,7 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
         explainGate(step, standingOf(id), explanation);
     Survey survey(m_planner.placements().at(step.placement), askOf(step), step.avoided());
     m_machines.forEach([&](MachineId machineId, const MachineRecord& machine) {
-        survey.add(machineId, machine, m_planner.knows(machineId) ? &m_planner.room(machineId) : nullptr,
-                   m_planner.knows(machineId) && m_planner.isReserved(machineId), now);
+        survey.add(machineId, sightOf(machineId, machine), now);
     });
     survey.tell(explanation);
     sched::Planner::Ahead ahead;

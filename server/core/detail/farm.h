@@ -34,6 +34,8 @@
 
 namespace penstock::core::detail {
 
+struct MachineSight; // survey.h
+
 class Farm {
 public:
     explicit Farm(CoreOptions options) : m_options(std::move(options)), m_ledger(m_options.policy.shareWindow) {}
@@ -231,11 +233,13 @@ private:
 
     // ---- views.cpp, explain.cpp
     [[nodiscard]] static std::string queueKey(const work::Placement& placement);
+    void showOldest(QueueView& queue, std::pair<WallTime, StepId> candidate) const;
     void addGroups(std::map<std::string, QueueView>& queues) const;
     [[nodiscard]] static MachineCondition conditionOf(const MachineRecord& machine);
     void addRoom(const MachineRecord& machine, MachineView& view) const;
     void countWaiting(Totals& totals) const;
-    [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf) const;
+    [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf, bool isExact) const;
+    [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement, const sched::Ask& ask) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
     [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Now now) const;
     void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Now now) const;
@@ -246,6 +250,7 @@ private:
     void explainDelayed(const StepRecord& step, StepExplanation& explanation, Now now) const;
     void explainRunning(const StepRecord& step, StepExplanation& explanation, Now now) const;
     [[nodiscard]] std::optional<WallTime> expectedEnd(StepId step) const;
+    [[nodiscard]] MachineSight sightOf(MachineId id, const MachineRecord& machine) const;
 
     CoreOptions m_options;
     Now m_now{};
@@ -278,8 +283,8 @@ private:
     std::map<std::string, std::uint32_t> m_shareRows; // shares that somebody has set
     std::map<std::string, std::uint64_t> m_openByNamespace;
     work::DispatchPause m_pause;
-    std::map<sched::PlacementIndex, WallTime> m_oldestReady; // as of the last whole patrol
-    std::map<sched::PlacementIndex, WallTime> m_oldestSeen;  // of the patrol under way
+    std::map<sched::PlacementIndex, std::pair<WallTime, StepId>> m_oldestReady; // as of the last whole patrol
+    std::map<sched::PlacementIndex, std::pair<WallTime, StepId>> m_oldestSeen;  // of the patrol under way
     StepId m_patrolAt{0};
     bool m_ticks = false; // a Tick is among the deadlines
     std::uint32_t m_tickCount = 0;

@@ -195,6 +195,7 @@ void Farm::refreshStatus(MachineId id, MachineRecord& machine)
 void Farm::loadReported(MachineRecord& machine, const protocol::LoadSample& load)
 {
     machine.load = load;
+    ++machine.reports;
     judgeLoad(machine);
     // What is busy beyond what ours are expected to use is somebody else's, or ours use more than anybody knew.
     const std::uint64_t busy = sched::busyCpus(load, machine.facts.cores);
@@ -241,7 +242,7 @@ std::uint64_t Farm::scoreOf(const MachineRecord& machine) const
 sched::MachineStatus Farm::statusOf(const MachineRecord& machine) const
 {
     constexpr std::uint32_t kManySlots = 4'096; // attempts on one machine, where slots do not count
-    constexpr std::uint32_t kExperience = 8;    // runs, before anything is typical
+    constexpr std::uint32_t kExperience = 32;   // runs, before anything is typical
     const protocol::MachineFacts& facts = machine.facts;
     const work::HealthState health = machine.row.health.state;
     const bool isDynamic = m_options.policy.room == sched::MachineFree::Dynamic;
@@ -265,11 +266,17 @@ sched::MachineStatus Farm::statusOf(const MachineRecord& machine) const
                                  .named = facts.resources};
     if (loadCounts) {
         const std::uint32_t most = std::max(cores / 2, 1U);
-        const auto typical = static_cast<std::uint32_t>(std::min<std::uint64_t>((m_typicalMilliCpus + 999) / 1000, most));
+        // Half as much again: those of which nothing is known are not the average.
+        const auto typical =
+            static_cast<std::uint32_t>(std::min<std::uint64_t>((m_typicalMilliCpus * 3 / 2 + 999) / 1000, most));
         status.capacity.busyCpus = cores;
         status.capacity.unknownCpus = m_experience < kExperience ? most : std::max(typical, 1U);
         status.foreignCpus = machine.foreignCpus;
     }
+    status.report = machine.reports;
+    // Nobody knows what a step will make of disk and memory: near a threshold one is tried at a time.
+    if (loadCounts && machine.load && sched::isNearPressure(limits, *machine.load))
+        status.starts = 1;
     status.score = scoreOf(machine);
     if (machine.load)
         status.load = sched::partOf(sched::busyCpus(*machine.load, cores), cores);

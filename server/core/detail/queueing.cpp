@@ -48,9 +48,8 @@ Farm::Standing Farm::standingOf(StepId id) const
 sched::Ask Farm::askOf(const StepRecord& step) const
 {
     sched::Ask ask{.reserved = m_policies.at(step.policy).resources};
-    ask.expectedCpus = ask.reserved.cpus;
     if (const std::optional<sched::Estimate> known = m_history.estimate(step.work.name())) {
-        ask.expectedCpus = std::max(ask.expectedCpus, known->cpus);
+        ask.expectedCpus = std::max({ask.reserved.cpus, known->cpus, 1U});
         if (ask.reserved.memoryBytes == 0)
             ask.reserved.memoryBytes = known->memoryBytes;
     }
@@ -115,7 +114,8 @@ void Farm::enqueue(StepId id, StepRecord& step)
 // Since it came into its queue, such steps have turned out to use more than was known then.
 bool Farm::askChanged(const sched::Start& start) const
 {
-    return askOf(m_steps.at(start.step)).expectedCpus > m_planner.asks().at(start.ask).expectedCpus;
+    const std::uint32_t before = m_planner.asks().at(start.ask).expectedCpus;
+    return askOf(m_steps.at(start.step)).expectedCpus > before;
 }
 
 // Back into the queues, this time with what is known.
@@ -230,8 +230,8 @@ void Farm::patrol()
         if (step.state() == work::StepState::Ready) {
             const WallTime since = step.readySince().value_or(m_now.wall);
             const Duration waited = m_now.wall - since;
-            const auto [oldest, isNew] = m_oldestSeen.try_emplace(step.placement, since);
-            oldest->second = std::min(oldest->second, since);
+            const auto [oldest, isNew] = m_oldestSeen.try_emplace(step.placement, since, id);
+            oldest->second = std::min(oldest->second, {since, id});
             if (!step.isPromoted && waited > m_options.policy.promoteAfter)
                 promoted.push_back(id);
             if (m_options.unsupportedAfter && waited >= *m_options.unsupportedAfter && isUnable(step))
