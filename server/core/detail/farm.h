@@ -199,6 +199,7 @@ private:
     void loadReported(MachineRecord& machine, const protocol::LoadSample& load);
     void judgeLoad(MachineRecord& machine);
     [[nodiscard]] sched::MachineStatus statusOf(const MachineRecord& machine) const;
+    [[nodiscard]] std::uint32_t guessedCpus(std::uint32_t cores) const;
     [[nodiscard]] std::uint64_t scoreOf(const MachineRecord& machine) const;
 
     // ---- health.cpp
@@ -273,6 +274,7 @@ private:
     Duration m_typical{std::chrono::seconds(30)}; // of a step of which nothing is known: the moving average
     std::uint64_t m_typicalMilliCpus = 0;         // likewise
     std::uint32_t m_experience = 0;               // runs in those, up to a limit
+    std::uint32_t m_unknownPerMille = 1000;       // of those: nothing had been known of such steps before
     struct ShareState {
         std::string name;
         std::uint64_t origins = 0;

@@ -239,10 +239,20 @@ std::uint64_t Farm::scoreOf(const MachineRecord& machine) const
     return 0;
 }
 
+// Of a step of which nothing is known. Where names come back, a new one may be anything, and the guess costs room only
+// once; where they do not, the others are what there is to go by, and half as much again, as they are not the average.
+std::uint32_t Farm::guessedCpus(std::uint32_t cores) const
+{
+    constexpr std::uint32_t kExperience = 256; // runs
+    const std::uint32_t most = std::max(cores / 2, 1U);
+    if (m_experience < kExperience || m_unknownPerMille < 500)
+        return most;
+    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>((m_typicalMilliCpus * 3 / 2 + 999) / 1000, 1, most));
+}
+
 sched::MachineStatus Farm::statusOf(const MachineRecord& machine) const
 {
     constexpr std::uint32_t kManySlots = 4'096; // attempts on one machine, where slots do not count
-    constexpr std::uint32_t kExperience = 32;   // runs, before anything is typical
     const protocol::MachineFacts& facts = machine.facts;
     const work::HealthState health = machine.row.health.state;
     const bool isDynamic = m_options.policy.room == sched::MachineFree::Dynamic;
@@ -265,12 +275,8 @@ sched::MachineStatus Farm::statusOf(const MachineRecord& machine) const
                                  .memoryBytes = facts.memoryBytes,
                                  .named = facts.resources};
     if (loadCounts) {
-        const std::uint32_t most = std::max(cores / 2, 1U);
-        // Half as much again: those of which nothing is known are not the average.
-        const auto typical =
-            static_cast<std::uint32_t>(std::min<std::uint64_t>((m_typicalMilliCpus * 3 / 2 + 999) / 1000, most));
         status.capacity.busyCpus = cores;
-        status.capacity.unknownCpus = m_experience < kExperience ? most : std::max(typical, 1U);
+        status.capacity.unknownCpus = guessedCpus(cores);
         status.foreignCpus = machine.foreignCpus;
     }
     status.report = machine.reports;

@@ -60,7 +60,7 @@ sched::Ask Farm::askOf(const StepRecord& step) const
 // share of them, so that its time is scaled by the load.
 void Farm::learn(const AttemptRecord& attempt, work::AttemptEnd end)
 {
-    constexpr std::uint32_t kMemory = 32; // runs
+    constexpr std::uint32_t kMemory = 256; // runs
     const work::AttemptProgress& progress = attempt.progress;
     if (end != work::AttemptEnd::Succeeded || !progress.started || !progress.stopped ||
         *progress.stopped <= *progress.started)
@@ -74,6 +74,8 @@ void Farm::learn(const AttemptRecord& attempt, work::AttemptEnd end)
     m_history.record(m_steps.at(attempt.step).work.name(), facts, m_now.wall);
     const std::uint32_t weight = std::min(++m_experience, kMemory);
     m_experience = weight;
+    const std::uint32_t unknown = m_planner.asks().at(attempt.ask).expectedCpus == 0 ? 1'000 : 0;
+    m_unknownPerMille = (m_unknownPerMille * (weight - 1) + unknown) / weight;
     m_typical += (facts.duration - m_typical) / static_cast<std::int64_t>(weight);
     const auto used = static_cast<std::uint64_t>(std::max<std::int64_t>(facts.cpuTime * 1000 / facts.duration, 0));
     m_typicalMilliCpus = (m_typicalMilliCpus * (weight - 1) + used) / weight;
