@@ -285,7 +285,7 @@ private:
     void leave(MachineId id, Machine& machine);
     void count(MachineId id, Machine& machine, bool in); // its status into its kind's sums
     void rerank(MachineId id, Machine& machine);
-    void roomGained(MachineId id, Machine& machine);
+    void roomChanged(MachineId id, Machine& machine);
     [[nodiscard]] bool isAvailable(const Machine& machine) const;
     [[nodiscard]] MachineRank rankOf(MachineId id, const Machine& machine) const;
     void wakeStalled(KindIndex kind);

@@ -41,7 +41,7 @@ void Planner::setStatus(MachineId id, const MachineStatus& status)
     if (machine.reservedFor && !(status.able && status.open))
         unreserve(*machine.reservedFor);
     rerank(id, machine);
-    roomGained(id, machine);
+    roomChanged(id, machine);
     if (moved)
         wakeStalled(machine.kind);
 }
@@ -104,7 +104,7 @@ void Planner::join(MachineId id, Machine& machine, KindIndex kind)
     m_kinds[kind].members.insert(id);
     count(id, machine, true);
     rerank(id, machine);
-    roomGained(id, machine);
+    roomChanged(id, machine);
     wakeStalled(kind);
 }
 
@@ -174,7 +174,7 @@ void Planner::rerank(MachineId id, Machine& machine)
 }
 
 // Classes that found nobody look again when this machine can take them.
-void Planner::roomGained(MachineId id, Machine& machine)
+void Planner::roomChanged(MachineId id, Machine& machine)
 {
     if (machine.reservedFor) {
         const bool fits = machine.status.able && machine.status.open && takes(m_classes[*machine.reservedFor], machine);
