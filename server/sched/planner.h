@@ -108,7 +108,7 @@ public:
     void dequeue(LeafIndex leaf, const StepOrder& order);
 
     // ---- shares and gates
-    void setUse(ShareIndex share, std::uint64_t use); // a fall re-orders its leaves, a rise waits until they are looked at
+    void setUse(ShareIndex share, std::uint64_t use); // a fall re-orders its leaves, a rise waits for a look at them
     [[nodiscard]] Gates& gates() { return m_gates; }
     [[nodiscard]] const Gates& gates() const { return m_gates; }
     void gateOpened(GateIndex gate); // after its limits were raised or lifted

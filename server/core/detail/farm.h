@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Farm: the inside of FarmCore. One class, because every decision touches several of its maps; its parts live in
-// files by subject: submit, cancel, control, steps, queueing, attempts, machines, health, reports, recovery, invariants,
-// views, explain.
-// One thread.
+// files by subject: submit, cancel, control, steps, queueing, attempts, machines, health, reports, recovery,
+// invariants, views, explain, waiting. One thread.
 //
 // How a batch works: handlers change records at once and note what is dirty; at the end the planner runs, dirty
 // records become one Persist, and messages leave after it, marked with its sequence.
@@ -29,12 +28,14 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 namespace penstock::core::detail {
 
-struct MachineSight; // survey.h
+struct MachineSight; // survey.h, as the next
+class Survey;
 
 class Farm {
 public:
@@ -242,8 +243,10 @@ private:
     [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf, bool isExact) const;
     [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement, const sched::Ask& ask) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
-    [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Now now) const;
-    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Now now) const;
+    using Surveys = std::map<std::tuple<sched::PlacementIndex, sched::Ask, std::vector<MachineId>>, Survey>;
+    [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Surveys& surveys, Now now) const;
+    [[nodiscard]] const Survey& surveyFor(const StepRecord& step, Surveys& surveys, Now now) const;
+    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Surveys& surveys, Now now) const;
     void explainStopped(StepId id, const StepRecord& step, StepExplanation& explanation) const;
     void explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const;
     void explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& explanation) const;

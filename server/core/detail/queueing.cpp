@@ -69,8 +69,10 @@ void Farm::learn(const AttemptRecord& attempt, work::AttemptEnd end)
                           .cpuTime = progress.cpuUser + progress.cpuSystem,
                           .maxRssBytes = progress.maxRssBytes};
     const MachineRecord& machine = m_machines.at(attempt.machine);
-    if (machine.load)
-        facts.cpuTime = facts.cpuTime * std::max<std::int64_t>(sched::loadPerCore(*machine.load, machine.facts.cores), 1000) / 1000;
+    if (machine.load) {
+        const std::int64_t perCore = sched::loadPerCore(*machine.load, machine.facts.cores);
+        facts.cpuTime = facts.cpuTime * std::max<std::int64_t>(perCore, 1000) / 1000;
+    }
     m_history.record(m_steps.at(attempt.step).work.name(), facts, m_now.wall);
     const std::uint32_t weight = std::min(++m_experience, kMemory);
     m_experience = weight;

@@ -13,7 +13,18 @@
 namespace penstock::core::detail {
 
 // Rules in the order in which they are looked at; a machine that one takes out is not asked about the next.
-enum class Stage : std::uint8_t { Named, Executor, System, Features, Other, Enabled, Connected, NotGated, Room, Allowed };
+enum class Stage : std::uint8_t {
+    Named,
+    Executor,
+    System,
+    Features,
+    Other,
+    Enabled,
+    Connected,
+    NotGated,
+    Room,
+    Allowed
+};
 
 // What keeps a step from a machine.
 struct Verdict {

@@ -243,9 +243,11 @@ void Farm::addGroups(std::map<std::string, QueueView>& queues) const
             showOldest(queue, {*since, leaf.first});
     });
     for (auto& [key, queue] : queues)
-        while (queue.queuedByGroup.size() > kGroups)
-            queue.queuedByGroup.erase(std::min_element(queue.queuedByGroup.begin(), queue.queuedByGroup.end(),
-                                                       [](const auto& a, const auto& b) { return a.second < b.second; }));
+        while (queue.queuedByGroup.size() > kGroups) {
+            const auto isLess = [](const auto& a, const auto& b) { return a.second < b.second; };
+            queue.queuedByGroup.erase(
+                std::min_element(queue.queuedByGroup.begin(), queue.queuedByGroup.end(), isLess));
+        }
 }
 
 std::vector<ShareView> Farm::shares(Now) const
