@@ -77,7 +77,7 @@ struct Wish {
     AskIndex ask = 0;
     std::span<const MachineId> avoid;
     std::span<const ShareIndex> shares; // sorted, at least one
-    GateSet gates;
+    GateSet gates{};
     std::uint64_t bump = UINT64_MAX; // see bumpOrder
     StepOrder order;
 };
@@ -86,7 +86,7 @@ struct Start {
     StepId step;
     MachineId machine;
     AskIndex ask;
-    GateSet gates;
+    GateSet gates{};
     friend bool operator==(const Start&, const Start&) = default;
 };
 
@@ -188,7 +188,7 @@ private:
         ClassIndex queue = 0;
         PartyIndex party = 0;
         std::uint64_t bump = UINT64_MAX;
-        GateSet gates;
+        GateSet gates{};
         friend auto operator<=>(const LeafKey&, const LeafKey&) = default;
     };
     struct Leaf {

@@ -38,7 +38,8 @@ void Planner::setStatus(MachineId id, const MachineStatus& status)
     machine.room.setCapacity(status.capacity);
     machine.room.setForeign(status.foreign, status.foreignCpus);
     count(id, machine, true);
-    if (machine.reservedFor && !(status.able && status.open))
+    if (machine.reservedFor &&
+        !(status.able && status.open && machine.room.couldFit(m_asks.at(m_classes[*machine.reservedFor].key->ask))))
         unreserve(*machine.reservedFor);
     rerank(id, machine);
     roomChanged(id, machine);

@@ -274,6 +274,23 @@ TEST_F(Reservations, SayThatThereIsNoRoomAfterAllWhenAProbeTookIt)
     EXPECT_EQ(plan(), "2@1 ");
 }
 
+TEST_F(Reservations, EndWhenTheMachineBecomesTooSmallForTheStep)
+{
+    machine(1, 4);
+    machine(2, 0);
+    step(1);
+    EXPECT_EQ(plan(), "1@1 ");
+    step({.id = 2, .ask = large()});
+    EXPECT_EQ(plan(), "");
+    now = now + minutes(3);
+    EXPECT_EQ(reserve(minutes(2)), 1U); // not the one without slots
+    ASSERT_TRUE(planner.isReserved(MachineId(1)));
+    status(1, {.able = true, .open = true, .capacity = slots(3)});
+    EXPECT_FALSE(planner.isReserved(MachineId(1)));
+    step(3);
+    EXPECT_EQ(plan(), "3@1 ");
+}
+
 TEST_F(Reservations, WaitForTheirOwnPatienceOfEveryStep)
 {
     machine(1, 4);
