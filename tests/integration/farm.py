@@ -89,51 +89,19 @@ class Process:
             raise AssertionError(f"{self.name} did not stop within {limit} s of SIGTERM")
 
 
-class PressureGroup:
-    """A control group, so that one builder of several on this machine has pressure (PSI) of its own, the kernel's own
-    figures: what runs in the group is what weighs, whatever else this machine does. `before` goes in front of the
-    builder's command line; run() starts a load in the group, and stop() ends all of those."""
+class Load:
+    """Programs that weigh on the machine from run() to stop()."""
 
-    ENTER = """
-        echo 0 > "$0/cgroup.procs"
-        for kind in cpu memory io; do mount --bind "$0/$kind.pressure" "/proc/pressure/$kind" || exit 1; done
-        exec "$@" """
-
-    def __init__(self, name):
-        self.name = f"penstock-test-{os.getpid()}-{name}"
-        self.folder = os.path.join(self.unified(), self.name)
-        self.limit = os.path.join("/sys/fs/cgroup/memory", self.name)
+    def __init__(self):
         self.loads = []
-        os.mkdir(self.folder)
-        self.before = ["unshare", "--mount", "sh", "-c", self.ENTER, self.folder]
-
-    @staticmethod
-    def unified():
-        return "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
-
-    @classmethod
-    def missing(cls):
-        """Why there can be none here, or None."""
-        if not os.path.exists("/proc/pressure/cpu"):
-            return "this kernel has no PSI (/proc/pressure)"
-        if not os.path.exists(os.path.join(cls.unified(), "cpu.pressure")):
-            return "no unified control groups with PSI are mounted"
-        if os.geteuid() != 0 or not os.access(cls.unified(), os.W_OK):
-            return "control groups cannot be made by this user"
-        return None
+        self.before = ()  # of the command line of a builder that is to feel it
 
     def run(self, *command, count=1, memory=None):
-        """`memory`: a limit that holds for the load alone, so that it reads its own files again and again."""
-        folders = [self.folder]
-        if memory is not None:
-            os.makedirs(self.limit, exist_ok=True)
-            with open(os.path.join(self.limit, "memory.limit_in_bytes"), "w", encoding="ascii") as file:
-                file.write(str(memory))
-            folders.append(self.limit)
-        enter = "; ".join(f"echo 0 > {folder}/cgroup.procs" for folder in folders)
+        self.launch(command, count)
+
+    def launch(self, command, count):
         for _ in range(count):
-            self.loads.append(subprocess.Popen(["sh", "-c", f'{enter}; exec "$@"', "load", *command],
-                                               stdin=subprocess.DEVNULL, start_new_session=True))
+            self.loads.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
 
     def stop(self):
         for load in self.loads:
@@ -143,6 +111,53 @@ class PressureGroup:
                 pass
             load.wait()
         self.loads = []
+
+    def close(self):
+        self.stop()
+
+
+class PressureGroup(Load):
+    """A control group, so that one builder of several on this machine has pressure (PSI) of its own, the kernel's own
+    figures: what runs in the group is what weighs, whatever else this machine does."""
+
+    ENTER = """
+        echo 0 > "$0/cgroup.procs"
+        for kind in cpu memory io; do mount --bind "$0/$kind.pressure" "/proc/pressure/$kind" || exit 1; done
+        exec "$@" """
+
+    def __init__(self, name):
+        super().__init__()
+        group = f"penstock-test-{os.getpid()}-{name}"
+        self.folder = os.path.join(self.unified(), group)
+        self.limit = os.path.join("/sys/fs/cgroup/memory", group)
+        os.mkdir(self.folder)
+        self.before = ("unshare", "--mount", "sh", "-c", self.ENTER, self.folder)
+
+    @staticmethod
+    def unified():
+        return "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+
+    @classmethod
+    def missing(cls, memory=False):
+        """Why there can be none here (that also limits memory), or None."""
+        if not os.path.exists(os.path.join(cls.unified(), "cpu.pressure")):
+            return "no unified control groups with PSI are mounted"
+        if memory and not os.path.exists("/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+            return "no control groups of memory are mounted"
+        if os.geteuid() != 0 or not os.access(cls.unified(), os.W_OK):
+            return "control groups cannot be made by this user"
+        return None
+
+    def run(self, *command, count=1, memory=None):
+        """`memory`: bytes, a limit of the load alone, so that it has to read its own files again and again."""
+        folders = [self.folder]
+        if memory is not None:
+            os.makedirs(self.limit, exist_ok=True)
+            with open(os.path.join(self.limit, "memory.limit_in_bytes"), "w", encoding="ascii") as file:
+                file.write(str(memory))
+            folders.append(self.limit)
+        enter = "; ".join(f"echo 0 > {folder}/cgroup.procs" for folder in folders)
+        self.launch(["sh", "-c", f'{enter}; exec "$@"', "load", *command], count)
 
     def close(self):
         """After the builder has ended. What it left running in the group is ended with it."""
@@ -174,6 +189,7 @@ class Farm:
         self.server_process = None
         self.builders = {}
         self.started = []
+        self.loads = []  # closed with the farm
         self.port = 0
 
     def __enter__(self):
@@ -204,6 +220,8 @@ class Farm:
             self.show_logs()
         for builder in self.builders.values():
             builder.kill()
+        for load in self.loads:
+            load.close()
         if self.server_process is not None and self.server_process.alive():
             try:
                 self.server_process.stop()

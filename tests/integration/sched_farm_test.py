@@ -9,7 +9,7 @@ import sys
 import time
 import unittest
 
-from farm import LIMIT, Farm, PressureGroup, until
+from farm import LIMIT, Farm, Load, PressureGroup, until
 
 JOBS = int(os.environ.get("PENSTOCK_MIX_JOBS", "2000"))
 SEED = int(os.environ.get("PENSTOCK_MIX_SEED", "11"))
@@ -179,6 +179,79 @@ class StarvationTest(SchedFarmTest):
         self.start("b2", slots=4)
         self.farm.wait_no_open_jobs(limit=2 * LIMIT)
         self.assertEqual(self.succeeded(self.queued), len(self.queued))
+
+
+class PressureTest(SchedFarmTest):
+    """The figures are the kernel's (PSI). With a control group the load is on one builder alone; where there can be
+    none, it is on the whole machine, and only that builder minds."""
+
+    def setUp(self):
+        super().setUp()
+        self.group = None
+        if PressureGroup.missing() is None:
+            self.group = PressureGroup("b1")
+            self.farm.loads.append(self.group)
+
+    def gated(self, kind, code, count, *command, memory=None):
+        """A load that lasts until b1 is closed by it; jobs then go to b2, one for b1 alone says why it waits, and
+        all goes back when the load has ended."""
+        self.group.run(*command, count=count, memory=memory)
+        until(lambda: self.code_of("b1") == code, f"b1 is closed by {code}")
+        [only] = self.farm.submit({"command": ["true"], "affinity": {"machines": ["b1"]}})
+        until(lambda: code in self.reasons(only), f"why {only} says {code}")
+        jobs = self.farm.submit(*[{"command": ["true"]} for _ in range(20)])
+        for job in jobs:
+            self.farm.wait_job(job, "succeeded")
+        reason = self.reasons(only)[code]
+        numbers = reason["numbers"]
+        self.assertGreater(numbers["value"], numbers["limit"])
+        self.assertEqual((numbers["limit"], reason["names"]), (self.limits[kind], ["b1"]))
+        self.assertIn(f"> {self.limits[kind]:.1f}% for ", reason["text"])
+        shown = self.farm.client("why", str(only), check=0).stdout.decode()
+        self.assertIn(reason["text"], shown)
+        self.assertIn(reason["remedy"], shown)
+        self.assertEqual({run["machine"] for job in jobs for run in self.farm.runs(job)}, {"b2"}, "work moved away")
+        self.group.stop()
+        self.farm.wait_job(only, "succeeded", limit=3 * LIMIT)
+
+    def start_minding(self, **limits):
+        self.limits = limits
+        flags = [word for kind, limit in limits.items() for word in (f"--{kind}-psi", str(limit))]
+        self.farm.builder("b1", "--max-jobs", "2", *flags, group=self.group)
+        self.farm.builder("b2", "--max-jobs", "4")
+
+    def burn(self):
+        return [sys.executable, "-c", "while True: pass"]
+
+    def test_a_loaded_processor_moves_work_away_and_back(self):
+        if self.group is None:
+            self.group = Load()
+            self.farm.loads.append(self.group)
+            self.start_minding(cpu=60)
+        else:
+            self.start_minding(cpu=15)
+        self.gated("cpu", "gated-cpu", 2 * (os.cpu_count() or 1), *self.burn())
+        # Back means work as before: b1 takes its part of what comes.
+        def on_b1():
+            ids = self.farm.submit(*[{"command": ["sleep", "0.2"]} for _ in range(6)])
+            for job in ids:
+                self.farm.wait_job(job, "succeeded")
+            return "b1" in {run["machine"] for job in ids for run in self.farm.runs(job)}
+        until(on_b1, "b1 gets work again")
+
+    def test_thrashing_memory_and_waiting_disks_close_a_machine(self):
+        if PressureGroup.missing(memory=True):
+            self.skipTest(f"pressure of one builder's memory and disk: {PressureGroup.missing(memory=True)}")
+        # Far more than it may keep in memory, read again and again. Written by the load itself: pages count where
+        # they were first used.
+        file = os.path.join(self.farm.dir, "much")
+        read = ["sh", "-c", 'head -c 64M /dev/urandom > "$0"; while :; do cat "$0" > /dev/null; done', file]
+        self.start_minding(mem=4)
+        self.gated("mem", "gated-mem", 1, *read, memory=12 << 20)
+        for setting in ("mem-psi=0", "io-psi=4"):
+            self.farm.client("machine", "b1", "--set", setting, check=0)
+        self.limits = {"io": 4}
+        self.gated("io", "gated-io", 1, *read, memory=12 << 20)
 
 
 if __name__ == "__main__":
