@@ -242,6 +242,14 @@ std::string Survey::textFor(const std::string& code, const Finding& finding) con
         return count(fmt::format("have no room for {} now ({})", describe(m_ask.reserved), finding.detail));
     if (code == "all-lost")
         return count("are not connected");
+    if (code.starts_with("gated-") || code == "disk-low" || code == "memory-low")
+        return count(fmt::format("are beyond a threshold ({})", finding.detail));
+    if (code == "all-draining" || code == "all-quarantined")
+        return count(fmt::format("take nothing now ({})", finding.detail));
+    if (code == "machine-reserved")
+        return count("are kept free for a step that needs much");
+    if (code == "machine-avoided")
+        return count("failed it or refused it before");
     return count(finding.detail);
 }
 
