@@ -74,6 +74,7 @@ struct MachineView {
     work::Resources reserved = {}; // by what runs
     std::uint32_t foreignCpus = 0; // busy beyond what ours are expected to use
     bool hasRoom = false;     // it would take another small step now
+    std::string closedCode = {}; // of explain.h, or disconnected, quarantined, draining; empty when it would
     std::string closed = {};       // why not, one sentence; empty when it would
     std::int64_t score = 0;   // by the sort function, larger is chosen first
     std::optional<WallTime> lastSeen;       // last report, else last connection

@@ -135,6 +135,7 @@ Start Planner::start(LeafIndex index, MachineId id)
     const Start start{leaf.steps.begin()->step, id, key.ask, leaf.key.gates};
     Machine& machine = m_machines.at(id);
     machine.room.take(m_asks.at(key.ask));
+    ++machine.started;
     m_gates.enter(start.gates, m_asks.cpus(key.ask));
     rerank(id, machine);
     leaf.steps.erase(leaf.steps.begin());
@@ -219,7 +220,7 @@ std::size_t Planner::reserveFor(Duration stalled, Instant now)
         ++m_reserved;
         ++made;
         rerank(*id, machine);
-        roomGained(*id, machine);
+        roomChanged(*id, machine);
     }
     return made;
 }
@@ -234,7 +235,7 @@ void Planner::unreserve(ClassIndex index)
     --m_reserved;
     m_reservedWithRoom.erase(id);
     rerank(id, machine);
-    roomGained(id, machine);
+    roomChanged(id, machine);
     if (m_classes[index].isStalled)
         wake(index);
 }
@@ -250,7 +251,7 @@ void Planner::giveBack(MachineId id, AskIndex ask, const GateSet& gates)
         return; // the machine was forgotten before its attempt
     machine->room.give(m_asks.at(ask));
     rerank(id, *machine);
-    roomGained(id, *machine);
+    roomChanged(id, *machine);
 }
 
 void Planner::takeRoom(MachineId id, AskIndex ask)
@@ -258,6 +259,7 @@ void Planner::takeRoom(MachineId id, AskIndex ask)
     Machine& machine = m_machines.at(id);
     machine.room.take(m_asks.at(ask));
     rerank(id, machine);
+    roomChanged(id, machine); // one that is kept free may have no room for its step any more
 }
 
 void Planner::gateOpened(GateIndex gate)

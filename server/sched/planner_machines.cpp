@@ -32,14 +32,17 @@ void Planner::setStatus(MachineId id, const MachineStatus& status)
     Machine& machine = m_machines.at(id);
     const bool moved = machine.status.able != status.able || machine.status.open != status.open;
     count(id, machine, false);
+    if (machine.status.report != status.report)
+        machine.started = 0;
     machine.status = status;
     machine.room.setCapacity(status.capacity);
     machine.room.setForeign(status.foreign, status.foreignCpus);
     count(id, machine, true);
-    if (machine.reservedFor && !(status.able && status.open))
+    if (machine.reservedFor &&
+        !(status.able && status.open && machine.room.couldFit(m_asks.at(m_classes[*machine.reservedFor].key->ask))))
         unreserve(*machine.reservedFor);
     rerank(id, machine);
-    roomGained(id, machine);
+    roomChanged(id, machine);
     if (moved)
         wakeStalled(machine.kind);
 }
@@ -102,7 +105,7 @@ void Planner::join(MachineId id, Machine& machine, KindIndex kind)
     m_kinds[kind].members.insert(id);
     count(id, machine, true);
     rerank(id, machine);
-    roomGained(id, machine);
+    roomChanged(id, machine);
     wakeStalled(kind);
 }
 
@@ -140,7 +143,8 @@ void Planner::count(MachineId id, Machine& machine, bool in)
 
 bool Planner::isAvailable(const Machine& machine) const
 {
-    return machine.status.able && machine.status.open && !machine.reservedFor && machine.room.hasAny();
+    return machine.status.able && machine.status.open && !machine.reservedFor && machine.room.hasAny() &&
+           machine.started < machine.status.starts;
 }
 
 MachineRank Planner::rankOf(MachineId id, const Machine& machine) const
@@ -171,7 +175,7 @@ void Planner::rerank(MachineId id, Machine& machine)
 }
 
 // Classes that found nobody look again when this machine can take them.
-void Planner::roomGained(MachineId id, Machine& machine)
+void Planner::roomChanged(MachineId id, Machine& machine)
 {
     if (machine.reservedFor) {
         const bool fits = machine.status.able && machine.status.open && takes(m_classes[*machine.reservedFor], machine);

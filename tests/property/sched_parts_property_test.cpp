@@ -29,7 +29,6 @@ struct NaiveLedger {
         std::int64_t slots = 1;
         std::int64_t from = 0;
         std::int64_t to = 0;
-        std::int64_t deadline = 0;
         bool isRunning = true;
     };
     std::int64_t window = 0; // a multiple of kBucket
@@ -65,8 +64,8 @@ struct NaiveLedger {
     {
         Wide sum = used(group, now);
         for (const Interval& interval : intervals)
-            if (interval.isRunning && interval.deadline > now)
-                sum += Wide{partOf(interval, group)} * (interval.deadline - now);
+            if (interval.isRunning)
+                sum += Wide{partOf(interval, group)} * window;
         const auto found = shares.find(group);
         return static_cast<std::uint64_t>(sum / 64 / (found == shares.end() ? work::kDefaultShares : found->second));
     }
@@ -82,22 +81,19 @@ struct Pair {
         naive.window = window.count();
         for (std::size_t i = 0; i < kGroups; ++i)
             groups.push_back(ledger.acquire("group" + std::to_string(i)));
-        keys.resize(kGroups, 0);
     }
 
     [[nodiscard]] Now now() const { return {{seconds(77) + Duration(time)}, WallTime::fromMicros(wall())}; }
     [[nodiscard]] std::int64_t wall() const { return kOrigin + time; }
 
-    void start(const std::vector<std::size_t>& of, std::uint32_t slots, Duration expected)
+    void start(const std::vector<std::size_t>& of, std::uint32_t slots)
     {
         std::vector<ShareGroupIndex> held;
         for (const std::size_t group : of)
             held.push_back(groups[group]);
-        tickets.push_back(ledger.started(held, slots, expected, now()));
+        tickets.push_back(ledger.started(held, slots, now()));
         running.push_back(naive.intervals.size());
-        const std::int64_t charged = std::min(expected.count(), naive.window);
-        naive.intervals.push_back(
-            {.groups = of, .slots = slots, .from = wall(), .to = 0, .deadline = wall() + charged});
+        naive.intervals.push_back({.groups = of, .slots = slots, .from = wall(), .to = 0});
     }
     void finish(std::size_t which)
     {
@@ -107,18 +103,13 @@ struct Pair {
         tickets.erase(tickets.begin() + static_cast<std::ptrdiff_t>(which));
         running.erase(running.begin() + static_cast<std::ptrdiff_t>(which));
     }
-    // Equal to the model; and whoever fell since the last comparison was told.
+    // Equal to the model.
     void compare()
     {
-        const std::vector<ShareGroupIndex> fallen = ledger.takeFallen(kGroups);
         for (std::size_t i = 0; i < kGroups; ++i) {
-            const std::uint64_t key = ledger.key(groups[i]);
-            RC_ASSERT(key == naive.key(i, wall()));
+            RC_ASSERT(ledger.key(groups[i]) == naive.key(i, wall()));
             RC_ASSERT(ledger.view(groups[i]).used.count() ==
                       static_cast<std::int64_t>(naive.used(i, wall()) / 65536));
-            if (key < keys[i])
-                RC_ASSERT(std::find(fallen.begin(), fallen.end(), groups[i]) != fallen.end());
-            keys[i] = key;
         }
     }
 
@@ -127,7 +118,6 @@ struct Pair {
     std::vector<ShareGroupIndex> groups;
     std::vector<ShareTicket> tickets;
     std::vector<std::size_t> running; // by ticket: its interval
-    std::vector<std::uint64_t> keys;  // at the last comparison
     std::int64_t time = 0;
 };
 
@@ -153,7 +143,7 @@ void drawEvent(Pair& pair)
     pair.time += anySpan();
     const int what = *rc::gen::inRange(0, 10);
     if (what < 4) {
-        pair.start(anyGroups(), *rc::gen::inRange<std::uint32_t>(0, 9), Duration(anySpan()));
+        pair.start(anyGroups(), *rc::gen::inRange<std::uint32_t>(0, 9));
     } else if (what < 7 && !pair.tickets.empty()) {
         pair.finish(*rc::gen::inRange<std::size_t>(0, pair.tickets.size()));
     } else if (what == 7) {
@@ -221,7 +211,7 @@ RC_GTEST_PROP(Shares, ForgetNothingThatIsHeldAndKeepNothingThatIsNot, ())
             if (!held[name].empty())
                 RC_ASSERT(held[name].back() == group);
             held[name].push_back(group);
-            const auto ticket = ledger.started(std::vector{group}, 1, Duration(0), now);
+            const auto ticket = ledger.started(std::vector{group}, 1, now);
             now = {now.mono + span, now.wall + span};
             ledger.finished(ticket, now);
         } else if (!held[name].empty()) {

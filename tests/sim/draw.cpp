@@ -30,6 +30,8 @@ core::CoreOptions optionsFor(Random& random)
 {
     core::CoreOptions options;
     options.stopGrace = seconds(20);
+    options.limits.infrastructure.initial = seconds(random.between(1, 30));
+    options.limits.infrastructureFailures = static_cast<std::uint32_t>(random.between(0, 5));
     options.finishedJobsKept = random.between(0, 5);
     options.finishedStepsKept = random.between(1, 50);
     options.maxUnconfirmed = random.between(2, 40);

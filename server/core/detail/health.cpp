@@ -60,7 +60,10 @@ void Farm::judgeMachine(const AttemptRecord& attempt, AttemptId id, work::Attemp
         if (isProbe)
             changeHealth(attempt.machine, machine, work::MachineFailed{false, attempt.progress.error});
         break;
-    case work::AttemptEnd::Cancelled: break;
+    case work::AttemptEnd::Cancelled:
+        if (isProbe) // by a person: another one
+            m_toProbe.push_back(attempt.machine);
+        break;
     case work::AttemptEnd::Succeeded:
     case work::AttemptEnd::Cached:
     case work::AttemptEnd::Failed:

@@ -24,7 +24,7 @@ struct Explain : FarmTest {
 
 TEST_F(Explain, SaysThatNoMachineEverConnected)
 {
-    EXPECT_TRUE(has(submit(commandJob("a")), "no_machines"));
+    EXPECT_TRUE(has(submit(commandJob("a")), "all-lost"));
 }
 
 TEST_F(Explain, SaysWhichSystemIsMissing)
@@ -33,7 +33,7 @@ TEST_F(Explain, SaysWhichSystemIsMissing)
     JobRequest request = commandJob("a");
     request.steps.at(0).spec.placement.system = "aarch64-linux";
     const JobId job = submit(request);
-    EXPECT_TRUE(has(job, "no_machine_supports_system"));
+    EXPECT_TRUE(has(job, "unsupported-system"));
     EXPECT_FALSE(core->explain(job, 1, now)->steps.at(0).change.empty());
 }
 
@@ -44,24 +44,24 @@ TEST_F(Explain, SaysWhichFeatureTagOrUserIsMissing)
     report(connectAs(kIdentity, kInstance, facts), {});
     JobRequest feature = commandJob("a");
     feature.steps.at(0).spec.placement.features = {"kvm"};
-    EXPECT_TRUE(has(submit(feature), "feature_missing"));
+    EXPECT_TRUE(has(submit(feature), "missing-feature"));
     JobRequest tag = commandJob("a");
     tag.steps.at(0).spec.placement.tags = {"gpu"};
-    EXPECT_TRUE(has(submit(tag), "tag_missing"));
+    EXPECT_TRUE(has(submit(tag), "missing-tag"));
     JobRequest user = commandJob("a");
     user.steps.at(0).spec.placement.user = "ann";
-    EXPECT_TRUE(has(submit(user), "user_not_allowed"));
+    EXPECT_TRUE(has(submit(user), "user-not-allowed"));
     JobRequest name = commandJob("a");
     name.steps.at(0).spec.placement.machines = {"two"};
-    EXPECT_TRUE(has(submit(name), "machine_not_named"));
+    EXPECT_TRUE(has(submit(name), "machine-not-named"));
 }
 
 TEST_F(Explain, SaysHowManySlotsAreBusyAndHowManyAreAhead)
 {
     static_cast<void>(connect("one"));
     const std::vector<JobId> jobs = submitAll({commandJob("a"), commandJob("b"), commandJob("c")});
-    EXPECT_EQ(codes(jobs.at(0)), std::vector<std::string>{"running"});
-    EXPECT_EQ(codes(jobs.at(2)), (std::vector<std::string>{"all_slots_busy", "behind_in_queue"}));
+    EXPECT_EQ(codes(jobs.at(0)), std::vector<std::string>{"connecting"});
+    EXPECT_EQ(codes(jobs.at(2)), (std::vector<std::string>{"slots-full", "behind-in-queue"}));
     const auto why = core->explain(jobs.at(2), 1, now);
     EXPECT_DOUBLE_EQ(why->steps.at(0).reasons.at(0).numbers.at("slots"), 1);
     EXPECT_DOUBLE_EQ(why->steps.at(0).reasons.at(1).numbers.at("ahead"), 1);
@@ -72,16 +72,16 @@ TEST_F(Explain, SaysThatMachinesDrainOrAreAway)
     const SessionId one = connect("one");
     send(DrainMachine{RequestId(9), "one", true, ""});
     const JobId job = submit(commandJob("a"));
-    EXPECT_TRUE(has(job, "machine_draining"));
+    EXPECT_TRUE(has(job, "all-draining"));
     send(MachineDisconnected{one, ""});
-    EXPECT_TRUE(has(job, "machine_disconnected"));
+    EXPECT_TRUE(has(job, "all-lost"));
 }
 
 TEST_F(Explain, SaysWhatAStepWaitsFor)
 {
     const JobId job = submit(nixJob("j", {"base", "top"}, {{1, 0}}));
     const auto why = core->explain(job, 100, now);
-    EXPECT_EQ(why->steps.at(1).reasons.at(0).code, "waits_for_dependency");
+    EXPECT_EQ(why->steps.at(1).reasons.at(0).code, "inputs-not-built");
     EXPECT_NE(why->steps.at(1).reasons.at(0).text.find("base"), std::string::npos);
 }
 
@@ -92,9 +92,9 @@ TEST_F(Explain, SaysThatTheDatabaseIsAwayAndWhenItTriesAgain)
     request.steps.at(0).spec.retry.retries = 1;
     const JobId delayed = submit(request);
     finish(one, onlyAssigned(), protocol::Outcome::Failed, 1);
-    EXPECT_EQ(codes(delayed), std::vector<std::string>{"retry_at"});
+    EXPECT_EQ(codes(delayed), std::vector<std::string>{"retry-backoff"});
     send(StoreHealth{false, "gone"});
-    EXPECT_TRUE(has(submit(commandJob("b")), "database_unavailable"));
+    EXPECT_TRUE(has(submit(commandJob("b")), "database-away"));
 }
 
 TEST_F(Explain, KnowsNoFinishedOrUnknownJob)

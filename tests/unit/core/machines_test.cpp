@@ -201,7 +201,7 @@ TEST_F(Farm, AMachineOverItsThresholdGetsNothingNew)
     const JobId job = submit(commandJob("a"));
     EXPECT_TRUE(assigned().empty());
     const auto why = core->explain(job, 10, now);
-    EXPECT_EQ(why->steps.at(0).reasons.at(0).code, "over_threshold");
+    EXPECT_EQ(why->steps.at(0).reasons.at(0).code, "gated-load");
     EXPECT_DOUBLE_EQ(why->steps.at(0).reasons.at(0).numbers.at("limit"), 4);
     event.load.load1 = 4;
     send(event);

@@ -1,264 +1,265 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "server/sched/planner.h"
+// Who goes first, and what holds back: order, share groups, gates.
+#include "tests/unit/sched/planner_fixture.h"
 
-#include <fmt/format.h>
-#include <gtest/gtest.h>
-
-namespace penstock::sched {
+namespace penstock::sched::test {
 namespace {
 
-struct PlannerTest : ::testing::Test {
-    Planner planner;
-    std::uint64_t visits = 0;
-
-    void machine(std::uint64_t id, std::uint32_t slots, std::uint32_t used = 0, std::uint32_t load = 0,
-                 const std::string& system = {})
-    {
-        protocol::MachineFacts facts;
-        facts.name = fmt::format("m{}", id);
-        if (!system.empty())
-            facts.systems = {system};
-        planner.setFacts(MachineId(id), facts);
-        status(id, slots, used, true, true, load);
-    }
-    void status(std::uint64_t id, std::uint32_t slots, std::uint32_t used, bool able = true, bool open = true,
-                std::uint32_t load = 0)
-    {
-        planner.setStatus(MachineId(id), {.able = able, .open = open, .slots = slots, .used = used, .load = load});
-    }
-    ClassIndex step(std::uint64_t id, const work::Placement& placement = {}, std::int32_t priority = 0,
-                    const std::vector<MachineId>& avoid = {}, std::int64_t age = 0)
-    {
-        return planner.enqueue(planner.placements().acquire(placement),
-                               {priority, WallTime::fromMicros(age), StepId(id)}, avoid);
-    }
-    static work::Placement forSystem(const std::string& name)
-    {
-        work::Placement placement;
-        placement.system = name;
-        return placement;
-    }
-    std::string plan(std::uint64_t budget = UINT64_MAX)
-    {
-        VisitBudget left(budget);
-        const Plan plan = planner.plan(left);
-        visits = left.used();
-        std::string text;
-        for (const Start& start : plan.starts)
-            text += fmt::format("{}@{} ", start.step.value(), start.machine.value());
-        return text + (plan.more ? "more" : "");
-    }
-};
 using Plans = PlannerTest;
 
-TEST_F(Plans, PrefersPriorityThenAgeThenId)
+// --------------------------------------------------------------------------------------------------------- order
+
+TEST_F(Plans, TakeTheNewestBumpFirstThenWhatIsNotBumped)
 {
-    static_cast<void>(step(1, {}, 0, {}, 5));
-    static_cast<void>(step(2, {}, 0, {}, 4));
-    static_cast<void>(step(3, {}, 1, {}, 9));
-    static_cast<void>(step(4, {}, 0, {}, 4));
+    step(1);
+    step({.id = 2, .bumped = 10});
+    step({.id = 3, .bumped = 20});
+    step({.id = 4, .bumped = 10});
     machine(1, 4);
     EXPECT_EQ(plan(), "3@1 2@1 4@1 1@1 ");
 }
 
-TEST_F(Plans, SpreadsOverTheLargestFreeShareThenTheLeastLoad)
+TEST_F(Plans, PutABumpBeforeAGroupThatHasUsedLess)
 {
-    machine(1, 2, 1);
-    machine(2, 4, 1);
-    machine(3, 4, 1, 500);
-    for (std::uint64_t id = 1; id <= 5; ++id)
-        static_cast<void>(step(id));
-    EXPECT_EQ(plan(), "1@2 2@3 3@1 4@2 5@3 ");
-}
-
-TEST_F(Plans, NeverExceedsSlotsAndStartsMoreWhenOneIsFree)
-{
-    machine(1, 1);
-    static_cast<void>(step(1));
-    static_cast<void>(step(2));
-    EXPECT_EQ(plan(), "1@1 ");
-    EXPECT_EQ(plan(), "");
-    status(1, 1, 0);
-    EXPECT_EQ(plan(), "2@1 ");
-    EXPECT_EQ(planner.queued(), 0U);
-}
-
-TEST_F(Plans, AClassThatNothingCanRunDelaysNobodyAndCostsNothing)
-{
-    for (std::uint64_t id = 1; id <= 1'000; ++id)
-        static_cast<void>(step(id, forSystem(fmt::format("s{}", id)), 100));
-    static_cast<void>(step(2'000));
-    for (std::uint64_t id = 1; id <= 1'000; ++id)
-        machine(id, 1);
-    EXPECT_EQ(plan(), "2000@1 ");
-    EXPECT_LE(visits, 3U);
-    EXPECT_EQ(plan(), "");
-    EXPECT_EQ(visits, 0U);
-}
-
-TEST_F(Plans, UsesTheGroupsThatFit)
-{
-    machine(1, 1, 0, 0, "a");
-    machine(2, 1, 0, 0, "b");
-    static_cast<void>(step(1, forSystem("b")));
-    static_cast<void>(step(2, forSystem("b")));
-    static_cast<void>(step(3, forSystem("a")));
-    EXPECT_EQ(plan(), "1@2 3@1 ");
-}
-
-TEST_F(Plans, RespectsAbleAndOpen)
-{
-    machine(1, 1);
-    status(1, 1, 0, false);
-    static_cast<void>(step(1));
-    EXPECT_EQ(plan(), "");
-    status(1, 1, 0, true, false);
-    EXPECT_EQ(plan(), "");
-    status(1, 1, 0, true, true);
-    EXPECT_EQ(plan(), "1@1 ");
-}
-
-TEST_F(Plans, AvoidsAMachineWhileAnotherIsOpen)
-{
+    use(1, 1'000);
+    step({.id = 1, .shares = {0}});
+    step({.id = 2, .shares = {1}, .bumped = 5});
     machine(1, 2);
-    machine(2, 1, 1, 900);
-    static_cast<void>(step(1, {}, 0, {MachineId(1)}));
-    static_cast<void>(step(2));
-    EXPECT_EQ(plan(), "2@1 "); // step 1 waits for machine 2, which is busy
-    status(2, 1, 0);
+    EXPECT_EQ(plan(), "2@1 1@1 ");
+}
+
+TEST_F(Plans, TakeAsSoonAsAGroupUsesMoreAnotherFirst)
+{
+    step({.id = 1, .shares = {0}});
+    step({.id = 2, .shares = {1}});
+    step({.id = 3, .shares = {0}});
+    step({.id = 4, .shares = {1}});
+    machine(1, 4);
+    EXPECT_EQ(one(), "1@1 ");
+    use(0, 10); // a rise is looked at when the group comes to the front
+    EXPECT_EQ(one(), "2@1 ");
+    use(1, 20);
+    EXPECT_EQ(one(), "3@1 ");
+    EXPECT_EQ(plan(), "4@1 ");
+}
+
+TEST_F(Plans, MoveAGroupForwardAtOnceWhenItsUseFalls)
+{
+    use(0, 100);
+    use(1, 200);
+    step({.id = 1, .shares = {0}});
+    step({.id = 2, .shares = {1}});
+    use(1, 50);
+    machine(1, 1);
+    EXPECT_EQ(one(), "2@1 ");
+}
+
+TEST_F(Plans, OrderByUseAcrossPlacementsAndPoolsToo)
+{
+    use(0, 100);
+    step({.id = 1, .placement = forSystem("a"), .shares = {0}});
+    step({.id = 2, .placement = forSystem("b"), .shares = {1}});
+    machine(1, 1, "a");
+    machine(2, 1, "b");
+    EXPECT_EQ(plan(), "2@2 1@1 ");
+}
+
+TEST_F(Plans, CountAStepOfSeveralGroupsByTheOneThatHasUsedLeast)
+{
+    use(0, 100);
+    use(1, 10);
+    use(2, 50);
+    step({.id = 1, .shares = {2}});
+    step({.id = 2, .shares = {0, 1}});
+    step({.id = 3, .shares = {0}});
+    machine(1, 3);
+    EXPECT_EQ(plan(), "2@1 1@1 3@1 ");
+    step({.id = 4, .shares = {2}});
+    step({.id = 5, .shares = {0, 1}});
+    use(1, 60); // the least of its groups rises over the other's
+    end(1);
+    EXPECT_EQ(one(), "4@1 ");
+}
+
+TEST_F(Plans, SortByLegacyByLocalPriorityThenAgeThenId)
+{
+    sort = StepSort::Legacy;
+    step({.id = 1, .urgency = {.length = 90, .dependents = 9, .priority = -1}});
+    step({.id = 2, .urgency = {.priority = 1}, .age = 7});
+    step({.id = 3, .urgency = {.priority = 1}, .age = 6});
+    step({.id = 4, .urgency = {.priority = 1}, .age = 6});
+    step({.id = 5, .urgency = {.promoted = true, .priority = -50}});
+    machine(1, 5);
+    EXPECT_EQ(plan(), "5@1 3@1 4@1 2@1 1@1 ");
+}
+
+TEST_F(Plans, SortWithRdepsByDependentsBeforePriority)
+{
+    sort = StepSort::WithRdeps;
+    step({.id = 1, .urgency = {.length = 90, .dependents = 2, .priority = 5}});
+    step({.id = 2, .urgency = {.length = 1, .dependents = 3, .priority = -5}});
+    step({.id = 3, .urgency = {.length = 1, .dependents = 2, .priority = 6}});
+    machine(1, 3);
+    EXPECT_EQ(plan(), "2@1 3@1 1@1 ");
+}
+
+TEST_F(Plans, SortWithCriticalPathByLengthBeforePriority)
+{
+    step({.id = 1, .urgency = {.length = 2, .dependents = 9, .priority = 9}});
+    step({.id = 2, .urgency = {.length = 3, .priority = INT32_MIN}});
+    step({.id = 3, .urgency = {.length = 2, .dependents = 1, .priority = 10}});
+    step({.id = 4, .urgency = {.promoted = true}});
+    machine(1, 4);
+    EXPECT_EQ(plan(), "4@1 2@1 3@1 1@1 ");
+}
+
+TEST_F(Plans, TakeAStepOutAndPutItBackElsewhere)
+{
+    steps(1, 3);
+    dequeue(1);
+    dequeue(3);
+    EXPECT_EQ(planner.queued(), 1U);
+    step({.id = 3, .bumped = 1});
+    step({.id = 1, .placement = forSystem("x")});
+    machine(1, 9);
+    EXPECT_EQ(plan(), "3@1 2@1 ");
+    EXPECT_EQ(planner.queued(), 1U);
+    machine(2, 1, "x");
     EXPECT_EQ(plan(), "1@2 ");
 }
 
-TEST_F(Plans, TakesAnAvoidedMachineWhenNoOtherIsOpen)
+TEST_F(Plans, EndAPassWithItsBudgetAndGoOnWithTheNext)
 {
-    machine(1, 1);
-    machine(2, 1, 1);
-    static_cast<void>(step(1, {}, 0, {MachineId(1)}));
-    EXPECT_EQ(plan(), "");
-    status(2, 1, 1, true, false); // over its thresholds
-    EXPECT_EQ(plan(), "1@1 ");
-    static_cast<void>(step(2, {}, 0, {MachineId(2)}));
-    status(2, 1, 0);
-    EXPECT_EQ(plan(), "");
-    status(1, 1, 1, false); // gone
-    EXPECT_EQ(plan(), "2@2 ");
+    steps(1, 3);
+    machine(1, 3);
+    EXPECT_EQ(plan(2), "1@1 more");
+    EXPECT_EQ(visits, 3U); // two for a start, and the one that was not granted
+    EXPECT_EQ(plan(), "2@1 3@1 ");
+    EXPECT_FALSE(planner.more());
 }
 
-TEST_F(Plans, GoesOnlyToNamedMachines)
+TEST_F(Plans, LetNoSystemThatIsFullHoldUpAnother)
 {
-    machine(1, 1);
-    machine(2, 1, 1);
-    work::Placement named;
-    named.machines = {"m2", "m9"};
-    static_cast<void>(step(1, named));
-    EXPECT_EQ(plan(), "");
-    status(2, 1, 0);
-    EXPECT_EQ(plan(), "1@2 ");
-    static_cast<void>(step(2, named));
-    machine(9, 1);
-    EXPECT_EQ(plan(), "2@9 ");
+    for (std::uint64_t id = 1; id <= 50; ++id)
+        step({.id = id, .placement = forSystem("slow"), .bumped = 1});
+    step({.id = 60, .placement = forSystem("fast")});
+    machine(1, 1, "slow");
+    machine(2, 1, "fast");
+    EXPECT_EQ(plan(), "1@1 60@2 ");
+    step({.id = 61, .placement = forSystem("fast")});
+    end(60);
+    EXPECT_EQ(plan(), "61@2 ");
+    EXPECT_LE(visits, 3U); // of the 49 others nobody looked at any
 }
 
-TEST_F(Plans, StopsAtItsBudgetAndGoesOnLater)
+TEST_F(Plans, SayWhoIsAhead)
 {
-    machine(1, 10);
+    use(1, 100);
+    step({.id = 1, .shares = {1}, .bumped = 5});
+    step({.id = 2, .shares = {0}});
+    step({.id = 3, .shares = {0}});
+    step({.id = 4, .shares = {1}});
+    step({.id = 5, .shares = {1}});
+    step({.id = 6, .placement = forSystem("x"), .shares = {0}}); // the same machines: none
+    machine(1, 1);
+    const Planner::Ahead ahead = planner.ahead(queued.at(5).leaf, queued.at(5).order, 10);
+    EXPECT_EQ(ahead.bumped, 1U);
+    EXPECT_EQ(ahead.byShare, 2U);
+    EXPECT_EQ(ahead.inGroup, 1U);
+    EXPECT_EQ(ahead.groups, std::vector<ShareIndex>{0});
+}
+
+// --------------------------------------------------------------------------------------------------------- gates
+
+TEST_F(Plans, LetNoMoreOfAConcurrencyGroupRunThanItsLimit)
+{
+    const GateIndex group = gate(GateScope::Concurrency, "deploy", {.steps = 2, .cpus = 0});
     for (std::uint64_t id = 1; id <= 4; ++id)
-        static_cast<void>(step(id));
-    EXPECT_EQ(plan(3), "1@1 2@1 more");
-    EXPECT_EQ(plan(), "3@1 4@1 ");
+        step({.id = id, .gates = {0, group}});
+    step(9);
+    machine(1, 8);
+    EXPECT_EQ(plan(), "1@1 2@1 9@1 ");
+    EXPECT_TRUE(isParked(3));
+    end(1);
+    EXPECT_EQ(plan(), "3@1 ");
+    EXPECT_TRUE(isParked(4));
+    limit(group, {.steps = 3, .cpus = 0});
+    EXPECT_EQ(plan(), "4@1 ");
 }
 
-TEST_F(Plans, FollowsAMachineThatChangesWhatItCanDo)
+TEST_F(Plans, KeepANamespaceToItsStepsAndCpus)
 {
-    machine(1, 1, 0, 0, "a");
-    const ClassIndex queue = step(1, forSystem("b"));
-    static_cast<void>(step(2, forSystem("b")));
-    EXPECT_EQ(plan(), "");
-    planner.dequeue(queue, {0, WallTime{}, StepId(1)});
-    protocol::MachineFacts facts;
-    facts.name = "m1";
-    facts.systems = {"b"};
-    planner.setFacts(MachineId(1), facts);
+    const GateIndex space = gate(GateScope::Namespace, {}, {.steps = 3, .cpus = 5});
+    step({.id = 1, .ask = {{4, 0, {}}, 0}, .gates = {space, 0}});
+    step({.id = 2, .ask = {{2, 0, {}}, 0}, .gates = {space, 0}});
+    step({.id = 3, .gates = {space, 0}});
+    machine(1, Capacity{.slots = 9, .resources = {99, 0, {}}});
+    EXPECT_EQ(plan(), "1@1 3@1 "); // 4 and 2 are too many; 4 and 1 are not
+    EXPECT_TRUE(isParked(2));
+    limit(space, {.steps = 2, .cpus = 0});
+    EXPECT_EQ(plan(), ""); // cpus without limit, but two run
+    limit(space, {.steps = 0, .cpus = 0});
     EXPECT_EQ(plan(), "2@1 ");
-    planner.removeMachine(MachineId(1));
-    static_cast<void>(step(3, forSystem("b")));
+}
+
+TEST_F(Plans, PassBothGatesAndAskAgainWhenEitherOpens)
+{
+    const GateIndex space = gate(GateScope::Namespace, {}, {.steps = 2, .cpus = 0});
+    const GateIndex group = gate(GateScope::Concurrency, "g", {.steps = 1, .cpus = 0});
+    step({.id = 1, .gates = {space, group}});
+    step({.id = 2, .gates = {space, group}});
+    step({.id = 3, .gates = {space, 0}});
+    step({.id = 4, .gates = {space, 0}});
+    machine(1, 9);
+    EXPECT_EQ(plan(), "1@1 3@1 ");
+    limit(space, {.steps = 9, .cpus = 0});
+    EXPECT_EQ(plan(), "4@1 "); // the second still waits for its group
+    end(1);
+    EXPECT_EQ(plan(), "2@1 ");
+}
+
+TEST_F(Plans, CountWhatRunsSinceBeforeARestartAtTheGates)
+{
+    const GateIndex group = gate(GateScope::Concurrency, "g", {.steps = 1, .cpus = 0});
+    const AskIndex ask = planner.asks().acquire({});
+    machine(1, 2);
+    planner.enterGates(ask, {0, group});
+    planner.takeRoom(MachineId(1), ask);
+    checked();
+    step({.id = 1, .gates = {0, group}});
+    steps(2, 3);
+    EXPECT_EQ(plan(), "2@1 ");
+    planner.giveBack(MachineId(1), ask, {0, group});
+    checked();
+    EXPECT_EQ(plan(), "1@1 ");
+}
+
+TEST_F(Plans, TakeAStepThatWaitsAtAGateOutOfItsQueue)
+{
+    const GateIndex group = gate(GateScope::Concurrency, "g", {.steps = 1, .cpus = 0});
+    step({.id = 1, .gates = {0, group}});
+    step({.id = 2, .gates = {0, group}});
+    machine(1, 2);
+    EXPECT_EQ(plan(), "1@1 ");
+    EXPECT_TRUE(isParked(2));
+    dequeue(2);
+    end(1);
     EXPECT_EQ(plan(), "");
 }
 
-TEST_F(Plans, CountsWhoIsAheadAndWhoCouldRunIt)
+TEST_F(Plans, KnowAParkedStepThatWasBumpedByItsNewPlace)
 {
-    machine(1, 3, 1, 0, "a");
-    static_cast<void>(step(1, forSystem("b")));
-    static_cast<void>(step(2, forSystem("b")));
-    const ClassIndex queue = step(3, forSystem("b"));
-    EXPECT_EQ(planner.ahead(queue, {0, WallTime{}, StepId(3)}, 100), 2U);
-    EXPECT_EQ(planner.ahead(queue, {0, WallTime{}, StepId(3)}, 1), 1U);
-    EXPECT_EQ(planner.reach(forSystem("a")).able, 1U);
-    EXPECT_EQ(planner.reach(forSystem("a")).freeSlots, 2U);
-    EXPECT_EQ(planner.reach(forSystem("b")).able, 0U);
-}
-
-// The law of the budget: what a start costs does not grow with machines, queue or classes.
-TEST_F(Plans, VisitsPerStartStayConstant)
-{
-    for (std::uint64_t id = 1; id <= 2'000; ++id)
-        machine(id, 1, 0, 0, fmt::format("s{}", id % 4));
-    for (std::uint64_t id = 1; id <= 1'000; ++id)
-        static_cast<void>(step(id, forSystem(fmt::format("s{}", id % 4))));
-    VisitBudget budget(UINT64_MAX);
-    const Plan plan = planner.plan(budget);
-    EXPECT_EQ(plan.starts.size(), 1'000U);
-    EXPECT_LE(budget.used(), 3'000U);
-}
-
-// Against a planner that looks at everything: same number of starts, in the same order of steps.
-TEST_F(Plans, AgreesWithAnExhaustivePlanner)
-{
-    std::uint64_t random = 7;
-    const auto draw = [&random](std::uint64_t below) {
-        random = random * 6364136223846793005U + 1442695040888963407U;
-        return (random >> 33U) % below;
-    };
-    for (int round = 0; round < 100; ++round) {
-        planner = Planner();
-        struct Model {
-            std::uint64_t id;
-            std::uint32_t free;
-            std::string system;
-        };
-        std::vector<Model> machines;
-        for (std::uint64_t id = 1; id <= 6; ++id) {
-            const Model model{id, static_cast<std::uint32_t>(draw(3)), fmt::format("s{}", draw(3))};
-            machines.push_back(model);
-            machine(id, 4, 4 - model.free, 0, model.system);
-        }
-        struct Waiting {
-            QueueOrder order;
-            std::string system;
-        };
-        std::vector<Waiting> steps;
-        for (std::uint64_t id = 1; id <= 12; ++id) {
-            const Waiting waiting{{static_cast<std::int32_t>(draw(3)), WallTime{}, StepId(id)},
-                                  fmt::format("s{}", draw(4))};
-            steps.push_back(waiting);
-            static_cast<void>(step(id, forSystem(waiting.system), waiting.order.priority));
-        }
-        std::sort(steps.begin(), steps.end(), [](const auto& a, const auto& b) { return a.order < b.order; });
-        std::vector<StepId> expected;
-        for (const Waiting& waiting : steps)
-            for (Model& model : machines)
-                if (model.system == waiting.system && model.free > 0) {
-                    --model.free;
-                    expected.push_back(waiting.order.step);
-                    break;
-                }
-        VisitBudget budget(UINT64_MAX);
-        std::vector<StepId> started;
-        for (const Start& start : planner.plan(budget).starts)
-            started.push_back(start.step);
-        EXPECT_EQ(started, expected);
-    }
+    const GateIndex group = gate(GateScope::Concurrency, "g", {.steps = 1, .cpus = 0});
+    for (std::uint64_t id = 1; id <= 3; ++id)
+        step({.id = id, .gates = {0, group}});
+    machine(1, 3);
+    EXPECT_EQ(plan(), "1@1 ");
+    dequeue(3);
+    step({.id = 3, .gates = {0, group}, .bumped = 1});
+    EXPECT_EQ(plan(), "");
+    end(1);
+    EXPECT_EQ(plan(), "3@1 ");
 }
 
 } // namespace
-} // namespace penstock::sched
+} // namespace penstock::sched::test

@@ -28,23 +28,23 @@ std::uint64_t keyOf(Duration charge, std::uint32_t shares = work::kDefaultShares
 
 struct Farm {
     ShareLedger ledger{kDay};
-    ShareTicket start(Groups groups, Duration expected, Duration since, std::uint32_t slots = 1)
+    ShareTicket start(Groups groups, Duration since, std::uint32_t slots = 1)
     {
-        return ledger.started(groups, slots, expected, at(since));
+        return ledger.started(groups, slots, at(since));
     }
     [[nodiscard]] Duration used(ShareGroupIndex group) const { return ledger.view(group).used; }
 };
 
-TEST(Shares, ChargeWhatIsExpectedAtOnceAndWhatWasUsedAtTheEnd)
+TEST(Shares, ChargeWhatIsHeldForTheWindowAndWhatWasUsedInIt)
 {
     Farm farm;
     const auto group = farm.ledger.acquire("a");
     EXPECT_EQ(farm.ledger.key(group), 0U);
-    const auto ticket = farm.start({group}, minutes(10), seconds(0));
-    EXPECT_EQ(farm.ledger.key(group), keyOf(minutes(10)));
+    const auto ticket = farm.start({group}, seconds(0));
+    EXPECT_EQ(farm.ledger.key(group), keyOf(kDay));
     EXPECT_EQ(farm.used(group), seconds(0));
     farm.ledger.advance(at(minutes(4)));
-    EXPECT_EQ(farm.ledger.key(group), keyOf(minutes(10)));
+    EXPECT_EQ(farm.ledger.key(group), keyOf(kDay + minutes(4)));
     EXPECT_EQ(farm.used(group), minutes(4));
     EXPECT_EQ(farm.ledger.view(group).running, 1U);
     farm.ledger.finished(ticket, at(minutes(6)));
@@ -53,20 +53,41 @@ TEST(Shares, ChargeWhatIsExpectedAtOnceAndWhatWasUsedAtTheEnd)
     EXPECT_EQ(farm.ledger.view(group).running, 0U);
 }
 
-TEST(Shares, GrowLiveWhenAStepRunsOver)
+TEST(Shares, GrowLiveWhileAStepRuns)
 {
     Farm farm;
     const auto group = farm.ledger.acquire("a");
-    const auto ticket = farm.start({group}, minutes(1), seconds(0));
-    farm.ledger.advance(at(minutes(1)));
-    EXPECT_EQ(farm.ledger.key(group), keyOf(minutes(1)));
-    for (int minute = 2; minute < 30; ++minute) {
+    const auto ticket = farm.start({group}, seconds(0));
+    for (int minute = 1; minute < 30; ++minute) {
         farm.ledger.advance(at(minutes(minute)));
-        EXPECT_EQ(farm.ledger.key(group), keyOf(minutes(minute)));
+        EXPECT_EQ(farm.ledger.key(group), keyOf(kDay + minutes(minute)));
     }
     farm.ledger.finished(ticket, at(minutes(30)));
     EXPECT_EQ(farm.ledger.key(group), keyOf(minutes(30)));
-    EXPECT_TRUE(farm.ledger.takeFallen(10).empty());
+}
+
+TEST(Shares, CountASlotThatIsHeldAsMuchAsAWholeWindowOfUse)
+{
+    Farm farm;
+    const auto longAgo = farm.ledger.acquire("long ago");
+    const auto now = farm.ledger.acquire("now");
+    const auto ticket = farm.start({longAgo}, seconds(0));
+    farm.ledger.finished(ticket, at(hours(23)));
+    EXPECT_GT(farm.ledger.key(longAgo), farm.ledger.key(now));
+    (void)farm.start({now}, hours(23));
+    EXPECT_LT(farm.ledger.key(longAgo), farm.ledger.key(now)); // 23 hours of use, one slot held for a day
+}
+
+TEST(Shares, TakeEffectAtOnceWhenTheyAreSet)
+{
+    Farm farm;
+    const auto group = farm.ledger.acquire("a");
+    (void)farm.start({group}, seconds(0));
+    EXPECT_EQ(farm.ledger.key(group), keyOf(kDay));
+    farm.ledger.setShares(group, 50);
+    EXPECT_EQ(farm.ledger.key(group), keyOf(kDay, 50));
+    farm.ledger.setShares(group, 60);
+    EXPECT_EQ(farm.ledger.key(group), keyOf(kDay, 60));
 }
 
 TEST(Shares, DivideByTheSharesOfTheGroup)
@@ -76,10 +97,10 @@ TEST(Shares, DivideByTheSharesOfTheGroup)
     const auto poor = farm.ledger.acquire("poor");
     farm.ledger.setShares(rich, 300);
     farm.ledger.setShares(poor, 0); // counts as one
-    (void)farm.start({rich}, minutes(3), seconds(0));
-    (void)farm.start({poor}, minutes(1), seconds(0));
-    EXPECT_EQ(farm.ledger.key(rich), keyOf(minutes(3), 300));
-    EXPECT_EQ(farm.ledger.key(poor), keyOf(minutes(1), 1));
+    (void)farm.start({rich}, seconds(0), 3);
+    (void)farm.start({poor}, seconds(0));
+    EXPECT_EQ(farm.ledger.key(rich), keyOf(kDay * 3, 300));
+    EXPECT_EQ(farm.ledger.key(poor), keyOf(kDay, 1));
     EXPECT_EQ(farm.ledger.view(rich).shares, 300U);
 }
 
@@ -89,11 +110,11 @@ TEST(Shares, CountSlotsAndSplitAmongThoseWhoWantTheStep)
     const auto a = farm.ledger.acquire("a");
     const auto b = farm.ledger.acquire("b");
     const auto c = farm.ledger.acquire("c");
-    (void)farm.start({a, b}, seconds(0), seconds(0), 4);
+    (void)farm.start({a, b}, seconds(0), 4);
     farm.ledger.advance(at(minutes(1)));
     EXPECT_EQ(farm.used(a), minutes(2));
     EXPECT_EQ(farm.used(b), minutes(2));
-    const auto three = farm.start({c, a, b}, seconds(0), minutes(1), 1);
+    const auto three = farm.start({c, a, b}, minutes(1), 1);
     farm.ledger.finished(three, at(minutes(4)));
     const Duration sum = farm.used(a) + farm.used(b) + farm.used(c);
     EXPECT_NEAR(static_cast<double>(sum.count()), 19 * 60e6, 3);
@@ -105,7 +126,7 @@ TEST(Shares, LeaveTheWindowBucketByBucket)
 {
     Farm farm;
     const auto group = farm.ledger.acquire("a");
-    const auto ticket = farm.start({group}, seconds(0), seconds(0));
+    const auto ticket = farm.start({group}, seconds(0));
     farm.ledger.finished(ticket, at(hours(1)));
     std::uint64_t before = farm.ledger.key(group);
     EXPECT_EQ(before, keyOf(hours(1)));
@@ -114,7 +135,6 @@ TEST(Shares, LeaveTheWindowBucketByBucket)
         const std::uint64_t now = farm.ledger.key(group);
         EXPECT_LE(now, before);
         EXPECT_LE(before - now, keyOf(work::kUsageBucket));
-        EXPECT_EQ(farm.ledger.takeFallen(10), now == before ? Groups{} : Groups{group});
         if (since <= hours(24)) { // all of it is in the window
             EXPECT_EQ(now, keyOf(hours(1)));
         }
@@ -127,35 +147,15 @@ TEST(Shares, ChargeAStepThatOutlivesTheWindowNoMoreThanTheWindow)
 {
     Farm farm;
     const auto group = farm.ledger.acquire("a");
-    (void)farm.start({group}, hours(1000), seconds(0));
-    EXPECT_EQ(farm.ledger.key(group), keyOf(kDay));
+    (void)farm.start({group}, seconds(0));
     for (int hour = 1; hour <= 72; ++hour)
         farm.ledger.advance(at(hours(hour)));
     EXPECT_EQ(farm.used(group), kDay);
     farm.ledger.advance(at(hours(72 + 100))); // many buckets at once
     EXPECT_EQ(farm.used(group), kDay);
-    farm.ledger.advance(at(hours(172) + minutes(3))); // the current bucket comes on top
-    EXPECT_EQ(farm.used(group), kDay + minutes(3));
-}
-
-TEST(Shares, TellWhoseKeyFellAndNoMoreThanAsked)
-{
-    Farm farm;
-    Groups groups;
-    std::vector<ShareTicket> tickets;
-    for (int i = 0; i < 5; ++i) {
-        groups.push_back(farm.ledger.acquire(fmt::format("g{}", i)));
-        tickets.push_back(farm.start({groups.back()}, minutes(1), seconds(0)));
-    }
-    EXPECT_TRUE(farm.ledger.takeFallen(10).empty());
-    for (const ShareTicket ticket : tickets)
-        farm.ledger.finished(ticket, at(seconds(30)));
-    EXPECT_EQ(farm.ledger.takeFallen(2), (Groups{groups[0], groups[1]}));
-    EXPECT_EQ(farm.ledger.takeFallen(9), (Groups{groups[2], groups[3], groups[4]}));
-    farm.ledger.setShares(groups[3], 50); // its key rises
-    EXPECT_TRUE(farm.ledger.takeFallen(9).empty());
-    farm.ledger.setShares(groups[3], 60);
-    EXPECT_EQ(farm.ledger.takeFallen(9), Groups{groups[3]});
+    farm.ledger.advance(at(hours(172) + seconds(30))); // the current bucket comes on top
+    EXPECT_EQ(farm.used(group), kDay + seconds(30));
+    EXPECT_EQ(farm.ledger.key(group), keyOf(kDay + kDay + seconds(30)));
 }
 
 TEST(Shares, ForgetAGroupOnlyWhenNothingHoldsIt)
@@ -166,7 +166,7 @@ TEST(Shares, ForgetAGroupOnlyWhenNothingHoldsIt)
     const auto plain = farm.ledger.acquire("plain");
     EXPECT_EQ(farm.ledger.acquire("plain"), plain);
     farm.ledger.setShares(pinned, 7);
-    const auto ticket = farm.start({used}, seconds(0), seconds(0));
+    const auto ticket = farm.start({used}, seconds(0));
     for (const auto group : {used, pinned, plain, plain})
         farm.ledger.release(group);
     EXPECT_EQ(farm.ledger.groupCount(), 2U);
@@ -175,7 +175,6 @@ TEST(Shares, ForgetAGroupOnlyWhenNothingHoldsIt)
     farm.ledger.advance(at(hours(25)));
     ASSERT_EQ(farm.ledger.groupCount(), 1U);
     EXPECT_EQ(farm.ledger.views()[0].group, "pinned");
-    EXPECT_TRUE(farm.ledger.takeFallen(9).empty()); // of those that are still there
     EXPECT_EQ(farm.ledger.key(farm.ledger.acquire("used")), 0U);
 }
 
@@ -184,7 +183,7 @@ TEST(Shares, KeepABoundedNumberOfIdleGroups)
     ShareLedger ledger(kDay, 3);
     for (int i = 0; i < 5; ++i) {
         const auto group = ledger.acquire(fmt::format("g{}", i));
-        const auto ticket = ledger.started(Groups{group}, 1, seconds(0), at(minutes(10 * i)));
+        const auto ticket = ledger.started(Groups{group}, 1, at(minutes(10 * i)));
         ledger.finished(ticket, at(minutes(10 * i + 1)));
         ledger.release(group);
     }
@@ -198,7 +197,7 @@ TEST(Shares, ChargeNobodyForAStepWithoutGroups)
 {
     Farm farm;
     const auto group = farm.ledger.acquire("a");
-    const auto ticket = farm.start({}, minutes(1), seconds(0));
+    const auto ticket = farm.start({}, seconds(0));
     farm.ledger.finished(ticket, at(hours(1)));
     EXPECT_EQ(farm.ledger.key(group), 0U);
     EXPECT_TRUE(farm.ledger.takeDirty().empty());
@@ -208,7 +207,7 @@ TEST(Shares, DoNotChargeForAWallClockThatIsSet)
 {
     Farm farm;
     const auto group = farm.ledger.acquire("a");
-    const auto ticket = farm.start({group}, seconds(0), seconds(0));
+    const auto ticket = farm.start({group}, seconds(0));
     Now now = at(seconds(10));
     now.wall = now.wall + hours(5);
     farm.ledger.advance(now);
@@ -226,7 +225,7 @@ TEST(Shares, CountInTheCurrentBucketUntilAClockThatWasSetBackHasCaughtUp)
 {
     Farm farm;
     const auto group = farm.ledger.acquire("a");
-    (void)farm.start({group}, seconds(0), seconds(0));
+    (void)farm.start({group}, seconds(0));
     farm.ledger.advance(at(minutes(7)));
     for (int minute = 8; minute <= 20; ++minute) {
         Now now = at(minutes(minute));
@@ -234,41 +233,41 @@ TEST(Shares, CountInTheCurrentBucketUntilAClockThatWasSetBackHasCaughtUp)
         farm.ledger.advance(now);
     }
     const auto rows = farm.ledger.takeDirty();
-    ASSERT_EQ(rows.size(), 2U);
+    ASSERT_EQ(rows.size(), 8U);
     EXPECT_EQ(rows[0].bucket, at(minutes(0)).wall);
-    EXPECT_EQ(rows[0].used, minutes(5));
-    EXPECT_EQ(rows[1].bucket, at(minutes(5)).wall);
-    EXPECT_EQ(rows[1].used, minutes(15));
+    EXPECT_EQ(rows[0].used, minutes(1));
+    EXPECT_EQ(rows[7].bucket, at(minutes(7)).wall);
+    EXPECT_EQ(rows[7].used, minutes(13));
 }
 
 TEST(Shares, TellChangedRowsWithTheirWholeAmounts)
 {
     Farm farm;
     const auto group = farm.ledger.acquire("a");
-    const auto ticket = farm.start({group}, hours(1), minutes(1));
+    const auto ticket = farm.start({group}, seconds(30));
     EXPECT_TRUE(farm.ledger.takeDirty().empty());
-    farm.ledger.advance(at(minutes(12)));
+    farm.ledger.advance(at(seconds(135)));
     auto rows = farm.ledger.takeDirty();
     ASSERT_EQ(rows.size(), 3U);
     EXPECT_EQ(rows[0].group, "a");
     EXPECT_EQ(rows[0].bucket, at(minutes(0)).wall);
-    EXPECT_EQ(rows[0].used, minutes(4));
-    EXPECT_EQ(rows[1].used, minutes(5));
-    EXPECT_EQ(rows[2].bucket, at(minutes(10)).wall);
-    EXPECT_EQ(rows[2].used, minutes(2));
+    EXPECT_EQ(rows[0].used, seconds(30));
+    EXPECT_EQ(rows[1].used, seconds(60));
+    EXPECT_EQ(rows[2].bucket, at(minutes(2)).wall);
+    EXPECT_EQ(rows[2].used, seconds(15));
     EXPECT_TRUE(farm.ledger.takeDirty().empty());
-    farm.ledger.finished(ticket, at(minutes(13)));
+    farm.ledger.finished(ticket, at(seconds(160)));
     rows = farm.ledger.takeDirty();
     ASSERT_EQ(rows.size(), 1U);
-    EXPECT_EQ(rows[0].bucket, at(minutes(10)).wall);
-    EXPECT_EQ(rows[0].used, minutes(3));
+    EXPECT_EQ(rows[0].bucket, at(minutes(2)).wall);
+    EXPECT_EQ(rows[0].used, seconds(40));
 }
 
 TEST(Shares, GoOnAfterARestartWhereTheyWere)
 {
     Farm farm;
     const auto group = farm.ledger.acquire("a");
-    const auto ticket = farm.start({group}, seconds(0), seconds(0));
+    const auto ticket = farm.start({group}, seconds(0));
     farm.ledger.finished(ticket, at(minutes(33)));
     const auto rows = farm.ledger.takeDirty();
 
@@ -290,7 +289,7 @@ TEST(Shares, LeaveOutRowsThatMakeNoSense)
     const auto row = [](Duration since, Duration used) {
         return work::UsageRow{.group = "a", .bucket = at(since).wall, .used = used};
     };
-    const std::vector<work::UsageRow> rows{row(minutes(-5), minutes(1)),  row(minutes(-10), Duration(-1)),
+    const std::vector<work::UsageRow> rows{row(minutes(-1), minutes(1)),  row(minutes(-10), Duration(-1)),
                                            row(minutes(-15), Duration(0)), row(minutes(5), minutes(1)),
                                            row(hours(-25), minutes(1)),   row(seconds(-1), minutes(2))};
     EXPECT_EQ(ledger.load(rows, at(seconds(0))), 4U);
@@ -306,7 +305,7 @@ TEST(Shares, DoNotOverflowWithAbsurdAmounts)
     for (int i = 0; i < 200; ++i)
         rows.push_back({.group = "a", .bucket = at(minutes(-5 * i)).wall, .used = Duration::max()});
     EXPECT_EQ(ledger.load(rows, at(seconds(0))), 0U);
-    const auto ticket = ledger.started(Groups{group}, UINT32_MAX, Duration::max(), at(seconds(0)));
+    const auto ticket = ledger.started(Groups{group}, UINT32_MAX, at(seconds(0)));
     EXPECT_EQ(ledger.key(group), UINT64_MAX);
     EXPECT_EQ(ledger.view(group).used, Duration::max());
     ledger.finished(ticket, at(hours(23)));
