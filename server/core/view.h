@@ -158,6 +158,7 @@ struct Counters { // since the server started
     std::uint64_t probes = 0;
     std::uint64_t reservations = 0; // machines kept free for a step that needs much
     std::uint64_t promotions = 0;   // steps moved up because they had waited long
+    std::uint64_t asksRaised = 0;   // steps chosen, and queued anew because such have turned out to use more
 };
 
 } // namespace penstock::core

@@ -125,6 +125,7 @@ bool Farm::askChanged(const sched::Start& start) const
 // Back into the queues, this time with what is known.
 void Farm::askAnew(const sched::Start& start)
 {
+    ++m_counters.asksRaised;
     StepRecord& step = m_steps.at(start.step);
     m_planner.giveBack(start.machine, start.ask, start.gates);
     m_planner.asks().release(start.ask);
