@@ -43,9 +43,11 @@ struct Farm {
             if (i % 3 == 0)
                 facts.features = {"kvm"};
             planner.setFacts(MachineId(i), facts);
+            work::Resources resources;
+            resources.cpus = kSlots;
             planner.setStatus(MachineId(i), {.able = true,
                                              .open = true,
-                                             .capacity = {.slots = kSlots, .resources = {.cpus = kSlots, .memoryBytes = 0, .named = {}}}});
+                                             .capacity = {.slots = kSlots, .resources = resources}});
         }
     }
     void enqueue(StepId step, std::size_t i)

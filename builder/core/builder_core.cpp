@@ -152,8 +152,11 @@ std::optional<protocol::AttemptAnswer> BuilderCore::refusal(const protocol::Assi
 // through.
 std::string BuilderCore::excessOf(const protocol::Assignment& assignment) const
 {
-    if (m_facts.cores > 0 && assignment.cpus > m_facts.cores)
-        return fmt::format("{} cpus are asked for, this machine has {}", assignment.cpus, m_facts.cores);
+    // Slots may be more than cores on purpose: a cpu is then a slot's part of the machine, for the server too.
+    const std::uint32_t cpus =
+        assignment.beyondSlots ? protocol::kMaxSlots : std::max(m_facts.cores, m_facts.maxJobs);
+    if (m_facts.cores > 0 && assignment.cpus > cpus)
+        return fmt::format("{} cpus are asked for, this machine has {}", assignment.cpus, cpus);
     if (m_facts.memoryBytes > 0 && assignment.memoryBytes > m_facts.memoryBytes)
         return fmt::format("{} bytes of memory are asked for, this machine has {}", assignment.memoryBytes,
                            m_facts.memoryBytes);

@@ -4,7 +4,6 @@
 #include "server/app/farm_records.h"
 
 #include <algorithm>
-#include <array>
 #include <fmt/format.h>
 #include <utility>
 
@@ -41,38 +40,6 @@ http::ShareView toView(core::ShareView&& share)
 http::NamespaceView toView(core::NamespaceView&& nameSpace)
 {
     return {std::move(nameSpace.limits), nameSpace.openJobs, nameSpace.runningSteps, nameSpace.runningCpus};
-}
-
-// By the gate's word, so that a gate that is new in sched is shown under its own name until it has a code here.
-std::string codeOf(sched::GateKind kind)
-{
-    constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kCodes{{{"cpu_pressure", "gated-cpu"},
-                                                                                   {"memory_pressure", "gated-mem"},
-                                                                                   {"io_pressure", "gated-io"},
-                                                                                   {"load", "gated-load"},
-                                                                                   {"free_memory", "memory-low"},
-                                                                                   {"free_disk", "disk-low"},
-                                                                                   {"free_inodes", "disk-low"}}};
-    const std::string_view word = sched::toString(kind);
-    for (const auto& [gate, code] : kCodes)
-        if (gate == word)
-            return std::string(code);
-    return std::string(word);
-}
-
-std::string closedCode(const core::MachineView& machine)
-{
-    switch (machine.condition) {
-    case core::MachineCondition::Disconnected: return "disconnected";
-    case core::MachineCondition::Draining: return "draining";
-    case core::MachineCondition::Quarantined: return "quarantined";
-    case core::MachineCondition::Ready: break;
-    }
-    if (!machine.over.empty())
-        return codeOf(machine.over.front().kind);
-    if (machine.used >= machine.facts.maxJobs)
-        return "slots-full";
-    return machine.reserved.cpus + machine.foreignCpus >= machine.capacity.cpus ? "resources-full" : "machine-reserved";
 }
 
 http::MachineView toView(core::MachineView&& machine)
@@ -125,7 +92,7 @@ std::optional<http::Closed> closedOf(const core::MachineView& machine)
 {
     if (machine.hasRoom)
         return std::nullopt;
-    return http::Closed{closedCode(machine), machine.closed};
+    return http::Closed{machine.closedCode, machine.closed};
 }
 
 std::vector<http::QueueView> queueViews(const core::FarmCore& farm)

@@ -74,6 +74,7 @@ struct MachineView {
     work::Resources reserved = {}; // by what runs
     std::uint32_t foreignCpus = 0; // busy beyond what ours are expected to use
     bool hasRoom = false;     // it would take another small step now
+    std::string closedCode = {}; // of explain.h, or disconnected, quarantined, draining; empty when it would
     std::string closed = {};       // why not, one sentence; empty when it would
     std::int64_t score = 0;   // by the sort function, larger is chosen first
     std::optional<WallTime> lastSeen;       // last report, else last connection
@@ -157,6 +158,7 @@ struct Counters { // since the server started
     std::uint64_t probes = 0;
     std::uint64_t reservations = 0; // machines kept free for a step that needs much
     std::uint64_t promotions = 0;   // steps moved up because they had waited long
+    std::uint64_t asksRaised = 0;   // steps chosen, and queued anew because such have turned out to use more
 };
 
 } // namespace penstock::core

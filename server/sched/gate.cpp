@@ -48,6 +48,13 @@ std::vector<OverThreshold> overThresholds(const protocol::Thresholds& limits, co
     return over;
 }
 
+bool isNearPressure(const protocol::Thresholds& limits, const protocol::LoadSample& load)
+{
+    const auto isNear = [](double value, double limit) { return limit > 0 && value > limit / 8; };
+    return load.pressure && (isNear(load.pressure->memory.fullAvg10, limits.memoryPsi) ||
+                             isNear(load.pressure->io.fullAvg10, limits.ioPsi));
+}
+
 protocol::Thresholds inForce(protocol::Thresholds builder, const work::ThresholdOverrides& overrides)
 {
     builder.cpuPsi = overrides.cpuPsi.value_or(builder.cpuPsi);

@@ -34,6 +34,8 @@ struct OverThreshold {
 // over ten seconds, in percent; without pressure from the kernel those thresholds say nothing.
 [[nodiscard]] std::vector<OverThreshold> overThresholds(const protocol::Thresholds& limits,
                                                         const protocol::LoadSample& load);
+// Above an eighth of a threshold of memory or I/O pressure: averages lag, and pressure comes at once.
+[[nodiscard]] bool isNearPressure(const protocol::Thresholds& limits, const protocol::LoadSample& load);
 [[nodiscard]] std::string describe(const OverThreshold& over); // "cpu pressure 71.0% > 60.0%"
 
 // How many cores were busy at the last sample, to the nearest.

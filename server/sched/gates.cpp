@@ -41,7 +41,9 @@ void Gates::dropUnused(GateIndex index)
 bool Gates::setLimits(GateIndex index, GateLimits limits)
 {
     Gate& gate = m_gates[index];
-    const auto isWider = [](std::uint32_t before, std::uint32_t now) { return before != 0 && (now == 0 || now > before); };
+    const auto isWider = [](std::uint32_t before, std::uint32_t now) {
+        return before != 0 && (now == 0 || now > before);
+    };
     const bool opened = isWider(gate.limits.steps, limits.steps) || isWider(gate.limits.cpus, limits.cpus);
     gate.limits = limits;
     return opened;

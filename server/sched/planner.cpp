@@ -135,6 +135,7 @@ Start Planner::start(LeafIndex index, MachineId id)
     const Start start{leaf.steps.begin()->step, id, key.ask, leaf.key.gates};
     Machine& machine = m_machines.at(id);
     machine.room.take(m_asks.at(key.ask));
+    ++machine.started;
     m_gates.enter(start.gates, m_asks.cpus(key.ask));
     rerank(id, machine);
     leaf.steps.erase(leaf.steps.begin());

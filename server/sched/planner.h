@@ -65,6 +65,8 @@ struct MachineStatus {
     std::uint32_t foreign = 0;      // slots taken by what is not ours
     std::uint32_t foreignCpus = 0;  // kept busy by what is not ours
     std::uint32_t load = 0;         // of all its cpus by the last report, in 1/65536
+    std::uint32_t starts = UINT32_MAX; // that it may be given until the next report
+    std::uint64_t report = 0;       // number of that report: a new one counts starts anew
     std::uint64_t score = 0;        // by the machine sort, larger first; 0: by headroom
     friend bool operator==(const MachineStatus&, const MachineStatus&) = default;
 };
@@ -106,7 +108,7 @@ public:
     void dequeue(LeafIndex leaf, const StepOrder& order);
 
     // ---- shares and gates
-    void setUse(ShareIndex share, std::uint64_t use); // a fall re-orders its leaves, a rise waits until they are looked at
+    void setUse(ShareIndex share, std::uint64_t use); // a fall re-orders its leaves, a rise waits for a look at them
     [[nodiscard]] Gates& gates() { return m_gates; }
     [[nodiscard]] const Gates& gates() const { return m_gates; }
     void gateOpened(GateIndex gate); // after its limits were raised or lifted
@@ -123,6 +125,14 @@ public:
     [[nodiscard]] Asks& asks() { return m_asks; }
     [[nodiscard]] const Asks& asks() const { return m_asks; }
     [[nodiscard]] const Room& room(MachineId machine) const { return m_machines.at(machine).room; }
+    [[nodiscard]] bool isWaitingForReport(MachineId machine) const
+    {
+        return m_machines.at(machine).started >= m_machines.at(machine).status.starts;
+    }
+    [[nodiscard]] const Capability& capability(MachineId machine) const
+    {
+        return *m_kinds[m_machines.at(machine).kind].capability;
+    }
     [[nodiscard]] bool isReserved(MachineId machine) const { return m_machines.at(machine).reservedFor.has_value(); }
 
     struct Ahead { // steps for the same machines that go before one
@@ -215,6 +225,7 @@ private:
         KindIndex kind = 0;
         MachineStatus status;
         Room room;
+        std::uint32_t started = 0;       // since the last report
         std::optional<MachineRank> rank; // while it is among the available
         std::optional<ClassIndex> reservedFor;
     };

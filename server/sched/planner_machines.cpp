@@ -32,6 +32,8 @@ void Planner::setStatus(MachineId id, const MachineStatus& status)
     Machine& machine = m_machines.at(id);
     const bool moved = machine.status.able != status.able || machine.status.open != status.open;
     count(id, machine, false);
+    if (machine.status.report != status.report)
+        machine.started = 0;
     machine.status = status;
     machine.room.setCapacity(status.capacity);
     machine.room.setForeign(status.foreign, status.foreignCpus);
@@ -141,7 +143,8 @@ void Planner::count(MachineId id, Machine& machine, bool in)
 
 bool Planner::isAvailable(const Machine& machine) const
 {
-    return machine.status.able && machine.status.open && !machine.reservedFor && machine.room.hasAny();
+    return machine.status.able && machine.status.open && !machine.reservedFor && machine.room.hasAny() &&
+           machine.started < machine.status.starts;
 }
 
 MachineRank Planner::rankOf(MachineId id, const Machine& machine) const

@@ -140,8 +140,10 @@ LeafIndex Planner::enqueue(const Wish& wish)
     ClassKey key{wish.placement, wish.ask, {wish.avoid.begin(), wish.avoid.end()}};
     std::sort(key.avoid.begin(), key.avoid.end());
     key.avoid.erase(std::unique(key.avoid.begin(), key.avoid.end()), key.avoid.end());
-    const LeafIndex index =
-        leafFor({.queue = classFor(std::move(key)), .party = partyFor(wish.shares), .bump = wish.bump, .gates = wish.gates});
+    const LeafIndex index = leafFor({.queue = classFor(std::move(key)),
+                                     .party = partyFor(wish.shares),
+                                     .bump = wish.bump,
+                                     .gates = wish.gates});
     Leaf& leaf = m_leaves[index];
     const auto [place, isNew] = leaf.steps.insert(wish.order);
     PENSTOCK_CHECK(isNew);

@@ -119,7 +119,8 @@ Result<void> Planner::check() const
             continue;
         for (const MachineRank& rank : pool.available)
             if (allows(queue, rank.machine, false) && takes(queue, m_machines.at(rank.machine)))
-                return wrong(fmt::format("class {} is stalled though machine {} takes it", index, rank.machine.value()));
+                return wrong(
+                    fmt::format("class {} is stalled though machine {} takes it", index, rank.machine.value()));
     }
     for (PoolIndex index = 0; index < m_pools.size(); ++index) {
         const Pool& pool = m_pools[index];

@@ -100,7 +100,8 @@ bool Room::couldFit(const Ask& ask) const
 {
     const work::Resources& all = m_capacity.resources;
     const work::Resources& wanted = ask.reserved;
-    if (m_capacity.slots == 0 || wanted.cpus > all.cpus || (all.memoryBytes != 0 && wanted.memoryBytes > all.memoryBytes))
+    if (m_capacity.slots == 0 || wanted.cpus > all.cpus ||
+        (all.memoryBytes != 0 && wanted.memoryBytes > all.memoryBytes))
         return false;
     return std::all_of(wanted.named.begin(), wanted.named.end(),
                        [&](const auto& amount) { return amount.second <= amountOf(all.named, amount.first); });

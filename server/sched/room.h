@@ -14,11 +14,11 @@ namespace penstock::sched {
 
 using AskIndex = std::uint32_t;
 
-// A step takes a slot, and this. What is asked for is reserved on every machine; what it is expected to use counts where
-// a machine's load does. Memory of 0 takes none that is counted.
+// A step takes a slot, and this. What is asked for is reserved on every machine; what it is expected to use counts
+// where a machine's load does. Memory of 0 takes none that is counted.
 struct Ask {
     work::Resources reserved;       // at least one cpu
-    std::uint32_t expectedCpus = 0; // by experience, at least those reserved; 0: nobody knows, the machine's guess counts
+    std::uint32_t expectedCpus = 0; // by experience, at least those reserved; 0: none, the machine guesses
     friend auto operator<=>(const Ask&, const Ask&) = default;
 };
 
@@ -70,7 +70,10 @@ public:
     [[nodiscard]] std::uint32_t slotsTaken() const { return m_slots + m_foreign; }
     [[nodiscard]] std::uint32_t slotsFree() const;
     [[nodiscard]] const work::Resources& taken() const { return m_taken; }
-    [[nodiscard]] std::uint64_t expectedOfOurs() const { return m_expected + std::uint64_t{m_unknown} * m_capacity.unknownCpus; }
+    [[nodiscard]] std::uint64_t expectedOfOurs() const
+    {
+        return m_expected + std::uint64_t{m_unknown} * m_capacity.unknownCpus;
+    }
     [[nodiscard]] std::uint64_t expectedCpus() const { return expectedOfOurs() + m_foreignCpus; } // and of others
 
 private:

@@ -19,9 +19,9 @@ struct FarmLimits {
     std::uint32_t infrastructureFailures = 5; // the machine's fault, Nix's "try again"
     std::uint32_t losses = 20;                // attempts whose machine went away
     RetryPolicy infrastructure{.retries = 0,
-                               .initial = std::chrono::seconds(1),
-                               .factor = 2,
-                               .max = std::chrono::minutes(1),
+                               .initial = std::chrono::seconds(60),
+                               .factor = 3,
+                               .max = std::chrono::hours(1),
                                .jitterPercent = 10};
     // After a loss the next try may start at once; from the third on it waits, in case the step kills its machines.
     RetryPolicy loss{.retries = 0,

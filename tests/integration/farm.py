@@ -59,10 +59,10 @@ def crash(name, status, output):
 
 
 class Process:
-    def __init__(self, name, args, log, env=None):
+    def __init__(self, name, args, log, env=None, before=()):
         self.name = name
         self.log = open(log, "ab")
-        self.popen = subprocess.Popen([program(name)] + args, stdin=subprocess.DEVNULL, stdout=self.log,
+        self.popen = subprocess.Popen([*before, program(name)] + args, stdin=subprocess.DEVNULL, stdout=self.log,
                                       stderr=self.log, env=env, start_new_session=True)
 
     @property
@@ -89,6 +89,92 @@ class Process:
             raise AssertionError(f"{self.name} did not stop within {limit} s of SIGTERM")
 
 
+class Load:
+    """Programs that weigh on the machine from run() to stop()."""
+
+    def __init__(self):
+        self.loads = []
+        self.before = ()  # of the command line of a builder that is to feel it
+
+    def run(self, *command, count=1, memory=None):
+        self.launch(command, count)
+
+    def launch(self, command, count):
+        for _ in range(count):
+            self.loads.append(subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True))
+
+    def stop(self):
+        for load in self.loads:
+            try:
+                os.killpg(load.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+            load.wait()
+        self.loads = []
+
+    def close(self):
+        self.stop()
+
+
+class PressureGroup(Load):
+    """A control group, so that one builder of several on this machine has pressure (PSI) of its own, the kernel's own
+    figures: what runs in the group is what weighs, whatever else this machine does."""
+
+    ENTER = """
+        echo 0 > "$0/cgroup.procs"
+        for kind in cpu memory io; do mount --bind "$0/$kind.pressure" "/proc/pressure/$kind" || exit 1; done
+        exec "$@" """
+
+    def __init__(self, name):
+        super().__init__()
+        group = f"penstock-test-{os.getpid()}-{name}"
+        self.folder = os.path.join(self.unified(), group)
+        self.limit = os.path.join("/sys/fs/cgroup/memory", group)
+        os.mkdir(self.folder)
+        self.before = ("unshare", "--mount", "sh", "-c", self.ENTER, self.folder)
+
+    @staticmethod
+    def unified():
+        return "/sys/fs/cgroup/unified" if os.path.isdir("/sys/fs/cgroup/unified") else "/sys/fs/cgroup"
+
+    @classmethod
+    def missing(cls, memory=False):
+        """Why there can be none here (that also limits memory), or None."""
+        if not os.path.exists(os.path.join(cls.unified(), "cpu.pressure")):
+            return "no unified control groups with PSI are mounted"
+        if memory and not os.path.exists("/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+            return "no control groups of memory are mounted"
+        if os.geteuid() != 0 or not os.access(cls.unified(), os.W_OK):
+            return "control groups cannot be made by this user"
+        return None
+
+    def run(self, *command, count=1, memory=None):
+        """`memory`: bytes, a limit of the load alone, so that it has to read its own files again and again."""
+        folders = [self.folder]
+        if memory is not None:
+            os.makedirs(self.limit, exist_ok=True)
+            with open(os.path.join(self.limit, "memory.limit_in_bytes"), "w", encoding="ascii") as file:
+                file.write(str(memory))
+            folders.append(self.limit)
+        enter = "; ".join(f"echo 0 > {folder}/cgroup.procs" for folder in folders)
+        self.launch(["sh", "-c", f'{enter}; exec "$@"', "load", *command], count)
+
+    def close(self):
+        """After the builder has ended. What it left running in the group is ended with it."""
+        self.stop()
+        for folder in (self.folder, self.limit):
+            if os.path.isdir(folder):
+                until(lambda folder=folder: self.remove(folder), f"{folder} is empty")
+
+    @staticmethod
+    def remove(folder):
+        with open(os.path.join(folder, "cgroup.procs"), encoding="ascii") as file:
+            for pid in file.read().split():
+                os.kill(int(pid), signal.SIGKILL)
+        os.rmdir(folder)
+        return True
+
+
 class Farm:
     """with Farm() as farm: farm.server(); farm.builder("b1"); farm.client("run", "--", "true")"""
 
@@ -103,6 +189,7 @@ class Farm:
         self.server_process = None
         self.builders = {}
         self.started = []
+        self.loads = []  # closed with the farm
         self.port = 0
 
     def __enter__(self):
@@ -133,6 +220,8 @@ class Farm:
             self.show_logs()
         for builder in self.builders.values():
             builder.kill()
+        for load in self.loads:
+            load.close()
         if self.server_process is not None and self.server_process.alive():
             try:
                 self.server_process.stop()
@@ -212,11 +301,12 @@ class Farm:
 
     # ---------------------------------------------------------------------------------------------- builders
 
-    def builder(self, name, *args, wait=True, env=None):
+    def builder(self, name, *args, wait=True, env=None, group=None):
         work = os.path.join(self.dir, "work-" + name)
         self.builders[name] = Process(
             "penstock-builder", ["--server", self.url, "--name", name, "--work-dir", work, *args],
-            os.path.join(self.dir, f"builder-{name}.log"), dict(self.env, **(env or {})))
+            os.path.join(self.dir, f"builder-{name}.log"), dict(self.env, **(env or {})),
+            () if group is None else group.before)
         self.started.append(self.builders[name])
         if wait:
             self.wait_machine(name)
@@ -294,11 +384,12 @@ class Farm:
     def runs(self, job_id):
         return self.get(f"/api/v1/jobs/{job_id}/runs")["runs"]
 
-    def metric(self, name):
+    def metric(self, name, *labels):
+        """The sum of the series that have these labels, each written as reason="held"."""
         _, _, text = self.request("GET", "/metrics")
         total = 0.0
         for line in text.decode().splitlines():
             match = re.match(r"^(\w+)(\{.*\})? (\S+)$", line)
-            if match and match.group(1) == name:
+            if match and match.group(1) == name and all(label in (match.group(2) or "") for label in labels):
                 total += float(match.group(3))
         return total

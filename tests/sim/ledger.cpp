@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/ledger.h"
 
+#include "server/core/event.h"
+
 #include <algorithm>
 #include <fmt/format.h>
 
@@ -18,7 +20,7 @@ void Ledger::committed(const work::Changes& changes)
             m_lyingMachines.insert(row.id);
     }
     for (const work::JobRow& row : changes.newJobs) {
-        if (row.spec.nameSpace == "penstock") // a probe, which the farm gives up by itself
+        if (row.spec.nameSpace == core::kOwnNamespace) // a probe, which the farm gives up by itself
             m_cancelAsked.insert(row.id);
         if (!m_jobs.emplace(row.id, row.progress).second)
             m_world.violate(fmt::format("job {} was inserted twice", row.id.value()));
@@ -28,6 +30,7 @@ void Ledger::committed(const work::Changes& changes)
         step.progress = row.progress;
         if (!m_steps.emplace(row.id, std::move(step)).second)
             m_world.violate(fmt::format("step {} was inserted twice", row.id.value()));
+        m_openSteps += row.progress.state == StepState::Finished ? 0 : 1;
     }
     for (const work::DependencyRow& row : changes.dependencies)
         m_steps[row.step].dependsOn.insert(row.dependsOn);
@@ -47,6 +50,13 @@ void Ledger::committed(const work::Changes& changes)
         checkDependencies(row.step);
     for (const work::JobUpdate& update : changes.jobs)
         updateJob(update);
+    m_rules.committed(changes);
+}
+
+bool Ledger::isLive(AttemptId attempt) const
+{
+    const auto found = m_attempts.find(attempt);
+    return found != m_attempts.end() && found->second.progress.state != AttemptState::Ended;
 }
 
 void Ledger::checkAttempt(const work::AttemptRow& row)
@@ -117,6 +127,10 @@ void Ledger::updateStep(const work::StepUpdate& update)
             return m_world.violate(fmt::format("step {} changed after its end", update.id.value()));
         m_world.reach("step.reopened");
     }
+    if (update.progress.state == StepState::Finished && before.state != StepState::Finished)
+        --m_openSteps;
+    if (update.progress.state != StepState::Finished && before.state == StepState::Finished)
+        ++m_openSteps;
     before = update.progress;
     if (update.progress.result)
         m_world.reach(fmt::format("step.{}", work::toString(*update.progress.result)));

@@ -5,6 +5,7 @@
 
 #include "server/work/changes.h"
 #include "shared/protocol/link_values.h"
+#include "tests/sim/start_rules.h"
 #include "tests/sim/world.h"
 
 #include <cstdint>
@@ -18,7 +19,10 @@ namespace penstock::sim {
 
 class Ledger {
 public:
-    explicit Ledger(World& world) : m_world(world) {}
+    Ledger(World& world, const core::CoreOptions& options) : m_world(world), m_rules(world, options) {}
+
+    [[nodiscard]] StartRules& rules() { return m_rules; }
+    [[nodiscard]] const StartRules& rules() const { return m_rules; }
 
     // ---- rows
     void committed(const work::Changes& changes);
@@ -35,6 +39,8 @@ public:
     void killed(AttemptId attempt, StepId step);
 
     // ---- questions
+    [[nodiscard]] bool isLive(AttemptId attempt) const;
+    [[nodiscard]] std::size_t openSteps() const { return m_openSteps; }
     [[nodiscard]] std::size_t unfinished() const; // acknowledged jobs that are not over
     [[nodiscard]] std::vector<JobId> finishedBadly() const;
     [[nodiscard]] const std::vector<JobId>& acknowledgedJobs() const { return m_acknowledged; }
@@ -65,6 +71,8 @@ private:
     };
 
     World& m_world;
+    StartRules m_rules;
+    std::size_t m_openSteps = 0;
     std::map<JobId, work::JobProgress> m_jobs;
     std::map<StepId, Step> m_steps;
     std::map<AttemptId, Attempt> m_attempts;

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/sim/scenario.h"
 
-#include "tests/sim/ledger.h"
-#include "tests/sim/sim_builder.h"
-#include "tests/sim/sim_server.h"
-#include "tests/sim/world.h"
+#include "tests/sim/draw.h"
+#include "tests/sim/numbers.h"
+#include "tests/sim/trouble.h"
 
+#include <algorithm>
 #include <fmt/format.h>
-#include <memory>
-#include <vector>
 
 namespace penstock::sim {
 namespace {
@@ -17,261 +15,73 @@ using std::chrono::milliseconds;
 using std::chrono::minutes;
 using std::chrono::seconds;
 
-constexpr Duration kFaultyTime = seconds(300);
-constexpr Duration kHealedTime = minutes(600); // within which all must be over: back-off and quarantine take their time
-
-core::CoreOptions optionsFor(Random& random)
-{
-    core::CoreOptions options;
-    options.stopGrace = seconds(20);
-    options.finishedJobsKept = random.between(0, 5);
-    options.finishedStepsKept = random.between(1, 50);
-    options.maxUnconfirmed = random.between(2, 40);
-    options.visitsPerPass = random.chance(30) ? random.between(1, 5) : 20'000;
-    return options;
-}
-
 class Scenario {
 public:
-    Scenario(std::uint64_t seed, bool verbose)
-        : m_world(seed, verbose), m_ledger(m_world), m_server(m_world, m_ledger, optionsFor(m_world.random))
+    explicit Scenario(const RunSettings& settings)
+        : m_world(settings.seed, settings.verbose), m_drawn(draw(m_world.random, settings.isLarge)),
+          m_site(m_world, m_drawn.plan), m_trouble(m_site), m_numbers(m_site)
     {
     }
     RunResult run();
 
 private:
-    // One run has some of these faults, not all: a fault that is always there hides what happens without it.
-    struct Faults {
-        bool links = false;
-        bool builders = false;
-        bool server = false;
-        bool disk = false;
-        bool duplicate = false;
-    };
-
-    void addBuilders();
-    void submitNow();
-    [[nodiscard]] core::JobRequest randomJob();
     void disturb();
-    void disturbBuilders();
-    void disturbServer();
-    void disturbJobs();
     void heal();
     void runUntil(Instant end);
+    [[nodiscard]] bool isOver() const;
+    [[nodiscard]] Duration healingBound() const;
     void checkOnlyServerDied();
+    void countPaths();
     void sayWhy();
-    [[nodiscard]] SimBuilder& anyBuilder() { return *m_builders.at(m_world.random.between(0, m_builders.size() - 1)); }
 
     World m_world;
-    Ledger m_ledger;
-    SimServer m_server;
-    std::vector<std::unique_ptr<SimBuilder>> m_builders;
-    Faults m_faults;
-    bool m_isHealing = false;
-    std::size_t m_goneForEver = 0; // index of a builder; the first two come back always
-    std::vector<JobId> m_known;
+    Drawn m_drawn;
+    Site m_site;
+    Trouble m_trouble;
+    Numbers m_numbers;
+    Instant m_healed;
 };
-
-protocol::MachineFacts factsFor(std::size_t index, Random& random)
-{
-    protocol::MachineFacts facts;
-    facts.name = fmt::format("m{}", index);
-    facts.systems = {"x86_64-linux"};
-    if (index % 2 == 0)
-        facts.features = {"kvm"};
-    facts.executors = {"command", "nix"};
-    facts.maxJobs = static_cast<std::uint32_t>(random.between(1, 4));
-    facts.cores = facts.maxJobs;
-    facts.os = "linux";
-    facts.thresholds.load1 = 8;
-    return facts;
-}
-
-void Scenario::addBuilders()
-{
-    const std::size_t count = m_world.random.between(2, 5);
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::string identity = fmt::format("{:032x}", i + 1);
-        const protocol::MachineFacts facts = factsFor(i, m_world.random);
-        m_builders.push_back(std::make_unique<SimBuilder>(m_world, m_ledger, m_server, identity, facts));
-        BuilderQuirks& quirks = m_builders.back()->quirks;
-        quirks.longest = seconds(static_cast<std::int64_t>(m_world.random.between(1, 40)));
-        quirks.lies = m_faults.builders && i == 1 && m_world.random.chance(40);
-        if (quirks.lies)
-            m_ledger.distrust(identity);
-        quirks.infrastructurePercent = m_world.random.chance(10) ? 90 : 3;
-    }
-    if (m_faults.duplicate) {
-        const protocol::MachineFacts facts = factsFor(0, m_world.random);
-        m_builders.push_back(
-            std::make_unique<SimBuilder>(m_world, m_ledger, m_server, fmt::format("{:032x}", 1), facts));
-    }
-    for (const auto& builder : m_builders)
-        builder->start();
-}
-
-core::JobRequest Scenario::randomJob()
-{
-    Random& random = m_world.random;
-    core::JobRequest job;
-    job.spec.name = "j";
-    job.spec.user = random.chance(50) ? "ann" : "bob";
-    job.spec.priority = static_cast<std::int32_t>(random.between(0, 2));
-    if (random.chance(20))
-        job.spec.key = fmt::format("k{}", random.between(1, 10));
-    const bool isCommand = random.chance(40);
-    const std::uint64_t count = isCommand ? 1 : random.between(1, 12);
-    for (std::uint64_t i = 0; i < count; ++i) {
-        core::StepRequest step;
-        step.root = i + 1 == count;
-        step.spec.placement.executor = isCommand ? "command" : "nix";
-        step.spec.placement.user = job.spec.user;
-        if (random.chance(20))
-            step.spec.placement.features = {"kvm"};
-        if (random.chance(5))
-            step.spec.placement.machines = {"m0", "m1"};
-        step.spec.retry = {.retries = static_cast<std::uint32_t>(random.between(0, 2)), .initial = seconds(1),
-                           .factor = 3, .max = seconds(20), .jitterPercent = 10};
-        // Few names, so that jobs share; a name has the same dependencies everywhere: the smaller ones.
-        const std::uint64_t name = isCommand ? 0 : i + random.between(0, 1) * 20;
-        step.spec.name = fmt::format("s{}", name);
-        if (isCommand)
-            step.spec.work = std::make_shared<const work::Work>(work::CommandWork{{"true"}, {}});
-        else
-            step.spec.work = std::make_shared<const work::Work>(
-                work::NixWork{fmt::format("/nix/store/{}.drv", name), "Derive()", {}, {{"out", ""}}});
-        for (std::uint32_t below = 0; below < i; ++below)
-            if (random.chance(30))
-                step.dependsOn.push_back(below);
-        job.steps.push_back(std::move(step));
-    }
-    return job;
-}
-
-void Scenario::submitNow()
-{
-    std::vector<core::JobRequest> jobs;
-    for (std::uint64_t i = m_world.random.between(1, 4); i > 0; --i)
-        jobs.push_back(randomJob());
-    m_server.submit(std::move(jobs), [this](const auto& answer) {
-        if (!answer)
-            return m_world.reach(fmt::format("submit.{}", toString(answer.error().code)));
-        const std::vector<JobId>& ids = std::get<core::Submitted>(*answer).jobs;
-        m_ledger.acknowledged(ids);
-        m_known.insert(m_known.end(), ids.begin(), ids.end());
-    });
-}
-
-void Scenario::disturbBuilders()
-{
-    Random& random = m_world.random;
-    SimBuilder& builder = anyBuilder();
-    if (m_faults.links && random.chance(30))
-        builder.cutLink(random.chance(40));
-    if (m_faults.links && random.chance(10)) {
-        builder.setNetwork(false);
-        builder.cutLink(true);
-        m_world.after(random.duration(seconds(1), seconds(40)), [&builder] { builder.setNetwork(true); });
-    }
-    if (m_faults.builders && random.chance(15)) {
-        builder.crash();
-        if (!m_isHealing)
-            m_world.after(random.duration(milliseconds(100), seconds(40)), [&builder] { builder.start(); });
-    }
-    if (m_faults.builders)
-        builder.lie();
-    if (random.chance(5))
-        builder.setLoad(static_cast<double>(random.between(0, 12)));
-    if (random.chance(3)) {
-        builder.drain(true);
-        m_world.after(random.duration(seconds(1), seconds(20)), [&builder] { builder.drain(false); });
-    }
-}
-
-void Scenario::disturbServer()
-{
-    Random& random = m_world.random;
-    if (m_faults.server && m_server.isUp() && random.chance(8)) {
-        m_server.crash(random.between(0, m_server.inFlight()));
-        m_world.after(random.duration(milliseconds(50), seconds(12)), [this] { m_server.start(); });
-    }
-    if (m_faults.disk && random.chance(10)) {
-        const Duration latency = random.duration(milliseconds(1), milliseconds(400));
-        m_server.setDisk(latency, false);
-        m_world.after(random.duration(milliseconds(10), seconds(15)),
-                      [this, latency] { m_server.setDisk(latency, true); });
-    }
-}
-
-void Scenario::disturbJobs()
-{
-    Random& random = m_world.random;
-    if (random.chance(40))
-        submitNow();
-    if (!m_known.empty() && random.chance(12)) {
-        const JobId job = m_known.at(random.between(0, m_known.size() - 1));
-        m_ledger.cancelAsked(job);
-        m_server.cancelJob(job, [this](const auto& answer) {
-            m_world.reach(answer ? "cancel.done" : fmt::format("cancel.{}", toString(answer.error().code)));
-        });
-    }
-    if (random.chance(8)) {
-        const std::vector<JobId> bad = m_ledger.finishedBadly();
-        if (!bad.empty()) {
-            const JobId job = bad.at(random.between(0, bad.size() - 1));
-            m_ledger.reopenAsked(job);
-            m_server.reopenJob(job, [this](const auto& answer) {
-                m_world.reach(answer ? "reopen.done" : fmt::format("reopen.{}", toString(answer.error().code)));
-            });
-        }
-    }
-    if (random.chance(3)) {
-        const std::string name = fmt::format("m{}", random.between(0, 5));
-        m_server.drain(name, true, [](const auto&) {});
-        m_world.after(random.duration(seconds(1), seconds(10)),
-                      [this, name] { m_server.drain(name, false, [](const auto&) {}); });
-    }
-}
 
 void Scenario::disturb()
 {
-    if (m_isHealing)
+    if (m_site.isHealing)
         return;
-    disturbJobs();
-    disturbBuilders();
-    disturbServer();
+    for (const auto& workload : m_drawn.workloads)
+        workload->disturb(m_site);
+    m_trouble.disturb();
     m_world.after(m_world.random.duration(milliseconds(50), seconds(2)), [this] { disturb(); });
 }
 
 // From now on nothing breaks any more: what was asked for must come to its end.
 void Scenario::heal()
 {
-    m_isHealing = true;
+    m_site.isHealing = true;
     m_world.note("heal");
-    if (m_faults.builders && m_world.random.chance(50))
-        m_goneForEver = m_world.random.between(2, 5);
-    if (m_faults.server && m_world.random.chance(50))
-        m_server.crash(m_server.inFlight());
-    if (m_faults.duplicate)
-        m_builders.back()->retire();
-    m_server.setDisk(milliseconds(2), true);
-    m_server.start();
-    for (std::size_t i = 0; i < m_builders.size() - (m_faults.duplicate ? 1 : 0); ++i) {
-        SimBuilder& builder = *m_builders[i];
-        if (i >= 2 && i == m_goneForEver) { // its work must not wait for it
-            builder.retire();
-            m_world.reach("machine.gone_for_ever");
-            continue;
-        }
-        builder.setNetwork(true);
-        builder.setLoad(0);
-        builder.drain(false);
-        builder.quirks.lies = false;
-        builder.quirks.rejectPercent = 0;
-        builder.quirks.infrastructurePercent = 0;
-        builder.start();
-        m_server.drain(fmt::format("m{}", i), false, [](const auto&) {});
-    }
+    m_healed = m_world.now().mono;
+    m_trouble.heal();
+    for (const auto& workload : m_drawn.workloads)
+        workload->heal(m_site);
+}
+
+// All that is open, one after the other, each as long as the longest and tried again a few times; and before that what
+// must have run out: grace times, back-offs, quarantines, the unsupported.
+Duration Scenario::healingBound() const
+{
+    constexpr std::int64_t kTries = 3;
+    Duration longest = seconds(40);
+    for (const auto& [name, truth] : m_site.truths)
+        longest = std::max(longest, truth.longest);
+    std::int64_t slots = 0;
+    for (const protocol::MachineFacts& machine : m_site.plan.machines)
+        slots += machine.maxJobs;
+    const auto open = static_cast<std::int64_t>(m_site.ledger.openSteps());
+    return minutes(20) + (m_site.plan.isLarge ? longest * (open / slots + 100) : longest * open * kTries);
+}
+
+bool Scenario::isOver() const
+{
+    return m_site.isHealing && m_site.ledger.unfinished() == 0 && m_site.server.isUp() &&
+           m_site.server.core().totals().jobsOpen == 0 && m_site.ledger.rules().nobodyIsQuarantined();
 }
 
 void Scenario::runUntil(Instant end)
@@ -279,9 +89,9 @@ void Scenario::runUntil(Instant end)
     while (!m_world.violation() && m_world.now().mono < end) {
         if (!m_world.step())
             return;
-        m_server.checkCore();
-        if (m_isHealing && m_world.steps() % 64 == 0 && m_ledger.unfinished() == 0 && m_server.isUp() &&
-            m_server.core().totals().jobsOpen == 0)
+        m_site.server.checkCore();
+        m_numbers.observe();
+        if (m_world.steps() % 64 == 0 && isOver())
             return;
     }
 }
@@ -289,8 +99,8 @@ void Scenario::runUntil(Instant end)
 // What the farm itself says of whatever did not end: most often the shortest way to the cause.
 void Scenario::sayWhy()
 {
-    for (const JobId job : m_server.core().newestJobs(false, 20))
-        if (const auto why = m_server.core().explain(job, 20, m_world.now()))
+    for (const JobId job : m_site.server.core().newestJobs(false, 20))
+        if (const auto why = m_site.server.core().explain(job, 20, m_world.now()))
             for (const core::StepExplanation& step : why->steps)
                 for (const core::Reason& reason : step.reasons)
                     m_world.note(fmt::format("why: job {} step {}: {}: {}", job.value(), step.step.value(),
@@ -300,33 +110,20 @@ void Scenario::sayWhy()
 // Running jobs are adopted and not restarted when only the server died.
 void Scenario::checkOnlyServerDied()
 {
-    if (m_faults.links || m_faults.builders || m_faults.duplicate)
+    const Faults& faults = m_site.plan.faults;
+    if (faults.links || faults.builders || faults.duplicate)
         return;
     m_world.reach("only_the_server");
-    if (m_ledger.lostWhileRunning() > 0)
+    if (m_site.ledger.lostWhileRunning() > 0)
         m_world.violate(fmt::format("{} running attempts were lost though only the server died",
-                                    m_ledger.lostWhileRunning()));
-    if (m_server.counters().adopted > 0)
+                                    m_site.ledger.lostWhileRunning()));
+    if (m_site.server.counters().adopted > 0)
         m_world.reach("only_the_server.adopted");
 }
 
-RunResult Scenario::run()
+void Scenario::countPaths()
 {
-    Random& random = m_world.random;
-    m_faults = {random.chance(60), random.chance(50), random.chance(60), random.chance(40), random.chance(25)};
-    m_server.start();
-    addBuilders();
-    m_world.after(Duration(0), [this] { disturb(); });
-    const Instant begin = m_world.now().mono;
-    runUntil(begin + kFaultyTime);
-    heal();
-    runUntil(begin + kFaultyTime + kHealedTime);
-    if (!m_world.violation())
-        m_ledger.checkEnd();
-    if (m_world.violation() && m_server.isUp())
-        sayWhy();
-    checkOnlyServerDied();
-    const core::Counters counters = m_server.counters();
+    const core::Counters counters = m_site.server.counters();
     const auto reach = [this](const char* name, std::uint64_t count) {
         if (count > 0)
             m_world.reach(name);
@@ -336,14 +133,50 @@ RunResult Scenario::run()
     reach("core.adopted", counters.adopted);
     reach("core.retries", counters.retries);
     reach("core.plan_cut_short", counters.plansCutShort);
-    return {m_world.hash(), m_world.steps(), m_world.violation(), m_world.reached()};
+    reach("core.quarantines", counters.quarantines);
+    reach("core.probes", counters.probes);
+    reach("core.reservations", counters.reservations);
+    reach("core.promotions", counters.promotions);
+    reach("core.asks_raised", counters.asksRaised);
+}
+
+RunResult Scenario::run()
+{
+    m_site.ledger.rules().compareOrder(m_site.plan.comparesOrder);
+    m_site.server.start();
+    m_site.addBuilders();
+    for (const auto& workload : m_drawn.workloads)
+        workload->begin(m_site);
+    m_world.after(Duration(0), [this] { disturb(); });
+    runUntil(m_world.now().mono + m_site.plan.faultyTime);
+    heal();
+    runUntil(m_healed + healingBound());
+    if (!m_world.violation()) {
+        m_site.ledger.checkEnd();
+        m_site.ledger.rules().checkHealth();
+        m_numbers.checkEnd();
+        for (const auto& workload : m_drawn.workloads)
+            workload->check(m_site);
+        checkOnlyServerDied();
+    }
+    if (m_world.violation() && m_site.server.isUp())
+        sayWhy();
+    countPaths();
+    return {.hash = m_world.hash(),
+            .steps = m_world.steps(),
+            .violation = m_world.violation(),
+            .reached = m_world.reached(),
+            .made = m_drawn.words,
+            .longestIdleMillis = m_numbers.longestIdle().count() / 1000,
+            .longestHealingSeconds = (m_world.now().mono - m_healed).count() / 1'000'000,
+            .worstShareError = m_numbers.worstShareError()};
 }
 
 } // namespace
 
-RunResult run(std::uint64_t seed, bool verbose)
+RunResult run(const RunSettings& settings)
 {
-    return Scenario(seed, verbose).run();
+    return Scenario(settings).run();
 }
 
 } // namespace penstock::sim

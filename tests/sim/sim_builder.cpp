@@ -18,9 +18,9 @@ struct Frames final : protocol::FrameSink {
 
 } // namespace
 
-SimBuilder::SimBuilder(World& world, Ledger& ledger, SimServer& server, std::string identity,
-                       protocol::MachineFacts facts)
-    : m_world(world), m_ledger(ledger), m_server(server), m_identity(std::move(identity)), m_facts(std::move(facts))
+SimBuilder::SimBuilder(SimServer& server, const Truths& truths, std::string identity, protocol::MachineFacts facts)
+    : m_server(server), m_world(server.world()), m_ledger(server.ledger()), m_truths(truths),
+      m_identity(std::move(identity)), m_facts(std::move(facts))
 {
 }
 
@@ -154,10 +154,29 @@ bool SimBuilder::isLinkUp() const
 void SimBuilder::report()
 {
     protocol::Report report = m_core->report();
-    report.load.load1 = m_load1;
+    report.load = load();
     report.sentAt = m_world.now().wall;
     report.sequence = m_session->heartbeatSent(m_world.now());
     send(report);
+}
+
+// Ours and others'.
+protocol::LoadSample SimBuilder::load() const
+{
+    protocol::LoadSample load = m_others;
+    std::uint64_t memory = 0;
+    double threads = load.cpuBusyPercent / 100.0 * m_facts.cores;
+    for (const auto& [id, running] : m_running) {
+        threads += running.truth.milliThreads / 1000.0;
+        memory += running.truth.memoryBytes;
+    }
+    load.load1 += threads;
+    load.cpuBusyPercent = std::min(100.0, threads * 100.0 / std::max(m_facts.cores, 1U));
+    load.memoryAvailableBytes = m_facts.memoryBytes - std::min(memory, m_facts.memoryBytes);
+    load.diskTotalBytes = std::uint64_t{100} << 30U;
+    if (load.diskFreeBytes == 0)
+        load.diskFreeBytes = std::uint64_t{50} << 30U;
+    return load;
 }
 
 void SimBuilder::receive(const std::string& bytes)
@@ -228,15 +247,48 @@ void SimBuilder::carryOut(const builder::Send& command)
         send(command.message);
 }
 
+// What the farm holds to be running here, as it was granted, fits the machine as it really is.
+void SimBuilder::checkRoom(const protocol::Assignment& assignment)
+{
+    work::Resources sum;
+    std::size_t slots = 0;
+    for (const auto& [id, running] : m_running) {
+        if (!m_ledger.isLive(id))
+            continue; // given up by the farm, and about to be stopped
+        ++slots;
+        sum.cpus += running.granted.cpus;
+        sum.memoryBytes += running.granted.memoryBytes;
+        for (const auto& [name, amount] : running.granted.named)
+            sum.named[name] += amount;
+    }
+    const auto most = [&](std::string_view what, std::uint64_t used, std::uint64_t all) {
+        if (used > all)
+            m_world.violate(fmt::format("{} has {} {} and runs {}", m_facts.name, all, what, used));
+    };
+    if (!assignment.beyondSlots) {
+        most("slots", m_running.size(), m_facts.maxJobs);
+        most("cpus", sum.cpus, std::max(m_facts.cores, m_facts.maxJobs));
+    }
+    if (m_facts.memoryBytes > 0)
+        most("bytes of memory", sum.memoryBytes, m_facts.memoryBytes);
+    for (const auto& [name, amount] : sum.named)
+        most(name, amount, m_facts.resources[name]);
+}
+
 void SimBuilder::carryOut(const builder::StartAttempt& command)
 {
-    const AttemptId id = command.assignment.attempt;
-    if (m_running.size() >= m_facts.maxJobs)
-        m_world.violate(fmt::format("{} runs more than its {} slots", m_facts.name, m_facts.maxJobs));
-    m_running.emplace(id, Running{command.assignment.step, choose()});
-    m_ledger.started(id, command.assignment.step);
-    m_world.note("run", id.value(), command.assignment.step.value());
-    m_world.after(m_world.random.duration(quirks.shortest, quirks.longest), [this, id, life = m_life] {
+    const protocol::Assignment& assignment = command.assignment;
+    const AttemptId id = assignment.attempt;
+    const auto known = m_truths.find(assignment.name);
+    Truth truth = known == m_truths.end() ? Truth{quirks.shortest, quirks.longest} : known->second;
+    if (quirks.isBlackHole)
+        truth.shortest = truth.longest = milliseconds(20);
+    m_running.emplace(id, Running{assignment.step, choose(), m_world.now().wall, truth,
+                                  {assignment.cpus, assignment.memoryBytes, assignment.resources}});
+    m_ledger.started(id, assignment.step);
+    checkRoom(assignment);
+    m_world.note("run", id.value(), assignment.step.value());
+    m_world.after(m_world.random.duration(truth.shortest, truth.longest), [this, id, life = m_life] {
         const auto found = m_running.find(id);
         if (life == m_life && found != m_running.end())
             finish(id, found->second.planned);
@@ -245,6 +297,8 @@ void SimBuilder::carryOut(const builder::StartAttempt& command)
 
 protocol::Outcome SimBuilder::choose()
 {
+    if (quirks.isBlackHole)
+        return protocol::Outcome::Infrastructure;
     if (m_world.random.chance(quirks.failPercent))
         return protocol::Outcome::Failed;
     if (m_world.random.chance(quirks.infrastructurePercent))
@@ -271,15 +325,17 @@ void SimBuilder::carryOut(const builder::StopAttempt& command)
 void SimBuilder::finish(AttemptId id, protocol::Outcome outcome)
 {
     m_world.note("ran", id.value(), static_cast<std::uint64_t>(outcome));
-    const StepId step = m_running.at(id).step;
-    m_running.erase(id);
+    const Running running = std::move(m_running.extract(id).mapped());
+    const StepId step = running.step;
     m_ledger.ended(id, step, outcome);
     protocol::AttemptResult result;
     result.attempt = id;
     result.outcome = outcome;
     result.exitCode = outcome == protocol::Outcome::Failed ? 1 : 0;
     result.stoppedAt = m_world.now().wall;
-    result.startedAt = m_world.now().wall;
+    result.startedAt = running.started;
+    result.cpuUser = (result.stoppedAt - result.startedAt) * running.truth.milliThreads / 1000;
+    result.maxRssBytes = running.truth.memoryBytes;
     m_spool.insert_or_assign(id, builder::RecoveredAttempt{step, result});
     apply(builder::AttemptEnded{std::move(result)});
 }

@@ -18,6 +18,15 @@
 
 namespace penstock::sim {
 
+// What steps of one name really are.
+struct Truth {
+    Duration shortest{0};
+    Duration longest{0};
+    std::uint32_t milliThreads = 1000;
+    std::uint64_t memoryBytes = 0;
+};
+using Truths = std::map<std::string, Truth>; // steps that are not named take as long as the machine likes
+
 struct BuilderQuirks {
     std::uint64_t failPercent = 5;
     std::uint64_t infrastructurePercent = 3;
@@ -26,13 +35,15 @@ struct BuilderQuirks {
     std::uint64_t repeatPercent = 5; // says things twice
     std::uint64_t ignoresStopPercent = 20;
     bool lies = false;
+    bool isBlackHole = false; // fails everything at once, by its own fault
     Duration shortest{std::chrono::milliseconds(5)};
     Duration longest{std::chrono::seconds(5)};
 };
 
 class SimBuilder {
 public:
-    SimBuilder(World& world, Ledger& ledger, SimServer& server, std::string identity, protocol::MachineFacts facts);
+    // truths outlives it.
+    SimBuilder(SimServer& server, const Truths& truths, std::string identity, protocol::MachineFacts facts);
 
     BuilderQuirks quirks;
 
@@ -45,7 +56,11 @@ public:
     }
     void cutLink(bool halfOpen);
     void setNetwork(bool reachable) { m_networkUp = reachable; }
-    void setLoad(double load1) { m_load1 = load1; }
+    // What others do on the machine.
+    void setLoad(const protocol::LoadSample& others) { m_others = others; }
+    [[nodiscard]] const protocol::MachineFacts& facts() const { return m_facts; }
+    [[nodiscard]] const std::string& identity() const { return m_identity; }
+    [[nodiscard]] bool isRetired() const { return m_isRetired; }
     void drain(bool draining);
     void lie(); // says something untrue, when it is that kind
 
@@ -53,6 +68,9 @@ private:
     struct Running {
         StepId step{0};
         protocol::Outcome planned = protocol::Outcome::Succeeded;
+        WallTime started;
+        Truth truth;
+        work::Resources granted;
     };
 
     void connect();
@@ -69,14 +87,17 @@ private:
     void carryOut(const builder::Drained&) {}
     void finish(AttemptId attempt, protocol::Outcome outcome);
     void report();
+    [[nodiscard]] protocol::LoadSample load() const;
+    void checkRoom(const protocol::Assignment& assignment);
     [[nodiscard]] bool isLinkUp() const;
     void send(const protocol::BuilderMessage& message);
     void watch();
     [[nodiscard]] protocol::Outcome choose();
 
+    SimServer& m_server;
     World& m_world;
     Ledger& m_ledger;
-    SimServer& m_server;
+    const Truths& m_truths;
     std::string m_identity;
     protocol::MachineFacts m_facts;
     bool m_isUp = false;
@@ -91,7 +112,7 @@ private:
     std::map<AttemptId, Running> m_running;
     std::map<AttemptId, builder::RecoveredAttempt> m_spool; // on disk
     bool m_networkUp = true;
-    double m_load1 = 0;
+    protocol::LoadSample m_others;
 };
 
 } // namespace penstock::sim

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// sim_main [--seed N | --seeds A..B] [--verbose] [--no-reach]: runs seeds of the simulation, each twice, and prints the
-// command that replays the first failure. Over enough seeds every rare path must have been reached.
+// sim_main [--seed N | --seeds A..B] [--verbose] [--large] [--on]: runs seeds of the simulation, each twice, and prints
+// the command that replays a failure. Over enough seeds every rare path must have been reached. --large runs one
+// evaluation of 100,000 derivations a seed, once; --on goes on after a failure.
 #include "shared/base/check.h"
 #include "shared/base/text.h"
 #include "tests/sim/scenario.h"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <fmt/format.h>
@@ -20,6 +22,9 @@ struct Arguments {
     std::uint64_t first = 1;
     std::uint64_t last = 200;
     bool verbose = false;
+    std::string_view program;
+    bool isLarge = false;
+    bool goesOn = false;
 };
 
 // Below this many seeds, chance alone may leave a rare path out.
@@ -82,6 +87,10 @@ bool parse(int count, char** arguments, Arguments& parsed)
             parsed.verbose = true;
             continue;
         }
+        if (word == "--large" || word == "--on") {
+            (word == "--on" ? parsed.goesOn : parsed.isLarge) = true;
+            continue;
+        }
         if (i + 1 >= count)
             return false;
         const std::string_view value = arguments[++i];
@@ -96,39 +105,77 @@ bool parse(int count, char** arguments, Arguments& parsed)
     return true;
 }
 
-int failed(std::uint64_t seed, std::string_view why)
+void failed(const Arguments& arguments, std::uint64_t seed, std::string_view why, std::string_view made)
 {
-    fmt::print(stderr, "seed {}: {}\nreplay: sim_main --seed {} --verbose\n", seed, why, seed);
-    return 1;
+    fmt::print(stderr, "seed {} ({}): {}\nreplay: {} --seed {}{} --verbose\n", seed, made, why, arguments.program, seed,
+               arguments.isLarge ? " --large" : "");
+}
+
+// Over all seeds.
+struct Sums {
+    std::map<std::string, std::uint64_t> reached;
+    std::uint64_t events = 0;
+    std::uint64_t failures = 0;
+    std::int64_t longestIdleMillis = 0;
+    std::int64_t longestHealingSeconds = 0;
+    double worstShareError = 0;
+};
+
+bool runOne(const Arguments& arguments, std::uint64_t seed, Sums& sums)
+{
+    RunSettings settings{seed, arguments.verbose, arguments.isLarge};
+    const RunResult once = run(settings);
+    if (arguments.verbose)
+        fmt::print("{}\n", once.made);
+    for (const auto& [path, count] : once.reached)
+        sums.reached[path] += count;
+    sums.events += once.steps;
+    sums.longestIdleMillis = std::max(sums.longestIdleMillis, once.longestIdleMillis);
+    sums.longestHealingSeconds = std::max(sums.longestHealingSeconds, once.longestHealingSeconds);
+    sums.worstShareError = std::max(sums.worstShareError, once.worstShareError);
+    if (once.violation) {
+        failed(arguments, seed, *once.violation, once.made);
+        return false;
+    }
+    settings.verbose = false;
+    if (!arguments.isLarge && run(settings).hash != once.hash) {
+        failed(arguments, seed, "two runs of the same seed differ", once.made);
+        return false;
+    }
+    return true;
+}
+
+bool checkReached(const Arguments& arguments, Sums& sums)
+{
+    bool all = true;
+    for (const std::string_view path : kRarePaths) {
+        const std::uint64_t count = sums.reached[std::string(path)];
+        fmt::print("  {:<40} {}\n", path, count);
+        if (count == 0 && arguments.last - arguments.first + 1 >= kSeedsForReach) {
+            fmt::print(stderr, "{} was never reached: make it likelier in the scenario\n", path);
+            all = false;
+        }
+    }
+    return all;
 }
 
 int runAll(const Arguments& arguments)
 {
-    std::map<std::string, std::uint64_t> reached;
-    std::uint64_t steps = 0;
+    Sums sums;
     for (std::uint64_t seed = arguments.first; seed <= arguments.last; ++seed) {
-        const RunResult once = run(seed, arguments.verbose);
-        if (once.violation)
-            return failed(seed, *once.violation);
-        const RunResult twice = run(seed, false);
-        if (twice.hash != once.hash)
-            return failed(seed, "two runs of the same seed differ");
-        steps += once.steps;
-        for (const auto& [path, count] : once.reached)
-            reached[path] += count;
+        if (runOne(arguments, seed, sums))
+            continue;
+        ++sums.failures;
+        if (!arguments.goesOn)
+            return 1;
     }
-    fmt::print("{} seeds, {} events each on average\n", arguments.last - arguments.first + 1,
-               steps / (arguments.last - arguments.first + 1));
-    int result = 0;
-    for (const std::string_view path : kRarePaths) {
-        const std::uint64_t count = reached[std::string(path)];
-        fmt::print("  {:<32} {}\n", path, count);
-        if (count == 0 && arguments.last - arguments.first + 1 >= kSeedsForReach) {
-            fmt::print(stderr, "{} was never reached: make it likelier in the scenario\n", path);
-            result = 1;
-        }
-    }
-    return result;
+    const std::uint64_t seeds = arguments.last - arguments.first + 1;
+    const bool all = checkReached(arguments, sums);
+    fmt::print("{} seeds, {} failed, {} events each on average\n", seeds, sums.failures, sums.events / seeds);
+    fmt::print("a slot stood idle beside a waiting step for at most {} ms; after healing all was over within {} s; the "
+               "worst share was {:.2f} % of the farm off\n",
+               sums.longestIdleMillis, sums.longestHealingSeconds, sums.worstShareError * 100);
+    return all && sums.failures == 0 ? 0 : 1;
 }
 
 } // namespace
@@ -137,8 +184,9 @@ int runAll(const Arguments& arguments)
 int main(int count, char** arguments)
 {
     penstock::sim::Arguments parsed;
+    parsed.program = arguments[0];
     if (!penstock::sim::parse(count, arguments, parsed)) {
-        fmt::print(stderr, "usage: sim_main [--seed N | --seeds A..B] [--verbose]\n");
+        fmt::print(stderr, "usage: sim_main [--seed N | --seeds A..B] [--verbose] [--large] [--on]\n");
         return 2;
     }
     penstock::setBugsFatal(true);

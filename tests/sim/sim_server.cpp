@@ -35,8 +35,8 @@ void LifeLoop::cancel(TimerId timer)
 
 // --------------------------------------------------------------------------------------------------- SimServer
 
-SimServer::SimServer(World& world, Ledger& ledger, core::CoreOptions options)
-    : m_world(world), m_ledger(ledger), m_options(std::move(options))
+SimServer::SimServer(World& world, Ledger& ledger, const core::CoreOptions& options)
+    : m_world(world), m_ledger(ledger), m_options(options)
 {
 }
 
@@ -65,6 +65,9 @@ void SimServer::start()
         return m_world.violate(fmt::format("the core does not recover: {}", commands.error().message));
     if (auto checked = m_life->core->checkInvariants(); !checked)
         return m_world.violate(fmt::format("after recovery: {}", checked.error().message));
+    m_recovered = 0;
+    for (const work::AttemptRow& row : rows->attempts)
+        m_recovered = std::max(m_recovered, row.id.value());
     m_life->dispatcher->start(*std::move(commands));
     if (!m_diskReachable)
         m_life->dispatcher->post(core::StoreHealth{false, "the database is away"});
@@ -142,6 +145,11 @@ core::Counters SimServer::counters() const
     sum.connectionsRefused += now.connectionsRefused;
     sum.attemptsStarted += now.attemptsStarted;
     sum.plansCutShort += now.plansCutShort;
+    sum.quarantines += now.quarantines;
+    sum.probes += now.probes;
+    sum.reservations += now.reservations;
+    sum.promotions += now.promotions;
+    sum.asksRaised += now.asksRaised;
     return sum;
 }
 
@@ -150,8 +158,36 @@ void SimServer::checkCore()
     if (!isUp() || m_life->checkedBatches == m_life->dispatcher->counters().batches)
         return;
     m_life->checkedBatches = m_life->dispatcher->counters().batches;
+    checkStarts();
+    // Each look walks over everything.
+    constexpr std::size_t kStepsAtOnce = 400;
+    if (m_life->checkedBatches % (1 + m_ledger.openSteps() / kStepsAtOnce * 8) != 0)
+        return;
     if (auto checked = m_life->core->checkInvariants(); !checked)
         m_world.violate(checked.error().message);
+}
+
+// Of the core right after the batch: what it knew of the machines when it decided.
+void SimServer::checkStarts()
+{
+    const core::FarmCore& core = *m_life->core;
+    if (std::exchange(m_life->checkedStarts, core.counters().attemptsStarted) == core.counters().attemptsStarted)
+        return;
+    for (const MachineId id : core.machines()) {
+        const std::optional<core::MachineView> machine = core.machine(id);
+        AttemptId& newest = m_life->newest.try_emplace(id, AttemptId(0)).first->second;
+        const AttemptId before = newest;
+        for (const core::AttemptView& attempt : machine->running)
+            newest = std::max(newest, attempt.id);
+        if (newest == before || newest <= AttemptId(m_recovered) || !machine->load)
+            continue;
+        const core::AttemptView& last = machine->running.back();
+        const protocol::Thresholds limits = sched::inForce(machine->facts.thresholds, machine->overrides);
+        for (const sched::OverThreshold& over : sched::overThresholds(limits, *machine->load))
+            if (sched::closes(over.kind, m_options.policy.room) && core.job(last.job)->nameSpace != core::kOwnNamespace)
+                m_world.violate(fmt::format("attempt {} started on {}, {}", last.id.value(), machine->facts.name,
+                                            sched::describe(over)));
+    }
 }
 
 // ----------------------------------------------------------------------------------------------------- clients
@@ -163,18 +199,6 @@ RequestId SimServer::ask(Answer answer)
     return id;
 }
 
-void SimServer::submit(std::vector<core::JobRequest> jobs, Answer answer)
-{
-    if (isUp())
-        m_life->dispatcher->post(core::SubmitJobs{ask(std::move(answer)), std::move(jobs)});
-}
-
-void SimServer::cancelJob(JobId job, Answer answer)
-{
-    if (isUp())
-        m_life->dispatcher->post(core::CancelJob{ask(std::move(answer)), job, "sim"});
-}
-
 void SimServer::reopenJob(JobId job, Answer answer)
 {
     if (!isUp())
@@ -184,12 +208,6 @@ void SimServer::reopenJob(JobId job, Answer answer)
             return;
         m_life->dispatcher->post(core::ReopenJob{ask(answer), *std::move(stored)});
     });
-}
-
-void SimServer::drain(const std::string& machine, bool drain, Answer answer)
-{
-    if (isUp())
-        m_life->dispatcher->post(core::DrainMachine{ask(std::move(answer)), machine, drain, "sim"});
 }
 
 void SimServer::reply(core::Reply reply)

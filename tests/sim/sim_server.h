@@ -46,7 +46,10 @@ class SimServer final : public dispatch::Sinks {
 public:
     using Answer = std::function<void(const Result<std::variant<core::Submitted, core::Done>>&)>;
 
-    SimServer(World& world, Ledger& ledger, core::CoreOptions options);
+    SimServer(World& world, Ledger& ledger, const core::CoreOptions& options);
+
+    [[nodiscard]] World& world() { return m_world; }
+    [[nodiscard]] Ledger& ledger() { return m_ledger; }
 
     void start();
     // keepsInFlight: how many of the batches on their way to the disk still arrive there.
@@ -57,16 +60,20 @@ public:
     void accept(const std::shared_ptr<Wire>& wire);
     void setDisk(Duration latency, bool reachable);
 
-    // No answer comes when the server crashes before.
-    void submit(std::vector<core::JobRequest> jobs, Answer answer);
-    void cancelJob(JobId job, Answer answer);
+    // What a person or source wants. No answer comes when the server crashes before.
+    template <class Event> void order(Event event, Answer answer)
+    {
+        if (!isUp())
+            return;
+        event.request = ask(std::move(answer));
+        m_life->dispatcher->post(std::move(event));
+    }
     void reopenJob(JobId job, Answer answer);
-    void drain(const std::string& machine, bool drain, Answer answer);
 
     [[nodiscard]] const core::FarmCore& core() const { return *m_life->core; }
     // Every counter over all lives.
     [[nodiscard]] core::Counters counters() const;
-    void checkCore(); // invariants, when something has happened since
+    void checkCore(); // invariants, when something has happened since; of a large farm now and then
 
 private:
     struct Life {
@@ -76,6 +83,8 @@ private:
         std::unique_ptr<core::FarmCore> core;
         std::unique_ptr<dispatch::Dispatcher> dispatcher;
         std::uint64_t checkedBatches = 0;
+        std::uint64_t checkedStarts = 0;
+        std::map<MachineId, AttemptId> newest; // known to run there
     };
     struct Peer {
         std::shared_ptr<Wire> wire;
@@ -99,6 +108,7 @@ private:
     void gone(SessionId id, const std::string& why);
     void watchDeadlines(SessionId id);
     void runDisk();
+    void checkStarts(); // no machine that is known to be over its thresholds
     [[nodiscard]] RequestId ask(Answer answer);
 
     World& m_world;
@@ -116,6 +126,7 @@ private:
     std::map<RequestId, Answer> m_answers;
     std::uint64_t m_nextRequest = 1;
     core::Counters m_past; // of earlier lives
+    std::uint64_t m_recovered = 0; // attempts up to this one were started by earlier lives
 };
 
 } // namespace penstock::sim

@@ -109,6 +109,7 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
         return PENSTOCK_BUG(moved.error().message);
     attempt.progress = *std::move(moved);
     touch(id, attempt);
+    learn(attempt, end);
     leaveMachine(id, attempt);
     countEnd(end);
     MachineRecord& machine = m_machines.at(attempt.machine);
@@ -116,7 +117,6 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
     if (end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached)
         ++machine.failed;
     judgeMachine(attempt, id, end);
-    learn(attempt, end);
     // Stopped for a job that is gone, while a reopened one needs the step: it is tried again, free of charge.
     const bool wanted = isWanted(attempt.step);
     moveStep(attempt.step,

@@ -177,9 +177,10 @@ void Farm::explainGate(const StepRecord& step, const Standing& standing, StepExp
                                   ? fmt::format("{} steps run, the limit is {}", gate.steps, gate.limits.steps)
                                   : fmt::format("{} cpus are taken, it wants {}, the limit is {}", gate.cpus, cpus,
                                                 gate.limits.cpus);
-    Reason reason{.code = {}, .text = {}, .numbers = {{"running", number(gate.steps)},
-                                                      {"cpus", number(gate.cpus)},
-                                                      {"limit", number(isSteps ? gate.limits.steps : gate.limits.cpus)}}};
+    Reason reason{.code = {}, .text = {}};
+    reason.numbers = {{"running", number(gate.steps)},
+                      {"cpus", number(gate.cpus)},
+                      {"limit", number(isSteps ? gate.limits.steps : gate.limits.cpus)}};
     if (gate.key->scope == sched::GateScope::Concurrency) {
         reason.code = "concurrency-limit";
         reason.text = fmt::format("concurrency group {}: {}", gate.key->group, count);
@@ -223,16 +224,38 @@ void Farm::explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& exp
              .remedy = "a higher priority of its job puts it further ahead, unless more work waits for the others"});
 }
 
-void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Now now) const
+MachineSight Farm::sightOf(MachineId id, const MachineRecord& machine) const
+{
+    if (!m_planner.knows(id))
+        return {.machine = machine};
+    return {.machine = machine,
+            .room = &m_planner.room(id),
+            .capability = &m_planner.capability(id),
+            .isReserved = m_planner.isReserved(id),
+            .isWaitingForReport = m_planner.isWaitingForReport(id)};
+}
+
+// Steps of one kind hear the same from every machine: each kind asks them once.
+const Survey& Farm::surveyFor(const StepRecord& step, Surveys& surveys, Now now) const
+{
+    const sched::Ask ask = askOf(step);
+    std::vector<MachineId> avoided = step.avoided();
+    const auto [found, isNew] = surveys.try_emplace(std::tuple(step.placement, ask, avoided),
+                                                    m_planner.placements().at(step.placement), ask, avoided);
+    if (isNew)
+        m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
+            found->second.add(id, sightOf(id, machine), now);
+        });
+    return found->second;
+}
+
+void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Surveys& surveys,
+                        Now now) const
 {
     explainStopped(id, step, explanation);
     if (step.isQueued)
         explainGate(step, standingOf(id), explanation);
-    Survey survey(m_planner.placements().at(step.placement), askOf(step), step.avoided());
-    m_machines.forEach([&](MachineId machineId, const MachineRecord& machine) {
-        survey.add(machineId, machine, m_planner.knows(machineId) ? &m_planner.room(machineId) : nullptr,
-                   m_planner.knows(machineId) && m_planner.isReserved(machineId), now);
-    });
+    const Survey& survey = surveyFor(step, surveys, now);
     survey.tell(explanation);
     sched::Planner::Ahead ahead;
     if (step.isQueued && survey.free() == 0) {
@@ -254,16 +277,17 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
     if (first && step.isQueued) {
         const std::uint64_t before = ahead.bumped + ahead.byShare + ahead.inGroup;
         explanation.earliest = first;
-        explanation.latest = *first + m_typical * static_cast<std::int64_t>(1 + before / std::max<std::size_t>(survey.slots(), 1));
+        const std::uint64_t rounds = 1 + before / std::max<std::uint64_t>(survey.slots(), 1);
+        explanation.latest = *first + m_typical * static_cast<std::int64_t>(rounds);
     }
 }
 
-StepExplanation Farm::explainStep(StepId id, const StepRecord& step, Now now) const
+StepExplanation Farm::explainStep(StepId id, const StepRecord& step, Surveys& surveys, Now now) const
 {
     StepExplanation explanation{.step = id, .name = step.work.name(), .state = step.state(), .reasons = {}};
     switch (step.state()) {
     case work::StepState::Blocked: explainBlocked(id, explanation, now); break;
-    case work::StepState::Ready: explainReady(id, step, explanation, now); break;
+    case work::StepState::Ready: explainReady(id, step, explanation, surveys, now); break;
     case work::StepState::Delayed: explainDelayed(step, explanation, now); break;
     case work::StepState::Running: explainRunning(step, explanation, now); break;
     case work::StepState::Finished: {
@@ -295,6 +319,7 @@ Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
     if (job == nullptr || !job->isOpen())
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
     Explanation explanation{.job = id, .state = job->progress().state, .evaluated = now.wall};
+    Surveys surveys;
     for (const JobStep& entry : job->steps) {
         const StepRecord* step = m_steps.find(entry.step);
         if (step == nullptr)
@@ -304,7 +329,7 @@ Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
         if (explanation.steps.size() >= maxSteps)
             ++explanation.more;
         else
-            explanation.steps.push_back(explainStep(entry.step, *step, now));
+            explanation.steps.push_back(explainStep(entry.step, *step, surveys, now));
     }
     return explanation;
 }

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Farm: the inside of FarmCore. One class, because every decision touches several of its maps; its parts live in
-// files by subject: submit, cancel, control, steps, queueing, attempts, machines, health, reports, recovery, invariants,
-// views, explain.
-// One thread.
+// files by subject: submit, cancel, control, steps, queueing, attempts, machines, health, reports, recovery,
+// invariants, views, explain, waiting. One thread.
 //
 // How a batch works: handlers change records at once and note what is dirty; at the end the planner runs, dirty
 // records become one Persist, and messages leave after it, marked with its sequence.
@@ -29,10 +28,14 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
 namespace penstock::core::detail {
+
+struct MachineSight; // survey.h, as the next
+class Survey;
 
 class Farm {
 public:
@@ -197,6 +200,7 @@ private:
     void loadReported(MachineRecord& machine, const protocol::LoadSample& load);
     void judgeLoad(MachineRecord& machine);
     [[nodiscard]] sched::MachineStatus statusOf(const MachineRecord& machine) const;
+    [[nodiscard]] std::uint32_t guessedCpus(std::uint32_t cores) const;
     [[nodiscard]] std::uint64_t scoreOf(const MachineRecord& machine) const;
 
     // ---- health.cpp
@@ -231,14 +235,18 @@ private:
 
     // ---- views.cpp, explain.cpp
     [[nodiscard]] static std::string queueKey(const work::Placement& placement);
+    void showOldest(QueueView& queue, std::pair<WallTime, StepId> candidate) const;
     void addGroups(std::map<std::string, QueueView>& queues) const;
     [[nodiscard]] static MachineCondition conditionOf(const MachineRecord& machine);
     void addRoom(const MachineRecord& machine, MachineView& view) const;
     void countWaiting(Totals& totals) const;
-    [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf) const;
+    [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf, bool isExact) const;
+    [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement, const sched::Ask& ask) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
-    [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Now now) const;
-    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Now now) const;
+    using Surveys = std::map<std::tuple<sched::PlacementIndex, sched::Ask, std::vector<MachineId>>, Survey>;
+    [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Surveys& surveys, Now now) const;
+    [[nodiscard]] const Survey& surveyFor(const StepRecord& step, Surveys& surveys, Now now) const;
+    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Surveys& surveys, Now now) const;
     void explainStopped(StepId id, const StepRecord& step, StepExplanation& explanation) const;
     void explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const;
     void explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& explanation) const;
@@ -246,6 +254,7 @@ private:
     void explainDelayed(const StepRecord& step, StepExplanation& explanation, Now now) const;
     void explainRunning(const StepRecord& step, StepExplanation& explanation, Now now) const;
     [[nodiscard]] std::optional<WallTime> expectedEnd(StepId step) const;
+    [[nodiscard]] MachineSight sightOf(MachineId id, const MachineRecord& machine) const;
 
     CoreOptions m_options;
     Now m_now{};
@@ -268,6 +277,7 @@ private:
     Duration m_typical{std::chrono::seconds(30)}; // of a step of which nothing is known: the moving average
     std::uint64_t m_typicalMilliCpus = 0;         // likewise
     std::uint32_t m_experience = 0;               // runs in those, up to a limit
+    std::uint32_t m_unknownPerMille = 1000;       // of those: nothing had been known of such steps before
     struct ShareState {
         std::string name;
         std::uint64_t origins = 0;
@@ -278,8 +288,8 @@ private:
     std::map<std::string, std::uint32_t> m_shareRows; // shares that somebody has set
     std::map<std::string, std::uint64_t> m_openByNamespace;
     work::DispatchPause m_pause;
-    std::map<sched::PlacementIndex, WallTime> m_oldestReady; // as of the last whole patrol
-    std::map<sched::PlacementIndex, WallTime> m_oldestSeen;  // of the patrol under way
+    std::map<sched::PlacementIndex, std::pair<WallTime, StepId>> m_oldestReady; // as of the last whole patrol
+    std::map<sched::PlacementIndex, std::pair<WallTime, StepId>> m_oldestSeen;  // of the patrol under way
     StepId m_patrolAt{0};
     bool m_ticks = false; // a Tick is among the deadlines
     std::uint32_t m_tickCount = 0;

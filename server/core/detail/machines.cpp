@@ -138,7 +138,7 @@ void Farm::on(MachineDrains& event)
         return;
     machine->drainsItself = event.draining;
     machine->drainNote = std::move(event.note);
-    resumeHealth(id, *machine); // its probe may have waited for this
+    resumeHealth(id, *machine); // a probe may have waited for this
     refreshStatus(id, *machine);
     show(id);
 }
@@ -175,7 +175,7 @@ void Farm::on(DrainMachine& event)
     machine.row.drained = event.drain;
     machine.row.drainNote = event.drain ? std::move(event.note) : std::string();
     persistMachine(machine);
-    resumeHealth(*id, machine); // its probe may have waited for this
+    resumeHealth(*id, machine); // a probe may have waited for this
     refreshStatus(*id, machine);
     show(*id);
     if (machine.link == Link::Ready)
@@ -197,6 +197,7 @@ void Farm::refreshStatus(MachineId id, MachineRecord& machine)
 void Farm::loadReported(MachineRecord& machine, const protocol::LoadSample& load)
 {
     machine.load = load;
+    ++machine.reports;
     judgeLoad(machine);
     // What is busy beyond what ours are expected to use is somebody else's, or ours use more than anybody knew.
     const std::uint64_t busy = sched::busyCpus(load, machine.facts.cores);
@@ -240,10 +241,20 @@ std::uint64_t Farm::scoreOf(const MachineRecord& machine) const
     return 0;
 }
 
+// Of a step of which nothing is known. Where names come back, a new one may be anything, and the guess costs room only
+// once; where they do not, the others are what there is to go by, and half as much again, as they are not the average.
+std::uint32_t Farm::guessedCpus(std::uint32_t cores) const
+{
+    constexpr std::uint32_t kExperience = 256; // runs
+    const std::uint32_t most = std::max(cores / 2, 1U);
+    if (m_experience < kExperience || m_unknownPerMille < 500)
+        return most;
+    return static_cast<std::uint32_t>(std::clamp<std::uint64_t>((m_typicalMilliCpus * 3 / 2 + 999) / 1000, 1, most));
+}
+
 sched::MachineStatus Farm::statusOf(const MachineRecord& machine) const
 {
     constexpr std::uint32_t kManySlots = 4'096; // attempts on one machine, where slots do not count
-    constexpr std::uint32_t kExperience = 8;    // runs, before anything is typical
     const protocol::MachineFacts& facts = machine.facts;
     const work::HealthState health = machine.row.health.state;
     const bool isDynamic = m_options.policy.room == sched::MachineFree::Dynamic;
@@ -266,12 +277,14 @@ sched::MachineStatus Farm::statusOf(const MachineRecord& machine) const
                                  .memoryBytes = facts.memoryBytes,
                                  .named = facts.resources};
     if (loadCounts) {
-        const std::uint32_t most = std::max(cores / 2, 1U);
-        const auto typical = static_cast<std::uint32_t>(std::min<std::uint64_t>((m_typicalMilliCpus + 999) / 1000, most));
         status.capacity.busyCpus = cores;
-        status.capacity.unknownCpus = m_experience < kExperience ? most : std::max(typical, 1U);
+        status.capacity.unknownCpus = guessedCpus(cores);
         status.foreignCpus = machine.foreignCpus;
     }
+    status.report = machine.reports;
+    // Nobody knows what a step will make of disk and memory: near a threshold one is tried at a time.
+    if (loadCounts && machine.load && sched::isNearPressure(limits, *machine.load))
+        status.starts = 1;
     status.score = scoreOf(machine);
     if (machine.load)
         status.load = sched::partOf(sched::busyCpus(*machine.load, cores), cores);

@@ -48,9 +48,8 @@ Farm::Standing Farm::standingOf(StepId id) const
 sched::Ask Farm::askOf(const StepRecord& step) const
 {
     sched::Ask ask{.reserved = m_policies.at(step.policy).resources};
-    ask.expectedCpus = ask.reserved.cpus;
     if (const std::optional<sched::Estimate> known = m_history.estimate(step.work.name())) {
-        ask.expectedCpus = std::max(ask.expectedCpus, known->cpus);
+        ask.expectedCpus = std::max({ask.reserved.cpus, known->cpus, 1U});
         if (ask.reserved.memoryBytes == 0)
             ask.reserved.memoryBytes = known->memoryBytes;
     }
@@ -61,7 +60,7 @@ sched::Ask Farm::askOf(const StepRecord& step) const
 // share of them, so that its time is scaled by the load.
 void Farm::learn(const AttemptRecord& attempt, work::AttemptEnd end)
 {
-    constexpr std::uint32_t kMemory = 32; // runs
+    constexpr std::uint32_t kMemory = 256; // runs
     const work::AttemptProgress& progress = attempt.progress;
     if (end != work::AttemptEnd::Succeeded || !progress.started || !progress.stopped ||
         *progress.stopped <= *progress.started)
@@ -70,11 +69,15 @@ void Farm::learn(const AttemptRecord& attempt, work::AttemptEnd end)
                           .cpuTime = progress.cpuUser + progress.cpuSystem,
                           .maxRssBytes = progress.maxRssBytes};
     const MachineRecord& machine = m_machines.at(attempt.machine);
-    if (machine.load)
-        facts.cpuTime = facts.cpuTime * std::max<std::int64_t>(sched::loadPerCore(*machine.load, machine.facts.cores), 1000) / 1000;
+    if (machine.load) {
+        const std::int64_t perCore = sched::loadPerCore(*machine.load, machine.facts.cores);
+        facts.cpuTime = facts.cpuTime * std::max<std::int64_t>(perCore, 1000) / 1000;
+    }
     m_history.record(m_steps.at(attempt.step).work.name(), facts, m_now.wall);
     const std::uint32_t weight = std::min(++m_experience, kMemory);
     m_experience = weight;
+    const std::uint32_t unknown = m_planner.asks().at(attempt.ask).expectedCpus == 0 ? 1'000 : 0;
+    m_unknownPerMille = (m_unknownPerMille * (weight - 1) + unknown) / weight;
     m_typical += (facts.duration - m_typical) / static_cast<std::int64_t>(weight);
     const auto used = static_cast<std::uint64_t>(std::max<std::int64_t>(facts.cpuTime * 1000 / facts.duration, 0));
     m_typicalMilliCpus = (m_typicalMilliCpus * (weight - 1) + used) / weight;
@@ -115,12 +118,14 @@ void Farm::enqueue(StepId id, StepRecord& step)
 // Since it came into its queue, such steps have turned out to use more than was known then.
 bool Farm::askChanged(const sched::Start& start) const
 {
-    return askOf(m_steps.at(start.step)).expectedCpus > m_planner.asks().at(start.ask).expectedCpus;
+    const std::uint32_t before = m_planner.asks().at(start.ask).expectedCpus;
+    return askOf(m_steps.at(start.step)).expectedCpus > before;
 }
 
 // Back into the queues, this time with what is known.
 void Farm::askAnew(const sched::Start& start)
 {
+    ++m_counters.asksRaised;
     StepRecord& step = m_steps.at(start.step);
     m_planner.giveBack(start.machine, start.ask, start.gates);
     m_planner.asks().release(start.ask);
@@ -230,8 +235,8 @@ void Farm::patrol()
         if (step.state() == work::StepState::Ready) {
             const WallTime since = step.readySince().value_or(m_now.wall);
             const Duration waited = m_now.wall - since;
-            const auto [oldest, isNew] = m_oldestSeen.try_emplace(step.placement, since);
-            oldest->second = std::min(oldest->second, since);
+            const auto [oldest, isNew] = m_oldestSeen.try_emplace(step.placement, since, id);
+            oldest->second = std::min(oldest->second, {since, id});
             if (!step.isPromoted && waited > m_options.policy.promoteAfter)
                 promoted.push_back(id);
             if (m_options.unsupportedAfter && waited >= *m_options.unsupportedAfter && isUnable(step))

@@ -121,6 +121,7 @@ struct MachineRecord {
     std::optional<WallTime> lastReport;
     std::vector<sched::OverThreshold> over; // that close it under the policy
     std::map<sched::GateKind, Instant> overSince;
+    std::uint64_t reports = 0;
     std::uint64_t expectedBefore = 0; // cpus, of ours at the last report
     std::uint32_t foreignCpus = 0; // busy at the last report beyond what ours were expected to use
     StepId lastFailed{0};  // step whose infrastructure failure was counted last

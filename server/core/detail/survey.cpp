@@ -30,20 +30,6 @@ std::string describeTaken(const sched::Room& room)
     return text;
 }
 
-const char* codeOf(sched::GateKind kind)
-{
-    switch (kind) {
-    case sched::GateKind::CpuPressure: return "gated-cpu";
-    case sched::GateKind::MemoryPressure: return "gated-mem";
-    case sched::GateKind::IoPressure: return "gated-io";
-    case sched::GateKind::Load: return "gated-load";
-    case sched::GateKind::FreeMemory: return "memory-low";
-    case sched::GateKind::FreeDisk:
-    case sched::GateKind::FreeInodes: return "disk-low";
-    }
-    return "gated-load";
-}
-
 const char* codeOf(sched::MismatchKind kind)
 {
     switch (kind) {
@@ -59,7 +45,65 @@ const char* codeOf(sched::MismatchKind kind)
     return "unsupported-system";
 }
 
+Stage stageOf(sched::MismatchKind kind)
+{
+    switch (kind) {
+    case sched::MismatchKind::Executor: return Stage::Executor;
+    case sched::MismatchKind::System: return Stage::System;
+    case sched::MismatchKind::Feature:
+    case sched::MismatchKind::MandatoryFeature: return Stage::Features;
+    case sched::MismatchKind::MachineNotNamed: return Stage::Named;
+    case sched::MismatchKind::Tag:
+    case sched::MismatchKind::OperatingSystem:
+    case sched::MismatchKind::User: return Stage::Other;
+    }
+    return Stage::Other;
+}
+
 } // namespace
+
+const char* gateCode(sched::GateKind kind)
+{
+    switch (kind) {
+    case sched::GateKind::CpuPressure: return "gated-cpu";
+    case sched::GateKind::MemoryPressure: return "gated-mem";
+    case sched::GateKind::IoPressure: return "gated-io";
+    case sched::GateKind::Load: return "gated-load";
+    case sched::GateKind::FreeMemory: return "memory-low";
+    case sched::GateKind::FreeDisk:
+    case sched::GateKind::FreeInodes: return "disk-low";
+    }
+    return "gated-load";
+}
+
+std::optional<Verdict> verdictOn(const work::Placement& placement, const sched::Ask& ask, const MachineSight& sight)
+{
+    const MachineRecord& machine = sight.machine;
+    if (!sched::allowsName(placement, machine.row.name))
+        return Verdict{Stage::Named, "machine-not-named"};
+    if (sight.room == nullptr)
+        return Verdict{Stage::Connected, "all-lost"};
+    if (const auto why = sched::mismatch(placement, *sight.capability))
+        return Verdict{stageOf(why->kind), codeOf(why->kind)};
+    if (!sight.room->couldFit(ask))
+        return Verdict{Stage::Other, "missing-resources"};
+    const work::HealthState health = machine.row.health.state;
+    if (health == work::HealthState::Quarantined || health == work::HealthState::Probing)
+        return Verdict{Stage::Enabled, "all-quarantined"};
+    if (machine.isDraining() && machine.link != Link::Away)
+        return Verdict{Stage::Enabled, "all-draining"};
+    if (machine.link != Link::Ready)
+        return Verdict{Stage::Connected, "all-lost"};
+    if (!machine.over.empty())
+        return Verdict{Stage::NotGated, gateCode(machine.over.front().kind)};
+    if (sight.isReserved)
+        return Verdict{Stage::Room, "machine-reserved"};
+    if (!sight.room->fits(ask))
+        return Verdict{Stage::Room, sight.room->slotsFree() == 0 ? "slots-full" : "resources-full"};
+    if (sight.isWaitingForReport)
+        return Verdict{Stage::Room, "resources-full"};
+    return std::nullopt;
+}
 
 Survey::Survey(const work::Placement& placement, const sched::Ask& ask, std::vector<MachineId> avoid)
     : m_placement(placement), m_ask(ask), m_avoid(std::move(avoid))
@@ -68,106 +112,101 @@ Survey::Survey(const work::Placement& placement, const sched::Ask& ask, std::vec
         m_funnel[stage].stage = kStageNames[stage];
 }
 
-void Survey::remove(Stage stage, const std::string& code, const MachineRecord& machine, std::string why,
-                    std::map<std::string, double> numbers)
+Survey::Finding& Survey::count(const Verdict& verdict, const MachineRecord& machine)
 {
-    const auto index = static_cast<std::size_t>(stage);
-    FunnelStage& funnel = m_funnel[index];
-    ++funnel.removedCount;
-    if (funnel.removed.size() < kNamesInReason)
-        funnel.removed.push_back({machine.row.name, why});
-    Finding& finding = m_findings[index][code];
-    if (finding.count++ == 0) {
-        finding.detail = std::move(why);
-        finding.numbers = std::move(numbers);
-    }
+    const auto stage = static_cast<std::size_t>(verdict.stage);
+    Finding& finding = m_findings[stage][verdict.code];
+    ++finding.count;
     if (finding.names.size() < kNamesInReason)
         finding.names.push_back(machine.row.name);
+    return finding;
 }
 
-bool Survey::removeUnable(const MachineRecord& machine, const sched::Room& room)
+// Every threshold that it is over is a reason of its own.
+void Survey::addGates(const MachineRecord& machine, Now now)
 {
-    if (const auto why = sched::mismatch(m_placement, sched::capabilityOf(machine.facts))) {
-        const auto stage = [&] {
-            switch (why->kind) {
-            case sched::MismatchKind::Executor: return Stage::Executor;
-            case sched::MismatchKind::System: return Stage::System;
-            case sched::MismatchKind::Feature:
-            case sched::MismatchKind::MandatoryFeature: return Stage::Features;
-            case sched::MismatchKind::MachineNotNamed:
-            case sched::MismatchKind::Tag:
-            case sched::MismatchKind::OperatingSystem:
-            case sched::MismatchKind::User: return Stage::Other;
-            }
-            return Stage::Other;
-        };
-        remove(stage(), codeOf(why->kind), machine, why->what);
-        return true;
-    }
-    if (room.couldFit(m_ask))
-        return false;
-    remove(Stage::Other, "missing-resources", machine,
-           fmt::format("has {} in all", describe(room.capacity().resources)),
-           {{"cpus", static_cast<double>(room.capacity().resources.cpus)},
-            {"memory_bytes", static_cast<double>(room.capacity().resources.memoryBytes)}});
-    return true;
-}
-
-bool Survey::removeClosed(const MachineRecord& machine, Now now)
-{
-    if (machine.over.empty())
-        return false;
+    FunnelStage& funnel = m_funnel[static_cast<std::size_t>(Stage::NotGated)];
+    ++funnel.removedCount;
     for (const sched::OverThreshold& over : machine.over) {
         const auto since = machine.overSince.find(over.kind);
         const auto age = since == machine.overSince.end()
                              ? 0
-                             : std::chrono::floor<std::chrono::seconds>(now.mono - since->second).count();
-        remove(Stage::NotGated, codeOf(over.kind), machine,
-               fmt::format("{} for {} s", sched::describe(over), std::max<std::int64_t>(age, 0)),
-               {{"value", over.value}, {"limit", over.limit}, {"seconds", static_cast<double>(age)}});
+                             : std::max<std::int64_t>(
+                                   std::chrono::floor<std::chrono::seconds>(now.mono - since->second).count(), 0);
+        Finding& finding = count({Stage::NotGated, gateCode(over.kind)}, machine);
+        const bool isShown = funnel.removed.size() < kNamesInReason;
+        if (finding.count > 1 && !isShown)
+            continue;
+        std::string why = fmt::format("{} for {} s", sched::describe(over), age);
+        if (isShown)
+            funnel.removed.push_back({machine.row.name, why});
+        if (finding.count == 1) {
+            finding.detail = std::move(why);
+            finding.numbers = {
+                {"value", over.value}, {"limit", over.limit}, {"seconds", static_cast<double>(age)}};
+        }
     }
-    // Counted once per reason, but it is one machine.
-    FunnelStage& funnel = m_funnel[static_cast<std::size_t>(Stage::NotGated)];
-    funnel.removedCount -= static_cast<std::uint32_t>(machine.over.size() - 1);
-    return true;
 }
 
-void Survey::add(MachineId id, const MachineRecord& machine, const sched::Room* room, bool isReserved, Now now)
+std::string Survey::detailOf(const Verdict& verdict, const MachineSight& sight) const
+{
+    const MachineRecord& machine = sight.machine;
+    const std::string_view code = verdict.code;
+    if (sight.capability != nullptr)
+        if (const auto why = sched::mismatch(m_placement, *sight.capability); why && codeOf(why->kind) == code)
+            return why->what;
+    if (code == "machine-not-named")
+        return "is not among the machines it names";
+    if (code == "missing-resources")
+        return fmt::format("has {} in all", describe(sight.room->capacity().resources));
+    if (code == "all-quarantined")
+        return fmt::format("{}{}{}", work::toString(machine.row.health.state),
+                           machine.row.health.reason.empty() ? "" : ": ", machine.row.health.reason);
+    if (code == "all-draining") {
+        const std::string& note = machine.row.drained ? machine.row.drainNote : machine.drainNote;
+        return note.empty() ? "drains" : "drains: " + note;
+    }
+    if (code == "all-lost")
+        return sight.room == nullptr            ? "was not here since the server started"
+               : machine.link == Link::Away     ? "is not connected"
+                                                : "has connected and has not reported yet";
+    if (code == "machine-reserved")
+        return "is kept free for a step that needs much";
+    if (code == "slots-full")
+        return fmt::format("{}/{} slots", sight.room->slotsTaken(), sight.room->capacity().slots);
+    return sight.isWaitingForReport ? std::string("is near a threshold and takes one step a report")
+                                    : describeTaken(*sight.room);
+}
+
+void Survey::add(MachineId id, const MachineSight& sight, Now now)
 {
     ++m_machines;
-    if (!sched::allowsName(m_placement, machine.row.name))
-        return remove(Stage::Named, "machine-not-named", machine, "is not among the machines it names");
-    if (room == nullptr)
-        return remove(Stage::Connected, "all-lost", machine, "was not here since the server started");
-    if (removeUnable(machine, *room))
+    std::optional<Verdict> verdict = verdictOn(m_placement, m_ask, sight);
+    if (!verdict && std::find(m_avoid.begin(), m_avoid.end(), id) != m_avoid.end())
+        verdict = Verdict{Stage::Allowed, "machine-avoided"};
+    if (!verdict) {
+        ++m_free;
         return;
-    if (machine.row.health.state == work::HealthState::Quarantined ||
-        machine.row.health.state == work::HealthState::Probing)
-        return remove(Stage::Enabled, "all-quarantined", machine,
-                      fmt::format("{}: {}", work::toString(machine.row.health.state), machine.row.health.reason));
-    if (machine.isDraining() && machine.link != Link::Away) {
-        const std::string& note = machine.row.drained ? machine.row.drainNote : machine.drainNote;
-        return remove(Stage::Enabled, "all-draining", machine, note.empty() ? "drains" : "drains: " + note);
     }
-    if (machine.link != Link::Ready)
-        return remove(Stage::Connected, "all-lost", machine,
-                      machine.link == Link::Away ? "is not connected" : "has connected and has not reported yet");
-    if (removeClosed(machine, now))
-        return;
-    if (isReserved)
-        return remove(Stage::Room, "machine-reserved", machine, "is kept free for a step that needs much");
-    if (!room->fits(m_ask)) {
-        const bool isSlots = room->slotsFree() == 0;
+    if (verdict->stage == Stage::NotGated)
+        return addGates(sight.machine, now);
+    if (verdict->stage == Stage::Room) {
         m_busy.push_back(id);
-        m_slots += room->capacity().slots;
-        m_used += room->slotsTaken();
-        return remove(Stage::Room, isSlots ? "slots-full" : "resources-full", machine,
-                      isSlots ? fmt::format("{}/{} slots", room->slotsTaken(), room->capacity().slots)
-                              : describeTaken(*room));
+        m_slots += sight.room->capacity().slots;
+        m_used += sight.room->slotsTaken();
     }
-    if (std::find(m_avoid.begin(), m_avoid.end(), id) != m_avoid.end())
-        return remove(Stage::Allowed, "machine-avoided", machine, "failed it or refused it before");
-    ++m_free;
+    FunnelStage& funnel = m_funnel[static_cast<std::size_t>(verdict->stage)];
+    ++funnel.removedCount;
+    Finding& finding = count(*verdict, sight.machine);
+    const bool isShown = funnel.removed.size() < kNamesInReason;
+    if (finding.count > 1 && !isShown)
+        return; // thousands of machines say the same
+    std::string why =
+        verdict->stage == Stage::Allowed ? std::string("failed it or refused it before") : detailOf(*verdict, sight);
+    if (isShown)
+        funnel.removed.push_back({sight.machine.row.name, why});
+    if (finding.count == 1)
+        finding.detail = std::move(why);
 }
 
 std::string Survey::textFor(const std::string& code, const Finding& finding) const
@@ -203,6 +242,14 @@ std::string Survey::textFor(const std::string& code, const Finding& finding) con
         return count(fmt::format("have no room for {} now ({})", describe(m_ask.reserved), finding.detail));
     if (code == "all-lost")
         return count("are not connected");
+    if (code.starts_with("gated-") || code == "disk-low" || code == "memory-low")
+        return count(fmt::format("are beyond a threshold ({})", finding.detail));
+    if (code == "all-draining" || code == "all-quarantined")
+        return count(fmt::format("take nothing now ({})", finding.detail));
+    if (code == "machine-reserved")
+        return count("are kept free for a step that needs much");
+    if (code == "machine-avoided")
+        return count("failed it or refused it before");
     return count(finding.detail);
 }
 

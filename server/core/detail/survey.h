@@ -4,6 +4,7 @@
 
 #include "server/core/detail/farm.h"
 
+#include <array>
 #include <map>
 #include <optional>
 #include <string>
@@ -11,12 +12,46 @@
 
 namespace penstock::core::detail {
 
+// Rules in the order in which they are looked at; a machine that one takes out is not asked about the next.
+enum class Stage : std::uint8_t {
+    Named,
+    Executor,
+    System,
+    Features,
+    Other,
+    Enabled,
+    Connected,
+    NotGated,
+    Room,
+    Allowed
+};
+
+// What keeps a step from a machine.
+struct Verdict {
+    Stage stage;
+    const char* code; // of explain.h
+};
+
+// The machine as the planner sees it; no room: it was not here since the server started.
+struct MachineSight {
+    const MachineRecord& machine;
+    const sched::Room* room = nullptr;
+    const sched::Capability* capability = nullptr;
+    bool isReserved = false;
+    bool isWaitingForReport = false;
+};
+
+[[nodiscard]] const char* gateCode(sched::GateKind kind); // gated-cpu, disk-low, …
+
+// Nothing: it would take the step now.
+[[nodiscard]] std::optional<Verdict> verdictOn(const work::Placement& placement, const sched::Ask& ask,
+                                               const MachineSight& sight);
+
 class Survey {
 public:
     Survey(const work::Placement& placement, const sched::Ask& ask, std::vector<MachineId> avoid);
 
-    // room: none when the machine was not here since the server started.
-    void add(MachineId id, const MachineRecord& machine, const sched::Room* room, bool isReserved, Now now);
+    void add(MachineId id, const MachineSight& sight, Now now);
     // The reasons, the binding one first, and the funnel.
     void tell(StepExplanation& explanation) const;
 
@@ -26,7 +61,6 @@ public:
     [[nodiscard]] const std::vector<MachineId>& busy() const { return m_busy; }
 
 private:
-    enum class Stage : std::uint8_t { Named, Executor, System, Features, Other, Enabled, Connected, NotGated, Room, Allowed };
     static constexpr std::size_t kStages = 10;
     struct Finding { // machines that say the same
         std::vector<std::string> names; // the first few
@@ -35,10 +69,9 @@ private:
         std::size_t count = 0;
     };
 
-    void remove(Stage stage, const std::string& code, const MachineRecord& machine, std::string why,
-                std::map<std::string, double> numbers = {});
-    [[nodiscard]] bool removeUnable(const MachineRecord& machine, const sched::Room& room);
-    [[nodiscard]] bool removeClosed(const MachineRecord& machine, Now now);
+    [[nodiscard]] Finding& count(const Verdict& verdict, const MachineRecord& machine);
+    void addGates(const MachineRecord& machine, Now now);
+    [[nodiscard]] std::string detailOf(const Verdict& verdict, const MachineSight& sight) const;
     [[nodiscard]] std::string textFor(const std::string& code, const Finding& finding) const;
     [[nodiscard]] std::string remedyFor(const std::string& code) const;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the farm tells about itself.
-#include "server/core/detail/farm.h"
+#include "server/core/detail/survey.h"
 
 #include "shared/base/text.h"
 
@@ -122,26 +122,35 @@ MachineCondition Farm::conditionOf(const MachineRecord& machine)
 void Farm::addRoom(const MachineRecord& machine, MachineView& view) const
 {
     const MachineId id = machine.row.id;
-    if (!m_planner.knows(id))
+    if (!m_planner.knows(id)) {
+        view.closedCode = "disconnected";
+        view.closed = "was not here since the server started";
         return;
+    }
     const sched::Room& room = m_planner.room(id);
     view.capacity = room.capacity().resources;
     view.reserved = room.taken();
+    const auto close = [&view](std::string code, std::string text) {
+        view.closedCode = std::move(code);
+        view.closed = std::move(text);
+    };
     if (view.condition == MachineCondition::Disconnected)
-        view.closed = "not connected";
+        close("disconnected", "not connected");
     else if (view.condition == MachineCondition::Quarantined)
-        view.closed = fmt::format("{}: {}", work::toString(view.health.state), view.health.reason);
+        close("quarantined", fmt::format("{}: {}", work::toString(view.health.state), view.health.reason));
     else if (view.condition == MachineCondition::Draining)
-        view.closed = "draining";
+        close("draining", "draining");
     else if (!machine.over.empty())
-        view.closed = sched::describe(machine.over.front());
+        close(gateCode(machine.over.front().kind), sched::describe(machine.over.front()));
     else if (m_planner.isReserved(id))
-        view.closed = "kept free for a step that needs much";
+        close("machine-reserved", "kept free for a step that needs much");
+    else if (room.slotsFree() == 0)
+        close("slots-full", fmt::format("{} of {} slots taken", room.slotsTaken(), room.capacity().slots));
     else if (!room.hasAny())
-        view.closed = room.slotsFree() == 0
-                          ? fmt::format("{} of {} slots taken", room.slotsTaken(), room.capacity().slots)
-                          : fmt::format("{} of {} cpus are expected to be busy", room.expectedCpus(),
-                                        room.capacity().busyCpus);
+        close("resources-full", fmt::format("{} of {} cpus are expected to be busy", room.expectedCpus(),
+                                            room.capacity().busyCpus));
+    else if (m_planner.isWaitingForReport(id))
+        close("resources-full", "near a threshold: it takes one step a report");
     else
         view.hasRoom = true;
 }
@@ -207,6 +216,21 @@ std::string Farm::queueKey(const work::Placement& placement)
     return key;
 }
 
+// The patrol's find may have started since, and the first in order is not always the oldest: the older of the two that
+// still wait.
+void Farm::showOldest(QueueView& queue, std::pair<WallTime, StepId> candidate) const
+{
+    const StepRecord* step = m_steps.find(candidate.second);
+    if (step == nullptr || step->state() != work::StepState::Ready ||
+        (queue.oldestReady && *queue.oldestReady <= candidate.first))
+        return;
+    queue.oldestReady = candidate.first;
+    queue.oldestStep = candidate.second;
+    const auto users = m_dag.users(candidate.second);
+    if (users.begin() != users.end())
+        queue.oldestJob = *users.begin();
+}
+
 // Which share groups wait in each queue, and how long the first of each has.
 void Farm::addGroups(std::map<std::string, QueueView>& queues) const
 {
@@ -216,12 +240,14 @@ void Farm::addGroups(std::map<std::string, QueueView>& queues) const
         if (const auto share = m_shares.find(leaf.shares.front()); share != m_shares.end())
             queue.queuedByGroup[share->second.name] += leaf.steps;
         if (const auto since = m_steps.at(leaf.first).readySince())
-            queue.oldestReady = std::min(queue.oldestReady.value_or(*since), *since);
+            showOldest(queue, {*since, leaf.first});
     });
     for (auto& [key, queue] : queues)
-        while (queue.queuedByGroup.size() > kGroups)
-            queue.queuedByGroup.erase(std::min_element(queue.queuedByGroup.begin(), queue.queuedByGroup.end(),
-                                                       [](const auto& a, const auto& b) { return a.second < b.second; }));
+        while (queue.queuedByGroup.size() > kGroups) {
+            const auto isLess = [](const auto& a, const auto& b) { return a.second < b.second; };
+            queue.queuedByGroup.erase(
+                std::min_element(queue.queuedByGroup.begin(), queue.queuedByGroup.end(), isLess));
+        }
 }
 
 std::vector<ShareView> Farm::shares(Now) const
@@ -306,8 +332,8 @@ std::vector<QueueView> Farm::queues() const
         queue.queued += count(work::StepState::Ready);
         queue.delayed += count(work::StepState::Delayed);
         queue.running += count(work::StepState::Running);
-        if (const auto since = m_oldestReady.find(index); since != m_oldestReady.end() && queue.queued > 0)
-            queue.oldestReady = std::min(queue.oldestReady.value_or(since->second), since->second);
+        if (const auto oldest = m_oldestReady.find(index); oldest != m_oldestReady.end())
+            showOldest(queue, oldest->second);
     });
     addGroups(byKey);
     std::vector<QueueView> queues;

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // How many steps wait, by the code of what binds them: whole queues at once, never step by step.
-#include "server/core/detail/farm.h"
+#include "server/core/detail/survey.h"
 
 #include <algorithm>
 
 namespace penstock::core::detail {
+namespace {
+
+constexpr std::size_t kLooked = 20'000; // pairs of a queue and a machine
+
+} // namespace
 
 // What keeps the first step of a leaf, and so all of it, from starting. The order is that of the explanation.
-std::string Farm::bindingReason(const sched::Planner::LeafView& leaf) const
+std::string Farm::bindingReason(const sched::Planner::LeafView& leaf, bool isExact) const
 {
     if (!m_storeOk)
         return "database-away";
@@ -18,6 +23,8 @@ std::string Farm::bindingReason(const sched::Planner::LeafView& leaf) const
     if (leaf.isParked)
         return leaf.isNamespaceFull ? "namespace-limit" : "concurrency-limit";
     const work::Placement& placement = m_planner.placements().at(leaf.placement);
+    if (isExact)
+        return bindingMachineReason(placement, m_planner.asks().at(leaf.ask));
     const sched::Planner::Reach reach = m_planner.reach(placement);
     if (reach.known == 0)
         return placement.features.empty() ? "unsupported-system" : "missing-feature";
@@ -30,6 +37,28 @@ std::string Farm::bindingReason(const sched::Planner::LeafView& leaf) const
     return reach.freeSlots == 0 ? "slots-full" : "starting";
 }
 
+// The same verdicts as in an explanation: of the last rule that takes out machines, the one that takes out most.
+std::string Farm::bindingMachineReason(const work::Placement& placement, const sched::Ask& ask) const
+{
+    std::map<std::pair<Stage, std::string_view>, std::size_t> counts;
+    std::size_t free = 0;
+    m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
+        if (const auto verdict = verdictOn(placement, ask, sightOf(id, machine)))
+            ++counts[{verdict->stage, verdict->code}];
+        else
+            ++free;
+    });
+    if (free > 0)
+        return "starting";
+    if (counts.empty())
+        return "all-lost";
+    const Stage last = counts.rbegin()->first.first;
+    const auto most = std::max_element(counts.begin(), counts.end(), [last](const auto& a, const auto& b) {
+        return std::pair(a.first.first == last, a.second) < std::pair(b.first.first == last, b.second);
+    });
+    return std::string(most->first.second);
+}
+
 void Farm::countWaiting(Totals& totals) const
 {
     if (totals.stepsBlocked > 0)
@@ -37,8 +66,12 @@ void Farm::countWaiting(Totals& totals) const
     if (totals.stepsDelayed > 0)
         totals.waiting["retry-backoff"] += totals.stepsDelayed;
     std::uint64_t queued = 0;
+    std::size_t leaves = 0;
+    m_planner.forEachLeaf([&](const sched::Planner::LeafView&) { ++leaves; });
+    // This is asked several times a second: on a large farm an estimate by kinds of machines must do.
+    const bool isExact = leaves * m_machines.size() <= kLooked;
     m_planner.forEachLeaf([&](const sched::Planner::LeafView& leaf) {
-        totals.waiting[bindingReason(leaf)] += leaf.steps;
+        totals.waiting[bindingReason(leaf, isExact)] += leaf.steps;
         queued += leaf.steps;
     });
     if (totals.stepsReady > queued)

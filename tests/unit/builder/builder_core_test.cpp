@@ -182,6 +182,23 @@ TEST(BuilderCore, RefusesMoreThanTheMachineHasWithBothNumbers)
               "1 of the resource licence are asked for, this machine has 0");
 }
 
+TEST(BuilderCore, TakesAsManyCpusAsItHasSlotsWhereThoseAreMore)
+{
+    protocol::MachineFacts small = facts(8);
+    small.cores = 2;
+    const auto isAccepted = [&](std::uint32_t cpus, bool beyondSlots) {
+        BuilderCore fresh(small, {});
+        const auto commands = fresh.apply({DesiredArrived{asking([&](protocol::Assignment& assignment) {
+            assignment.cpus = cpus;
+            assignment.beyondSlots = beyondSlots;
+        })}});
+        return std::get<protocol::AttemptAnswer>(std::get<Send>(commands.at(0)).message).accepted;
+    };
+    EXPECT_TRUE(isAccepted(8, false));
+    EXPECT_FALSE(isAccepted(9, false));
+    EXPECT_TRUE(isAccepted(9, true)) << "the server reckons without slots and cores";
+}
+
 TEST(BuilderCore, LetsThroughWhatItDoesNotKnowOfItself)
 {
     Machine machine; // its cores and memory could not be read

@@ -65,7 +65,7 @@ TEST_F(Farm, InfrastructureTroubleIsTriedElsewhereAndHasItsOwnBudget)
     const AttemptId first = onlyAssigned();
     const SessionId two = connect("two");
     finish(one, first, protocol::Outcome::Infrastructure);
-    advance(std::chrono::seconds(2));
+    advance(std::chrono::seconds(67));
     tick();
     ASSERT_EQ(desired.size(), 1U);
     EXPECT_EQ(desired.at(0).session, two);
@@ -74,7 +74,7 @@ TEST_F(Farm, InfrastructureTroubleIsTriedElsewhereAndHasItsOwnBudget)
     for (int i = 0; i < 5; ++i) {
         ASSERT_NE(stateOf(job), JobState::Failed);
         finish(at, attempt, protocol::Outcome::Infrastructure);
-        advance(std::chrono::minutes(2));
+        advance(std::chrono::hours(2));
         tick();
         if (assigned().empty())
             break;

@@ -72,7 +72,7 @@ TEST_F(Quarantine, DoesNotFollowOneStepThatFailsThreeTimes)
     for (int i = 0; i < 3; ++i) {
         finish(one, onlyAssigned(), Outcome::Infrastructure);
         EXPECT_EQ(health().state, HealthState::Healthy);
-        for (int second = 0; second < 70 && assigned().empty(); ++second)
+        for (int second = 0; second < 700 && assigned().empty(); ++second)
             pass(seconds(1));
     }
     EXPECT_EQ(health().failuresInRow, 1U);

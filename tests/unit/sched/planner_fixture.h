@@ -85,7 +85,8 @@ struct PlannerTest : ::testing::Test {
     {
         const AskIndex ask = planner.asks().acquire(wish.ask);
         const StepOrder order{urgencyOf(sort, wish.urgency), wish.age == 0 ? wish.id : wish.age, StepId(wish.id)};
-        const std::uint64_t bump = wish.bumped == 0 ? UINT64_MAX : bumpOrder(WallTime::fromMicros(wish.bumped * 1'000'000));
+        const WallTime bumped = WallTime::fromMicros(wish.bumped * 1'000'000);
+        const std::uint64_t bump = wish.bumped == 0 ? UINT64_MAX : bumpOrder(bumped);
         const LeafIndex leaf = planner.enqueue({.placement = planner.placements().acquire(wish.placement),
                                                 .ask = ask,
                                                 .avoid = wish.avoid,

@@ -94,25 +94,16 @@ TEST(SchedulingMetrics, SayWhyAMachineIsClosed)
         expectLine(families, fmt::format(R"(penstock_machine_open{{machine="b\"1",id="7",reason="{}"}} {})", reason,
                                          value));
     };
+    machine.closedCode = "machine-reserved";
     expectOpen("machine-reserved", 0);
-    machine.foreignCpus = 5;
-    expectOpen("resources-full", 0);
-    machine.used = 2;
-    expectOpen("slots-full", 0);
-    machine.over = {{sched::GateKind::IoPressure, 22, 10}};
+    machine.closedCode = "gated-io";
     expectOpen("gated-io", 0);
-    machine.condition = core::MachineCondition::Quarantined;
-    expectOpen("quarantined", 0);
-    machine.condition = core::MachineCondition::Draining;
-    expectOpen("draining", 0);
-    machine.condition = core::MachineCondition::Disconnected;
-    expectOpen("disconnected", 0);
     machine.hasRoom = true;
     expectOpen("", 1);
     Families families;
     appendMachineMetrics({machine}, 5, families);
     expectLine(families, R"(penstock_machine_health{machine="b\"1",id="7",state="parole"} 1)");
-    expectLine(families, R"(penstock_machine_reserved_cpus{machine="b\"1",id="7"} 8)");
+    expectLine(families, R"(penstock_machine_reserved_cpus{machine="b\"1",id="7"} 3)");
     expectLine(families, R"(penstock_machine_memory_bytes{machine="b\"1",id="7"} 1024)");
     expectLine(families, "penstock_machines_without_series 4");
 }

@@ -86,7 +86,7 @@ TEST(ServerOptions, NameTheFieldTheLimitAndTheValue)
     says({"--step-sort", "Random"}, {"--step-sort", "Random", "Legacy", "WithCriticalPath"});
     says({"--machine-sort", "headroom"}, {"--machine-sort", "headroom", "BogomipsWithSpeedFactor"});
     says({"--share-window", "25h"}, {"--share-window", "25h"});
-    says({"--share-window", "1m"}, {"--share-window", "1m"});
+    says({"--share-window", "59s"}, {"--share-window", "59s"});
     says({"--max-attempts", "0"}, {"--max-attempts", "0", "1"});
     says({"--quarantine-after", "1001"}, {"--quarantine-after", "1001", "1000"});
     says({"--retry-factor", "0.5"}, {"--retry-factor", "0.5", "1 to 100"});
