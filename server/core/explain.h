@@ -29,8 +29,8 @@ inline constexpr std::array<std::string_view, 36> kWaitingCodes{
     "jobset-share",      "behind-in-queue",   "retry-backoff",      "held",            "dispatch-paused",
     "concurrency-limit", "namespace-limit",   "server-busy",        "database-away",   "cancelled-pending",
     "starting"};
-// Of what runs or is over.
-inline constexpr std::array<std::string_view, 4> kOtherCodes{"running", "connecting", "sending-inputs", "finished"};
+// Of what runs.
+inline constexpr std::array<std::string_view, 3> kOtherCodes{"running", "connecting", "sending-inputs"};
 
 struct Reason {
     std::string code;   // stable

@@ -135,6 +135,11 @@ public:
     }
     [[nodiscard]] bool isReserved(MachineId machine) const { return m_machines.at(machine).reservedFor.has_value(); }
 
+    [[nodiscard]] bool isReservedFor(MachineId machine, LeafIndex leaf) const
+    {
+        return m_machines.at(machine).reservedFor == m_leaves[leaf].key.queue;
+    }
+
     struct Ahead { // steps for the same machines that go before one
         std::uint64_t bumped = 0;   // by a newer bump
         std::uint64_t byShare = 0;  // whose share groups have used less

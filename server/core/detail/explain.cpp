@@ -140,9 +140,6 @@ void Farm::explainStopped(StepId id, const StepRecord& step, StepExplanation& ex
                                  m_sequence - m_confirmed, m_options.maxUnconfirmed),
              .numbers = {{"waiting", number(m_sequence - m_confirmed)}, {"limit", number(m_options.maxUnconfirmed)}},
              .remedy = "find out what slows the database down"});
-    else if (m_planAgain)
-        add({.code = "server-busy", .text = "the server has more to start than one pass allows; the next is due now",
-             .numbers = {{"visits", number(m_options.visitsPerPass)}}});
     if (m_pause.paused)
         add({.code = "dispatch-paused",
              .text = fmt::format("nothing starts on this farm: paused by {}{}{}",
@@ -244,7 +241,10 @@ const Survey& Farm::surveyFor(const StepRecord& step, Surveys& surveys, Now now)
                                                     m_planner.placements().at(step.placement), ask, avoided);
     if (isNew)
         m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
-            found->second.add(id, sightOf(id, machine), now);
+            MachineSight sight = sightOf(id, machine);
+            // For this step it is not kept from anybody.
+            sight.isReserved = sight.isReserved && !(step.isQueued && m_planner.isReservedFor(id, step.queue));
+            found->second.add(id, sight, now);
         });
     return found->second;
 }
@@ -256,15 +256,16 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
     if (step.isQueued)
         explainGate(step, standingOf(id), explanation);
     const Survey& survey = surveyFor(step, surveys, now);
+    if (explanation.reasons.empty() && survey.free() > 0) // the server has more to start than one pass allows
+        explanation.reasons.push_back(
+            {.code = "starting", .text = "a machine has room: it starts with the next planning pass, which is due now",
+             .numbers = {{"visits", number(m_options.visitsPerPass)}}});
     survey.tell(explanation);
     sched::Planner::Ahead ahead;
     if (step.isQueued && survey.free() == 0) {
         ahead = m_planner.ahead(step.queue, {step.urgency, step.age, id}, kCounted);
         explainOrder(ahead, explanation);
     }
-    if (explanation.reasons.empty())
-        explanation.reasons.push_back(
-            {.code = "starting", .text = "a machine has room: it starts with the next planning pass"});
     explanation.change = explanation.reasons.front().remedy;
     if (survey.full() == 0 || survey.free() > 0)
         return;
@@ -303,8 +304,6 @@ StepExplanation Farm::explainStep(StepId id, const StepRecord& step, Surveys& su
                                                                cause == nullptr ? "" : cause->progress().error),
                                            .remedy = "mend that, then penstock retry",
                                            .names = {name}});
-        } else {
-            explanation.reasons.push_back({.code = "finished", .text = std::string(work::toString(*step.result()))});
         }
         break;
     }
