@@ -157,7 +157,8 @@ TEST_F(Control, DealsSlotsByShares)
 TEST_F(Control, ChangesTheOrderAtOnceWithTheShares)
 {
     const SessionId one = connect("one", 4);
-    static_cast<void>(submitAll({jobOfGroup("a", "a"), jobOfGroup("a", "a"), jobOfGroup("b", "b"), jobOfGroup("b", "b")}));
+    static_cast<void>(submitAll(
+        {jobOfGroup("a", "a"), jobOfGroup("a", "a"), jobOfGroup("b", "b"), jobOfGroup("b", "b")}));
     const std::vector<AttemptId> first = assigned();
     const JobId ofB = submit(jobOfGroup("b", "b"));
     const JobId ofA = submit(jobOfGroup("a", "a"));

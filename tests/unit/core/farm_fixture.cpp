@@ -124,7 +124,8 @@ void FarmTest::recover()
                             [&](const auto& row) { return row.step == step.id; });
     });
     std::erase_if(open.dependencies, [&](const auto& row) {
-        return std::none_of(open.steps.begin(), open.steps.end(), [&](const auto& step) { return step.id == row.step; });
+        return std::none_of(open.steps.begin(), open.steps.end(),
+                            [&](const auto& step) { return step.id == row.step; });
     });
     restart();
     const Result<std::vector<Command>> recovered = core->recover(open, now);

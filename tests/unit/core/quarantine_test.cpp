@@ -24,7 +24,7 @@ work::ThresholdOverrides loadBelow(double limit)
 struct Quarantine : FarmTest {
     SessionId one{0};
 
-    [[nodiscard]] work::MachineHealth health(std::uint64_t id = 1) const { return core->machine(MachineId(id))->health; }
+    [[nodiscard]] work::MachineHealth health() const { return core->machine(MachineId(1))->health; }
     SessionId comeBack()
     {
         one = connectAs(kIdentity, kInstance, machineFacts("one", 2));
