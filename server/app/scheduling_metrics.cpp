@@ -2,9 +2,9 @@
 #include "server/app/scheduling_metrics.h"
 
 #include "server/app/http_views.h"
+#include "server/core/explain.h"
 
 #include <algorithm>
-#include <array>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -14,18 +14,6 @@ namespace {
 
 using Families = std::vector<http::MetricFamily>;
 using Labels = std::vector<std::pair<std::string, std::string>>;
-
-// The codes of core/explain.h of what waits: a series each, also when nothing waits for it, so that a dashboard and an
-// alarm can be made before the day they are needed.
-constexpr std::array<std::string_view, 36> kReasons{
-    "inputs-not-built",  "failed-input",      "unsupported-system", "missing-feature", "mandatory-feature-mismatch",
-    "missing-executor",  "missing-tag",       "wrong-os",           "user-not-allowed", "machine-not-named",
-    "missing-resources", "all-draining",      "all-quarantined",    "all-lost",        "gated-cpu",
-    "gated-mem",         "gated-io",          "gated-load",         "disk-low",        "memory-low",
-    "slots-full",        "resources-full",    "machine-reserved",   "machine-avoided", "behind-higher-priority",
-    "jobset-share",      "behind-in-queue",   "retry-backoff",      "held",            "dispatch-paused",
-    "concurrency-limit", "namespace-limit",   "server-busy",        "database-away",   "cancelled-pending",
-    "starting"};
 
 http::MetricFamily gauges(std::string name, std::string help)
 {
@@ -80,7 +68,8 @@ void appendWaitingMetrics(const core::Totals& totals, Families& families)
     http::MetricFamily waiting =
         gauges("penstock_steps_waiting", "unfinished steps that do not run, by their binding reason");
     std::map<std::string, std::uint64_t> all = totals.waiting;
-    for (const std::string_view code : kReasons)
+    // A series each, also when nothing waits for it, so that an alarm can be made before the day it is needed.
+    for (const std::string_view code : core::kWaitingCodes)
         all.try_emplace(std::string(code), 0);
     for (const auto& [code, steps] : all)
         add(waiting, {{"reason", code}}, static_cast<double>(steps));

@@ -1,29 +1,36 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Why a step is where it is: every reason that applies, with numbers and what would have to change, the binding one
 // first; the machines one by one removed (the funnel); and when it may start. Values.
-//
-// Codes of what waits (the seventeen of the monitor, and what general jobs add):
-//   inputs-not-built, failed-input; unsupported-system, missing-feature, mandatory-feature-mismatch, missing-executor,
-//   missing-tag, wrong-os, user-not-allowed, machine-not-named, missing-resources; all-draining, all-quarantined,
-//   all-lost; gated-cpu, gated-mem, gated-io, gated-load, disk-low, memory-low; slots-full, resources-full,
-//   machine-reserved, machine-avoided; behind-higher-priority, jobset-share, behind-in-queue; retry-backoff; held,
-//   dispatch-paused, concurrency-limit, namespace-limit; server-busy, database-away; cancelled-pending; starting.
-// Of what runs or is over: running, connecting, sending-inputs, finished.
 #pragma once
 
 #include "server/work/state.h"
 #include "shared/base/clock.h"
 #include "shared/base/ids.h"
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace penstock::core {
 
 inline constexpr std::size_t kNamesInReason = 5;
+
+// Codes of what waits: the seventeen of the monitor, and what general jobs add.
+inline constexpr std::array<std::string_view, 36> kWaitingCodes{
+    "inputs-not-built",  "failed-input",      "unsupported-system", "missing-feature", "mandatory-feature-mismatch",
+    "missing-executor",  "missing-tag",       "wrong-os",           "user-not-allowed", "machine-not-named",
+    "missing-resources", "all-draining",      "all-quarantined",    "all-lost",        "gated-cpu",
+    "gated-mem",         "gated-io",          "gated-load",         "disk-low",        "memory-low",
+    "slots-full",        "resources-full",    "machine-reserved",   "machine-avoided", "behind-higher-priority",
+    "jobset-share",      "behind-in-queue",   "retry-backoff",      "held",            "dispatch-paused",
+    "concurrency-limit", "namespace-limit",   "server-busy",        "database-away",   "cancelled-pending",
+    "starting"};
+// Of what runs or is over.
+inline constexpr std::array<std::string_view, 4> kOtherCodes{"running", "connecting", "sending-inputs", "finished"};
 
 struct Reason {
     std::string code;   // stable

@@ -202,8 +202,9 @@ void Farm::releaseOrigin(std::uint32_t origin)
 Result<void> Farm::checkQuota(const SubmitJobs& event) const
 {
     std::map<std::string_view, std::uint64_t> asked;
-    for (const JobRequest& job : event.jobs)
-        ++asked[job.spec.nameSpace];
+    for (const JobRequest& job : event.jobs) // one that is known by its key is only answered again
+        if (job.spec.key.empty() || !m_keys.contains({job.spec.nameSpace, job.spec.key}))
+            ++asked[job.spec.nameSpace];
     for (const auto& [name, jobs] : asked) {
         const auto row = m_namespaces.find(std::string(name));
         if (row == m_namespaces.end() || row->second.maxQueuedJobs == 0)

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "tests/unit/core/farm_fixture.h"
 
+#include <algorithm>
+
 namespace penstock::core::test {
 
 work::StepSpec commandStep(const std::string& name)
@@ -66,9 +68,117 @@ protocol::AttemptResult result(AttemptId attempt, protocol::Outcome outcome, std
     return result;
 }
 
+void keepIn(work::Recovery& rows, const Persist& persist)
+{
+    rows.marks = persist.marks;
+    const work::Changes& changes = persist.changes;
+    const auto append = [](auto& to, const auto& from) { to.insert(to.end(), from.begin(), from.end()); };
+    const auto upsert = [](auto& to, const auto& from, auto isSame) {
+        for (const auto& row : from) {
+            std::erase_if(to, [&](const auto& old) { return isSame(old, row); });
+            to.push_back(row);
+        }
+    };
+    const auto update = [](auto& to, const auto& from) {
+        for (const auto& change : from)
+            for (auto& row : to)
+                if (row.id == change.id)
+                    row.progress = change.progress;
+    };
+    const auto sameName = [](const auto& a, const auto& b) { return a.name == b.name; };
+    upsert(rows.machines, changes.machines, [](const auto& a, const auto& b) { return a.id == b.id; });
+    append(rows.jobs, changes.newJobs);
+    append(rows.steps, changes.newSteps);
+    append(rows.dependencies, changes.dependencies);
+    append(rows.jobSteps, changes.jobSteps);
+    append(rows.attempts, changes.newAttempts);
+    update(rows.jobs, changes.jobs);
+    update(rows.steps, changes.steps);
+    update(rows.attempts, changes.attempts);
+    upsert(rows.shareGroups, changes.shareGroups, sameName);
+    upsert(rows.namespaces, changes.namespaces, sameName);
+    upsert(rows.history, changes.history, sameName);
+    upsert(rows.usage, changes.usage,
+           [](const auto& a, const auto& b) { return a.group == b.group && a.bucket == b.bucket; });
+    rows.pause = changes.pause.value_or(rows.pause);
+    for (const MachineId id : changes.removedMachines)
+        std::erase_if(rows.machines, [id](const auto& row) { return row.id == id; });
+}
+
 void FarmTest::restart()
 {
     core.emplace(options);
+}
+
+void FarmTest::recover()
+{
+    work::Recovery open = durable;
+    std::erase_if(open.attempts, [](const auto& row) { return row.progress.state == work::AttemptState::Ended; });
+    std::erase_if(open.jobs, [](const auto& row) { return work::isFinished(row.progress.state); });
+    const auto isOpen = [&](JobId id) {
+        return std::any_of(open.jobs.begin(), open.jobs.end(), [id](const auto& job) { return job.id == id; });
+    };
+    std::erase_if(open.jobSteps, [&](const auto& row) { return !isOpen(row.job); });
+    std::erase_if(open.steps, [&](const auto& step) {
+        return std::none_of(open.jobSteps.begin(), open.jobSteps.end(),
+                            [&](const auto& row) { return row.step == step.id; });
+    });
+    std::erase_if(open.dependencies, [&](const auto& row) {
+        return std::none_of(open.steps.begin(), open.steps.end(), [&](const auto& step) { return step.id == row.step; });
+    });
+    restart();
+    const Result<std::vector<Command>> recovered = core->recover(open, now);
+    ASSERT_TRUE(recovered) << recovered.error().message;
+    for (const Command& command : *recovered)
+        if (const auto* persisted = std::get_if<Persist>(&command))
+            keepIn(durable, *persisted);
+    const Result<void> checked = core->checkInvariants();
+    EXPECT_TRUE(checked.has_value()) << (checked ? "" : checked.error().message);
+}
+
+void FarmTest::ask(Event event)
+{
+    send(std::move(event));
+    ASSERT_EQ(replies.size(), 1U);
+    EXPECT_TRUE(replies.at(0).answer.has_value()) << replies.at(0).answer.error().message;
+}
+
+Error FarmTest::refusedEvent(Event event)
+{
+    send(std::move(event));
+    EXPECT_EQ(replies.size(), 1U);
+    EXPECT_FALSE(replies.at(0).answer.has_value());
+    return replies.at(0).answer ? Error{} : replies.at(0).answer.error();
+}
+
+void FarmTest::pass(Duration by)
+{
+    for (Duration passed{0}; passed < by; passed += std::chrono::seconds(1)) {
+        advance(std::chrono::seconds(1));
+        tick();
+    }
+}
+
+protocol::Assignment FarmTest::assignment() const
+{
+    for (const SendDesired& send : desired)
+        if (!send.desired.assign.empty())
+            return send.desired.assign.front();
+    ADD_FAILURE() << "nothing was assigned";
+    return {};
+}
+
+std::vector<JobId> FarmTest::assignedJobs() const
+{
+    std::vector<JobId> jobs;
+    for (const AttemptId attempt : assigned())
+        jobs.push_back(jobOf(attempt));
+    return jobs;
+}
+
+void FarmTest::load(SessionId session, const protocol::LoadSample& sample)
+{
+    send(MachineReported{session, 0, {}, sample});
 }
 
 void FarmTest::advance(Duration by)
@@ -97,9 +207,10 @@ void FarmTest::apply(std::span<Event> events)
     welcomed.clear();
     replies.clear();
     for (const Command& command : commands) {
-        if (const auto* c = std::get_if<Persist>(&command))
+        if (const auto* c = std::get_if<Persist>(&command)) {
             persist = *c;
-        else if (const auto* d = std::get_if<SendDesired>(&command))
+            keepIn(durable, *c);
+        } else if (const auto* d = std::get_if<SendDesired>(&command))
             desired.push_back(*d);
         else if (const auto* s = std::get_if<SendStored>(&command))
             stored.push_back(*s);

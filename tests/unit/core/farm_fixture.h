@@ -26,6 +26,9 @@ inline const std::string kInstance(32, '1');
 [[nodiscard]] protocol::MachineFacts machineFacts(const std::string& name, std::uint32_t slots);
 [[nodiscard]] protocol::AttemptResult result(AttemptId attempt, protocol::Outcome outcome, std::int32_t exitCode = 0);
 
+// Does with the rows what a store does.
+void keepIn(work::Recovery& rows, const Persist& persist);
+
 struct FarmTest : ::testing::Test {
     CoreOptions options;
     std::optional<FarmCore> core;
@@ -42,12 +45,16 @@ struct FarmTest : ::testing::Test {
 
     void SetUp() override { core.emplace(options); }
     void restart(); // a new core with the same options
+    void recover(); // the same, from everything that was persisted
     void advance(Duration by);
 
     void apply(std::span<Event> events);
     void send(Event event);
     void tick();
     void confirm(); // everything so far is durable
+    void ask(Event event); // and expects that it is done
+    [[nodiscard]] Error refusedEvent(Event event);
+    void pass(Duration by); // time passes, and the timer fires once a second
 
     [[nodiscard]] JobId submit(JobRequest job);
     [[nodiscard]] Error refused(JobRequest job);
@@ -72,6 +79,12 @@ struct FarmTest : ::testing::Test {
     [[nodiscard]] StepId stepOf(JobId job, std::size_t index = 0) const { return core->stepsOf(job).at(index); }
     [[nodiscard]] work::StepProgress progressOf(StepId step) const { return core->step(step, JobId(0))->progress; }
 
+    [[nodiscard]] JobId jobOf(AttemptId attempt) const { return core->attempt(attempt)->job; }
+    [[nodiscard]] protocol::Assignment assignment() const; // the first of the last batch
+    [[nodiscard]] std::vector<JobId> assignedJobs() const; // in order
+    void load(SessionId session, const protocol::LoadSample& sample);
+
+    work::Recovery durable; // all that was persisted
     std::uint64_t nextSession = 1;
     std::uint64_t nextRequest = 1;
     char nextIdentity = 'b';

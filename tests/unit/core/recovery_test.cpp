@@ -9,43 +9,20 @@ using work::StepState;
 
 // Keeps rows like a store does, from the Persist commands it is given.
 struct Recovered : FarmTest {
-    work::Recovery rows;
+    work::Recovery kept; // of the batches that became durable
 
     void keep()
     {
-        if (!persist)
-            return;
-        rows.marks = persist->marks;
-        const work::Changes& changes = persist->changes;
-        for (const work::MachineRow& row : changes.machines) {
-            std::erase_if(rows.machines, [&](const auto& old) { return old.id == row.id; });
-            rows.machines.push_back(row);
-        }
-        rows.jobs.insert(rows.jobs.end(), changes.newJobs.begin(), changes.newJobs.end());
-        rows.steps.insert(rows.steps.end(), changes.newSteps.begin(), changes.newSteps.end());
-        rows.dependencies.insert(rows.dependencies.end(), changes.dependencies.begin(), changes.dependencies.end());
-        rows.jobSteps.insert(rows.jobSteps.end(), changes.jobSteps.begin(), changes.jobSteps.end());
-        rows.attempts.insert(rows.attempts.end(), changes.newAttempts.begin(), changes.newAttempts.end());
-        for (const auto& update : changes.jobs)
-            for (auto& row : rows.jobs)
-                if (row.id == update.id)
-                    row.progress = update.progress;
-        for (const auto& update : changes.steps)
-            for (auto& row : rows.steps)
-                if (row.id == update.id)
-                    row.progress = update.progress;
-        for (const auto& update : changes.attempts)
-            for (auto& row : rows.attempts)
-                if (row.id == update.id)
-                    row.progress = update.progress;
+        if (persist)
+            keepIn(kept, *persist);
     }
     Result<std::vector<Command>> crash()
     {
-        std::erase_if(rows.attempts, [](const auto& row) { return row.progress.state == work::AttemptState::Ended; });
-        std::erase_if(rows.jobs, [](const auto& row) { return work::isFinished(row.progress.state); });
+        std::erase_if(kept.attempts, [](const auto& row) { return row.progress.state == work::AttemptState::Ended; });
+        std::erase_if(kept.jobs, [](const auto& row) { return work::isFinished(row.progress.state); });
         restart();
         advance(std::chrono::seconds(5));
-        return core->recover(rows, now);
+        return core->recover(kept, now);
     }
 };
 
@@ -79,7 +56,7 @@ TEST_F(Recovered, RetriesWhatNobodyClaimsWithinTheGrace)
     static_cast<void>(first);
     keep();
     const JobId job = submit(commandJob("a"));
-    rows.machines = {{MachineId(1), std::string(32, 'b'), "local", "one", false, {}, now.wall, now.wall}};
+    kept.machines = {{MachineId(1), std::string(32, 'b'), "local", "one", false, {}, now.wall, now.wall}};
     keep();
     ASSERT_TRUE(crash());
     advance(options.reconnectGrace);
@@ -136,16 +113,16 @@ TEST_F(Recovered, NamesRowsThatContradictEachOther)
 {
     static_cast<void>(submit(commandJob("a")));
     keep();
-    work::Recovery good = rows;
-    rows.jobSteps.push_back({JobId(1), StepId(9), true});
+    work::Recovery good = kept;
+    kept.jobSteps.push_back({JobId(1), StepId(9), true});
     EXPECT_EQ(crash().error().code, ErrorCode::Corrupt);
-    rows = good;
-    rows.steps.push_back(rows.steps.at(0));
+    kept = good;
+    kept.steps.push_back(kept.steps.at(0));
     EXPECT_EQ(crash().error().code, ErrorCode::Corrupt);
-    rows = good;
-    rows.dependencies.push_back({StepId(9), StepId(1)});
+    kept = good;
+    kept.dependencies.push_back({StepId(9), StepId(1)});
     EXPECT_EQ(crash().error().code, ErrorCode::Corrupt);
-    rows = good;
+    kept = good;
     EXPECT_TRUE(crash());
 }
 

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the farm remembers: experience with steps of a name, and over a restart shares, limits, holds, bumps, a pause.
+#include "tests/unit/core/farm_fixture.h"
+
+namespace penstock::core::test {
+namespace {
+
+using Memory = FarmTest;
+using std::chrono::minutes;
+using std::chrono::seconds;
+using Jobs = std::vector<JobId>;
+
+constexpr std::uint64_t kGiB = std::uint64_t{1} << 30U;
+
+JobRequest jobOfGroup(const std::string& name, const std::string& group)
+{
+    JobRequest job = commandJob(name);
+    job.spec.shareGroup = group;
+    return job;
+}
+
+struct Experience : FarmTest {
+    SessionId one{0};
+    void comeBack()
+    {
+        protocol::MachineFacts facts = machineFacts("one", 4);
+        facts.memoryBytes = 4 * kGiB;
+        facts.thresholds.load1 = 100; // where load counts, expected cpus do
+        one = connectAs(kIdentity, kInstance, facts);
+        report(one, {});
+    }
+    void run(const std::string& name)
+    {
+        static_cast<void>(submit(commandJob(name)));
+        protocol::AttemptResult ended = result(onlyAssigned(), protocol::Outcome::Succeeded);
+        ended.startedAt = now.wall;
+        advance(seconds(100));
+        ended.stoppedAt = now.wall;
+        ended.cpuUser = seconds(250);
+        ended.cpuSystem = seconds(50);
+        ended.maxRssBytes = kGiB;
+        send(AttemptFinished{one, ended});
+    }
+};
+
+TEST_F(Experience, ReservesTheMemoryAndExpectsTheCpusOfTheLastRun)
+{
+    comeBack();
+    run("gcc-12.1");
+    static_cast<void>(submit(commandJob("gcc-12.2")));
+    EXPECT_EQ(assignment().memoryBytes, kGiB + kGiB / 2); // a fifth more, on the grid
+    EXPECT_EQ(assignment().cpus, 1U);                    // cpus are expected, not reserved
+    static_cast<void>(submit(commandJob("gcc-12.3")));
+    EXPECT_TRUE(assigned().empty()); // three and three are more than four cores
+    static_cast<void>(submit(commandJob("other")));
+    EXPECT_TRUE(assigned().empty()); // of it nothing is known: half a machine
+}
+
+TEST_F(Experience, IsOverruledByWhatAStepAsksFor)
+{
+    comeBack();
+    run("gcc-12.1");
+    JobRequest small = commandJob("gcc-12.2");
+    small.steps.at(0).spec.resources = {.cpus = 4, .memoryBytes = kGiB / 4, .named = {}};
+    static_cast<void>(submit(small));
+    EXPECT_EQ(assignment().memoryBytes, kGiB / 4);
+    EXPECT_EQ(assignment().cpus, 4U);
+}
+
+TEST_F(Experience, OutlivesARestart)
+{
+    comeBack();
+    const JobId waiting = submit(commandJob("keeps the clock going"));
+    finish(one, onlyAssigned(), protocol::Outcome::Infrastructure);
+    ask(HoldJob{RequestId(1), waiting, true, ""});
+    run("gcc-12.1");
+    pass(seconds(20)); // by then it is stored
+    recover();
+    comeBack();
+    static_cast<void>(submit(commandJob("gcc-12.2")));
+    EXPECT_EQ(assignment().memoryBytes, kGiB + kGiB / 2);
+}
+
+TEST_F(Memory, KeepsBumpsHoldsAndThePauseOverARestart)
+{
+    ask(PauseDispatch{RequestId(1), true, "ann", "move"});
+    const Jobs jobs = submitAll({commandJob("a"), commandJob("b"), commandJob("c")});
+    ask(BumpJob{RequestId(2), jobs.at(2), true});
+    ask(HoldJob{RequestId(3), jobs.at(0), true, "ann"});
+    recover();
+    EXPECT_EQ(core->totals().pause.note, "move");
+    static_cast<void>(connect("one", 3));
+    EXPECT_TRUE(assigned().empty());
+    ask(PauseDispatch{RequestId(4), false, "ann", ""});
+    EXPECT_EQ(assignedJobs(), (Jobs{jobs.at(2), jobs.at(1)}));
+    EXPECT_TRUE(core->job(jobs.at(0))->progress.held);
+}
+
+TEST_F(Memory, KeepsSharesAndLimitsOfNamespacesOverARestart)
+{
+    ask(SetShares{RequestId(1), {"a", 1000}});
+    ask(SetNamespace{RequestId(2), {.name = "default", .maxRunningSteps = 3}});
+    static_cast<void>(submitAll({jobOfGroup("a", "a"), jobOfGroup("a", "a"), jobOfGroup("a", "a"), jobOfGroup("b", "b"),
+                                 jobOfGroup("b", "b")}));
+    recover();
+    static_cast<void>(connect("one", 5));
+    std::map<std::string, int> running;
+    for (const JobId job : assignedJobs())
+        ++running[core->job(job)->shareGroup];
+    EXPECT_EQ(running, (std::map<std::string, int>{{"a", 2}, {"b", 1}}));
+}
+
+TEST_F(Memory, KeepsTheUseOfGroupsOverARestartFromTheFirstStepOn)
+{
+    const SessionId one = connect("one", 1);
+    static_cast<void>(submit(jobOfGroup("a", "a")));
+    const AttemptId first = onlyAssigned();
+    const JobId ofA = submit(jobOfGroup("a", "a"));
+    const JobId ofB = submit(jobOfGroup("b", "b"));
+    pass(minutes(3));
+    ask(PauseDispatch{RequestId(1), true, "ann", ""});
+    finish(one, first);
+    pass(seconds(20));
+    recover();
+    send(PauseDispatch{RequestId(2), false, "ann", ""});
+    static_cast<void>(connect("two", 1)); // before the first second has passed
+    EXPECT_EQ(assignedJobs(), Jobs{ofB});
+    EXPECT_EQ(stateOf(ofA), work::JobState::Queued);
+}
+
+TEST_F(Memory, CountsWhatRanBeforeARestartAtTheGatesOfItsNamespace)
+{
+    ask(SetNamespace{RequestId(1), {.name = "default", .maxRunningSteps = 1}});
+    static_cast<void>(connect("one", 2));
+    const Jobs jobs = submitAll({commandJob("a"), commandJob("b")});
+    const AttemptId first = onlyAssigned();
+    recover();
+    const SessionId again = connectAs(std::string(32, 'b'), kInstance, machineFacts("one", 2));
+    report(again, {first});
+    EXPECT_TRUE(assigned().empty());
+    finish(again, first);
+    EXPECT_EQ(assignedJobs(), Jobs{jobs.at(1)});
+}
+
+} // namespace
+} // namespace penstock::core::test
