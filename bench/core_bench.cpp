@@ -4,52 +4,14 @@
 //   at once? Budget: 100,000/s; and flat in the length of the queue.
 // - How many bytes does a queued command step cost, job and all? Budget: 500, counted by our own operator new.
 // - How long does recovery of 100,000 queued steps take? Budget: 1 s of the 2 s for a restart.
+#include "bench/memory.h"
 #include "server/core/farm_core.h"
 
 #include <benchmark/benchmark.h>
 #include <cstdint>
-#include <cstdlib>
 #include <fmt/format.h>
-#include <malloc.h>
-#include <new>
 #include <string>
 #include <vector>
-
-namespace {
-
-std::int64_t g_bytes = 0; // in use, as the allocator rounds them; this program has one thread
-
-void* counted(std::size_t size)
-{
-    void* memory = std::malloc(size);
-    if (memory == nullptr)
-        std::abort();
-    g_bytes += static_cast<std::int64_t>(malloc_usable_size(memory)) + 8;
-    return memory;
-}
-
-void release(void* memory) noexcept
-{
-    if (memory == nullptr)
-        return;
-    g_bytes -= static_cast<std::int64_t>(malloc_usable_size(memory)) + 8;
-    std::free(memory);
-}
-
-} // namespace
-
-void* operator new(std::size_t size)
-{
-    return counted(size);
-}
-void operator delete(void* memory) noexcept
-{
-    release(memory);
-}
-void operator delete(void* memory, std::size_t) noexcept
-{
-    release(memory);
-}
 
 namespace penstock::core {
 namespace {
@@ -152,11 +114,11 @@ void bytesPerQueuedStep(benchmark::State& state)
 {
     for (auto _ : state) {
         Bed bed(0, 1);
-        const std::int64_t before = g_bytes;
+        const std::int64_t before = bench::bytesInUse();
         for (std::int64_t left = state.range(0); left > 0; left -= 1'000)
             bed.apply(submission(1'000));
         state.counters["bytes_per_step"] =
-            static_cast<double>(g_bytes - before) / static_cast<double>(state.range(0));
+            static_cast<double>(bench::bytesInUse() - before) / static_cast<double>(state.range(0));
     }
 }
 BENCHMARK(bytesPerQueuedStep)->Arg(10'000)->Arg(100'000)->Iterations(1);

@@ -3,7 +3,7 @@
 // of 4 to 16 slots, as jobs of one step and as 200 jobs of up to 5,000. Everything that a start costs the
 // core is in the time: the answer, the result and the rows of the step before.
 #include "bench/sched/bed.h"
-#include "bench/sched/memory.h"
+#include "bench/memory.h"
 #include "bench/sched/suites.h"
 #include "tests/support/workload_requests.h"
 

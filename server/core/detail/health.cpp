@@ -61,8 +61,8 @@ void Farm::judgeMachine(const AttemptRecord& attempt, AttemptId id, work::Attemp
             changeHealth(attempt.machine, machine, work::MachineFailed{false, attempt.progress.error});
         break;
     case work::AttemptEnd::Cancelled:
-        if (isProbe) // by a person: another one
-            m_toProbe.push_back(attempt.machine);
+        if (isProbe)
+            resumeHealth(attempt.machine, machine); // somebody took the probe away: another
         break;
     case work::AttemptEnd::Succeeded:
     case work::AttemptEnd::Cached:

@@ -138,7 +138,7 @@ void Farm::on(MachineDrains& event)
         return;
     machine->drainsItself = event.draining;
     machine->drainNote = std::move(event.note);
-    resumeHealth(id, *machine); // a probe may have waited for this
+    resumeHealth(id, *machine); // its probe may have waited for this
     refreshStatus(id, *machine);
     show(id);
 }
@@ -175,7 +175,7 @@ void Farm::on(DrainMachine& event)
     machine.row.drained = event.drain;
     machine.row.drainNote = event.drain ? std::move(event.note) : std::string();
     persistMachine(machine);
-    resumeHealth(*id, machine); // a probe may have waited for this
+    resumeHealth(*id, machine); // its probe may have waited for this
     refreshStatus(*id, machine);
     show(*id);
     if (machine.link == Link::Ready)

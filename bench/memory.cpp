@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "bench/sched/memory.h"
+#include "bench/memory.h"
 
 #include <cstdlib>
 #include <malloc.h>
