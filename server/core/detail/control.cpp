@@ -68,16 +68,19 @@ void Farm::on(SetShares& event)
     if (event.group.shares == 0)
         return reply(event.request, fail(ErrorCode::Invalid, fmt::format("shares of {}: must be at least 1, not 0",
                                                                          event.group.name)));
-    m_shareRows.insert_or_assign(event.group.name, event.group.shares);
+    setShares(event.group);
     std::erase_if(m_changes.shareGroups, [&](const work::ShareGroupRow& row) { return row.name == event.group.name; });
     m_changes.shareGroups.push_back(event.group);
-    for (const auto& [share, state] : m_shares) {
-        if (state.name != event.group.name)
-            continue;
-        m_ledger.setShares(share, event.group.shares);
-        refreshUse(share);
-    }
     reply(event.request, done());
+}
+
+// A group that has been given shares is known from then on, whether it has jobs or not.
+void Farm::setShares(const work::ShareGroupRow& row)
+{
+    const sched::ShareIndex share = m_ledger.acquire(row.name);
+    m_ledger.setShares(share, row.shares);
+    m_ledger.release(share);
+    refreshUse(share);
 }
 
 void Farm::on(SetNamespace& event)
@@ -170,8 +173,6 @@ std::uint32_t Farm::acquireOrigin(const work::JobSpec& spec)
         ShareState& share = m_shares[state.share];
         share.name = group;
         ++share.origins;
-        if (const auto row = m_shareRows.find(group); row != m_shareRows.end())
-            m_ledger.setShares(state.share, row->second);
         state.gates[0] = gates.acquire({sched::GateScope::Namespace, spec.nameSpace, {}});
         if (const auto row = m_namespaces.find(spec.nameSpace); row != m_namespaces.end())
             static_cast<void>(gates.setLimits(state.gates[0], {row->second.maxRunningSteps, row->second.maxCpus}));

@@ -175,6 +175,7 @@ private:
     void shareStarted(AttemptRecord& attempt);
     void learn(const AttemptRecord& attempt, work::AttemptEnd end);
     void refreshUse(sched::ShareIndex share);
+    void setShares(const work::ShareGroupRow& row);
     void jobCloses(const JobRecord& job);
     void armTick();
     [[nodiscard]] bool isForeverUnable(const StepRecord& step) const;
@@ -285,7 +286,6 @@ private:
     };
     std::map<sched::ShareIndex, ShareState> m_shares; // of origins in use
     std::map<std::string, work::NamespaceRow> m_namespaces;
-    std::map<std::string, std::uint32_t> m_shareRows; // shares that somebody has set
     std::map<std::string, std::uint64_t> m_openByNamespace;
     work::DispatchPause m_pause;
     std::map<sched::PlacementIndex, std::pair<WallTime, StepId>> m_oldestReady; // as of the last whole patrol

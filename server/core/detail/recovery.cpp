@@ -168,7 +168,7 @@ Result<void> Farm::loadAttempts(const work::Recovery& recovery)
 void Farm::loadFarm(const work::Recovery& recovery)
 {
     for (const work::ShareGroupRow& row : recovery.shareGroups)
-        m_shareRows.insert_or_assign(row.name, row.shares);
+        setShares(row);
     for (const work::NamespaceRow& row : recovery.namespaces)
         m_namespaces.insert_or_assign(row.name, row);
     m_ledger.load(recovery.usage, m_now);
