@@ -15,7 +15,6 @@ namespace penstock::sim {
 inline constexpr Duration kIdleBound = std::chrono::seconds(3);
 // With faults about, what the farm has forgotten takes as long: two reports, a rejection, a look at reservations.
 inline constexpr Duration kForgottenBound = std::chrono::seconds(90);
-inline constexpr Duration kShareBound = std::chrono::seconds(120);
 
 class Numbers {
 public:

@@ -30,7 +30,7 @@ struct Arguments {
 // Below this many seeds, chance alone may leave a rare path out.
 constexpr std::uint64_t kSeedsForReach = 200;
 
-constexpr std::array<std::string_view, 46> kRarePaths{
+constexpr std::array<std::string_view, 80> kRarePaths{
     "attempt.succeeded",
     "attempt.failed",
     "attempt.cancelled",
@@ -77,6 +77,40 @@ constexpr std::array<std::string_view, 46> kRarePaths{
     "machine.gone_for_ever",
     "only_the_server",
     "only_the_server.adopted",
+    "health.healthy_to_quarantined",
+    "health.quarantined_to_probing",
+    "health.quarantined_to_healthy",
+    "health.probing_to_parole",
+    "health.probing_to_quarantined",
+    "health.parole_to_healthy",
+    "health.parole_to_quarantined",
+    "core.quarantines",
+    "core.probes",
+    "core.reservations",
+    "core.promotions",
+    "core.asks_raised",
+    "gate.steps_full",
+    "gate.cpus_full",
+    "gate.group_full",
+    "submit.exhausted",
+    "bump",
+    "bump.done",
+    "bump.not_found",
+    "hold",
+    "hold.done",
+    "pause",
+    "resume",
+    "shares.done",
+    "shares.invalid",
+    "thresholds.done",
+    "trust.done",
+    "machine.removed",
+    "remove.conflict",
+    "step.unsupported",
+    "shares.measured",
+    "evaluation",
+    "burst",
+    "pressure",
 };
 
 bool parse(int count, char** arguments, Arguments& parsed)

@@ -160,8 +160,8 @@ void SimServer::checkCore()
     m_life->checkedBatches = m_life->dispatcher->counters().batches;
     checkStarts();
     // Each look walks over everything.
-    constexpr std::size_t kStepsAtOnce = 400;
-    if (m_life->checkedBatches % (1 + m_ledger.openSteps() / kStepsAtOnce * 8) != 0)
+    constexpr std::size_t kStepsAtOnce = 300;
+    if (m_life->checkedBatches % (m_checkEvery + m_ledger.openSteps() / kStepsAtOnce * 8) != 0)
         return;
     if (auto checked = m_life->core->checkInvariants(); !checked)
         m_world.violate(checked.error().message);

@@ -107,8 +107,11 @@ void StartRules::attemptEnded(const work::AttemptUpdate& update)
     const auto found = m_live.find(update.id);
     if (found == m_live.end() || update.progress.state != work::AttemptState::Ended)
         return;
-    if (const auto machine = m_machines.find(found->second.machine); machine != m_machines.end())
+    if (const auto machine = m_machines.find(found->second.machine); machine != m_machines.end()) {
         machine->second.live.erase(update.id);
+        if (update.progress.end == work::AttemptEnd::Infrastructure)
+            countBlackHole(machine->second);
+    }
     m_live.erase(found);
 }
 
@@ -162,7 +165,6 @@ void StartRules::checkStart(const work::AttemptRow& row)
         m_world.violate(fmt::format("step {} started, but every job of it is held, cancelled or over",
                                     row.step.value()));
     checkMachine(row, step, isProbe);
-    countBlackHole(row);
     checkGates(step);
     if (m_compareOrder && !isProbe)
         checkOrder(step);
@@ -349,10 +351,10 @@ void StartRules::checkOrder(const Step& started)
 
 // ----------------------------------------------------------------------------------------------------- health
 
-// A machine that fails everything gets, per sentence, as many as it takes to tell and what its slots held by then.
-void StartRules::countBlackHole(const work::AttemptRow& row)
+// A machine that fails everything fails, per sentence, as many as it takes to tell and what its slots held by then.
+void StartRules::countBlackHole(const Machine& machine)
 {
-    const std::string& identity = m_machines[row.machine].row.identity;
+    const std::string& identity = machine.row.identity;
     const auto found = m_blackHoles.find(identity);
     if (found == m_blackHoles.end() || m_options.health.failures == 0)
         return;
@@ -360,7 +362,7 @@ void StartRules::countBlackHole(const work::AttemptRow& row)
     const std::uint64_t once = std::uint64_t{m_options.health.failures} * (m_options.limits.infrastructureFailures + 1) +
                                m_facts[identity].maxJobs;
     if (++found->second > once * (m_sentences[identity] + 1))
-        m_world.violate(fmt::format("{} fails everything and was given {} attempts in {} sentences", identity,
+        m_world.violate(fmt::format("{} fails everything and has failed {} attempts in {} sentences", identity,
                                     found->second, m_sentences[identity]));
 }
 

@@ -79,13 +79,13 @@ private:
     void checkRoom(const Machine& machine, const protocol::MachineFacts& facts);
     void checkGates(const Step& step);
     void checkOrder(const Step& started);
-    void countBlackHole(const work::AttemptRow& row);
+    void countBlackHole(const Machine& machine);
     [[nodiscard]] std::optional<std::set<Gate>> gatesOf(const Step& step) const;
 
     World& m_world;
     const core::CoreOptions& m_options;
     std::map<std::string, protocol::MachineFacts> m_facts;
-    std::map<std::string, std::uint64_t> m_blackHoles; // starts there
+    std::map<std::string, std::uint64_t> m_blackHoles; // failures there
     std::map<std::string, std::uint64_t> m_sentences;  // quarantines and acts of trust, by identity
     std::map<JobId, Job> m_jobs;
     std::map<StepId, Step> m_steps;

@@ -18,7 +18,8 @@ namespace penstock::sim {
 
 class World final : public Clock {
 public:
-    World(std::uint64_t seed, bool verbose) : random(seed), m_verbose(verbose) {}
+    // The states of neighbouring seeds lie side by side, so one's numbers would be the other's: scattered first.
+    World(std::uint64_t seed, bool verbose) : random(Random(seed).next()), m_verbose(verbose) {}
 
     [[nodiscard]] Now now() const override
     {
