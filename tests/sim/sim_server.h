@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// SimServer: a server process on the simulated world: the real core, dispatcher, outbox, session and envelope, over the
-// memory store. A crash keeps the rows and nothing else. One thread.
+// SimServer: a server process on the simulated world: the real core, dispatcher, outbox, session and
+// envelope, over the memory store. A crash keeps the rows and nothing else. One thread.
 #pragma once
 
 #include "server/dispatch/dispatcher.h"

@@ -25,7 +25,8 @@ class LargeEvaluation final : public QuietWorkload {
     }
     void begin(Site& site) override
     {
-        const std::size_t steps = site.plan.isLarge ? kLargeSteps : kSteps - site.world.random.between(0, 500);
+        const std::size_t steps =
+            site.plan.isLarge ? kLargeSteps : kSteps - site.world.random.between(0, 500);
         const test::Evaluation all = test::largeEvaluation(steps, site.world.random.next());
         for (const test::TrueStep& step : all.steps)
             site.truths[step.name] = {step.duration / kFaster, step.duration / kFaster};
