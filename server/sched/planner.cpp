@@ -77,14 +77,11 @@ std::optional<MachineId> Planner::chooseAny(ClassIndex index, VisitBudget& budge
 
 bool Planner::hasOpenBeside(const Class& queue) const
 {
-    const std::vector<std::string>& names = placementOf(queue).machines;
-    for (const KindIndex kind : *m_pools[queue.pool].kinds) {
-        if (names.empty() && m_kinds[kind].open.size() > queue.key->avoid.size())
-            return true;
+    const Ask& ask = m_asks.at(queue.key->ask);
+    for (const KindIndex kind : *m_pools[queue.pool].kinds)
         for (const MachineId id : m_kinds[kind].open)
-            if (allows(queue, id, false))
+            if (allows(queue, id, false) && m_machines.at(id).room.couldFit(ask))
                 return true;
-    }
     return false;
 }
 
@@ -186,10 +183,11 @@ std::optional<MachineId> Planner::reservable(const Class& queue) const
 {
     std::optional<std::pair<std::uint32_t, MachineId>> best;
     const Ask& ask = m_asks.at(queue.key->ask);
+    const bool evenAvoided = !queue.key->avoid.empty() && !hasOpenBeside(queue);
     for (const KindIndex kind : *m_pools[queue.pool].kinds)
         for (const MachineId id : m_kinds[kind].open) {
             const Machine& machine = m_machines.at(id);
-            if (machine.reservedFor || !machine.room.couldFit(ask) || !allows(queue, id, false))
+            if (machine.reservedFor || !machine.room.couldFit(ask) || !allows(queue, id, evenAvoided))
                 continue;
             const std::pair candidate{machine.room.takenPart(), id};
             if (!best || candidate < *best)

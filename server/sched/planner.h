@@ -173,7 +173,7 @@ public:
     };
     [[nodiscard]] Reach reach(const work::Placement& placement) const;
     // Is there a machine for it, open though perhaps busy, that is not to be avoided.
-    [[nodiscard]] bool hasOpenBeside(PlacementIndex placement, std::span<const MachineId> avoid) const;
+    [[nodiscard]] bool hasOpenBeside(PlacementIndex placement, const Ask& ask, std::span<const MachineId> avoid) const;
     [[nodiscard]] std::size_t queued() const { return m_queued; }
     // Every count and cross-reference; Internal names what does not hold. For tests.
     [[nodiscard]] Result<void> check() const;

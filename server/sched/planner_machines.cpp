@@ -30,7 +30,8 @@ void Planner::setFacts(MachineId id, const protocol::MachineFacts& facts)
 void Planner::setStatus(MachineId id, const MachineStatus& status)
 {
     Machine& machine = m_machines.at(id);
-    const bool moved = machine.status.able != status.able || machine.status.open != status.open;
+    const bool moved = machine.status.able != status.able || machine.status.open != status.open ||
+                       machine.status.capacity.resources != status.capacity.resources;
     count(id, machine, false);
     if (machine.status.report != status.report)
         machine.started = 0;

@@ -70,15 +70,16 @@ Planner::Reach Planner::reach(const work::Placement& placement) const
     return reach;
 }
 
-bool Planner::hasOpenBeside(PlacementIndex index, std::span<const MachineId> avoid) const
+bool Planner::hasOpenBeside(PlacementIndex index, const Ask& ask, std::span<const MachineId> avoid) const
 {
     const work::Placement& placement = m_placements.at(index);
     for (const Kind& kind : m_kinds) {
         if (kind.capability == nullptr || kind.open.empty() || mismatch(placement, *kind.capability))
             continue;
         for (const MachineId id : kind.open)
-            if (std::find(avoid.begin(), avoid.end(), id) == avoid.end() &&
-                allowsName(placement, m_machines.at(id).name))
+            if (const Machine& machine = m_machines.at(id); std::find(avoid.begin(), avoid.end(), id) == avoid.end() &&
+                                                            allowsName(placement, machine.name) &&
+                                                            machine.room.couldFit(ask))
                 return true;
     }
     return false;

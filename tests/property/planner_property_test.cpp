@@ -90,8 +90,10 @@ struct Naive {
     }
     [[nodiscard]] bool hasOpenBeside(const NaiveStep& step) const
     {
+        Ask ask = step.ask;
+        ask.reserved.cpus = std::max(ask.reserved.cpus, 1U);
         return std::any_of(machines.begin(), machines.end(), [&](const auto& entry) {
-            return !isAvoided(step, entry.first) && isOpenFor(step, entry.second);
+            return !isAvoided(step, entry.first) && isOpenFor(step, entry.second) && entry.second.room.couldFit(ask);
         });
     }
     [[nodiscard]] std::optional<MachineId> machineFor(const NaiveStep& step) const

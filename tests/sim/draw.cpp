@@ -14,7 +14,6 @@ struct Kind {
     const char* name;
     std::unique_ptr<Workload> (*make)();
     std::uint64_t percent; // of runs with faults that have it
-
 };
 constexpr std::array<Kind, 9> kKinds{{{"graphs", randomGraphs, 60},
                                       {"bursts", bursts, 20},
@@ -38,7 +37,8 @@ core::CoreOptions optionsFor(Random& random)
     options.visitsPerPass = random.chance(30) ? random.between(1, 5) : 20'000;
     options.health.backOff.initial = seconds(random.between(5, 60));
     options.health.backOff.max = minutes(2);
-    options.policy.promoteAfter = random.chance(30) ? Duration(seconds(random.between(20, 120))) : minutes(360);
+    options.policy.promoteAfter =
+        random.chance(30) ? Duration(seconds(random.between(20, 120))) : minutes(360);
     options.policy.reserveAfter = seconds(random.between(5, 120));
     options.policy.steps = static_cast<sched::StepSort>(random.between(0, 2));
     options.policy.machines = static_cast<sched::MachineSort>(random.between(0, 3));
@@ -96,7 +96,9 @@ void calm(Plan& plan)
 std::string wordsFor(const Faults& faults)
 {
     std::string words;
-    const auto say = [&words](bool is, const char* name) { words += is ? fmt::format(" {}", name) : std::string(); };
+    const auto say = [&words](bool is, const char* name) {
+        words += is ? fmt::format(" {}", name) : std::string();
+    };
     say(faults.links, "links");
     say(faults.builders, "builders");
     say(faults.server, "server");

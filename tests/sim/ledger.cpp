@@ -65,8 +65,8 @@ void Ledger::checkAttempt(const work::AttemptRow& row)
         m_world.violate(fmt::format("attempt {} does not grow", row.id.value()));
     Step& step = m_steps[row.step];
     if (step.live.value() != 0)
-        m_world.violate(fmt::format("step {} got attempt {} while {} is live", row.step.value(), row.id.value(),
-                                    step.live.value()));
+        m_world.violate(fmt::format("step {} got attempt {} while {} is live", row.step.value(),
+                                    row.id.value(), step.live.value()));
     step.live = row.id;
     m_attempts.emplace(row.id, Attempt{row.step, row.machine, row.progress});
 }
@@ -95,7 +95,8 @@ void Ledger::updateAttempt(const work::AttemptUpdate& update)
     m_steps[attempt.step].live = AttemptId(0);
     const AttemptEnd end = *update.progress.end;
     m_world.reach(fmt::format("attempt.{}", work::toString(end)));
-    const bool isReported = end == AttemptEnd::Succeeded || end == AttemptEnd::Cached || end == AttemptEnd::Failed;
+    const bool isReported =
+        end == AttemptEnd::Succeeded || end == AttemptEnd::Cached || end == AttemptEnd::Failed;
     const auto truth = m_executions.find(update.id);
     if (end == AttemptEnd::Lost && truth != m_executions.end())
         ++m_lostWhileRunning;
@@ -113,7 +114,8 @@ void Ledger::updateAttempt(const work::AttemptUpdate& update)
 bool Ledger::mayReopen(StepId id) const
 {
     const Step& step = m_steps.at(id);
-    return std::any_of(step.jobs.begin(), step.jobs.end(), [this](JobId job) { return m_reopens.contains(job); });
+    return std::any_of(step.jobs.begin(), step.jobs.end(),
+                       [this](JobId job) { return m_reopens.contains(job); });
 }
 
 void Ledger::updateStep(const work::StepUpdate& update)
@@ -158,18 +160,20 @@ void Ledger::sent(const protocol::ServerMessage& message)
 {
     const auto* welcome = std::get_if<protocol::Welcome>(&message);
     if (welcome != nullptr && !m_machines.contains(welcome->machine))
-        m_world.violate(fmt::format("machine {} was welcomed before it was stored", welcome->machine.value()));
+        m_world.violate(
+            fmt::format("machine {} was welcomed before it was stored", welcome->machine.value()));
     if (const auto* stored = std::get_if<protocol::ResultStored>(&message))
         for (const AttemptId id : stored->attempts) {
             const auto found = m_attempts.find(id);
             if (found != m_attempts.end() && found->second.progress.state != AttemptState::Ended)
-                m_world.violate(
-                    fmt::format("the result of attempt {} was acknowledged before it was stored", id.value()));
+                m_world.violate(fmt::format("the result of attempt {} was acknowledged before it was stored",
+                                            id.value()));
         }
     if (const auto* desired = std::get_if<protocol::Desired>(&message)) {
         for (const protocol::Assignment& assignment : desired->assign) {
             if (!m_attempts.contains(assignment.attempt))
-                m_world.violate(fmt::format("attempt {} was sent before it was stored", assignment.attempt.value()));
+                m_world.violate(
+                    fmt::format("attempt {} was sent before it was stored", assignment.attempt.value()));
             if (!m_assigned.insert(assignment.attempt).second)
                 m_world.reach("assignment.sent_again");
         }
@@ -205,8 +209,8 @@ void Ledger::started(AttemptId id, StepId stepId)
     for (const AttemptId other : step.executing) {
         const bool isLate = m_attempts.at(id).progress.state == AttemptState::Ended;
         if (!isLate && m_attempts.at(other).progress.state != AttemptState::Ended)
-            m_world.violate(fmt::format("step {} runs as attempt {} while {} is live", stepId.value(), id.value(),
-                                        other.value()));
+            m_world.violate(fmt::format("step {} runs as attempt {} while {} is live", stepId.value(),
+                                        id.value(), other.value()));
         m_world.reach("execution.fenced_one_goes_on");
     }
     step.executing.insert(id);

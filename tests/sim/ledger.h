@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Ledger: what the outside of the farm knows to be true: rows as they were committed, messages as they left, work as
-// it really ran. It checks each against the promises of the farm and reports the first that is broken.
+// Ledger: what the outside of the farm knows to be true: rows as they were committed, messages as they left,
+// work as it really ran. It checks each against the promises of the farm and reports the first that is
+// broken.
 #pragma once
 
 #include "server/work/changes.h"
@@ -77,7 +78,7 @@ private:
     std::map<StepId, Step> m_steps;
     std::map<AttemptId, Attempt> m_attempts;
     std::map<AttemptId, std::optional<protocol::Outcome>> m_executions; // outcome, once it has ended
-    std::set<AttemptId> m_assigned; // told to a machine at least once
+    std::set<AttemptId> m_assigned;                                     // told to a machine at least once
     std::uint64_t m_lostWhileRunning = 0;
     std::set<std::string> m_liars;
     std::set<MachineId> m_lyingMachines;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Numbers: what a farm is judged by over time: how long slots stand idle while a step that fits waits, and how far what
-// share groups were given is from what they are entitled to. By the rows. One thread.
+// Numbers: what a farm is judged by over time: how long slots stand idle while a step that fits waits, and
+// how far what share groups were given is from what they are entitled to. By the rows. One thread.
 #pragma once
 
 #include "tests/sim/site.h"
@@ -13,9 +13,9 @@ namespace penstock::sim {
 
 // A decision, its batch on the disk and the next one behind it. No step may wait longer for a free slot.
 inline constexpr Duration kIdleBound = std::chrono::seconds(3);
-// With faults about, what the farm has forgotten takes as long: two reports, a rejection, a look at reservations.
+// With faults about, what the farm has forgotten takes as long: two reports, a rejection, a look at
+// reservations.
 inline constexpr Duration kForgottenBound = std::chrono::seconds(90);
-inline constexpr Duration kShareBound = std::chrono::seconds(120);
 
 class Numbers {
 public:

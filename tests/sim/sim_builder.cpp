@@ -18,11 +18,15 @@ struct Frames final : protocol::FrameSink {
 
 } // namespace
 
-SimBuilder::SimBuilder(SimServer& server, const Truths& truths, std::string identity, protocol::MachineFacts facts)
-    : m_server(server), m_world(server.world()), m_ledger(server.ledger()), m_truths(truths),
-      m_identity(std::move(identity)), m_facts(std::move(facts))
-{
-}
+SimBuilder::SimBuilder(SimServer& server, const Truths& truths, std::string identity,
+                       protocol::MachineFacts facts)
+    : m_server(server),
+      m_world(server.world()),
+      m_ledger(server.ledger()),
+      m_truths(truths),
+      m_identity(std::move(identity)),
+      m_facts(std::move(facts))
+{}
 
 void SimBuilder::start()
 {
@@ -238,7 +242,8 @@ void SimBuilder::apply(builder::CoreEvent event)
 
 void SimBuilder::carryOut(const builder::Send& command)
 {
-    if (const auto* answer = std::get_if<protocol::AttemptAnswer>(&command.message); answer && !answer->accepted)
+    if (const auto* answer = std::get_if<protocol::AttemptAnswer>(&command.message);
+        answer && !answer->accepted)
         m_world.reach(fmt::format("builder.rejects_{}", protocol::toString(answer->reason)));
     if (!isLinkUp())
         return;
@@ -283,7 +288,10 @@ void SimBuilder::carryOut(const builder::StartAttempt& command)
     Truth truth = known == m_truths.end() ? Truth{quirks.shortest, quirks.longest} : known->second;
     if (quirks.isBlackHole)
         truth.shortest = truth.longest = milliseconds(20);
-    m_running.emplace(id, Running{assignment.step, choose(), m_world.now().wall, truth,
+    m_running.emplace(id, Running{assignment.step,
+                                  choose(),
+                                  m_world.now().wall,
+                                  truth,
                                   {assignment.cpus, assignment.memoryBytes, assignment.resources}});
     m_ledger.started(id, assignment.step);
     checkRoom(assignment);

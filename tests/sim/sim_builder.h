@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// SimBuilder: a builder program on the simulated world: the real builder core and session behind the real protocol. Its
-// spool survives a crash, what runs does not. Quirks make it slow, stubborn, short of room or a liar. One thread.
+// SimBuilder: a builder program on the simulated world: the real builder core and session behind the real
+// protocol. Its spool survives a crash, what runs does not. Quirks make it slow, stubborn, short of room or a
+// liar. One thread.
 #pragma once
 
 #include "builder/core/builder_core.h"

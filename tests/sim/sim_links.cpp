@@ -129,8 +129,8 @@ void SimServer::sendWelcome(SessionId session, MachineId machine)
         return;
     found->second.session->opened(m_world.now());
     const protocol::HeartbeatTiming timing = found->second.session->timing();
-    send(session, protocol::Welcome{1, {}, machine, timing.heartbeat, timing.deadline, m_world.now().wall, "sim",
-                                    "sim"});
+    send(session, protocol::Welcome{
+                      1, {}, machine, timing.heartbeat, timing.deadline, m_world.now().wall, "sim", "sim"});
 }
 
 void SimServer::sendDesired(SessionId session, protocol::Desired desired)

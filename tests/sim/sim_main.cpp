@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// sim_main [--seed N | --seeds A..B] [--verbose] [--large] [--on]: runs seeds of the simulation, each twice, and prints
-// the command that replays a failure. Over enough seeds every rare path must have been reached. --large runs one
-// evaluation of 100,000 derivations a seed, once; --on goes on after a failure.
+// sim_main [--seed N | --seeds A..B] [--verbose] [--large] [--on]: runs seeds of the simulation, each twice,
+// and prints the command that replays a failure. Over enough seeds every rare path must have been reached.
+// --large runs one evaluation of 100,000 derivations a seed, once; --on goes on after a failure.
 #include "shared/base/check.h"
 #include "shared/base/text.h"
 #include "tests/sim/scenario.h"
@@ -30,7 +30,7 @@ struct Arguments {
 // Below this many seeds, chance alone may leave a rare path out.
 constexpr std::uint64_t kSeedsForReach = 200;
 
-constexpr std::array<std::string_view, 46> kRarePaths{
+constexpr std::array<std::string_view, 80> kRarePaths{
     "attempt.succeeded",
     "attempt.failed",
     "attempt.cancelled",
@@ -77,6 +77,40 @@ constexpr std::array<std::string_view, 46> kRarePaths{
     "machine.gone_for_ever",
     "only_the_server",
     "only_the_server.adopted",
+    "health.healthy_to_quarantined",
+    "health.quarantined_to_probing",
+    "health.quarantined_to_healthy",
+    "health.probing_to_parole",
+    "health.probing_to_quarantined",
+    "health.parole_to_healthy",
+    "health.parole_to_quarantined",
+    "core.quarantines",
+    "core.probes",
+    "core.reservations",
+    "core.promotions",
+    "core.asks_raised",
+    "gate.steps_full",
+    "gate.cpus_full",
+    "gate.group_full",
+    "submit.exhausted",
+    "bump",
+    "bump.done",
+    "bump.not_found",
+    "hold",
+    "hold.done",
+    "pause",
+    "resume",
+    "shares.done",
+    "shares.invalid",
+    "thresholds.done",
+    "trust.done",
+    "machine.removed",
+    "remove.conflict",
+    "step.unsupported",
+    "shares.measured",
+    "evaluation",
+    "burst",
+    "pressure",
 };
 
 bool parse(int count, char** arguments, Arguments& parsed)
@@ -107,8 +141,8 @@ bool parse(int count, char** arguments, Arguments& parsed)
 
 void failed(const Arguments& arguments, std::uint64_t seed, std::string_view why, std::string_view made)
 {
-    fmt::print(stderr, "seed {} ({}): {}\nreplay: {} --seed {}{} --verbose\n", seed, made, why, arguments.program, seed,
-               arguments.isLarge ? " --large" : "");
+    fmt::print(stderr, "seed {} ({}): {}\nreplay: {} --seed {}{} --verbose\n", seed, made, why,
+               arguments.program, seed, arguments.isLarge ? " --large" : "");
 }
 
 // Over all seeds.
@@ -172,7 +206,8 @@ int runAll(const Arguments& arguments)
     const std::uint64_t seeds = arguments.last - arguments.first + 1;
     const bool all = checkReached(arguments, sums);
     fmt::print("{} seeds, {} failed, {} events each on average\n", seeds, sums.failures, sums.events / seeds);
-    fmt::print("a slot stood idle beside a waiting step for at most {} ms; after healing all was over within {} s; the "
+    fmt::print("a slot stood idle beside a waiting step for at most {} ms; after healing all was over within "
+               "{} s; the "
                "worst share was {:.2f} % of the farm off\n",
                sums.longestIdleMillis, sums.longestHealingSeconds, sums.worstShareError * 100);
     return all && sums.failures == 0 ? 0 : 1;

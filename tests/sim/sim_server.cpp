@@ -5,7 +5,8 @@
 
 namespace penstock::sim {
 
-// ---------------------------------------------------------------------------------------------------- LifeLoop
+// ----------------------------------------------------------------------------------------------------
+// LifeLoop
 
 std::pair<Instant, std::uint64_t> LifeLoop::run(Duration delay, Task task)
 {
@@ -19,9 +20,9 @@ Loop::TimerId LifeLoop::postAt(Instant at, Task task)
 {
     const TimerId id = m_nextTimer++;
     m_timers.emplace(id, run(at - m_world.now().mono, [this, id, task = std::move(task)] {
-        m_timers.erase(id);
-        task();
-    }));
+                         m_timers.erase(id);
+                         task();
+                     }));
     return id;
 }
 
@@ -33,12 +34,12 @@ void LifeLoop::cancel(TimerId timer)
     }
 }
 
-// --------------------------------------------------------------------------------------------------- SimServer
+// ---------------------------------------------------------------------------------------------------
+// SimServer
 
 SimServer::SimServer(World& world, Ledger& ledger, const core::CoreOptions& options)
     : m_world(world), m_ledger(ledger), m_options(options)
-{
-}
+{}
 
 void SimServer::start()
 {
@@ -55,7 +56,8 @@ void SimServer::start()
         m_tables);
     life->store = std::make_unique<WatchedStore>(*life->memory, m_ledger);
     life->core = std::make_unique<core::FarmCore>(m_options);
-    life->dispatcher = std::make_unique<dispatch::Dispatcher>(*life->loop, m_world, *life->core, *life->store, *this);
+    life->dispatcher =
+        std::make_unique<dispatch::Dispatcher>(*life->loop, m_world, *life->core, *life->store, *this);
     m_life = std::move(life);
     const Result<work::Recovery> rows = m_life->store->loadOpen();
     if (!rows)
@@ -160,8 +162,8 @@ void SimServer::checkCore()
     m_life->checkedBatches = m_life->dispatcher->counters().batches;
     checkStarts();
     // Each look walks over everything.
-    constexpr std::size_t kStepsAtOnce = 400;
-    if (m_life->checkedBatches % (1 + m_ledger.openSteps() / kStepsAtOnce * 8) != 0)
+    constexpr std::size_t kStepsAtOnce = 300;
+    if (m_life->checkedBatches % (m_checkEvery + m_ledger.openSteps() / kStepsAtOnce * 8) != 0)
         return;
     if (auto checked = m_life->core->checkInvariants(); !checked)
         m_world.violate(checked.error().message);
@@ -171,7 +173,8 @@ void SimServer::checkCore()
 void SimServer::checkStarts()
 {
     const core::FarmCore& core = *m_life->core;
-    if (std::exchange(m_life->checkedStarts, core.counters().attemptsStarted) == core.counters().attemptsStarted)
+    if (std::exchange(m_life->checkedStarts, core.counters().attemptsStarted) ==
+        core.counters().attemptsStarted)
         return;
     for (const MachineId id : core.machines()) {
         const std::optional<core::MachineView> machine = core.machine(id);
@@ -184,13 +187,15 @@ void SimServer::checkStarts()
         const core::AttemptView& last = machine->running.back();
         const protocol::Thresholds limits = sched::inForce(machine->facts.thresholds, machine->overrides);
         for (const sched::OverThreshold& over : sched::overThresholds(limits, *machine->load))
-            if (sched::closes(over.kind, m_options.policy.room) && core.job(last.job)->nameSpace != core::kOwnNamespace)
-                m_world.violate(fmt::format("attempt {} started on {}, {}", last.id.value(), machine->facts.name,
-                                            sched::describe(over)));
+            if (sched::closes(over.kind, m_options.policy.room) &&
+                core.job(last.job)->nameSpace != core::kOwnNamespace)
+                m_world.violate(fmt::format("attempt {} started on {}, {}", last.id.value(),
+                                            machine->facts.name, sched::describe(over)));
     }
 }
 
-// ----------------------------------------------------------------------------------------------------- clients
+// -----------------------------------------------------------------------------------------------------
+// clients
 
 RequestId SimServer::ask(Answer answer)
 {

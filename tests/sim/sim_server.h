@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// SimServer: a server process on the simulated world: the real core, dispatcher, outbox, session and envelope, over the
-// memory store. A crash keeps the rows and nothing else. One thread.
+// SimServer: a server process on the simulated world: the real core, dispatcher, outbox, session and
+// envelope, over the memory store. A crash keeps the rows and nothing else. One thread.
 #pragma once
 
 #include "server/dispatch/dispatcher.h"
@@ -73,6 +73,7 @@ public:
     [[nodiscard]] const core::FarmCore& core() const { return *m_life->core; }
     // Every counter over all lives.
     [[nodiscard]] core::Counters counters() const;
+    void checkEvery(std::uint64_t batches) { m_checkEvery = batches; }
     void checkCore(); // invariants, when something has happened since; of a large farm now and then
 
 private:
@@ -126,6 +127,7 @@ private:
     std::map<RequestId, Answer> m_answers;
     std::uint64_t m_nextRequest = 1;
     core::Counters m_past; // of earlier lives
+    std::uint64_t m_checkEvery = 1;
     std::uint64_t m_recovered = 0; // attempts up to this one were started by earlier lives
 };
 

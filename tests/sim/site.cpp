@@ -19,7 +19,8 @@ void Site::addBuilders()
         BuilderQuirks& quirks = builders.back()->quirks;
         quirks.longest = seconds(static_cast<std::int64_t>(world.random.between(1, 40)));
         if (plan.isCalm) {
-            quirks.failPercent = quirks.infrastructurePercent = quirks.transientPercent = quirks.rejectPercent = 0;
+            quirks.failPercent = quirks.infrastructurePercent = quirks.transientPercent =
+                quirks.rejectPercent = 0;
             continue;
         }
         quirks.lies = plan.faults.builders && i == 1 && world.random.chance(40);
@@ -58,7 +59,8 @@ JobId Site::anyJob()
     if (known.empty())
         return JobId(1);
     const std::uint64_t back = world.random.between(1, std::min<std::uint64_t>(known.size(), kRecent));
-    return world.random.chance(80) ? known[known.size() - back] : known[world.random.between(0, known.size() - 1)];
+    return world.random.chance(80) ? known[known.size() - back]
+                                   : known[world.random.between(0, known.size() - 1)];
 }
 
 } // namespace penstock::sim

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Site: one simulated farm with everything that a workload or a fault may lay hands on. Plan: what a run is made of,
-// drawn from its seed before anything runs. One thread.
+// Site: one simulated farm with everything that a workload or a fault may lay hands on. Plan: what a run is
+// made of, drawn from its seed before anything runs. One thread.
 #pragma once
 
 #include "tests/sim/ledger.h"
@@ -44,8 +44,7 @@ class Site {
 public:
     Site(World& inWorld, const Plan& inPlan)
         : plan(inPlan), world(inWorld), ledger(inWorld, plan.options), server(inWorld, ledger, plan.options)
-    {
-    }
+    {}
 
     void addBuilders();
     void submit(std::vector<core::JobRequest> jobs);
@@ -56,7 +55,10 @@ public:
             world.reach(answer ? name + ".done" : fmt::format("{}.{}", name, toString(answer.error().code)));
         });
     }
-    [[nodiscard]] SimBuilder& anyBuilder() { return *builders.at(world.random.between(0, builders.size() - 1)); }
+    [[nodiscard]] SimBuilder& anyBuilder()
+    {
+        return *builders.at(world.random.between(0, builders.size() - 1));
+    }
     // One that is probably open.
     [[nodiscard]] JobId anyJob();
 

@@ -20,8 +20,9 @@ std::string kindOf(const work::StepSpec& spec)
     for (const auto& [name, amount] : spec.resources.named)
         named += fmt::format("{}={},", name, amount);
     return fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}", wanted.system, fmt::join(wanted.features, ","),
-                       fmt::join(wanted.tags, ","), fmt::join(wanted.os, ","), fmt::join(wanted.machines, ","),
-                       wanted.executor, wanted.user, spec.resources.cpus, spec.resources.memoryBytes, named);
+                       fmt::join(wanted.tags, ","), fmt::join(wanted.os, ","),
+                       fmt::join(wanted.machines, ","), wanted.executor, wanted.user, spec.resources.cpus,
+                       spec.resources.memoryBytes, named);
 }
 
 bool has(const std::vector<std::string>& words, const std::string& word)
@@ -54,7 +55,8 @@ const protocol::MachineFacts* StartRules::factsOf(const Machine& machine) const
     return found == m_facts.end() ? nullptr : &found->second;
 }
 
-// ------------------------------------------------------------------------------------------------------- rows
+// -------------------------------------------------------------------------------------------------------
+// rows
 
 void StartRules::machineChanged(const work::MachineRow& row)
 {
@@ -97,8 +99,8 @@ void StartRules::stepChanged(StepId id, const work::StepProgress& progress)
     step.progress = progress;
     if (progress.state == StepState::Ready)
         m_ready[step.kind].insert(id);
-    else if (const auto found = m_ready.find(step.kind); found != m_ready.end() && found->second.erase(id) > 0 &&
-                                                         found->second.empty())
+    else if (const auto found = m_ready.find(step.kind);
+             found != m_ready.end() && found->second.erase(id) > 0 && found->second.empty())
         m_ready.erase(found);
 }
 
@@ -107,8 +109,11 @@ void StartRules::attemptEnded(const work::AttemptUpdate& update)
     const auto found = m_live.find(update.id);
     if (found == m_live.end() || update.progress.state != work::AttemptState::Ended)
         return;
-    if (const auto machine = m_machines.find(found->second.machine); machine != m_machines.end())
+    if (const auto machine = m_machines.find(found->second.machine); machine != m_machines.end()) {
         machine->second.live.erase(update.id);
+        if (update.progress.end == work::AttemptEnd::Infrastructure)
+            countBlackHole(machine->second);
+    }
     m_live.erase(found);
 }
 
@@ -125,7 +130,8 @@ void StartRules::committed(const work::Changes& changes)
         machineChanged(row);
     jobsChanged(changes);
     for (const work::StepRow& row : changes.newSteps) {
-        m_steps[row.id] = {row.spec.name, row.spec.placement, row.spec.resources, row.progress, {}, kindOf(row.spec)};
+        m_steps[row.id] = {row.spec.name,   row.spec.placement, row.spec.resources, row.progress, {},
+                           kindOf(row.spec)};
         stepChanged(row.id, row.progress);
     }
     for (const work::JobStepRow& row : changes.jobSteps) {
@@ -150,7 +156,8 @@ void StartRules::committed(const work::Changes& changes)
     }
 }
 
-// ----------------------------------------------------------------------------------------------------- starts
+// -----------------------------------------------------------------------------------------------------
+// starts
 
 void StartRules::checkStart(const work::AttemptRow& row)
 {
@@ -159,10 +166,9 @@ void StartRules::checkStart(const work::AttemptRow& row)
     if (m_pause.paused)
         m_world.violate(fmt::format("attempt {} started while the farm is paused", row.id.value()));
     if (isHeld(step))
-        m_world.violate(fmt::format("step {} started, but every job of it is held, cancelled or over",
-                                    row.step.value()));
+        m_world.violate(
+            fmt::format("step {} started, but every job of it is held, cancelled or over", row.step.value()));
     checkMachine(row, step, isProbe);
-    countBlackHole(row);
     checkGates(step);
     if (m_compareOrder && !isProbe)
         checkOrder(step);
@@ -225,9 +231,10 @@ bool StartRules::suits(const work::Placement& wanted, const protocol::MachineFac
     const auto contains = [](const std::vector<std::string>& all) {
         return [&all](const std::string& word) { return has(all, word); };
     };
-    const bool features = std::all_of(wanted.features.begin(), wanted.features.end(), [&](const std::string& word) {
-        return has(facts.features, word) || has(facts.mandatoryFeatures, word);
-    });
+    const bool features =
+        std::all_of(wanted.features.begin(), wanted.features.end(), [&](const std::string& word) {
+            return has(facts.features, word) || has(facts.mandatoryFeatures, word);
+        });
     return features && std::ranges::all_of(facts.mandatoryFeatures, contains(wanted.features)) &&
            std::ranges::all_of(wanted.tags, contains(facts.tags)) && has(facts.executors, wanted.executor) &&
            (wanted.system.empty() || wanted.system == "builtin" || has(facts.systems, wanted.system)) &&
@@ -264,7 +271,8 @@ bool StartRules::fits(const Step& step, const Machine& machine) const
            });
 }
 
-// ------------------------------------------------------------------------------------------------------ gates
+// ------------------------------------------------------------------------------------------------------
+// gates
 
 // Known only when all jobs of the step agree: which of them counts is the farm's own affair.
 std::optional<std::set<StartRules::Gate>> StartRules::gatesOf(const Step& step) const
@@ -324,7 +332,8 @@ bool StartRules::gatesAllow(const Step& step) const
     });
 }
 
-// ------------------------------------------------------------------------------------------------------ order
+// ------------------------------------------------------------------------------------------------------
+// order
 
 // No equal step that was bumped may still wait: what one machine takes, it takes as well.
 void StartRules::checkOrder(const Step& started)
@@ -334,34 +343,42 @@ void StartRules::checkOrder(const Step& started)
             return m_jobs.at(id).isWanted() && m_jobs.at(id).progress.bumped.has_value();
         });
     };
-    const auto isPlain = [](const Step& step) { return step.progress.attempts <= 1 && step.progress.avoid.empty(); };
+    const auto isPlain = [](const Step& step) {
+        return step.progress.attempts <= 1 && step.progress.avoid.empty();
+    };
     if (isBumped(started) || !isPlain(started))
         return;
     for (const JobId bumped : m_bumped)
         for (const StepId id : m_jobs[bumped].steps) {
             const Step& step = m_steps[id];
-            if (step.progress.state != StepState::Ready || step.progress.attempts > 0 || step.kind != started.kind ||
-                step.name != started.name || !isBumped(step) || !gatesAllow(step))
+            if (step.progress.state != StepState::Ready || step.progress.attempts > 0 ||
+                step.kind != started.kind || step.name != started.name || !isBumped(step) ||
+                !gatesAllow(step))
                 continue;
-            m_world.violate(fmt::format("step {} was bumped and waits while an equal step starts", id.value()));
+            m_world.violate(
+                fmt::format("step {} was bumped and waits while an equal step starts", id.value()));
         }
 }
 
-// ----------------------------------------------------------------------------------------------------- health
+// -----------------------------------------------------------------------------------------------------
+// health
 
-// A machine that fails everything gets, per sentence, as many as it takes to tell and what its slots held by then.
-void StartRules::countBlackHole(const work::AttemptRow& row)
+// A machine that fails everything fails, per sentence, as many as it takes to tell and what its slots held by
+// then.
+void StartRules::countBlackHole(const Machine& machine)
 {
-    const std::string& identity = m_machines[row.machine].row.identity;
+    const std::string& identity = machine.row.identity;
     const auto found = m_blackHoles.find(identity);
     if (found == m_blackHoles.end() || m_options.health.failures == 0)
         return;
-    // Repeated failures of one step count once, and a step may be tried again here when no other machine is open.
-    const std::uint64_t once = std::uint64_t{m_options.health.failures} * (m_options.limits.infrastructureFailures + 1) +
-                               m_facts[identity].maxJobs;
+    // Repeated failures of one step count once, and a step may be tried again here when no other machine is
+    // open.
+    const std::uint64_t once =
+        std::uint64_t{m_options.health.failures} * (m_options.limits.infrastructureFailures + 1) +
+        m_facts[identity].maxJobs;
     if (++found->second > once * (m_sentences[identity] + 1))
-        m_world.violate(fmt::format("{} fails everything and was given {} attempts in {} sentences", identity,
-                                    found->second, m_sentences[identity]));
+        m_world.violate(fmt::format("{} fails everything and has failed {} attempts in {} sentences",
+                                    identity, found->second, m_sentences[identity]));
 }
 
 // Nobody who could be probed by now.
@@ -378,7 +395,8 @@ void StartRules::checkHealth()
     constexpr Duration kPatience = std::chrono::minutes(5);
     for (const auto& [id, machine] : m_machines) {
         const work::MachineHealth& health = machine.row.health;
-        if (health.state == HealthState::Quarantined && health.until && m_world.now().wall - *health.until > kPatience)
+        if (health.state == HealthState::Quarantined && health.until &&
+            m_world.now().wall - *health.until > kPatience)
             m_world.violate(fmt::format("{} should have left quarantine long ago", machine.row.name));
     }
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// StartRules: what must hold whenever an attempt starts, judged by the rows alone: the batch that stores an attempt
-// shows the farm as it was when it was decided. Room, placement, gates, holds, a pause, quarantine, bumps. One thread.
+// StartRules: what must hold whenever an attempt starts, judged by the rows alone: the batch that stores an
+// attempt shows the farm as it was when it was decided. Room, placement, gates, holds, a pause, quarantine,
+// bumps. One thread.
 #pragma once
 
 #include "server/core/options.h"
@@ -25,7 +26,8 @@ public:
     // What the machine really is; several builders with one identity: the most of each.
     void machineIs(const std::string& identity, const protocol::MachineFacts& facts);
     void fails(const std::string& identity) { m_blackHoles[identity] = 0; } // everything, by its own fault
-    // Names without experience, or equal steps of which one is expected to need more: order is not compared then.
+    // Names without experience, or equal steps of which one is expected to need more: order is not compared
+    // then.
     void compareOrder(bool on) { m_compareOrder = on; }
 
     void committed(const work::Changes& changes);
@@ -79,13 +81,13 @@ private:
     void checkRoom(const Machine& machine, const protocol::MachineFacts& facts);
     void checkGates(const Step& step);
     void checkOrder(const Step& started);
-    void countBlackHole(const work::AttemptRow& row);
+    void countBlackHole(const Machine& machine);
     [[nodiscard]] std::optional<std::set<Gate>> gatesOf(const Step& step) const;
 
     World& m_world;
     const core::CoreOptions& m_options;
     std::map<std::string, protocol::MachineFacts> m_facts;
-    std::map<std::string, std::uint64_t> m_blackHoles; // starts there
+    std::map<std::string, std::uint64_t> m_blackHoles; // failures there
     std::map<std::string, std::uint64_t> m_sentences;  // quarantines and acts of trust, by identity
     std::map<JobId, Job> m_jobs;
     std::map<StepId, Step> m_steps;

@@ -16,7 +16,8 @@ void Trouble::disturbLinks(SimBuilder& builder)
     if (random.chance(10)) {
         builder.setNetwork(false);
         builder.cutLink(true);
-        m_site.world.after(random.duration(seconds(1), seconds(40)), [&builder] { builder.setNetwork(true); });
+        m_site.world.after(random.duration(seconds(1), seconds(40)),
+                           [&builder] { builder.setNetwork(true); });
     }
 }
 
@@ -86,7 +87,8 @@ void Trouble::people()
             const JobId job = bad.at(random.between(0, bad.size() - 1));
             m_site.ledger.reopenAsked(job);
             m_site.server.reopenJob(job, [this](const auto& answer) {
-                m_site.world.reach(answer ? "reopen.done" : fmt::format("reopen.{}", toString(answer.error().code)));
+                m_site.world.reach(answer ? "reopen.done"
+                                          : fmt::format("reopen.{}", toString(answer.error().code)));
             });
         }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// WatchedStore: the memory store, with the ledger told of every batch at the moment it is durable. One thread.
+// WatchedStore: the memory store, with the ledger told of every batch at the moment it is durable. One
+// thread.
 #pragma once
 
 #include "server/store/memory_store.h"
@@ -31,16 +32,23 @@ public:
     {
         m_inner.findJobs(std::move(filter), std::move(answer));
     }
-    void findJob(JobId id, store::Answer<store::JobView> answer) override { m_inner.findJob(id, std::move(answer)); }
+    void findJob(JobId id, store::Answer<store::JobView> answer) override
+    {
+        m_inner.findJob(id, std::move(answer));
+    }
     void findSteps(store::StepFilter filter, store::Answer<std::vector<store::StepView>> answer) override
     {
         m_inner.findSteps(filter, std::move(answer));
     }
-    void findAttempts(store::AttemptFilter filter, store::Answer<std::vector<store::AttemptView>> answer) override
+    void findAttempts(store::AttemptFilter filter,
+                      store::Answer<std::vector<store::AttemptView>> answer) override
     {
         m_inner.findAttempts(filter, std::move(answer));
     }
-    void loadJob(JobId id, store::Answer<work::StoredJob> answer) override { m_inner.loadJob(id, std::move(answer)); }
+    void loadJob(JobId id, store::Answer<work::StoredJob> answer) override
+    {
+        m_inner.loadJob(id, std::move(answer));
+    }
     void addToken(store::TokenRow token, store::Answer<void> done) override
     {
         m_inner.addToken(std::move(token), std::move(done));

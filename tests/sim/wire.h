@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Wire: one simulated TCP connection between a builder (end 0) and the server (end 1): ordered, delayed bytes that can
-// be cut (both sides hear of it) or go dead (nobody hears of anything: half-open). One thread.
+// Wire: one simulated TCP connection between a builder (end 0) and the server (end 1): ordered, delayed bytes
+// that can be cut (both sides hear of it) or go dead (nobody hears of anything: half-open). One thread.
 #pragma once
 
 #include "tests/sim/world.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// World: simulated time, chance, the queue of things to come, and the trace of what happened. Everything in a run hangs
-// on one World; equal seeds give equal traces. One thread.
+// World: simulated time, chance, the queue of things to come, and the trace of what happened. Everything in a
+// run hangs on one World; equal seeds give equal traces. One thread.
 #pragma once
 
 #include "shared/base/clock.h"
@@ -18,7 +18,9 @@ namespace penstock::sim {
 
 class World final : public Clock {
 public:
-    World(std::uint64_t seed, bool verbose) : random(seed), m_verbose(verbose) {}
+    // The states of neighbouring seeds lie side by side, so one's numbers would be the other's: scattered
+    // first.
+    World(std::uint64_t seed, bool verbose) : random(Random(seed).next()), m_verbose(verbose) {}
 
     [[nodiscard]] Now now() const override
     {

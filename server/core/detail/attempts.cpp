@@ -200,7 +200,7 @@ void Farm::rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::A
     step.shun(attempt.machine, until);
     m_deadlines.add({until, DeadlineKind::StepShunEnds, attempt.step.value()});
     Duration delay{0};
-    if (!m_planner.hasOpenBeside(step.placement, step.avoided()))
+    if (!m_planner.hasOpenBeside(step.placement, askOf(step), step.avoided()))
         delay = std::max(work::backOff(m_options.rejection, attempt.step, step.rejections()), Duration(1));
     moveStep(attempt.step, work::AttemptEnded{.end = work::AttemptEnd::Rejected,
                                               .machine = attempt.machine,

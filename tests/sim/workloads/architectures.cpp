@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Two systems: the queue of one is longer than the run, the other gets a job now and then. The first must not delay
-// the second: when nothing breaks, no step of it waits while its machine has a free slot (see Numbers).
+// Two systems: the queue of one is longer than the run, the other gets a job now and then. The first must not
+// delay the second: when nothing breaks, no step of it waits while its machine has a free slot (see Numbers).
 #include "tests/sim/workloads/workload.h"
 
 namespace penstock::sim {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Concurrency groups and quotas of namespaces, which change under way. That they hold is checked by StartRules.
+// Concurrency groups and quotas of namespaces, which change under way. That they hold is checked by
+// StartRules.
 #include "tests/sim/workloads/workload.h"
 
 namespace penstock::sim {

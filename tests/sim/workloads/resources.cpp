@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Steps that take more than a slot: cpus, memory, named amounts, some wanting a whole machine so that one has to be
-// kept free for them; some need more than they say, which the farm learns; some machines want to be asked for.
+// Steps that take more than a slot: cpus, memory, named amounts, some wanting a whole machine so that one has
+// to be kept free for them; some need more than they say, which the farm learns; some machines want to be
+// asked for.
 #include "tests/sim/workloads/workload.h"
 
 namespace penstock::sim {

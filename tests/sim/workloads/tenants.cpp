@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Many small tenants with different shares beside a huge one, all with more work than the farm can do. When nothing
-// breaks, Numbers compares what each was given with what its shares entitle it to.
+// Many small tenants with different shares beside a huge one, all with more work than the farm can do. When
+// nothing breaks, Numbers compares what each was given with what its shares entitle it to.
 #include "tests/sim/workloads/workload.h"
 
 namespace penstock::sim {

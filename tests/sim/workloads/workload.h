@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Workload: what a simulated farm is asked for. Several may be put together in one run, each knows nothing of the
-// others. It changes the plan before anything runs, begins, adds to it while things break, and takes back what would
-// keep work from its end when things heal. One thread.
+// Workload: what a simulated farm is asked for. Several may be put together in one run, each knows nothing of
+// the others. It changes the plan before anything runs, begins, adds to it while things break, and takes back
+// what would keep work from its end when things heal. One thread.
 #pragma once
 
 #include "tests/sim/site.h"
@@ -36,15 +36,15 @@ public:
     void check(Site&) override {}
 };
 
-[[nodiscard]] std::unique_ptr<Workload> randomGraphs();    // jobs that share steps, and fail
-[[nodiscard]] std::unique_ptr<Workload> bursts();          // nothing for long, then much at once
-[[nodiscard]] std::unique_ptr<Workload> tenants();         // many small ones beside a huge one
-[[nodiscard]] std::unique_ptr<Workload> architectures();   // one saturated, one with little to do
-[[nodiscard]] std::unique_ptr<Workload> evaluation();      // thousands of derivations of realistic shape
-[[nodiscard]] std::unique_ptr<Workload> resources();       // cpus, memory, named amounts, experience
-[[nodiscard]] std::unique_ptr<Workload> limits();          // concurrency groups, quotas of namespaces
-[[nodiscard]] std::unique_ptr<Workload> operations();      // people who bump, hold, pause, trust, remove
-[[nodiscard]] std::unique_ptr<Workload> unsupported();     // what no machine can run
+[[nodiscard]] std::unique_ptr<Workload> randomGraphs();  // jobs that share steps, and fail
+[[nodiscard]] std::unique_ptr<Workload> bursts();        // nothing for long, then much at once
+[[nodiscard]] std::unique_ptr<Workload> tenants();       // many small ones beside a huge one
+[[nodiscard]] std::unique_ptr<Workload> architectures(); // one saturated, one with little to do
+[[nodiscard]] std::unique_ptr<Workload> evaluation();    // thousands of derivations of realistic shape
+[[nodiscard]] std::unique_ptr<Workload> resources();     // cpus, memory, named amounts, experience
+[[nodiscard]] std::unique_ptr<Workload> limits();        // concurrency groups, quotas of namespaces
+[[nodiscard]] std::unique_ptr<Workload> operations();    // people who bump, hold, pause, trust, remove
+[[nodiscard]] std::unique_ptr<Workload> unsupported();   // what no machine can run
 
 // A job of one command, any system.
 [[nodiscard]] core::JobRequest commandJob(std::string_view name);

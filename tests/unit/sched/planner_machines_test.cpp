@@ -142,11 +142,25 @@ TEST_F(Places, UseAnAvoidedMachineWhenTheOtherGoesAway)
     EXPECT_EQ(plan(), "1@2 ");
     step({.id = 2, .avoid = {MachineId(1), MachineId(1)}});
     EXPECT_EQ(plan(), "");
-    EXPECT_TRUE(planner.hasOpenBeside(0, std::vector{MachineId(1)}));
+    EXPECT_TRUE(planner.hasOpenBeside(0, Ask{}, std::vector{MachineId(1)}));
     planner.removeMachine(MachineId(2));
     checked();
-    EXPECT_FALSE(planner.hasOpenBeside(0, std::vector{MachineId(1)}));
+    EXPECT_FALSE(planner.hasOpenBeside(0, Ask{}, std::vector{MachineId(1)}));
     EXPECT_EQ(plan(), "2@1 ");
+}
+
+TEST_F(Places, UseAnAvoidedMachineWhenTheOtherIsTooSmall)
+{
+    machine(1, 4);
+    machine(2, 1);
+    step({.id = 1, .ask = {{2, 0, {}}, 0}, .avoid = {MachineId(1)}});
+    EXPECT_EQ(plan(), "1@1 ");
+    machine(2, 2);
+    step({.id = 2, .ask = {{2, 0, {}}, 0}, .avoid = {MachineId(1)}});
+    step({.id = 3, .ask = {{2, 0, {}}, 0}, .avoid = {MachineId(1)}});
+    EXPECT_EQ(plan(), "2@2 ");
+    machine(2, 1); // it has become too small
+    EXPECT_EQ(plan(), "3@1 ");
 }
 
 TEST_F(Places, AreOnlyThoseThatAreNamed)
@@ -192,6 +206,19 @@ TEST_F(Reservations, KeepAMachineForALargeStepThatSmallOnesWouldStarve)
     EXPECT_FALSE(planner.isReserved(MachineId(1)));
     end(3);
     EXPECT_EQ(plan(), "6@1 7@1 8@1 9@1 ");
+}
+
+TEST_F(Reservations, KeepAnAvoidedMachineWhenTheOthersAreTooSmall)
+{
+    machine(1, 4);
+    machine(2, 1);
+    steps(1, 3);
+    EXPECT_EQ(plan(), "1@1 2@2 3@1 ");
+    step({.id = 4, .ask = large(), .avoid = {MachineId(1)}});
+    EXPECT_EQ(plan(), "");
+    now = now + minutes(2);
+    EXPECT_EQ(reserve(minutes(2)), 1U);
+    EXPECT_TRUE(planner.isReserved(MachineId(1)));
 }
 
 TEST_F(Reservations, AreMadeForOneMachineInEightAndTheFirstStep)
