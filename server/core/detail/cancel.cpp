@@ -179,6 +179,7 @@ void Farm::reopen(work::StoredJob& stored)
             touch(step, record);
     touch(id, m_jobs.at(id));
     resumeSteps(opened);
+    requeueJob(m_jobs.at(id)); // others may have held what it shares with them
     resumeJobs({&id, 1});
 }
 

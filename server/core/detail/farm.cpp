@@ -78,7 +78,7 @@ std::vector<Command> Farm::end()
     const std::uint64_t after = m_sequence;
     for (Command& command : m_late) {
         if (auto* welcome = std::get_if<SendWelcome>(&command))
-            welcome->after = m_machines.at(welcome->machine).rowSequence.value_or(after);
+            welcome->after = rowOf(welcome->machine).value_or(after);
         else if (auto* answer = std::get_if<Reply>(&command))
             answer->after = answer->answer ? after : 0;
     }
@@ -99,6 +99,13 @@ std::vector<Command> Farm::end()
         m_late.emplace_back(ArmTimer{*due});
     }
     return std::exchange(m_late, {});
+}
+
+// The batch that made a machine's row durable; nothing when it was removed in this one.
+std::optional<std::uint64_t> Farm::rowOf(MachineId id) const
+{
+    const MachineRecord* machine = m_machines.find(id);
+    return machine == nullptr ? std::nullopt : machine->rowSequence;
 }
 
 bool Farm::collectChanges()
@@ -134,7 +141,10 @@ bool Farm::collectChanges()
 void Farm::flushDesired(std::uint64_t after)
 {
     for (const MachineId id : std::exchange(m_outgoing, {})) {
-        MachineRecord& machine = m_machines.at(id);
+        MachineRecord* found = m_machines.find(id);
+        if (found == nullptr)
+            continue; // removed in this batch
+        MachineRecord& machine = *found;
         std::optional<protocol::Desired> desired = std::exchange(machine.outgoing, std::nullopt);
         if (!desired || machine.link == Link::Away)
             continue;

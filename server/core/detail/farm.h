@@ -69,6 +69,7 @@ private:
     void sendDesired(MachineRecord& machine, protocol::Desired desired, std::uint64_t after);
     void flushPublish(std::uint64_t after);
     [[nodiscard]] bool collectChanges();
+    [[nodiscard]] std::optional<std::uint64_t> rowOf(MachineId id) const;
     void runDeadlines();
     void evictFinished();
     void reply(RequestId request, Result<std::variant<Submitted, Done>> answer);

@@ -71,6 +71,7 @@ JobId Farm::insertJob(JobRequest& request)
     const JobId id(++m_marks.job);
     work::JobRow row{id, std::move(request.spec), m_now.wall, {}, 0};
     addJob(row);
+    const StepId before(m_marks.step);
     const std::vector<ResolvedStep> resolved = resolveSteps(request);
     connectSteps(request, resolved);
     settleGraph();
@@ -83,8 +84,9 @@ JobId Farm::insertJob(JobRequest& request)
     for (const JobStep& step : job.steps) {
         m_changes.jobSteps.push_back({id, step.step, step.root});
     }
-    for (const ResolvedStep& step : resolved)
-        if (!step.isNew)
+    // Also those that it needs only through steps that lived before.
+    for (const JobStep& step : job.steps)
+        if (step.step <= before)
             requeue(step.step, m_steps.at(step.step));
     countJobSteps(job);
     m_shownJobs.push_back(id);
