@@ -151,6 +151,10 @@ class MachinesTest(ReasonsTest):
         with self.subTest(code="retry-backoff"):
             self.told(job, "retry-backoff", "seconds", infrastructure_failures=1)
         self.farm.builder("b2", "--max-jobs", "1")
+        blocker = self.run_one(affinity={"machines": ["b2"]})
+        with self.subTest(code="machine-avoided"):
+            self.assertEqual(self.told(job, "machine-avoided", counted=False, machines=1)["names"], ["b1"])
+        self.said("cancel", str(blocker))
         self.farm.wait_job(job, "succeeded")
         self.assertEqual(self.farm.runs(job)[-1]["machine"], "b2", "a retry avoids the machine that failed")
         jobs = [self.submit(affinity={"machines": ["b1"]}) for _ in range(3)]
