@@ -151,6 +151,7 @@ public:
     struct LeafView {
         PlacementIndex placement = 0;
         AskIndex ask = 0;
+        std::span<const MachineId> avoid; // sorted
         std::span<const ShareIndex> shares;
         std::size_t steps = 0;
         StepId first{0};

@@ -13,6 +13,7 @@ Planner::LeafView Planner::viewOf(LeafIndex index) const
     const Class& queue = m_classes[leaf.key.queue];
     return {.placement = queue.key->placement,
             .ask = queue.key->ask,
+            .avoid = queue.key->avoid,
             .shares = m_parties[leaf.key.party].shares,
             .steps = leaf.steps.size(),
             .first = leaf.steps.begin()->step,

@@ -206,6 +206,17 @@ Result<void> Farm::checkQuota(const SubmitJobs& event) const
     for (const JobRequest& job : event.jobs) // one that is known by its key is only answered again
         if (job.spec.key.empty() || !m_keys.contains({job.spec.nameSpace, job.spec.key}))
             ++asked[job.spec.nameSpace];
+    for (const JobRequest& job : event.jobs) {
+        const auto row = m_namespaces.find(job.spec.nameSpace);
+        if (row == m_namespaces.end() || row->second.maxCpus == 0)
+            continue;
+        for (const StepRequest& step : job.steps)
+            if (step.spec.resources.cpus > row->second.maxCpus)
+                return fail(ErrorCode::Invalid,
+                            fmt::format("resources.cpus: {} wants {}, but the steps of namespace {} may use {} at "
+                                        "once; ask for less, or raise the limit",
+                                        step.spec.name, step.spec.resources.cpus, row->first, row->second.maxCpus));
+    }
     for (const auto& [name, jobs] : asked) {
         const auto row = m_namespaces.find(std::string(name));
         if (row == m_namespaces.end() || row->second.maxQueuedJobs == 0)

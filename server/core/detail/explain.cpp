@@ -187,8 +187,10 @@ void Farm::explainGate(const StepRecord& step, const Standing& standing, StepExp
         reason.code = "namespace-limit";
         reason.text = fmt::format("namespace {}: {}", gate.key->nameSpace, count);
         reason.names = {gate.key->nameSpace};
-        reason.remedy = fmt::format("it starts when another of its steps has ended; raise it with penstock namespace "
-                                    "set {}",
+        const bool isNever = !isSteps && cpus > gate.limits.cpus;
+        reason.remedy = fmt::format("{}; raise it with penstock namespace set {}",
+                                    isNever ? "it can never start under this limit"
+                                            : "it starts when another of its steps has ended",
                                     gate.key->nameSpace);
     }
     explanation.reasons.push_back(std::move(reason));

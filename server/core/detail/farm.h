@@ -243,7 +243,8 @@ private:
     void addRoom(const MachineRecord& machine, MachineView& view) const;
     void countWaiting(Totals& totals) const;
     [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf, bool isExact) const;
-    [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement, const sched::Ask& ask) const;
+    [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement,
+                                                   const sched::Planner::LeafView& leaf) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
     using Surveys = std::map<std::tuple<sched::PlacementIndex, sched::Ask, std::vector<MachineId>>, Survey>;
     [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Surveys& surveys, Now now) const;

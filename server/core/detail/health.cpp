@@ -51,6 +51,9 @@ void Farm::judgeMachine(const AttemptRecord& attempt, AttemptId id, work::Attemp
     const bool isProbe = isProbeJob(attempt.job);
     switch (end) {
     case work::AttemptEnd::Infrastructure:
+        // A builder that was killed reports all that it ran: one mishap, and its being back is the answer to it.
+        if (!isProbe && attempt.startedAt < machine.restartedAt)
+            break;
         changeHealth(attempt.machine, machine,
                      work::MachineFailed{machine.lastFailed == attempt.step, attempt.progress.error});
         machine.lastFailed = attempt.step;

@@ -83,6 +83,8 @@ void Farm::on(MachineConnected& event)
         machine = &newMachine(event);
     const MachineId id = machine->row.id;
     machine->isNewInstance = machine->instance != event.instance;
+    if (machine->isNewInstance && !machine->instance.empty())
+        machine->restartedAt = m_now.mono;
     machine->instance = std::move(event.instance);
     machine->version = std::move(event.version);
     machine->facts = std::move(event.facts);

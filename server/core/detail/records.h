@@ -115,6 +115,7 @@ struct MachineRecord {
     SessionId session{0}; // while not Away
     Instant graceEnds;    // while Away
     bool isNewInstance = true;
+    Instant restartedAt; // the builder, since the server has known it
     bool drainsItself = false;
     std::string drainNote; // its own
     std::optional<protocol::LoadSample> load;

@@ -24,7 +24,7 @@ std::string Farm::bindingReason(const sched::Planner::LeafView& leaf, bool isExa
         return leaf.isNamespaceFull ? "namespace-limit" : "concurrency-limit";
     const work::Placement& placement = m_planner.placements().at(leaf.placement);
     if (isExact)
-        return bindingMachineReason(placement, m_planner.asks().at(leaf.ask));
+        return bindingMachineReason(placement, leaf);
     const sched::Planner::Reach reach = m_planner.reach(placement);
     if (reach.known == 0)
         return placement.features.empty() ? "unsupported-system" : "missing-feature";
@@ -38,13 +38,16 @@ std::string Farm::bindingReason(const sched::Planner::LeafView& leaf, bool isExa
 }
 
 // The same verdicts as in an explanation: of the last rule that takes out machines, the one that takes out most.
-std::string Farm::bindingMachineReason(const work::Placement& placement, const sched::Ask& ask) const
+std::string Farm::bindingMachineReason(const work::Placement& placement, const sched::Planner::LeafView& leaf) const
 {
+    const sched::Ask& ask = m_planner.asks().at(leaf.ask);
     std::map<std::pair<Stage, std::string_view>, std::size_t> counts;
     std::size_t free = 0;
     m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
         if (const auto verdict = verdictOn(placement, ask, sightOf(id, machine)))
             ++counts[{verdict->stage, verdict->code}];
+        else if (std::binary_search(leaf.avoid.begin(), leaf.avoid.end(), id))
+            ++counts[{Stage::Allowed, "machine-avoided"}];
         else
             ++free;
     });

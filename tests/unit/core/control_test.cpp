@@ -105,6 +105,17 @@ TEST_F(Control, RunsAStepOfAHeldJobForAnotherJobThatNeedsIt)
     EXPECT_EQ(stateOf(held), JobState::Succeeded);
 }
 
+TEST_F(Control, RunsForAnotherJobWhatItNeedsOnlyThroughAStepOfTheHeldOne)
+{
+    const JobId held = submit(nixJob("j", {"base", "top"}, {{1, 0}}));
+    ask(HoldJob{RequestId(1), held, true, ""});
+    const JobId other = submit(nixJob("k", {"top"}, {})); // names the top only, which waits for the base
+    const SessionId one = connect("one", 1);
+    finish(one, onlyAssigned());
+    finish(one, onlyAssigned());
+    EXPECT_EQ(stateOf(other), JobState::Succeeded);
+}
+
 TEST_F(Control, HoldsASharedStepAgainWhenTheOtherJobIsCancelled)
 {
     const JobId held = submit(nixJob("j", {"shared"}, {}));
@@ -199,6 +210,16 @@ TEST_F(Control, KeepsANamespaceToItsRunningSteps)
     EXPECT_EQ(assignedJobs(), (Jobs{jobs.at(0), jobs.at(3), jobs.at(1)}));
     finish(one, first.at(0));
     EXPECT_EQ(assignedJobs(), Jobs{jobs.at(2)});
+}
+
+TEST_F(Control, RefusesAStepThatWantsMoreCpusThanItsNamespaceMayUse)
+{
+    ask(SetNamespace{RequestId(1), {.name = "team", .maxCpus = 3}});
+    JobRequest job = commandJob("big");
+    job.spec.nameSpace = "team";
+    job.steps.at(0).spec.resources.cpus = 4;
+    EXPECT_EQ(refused(job).message, "resources.cpus: big wants 4, but the steps of namespace team may use 3 at once; "
+                                    "ask for less, or raise the limit");
 }
 
 TEST_F(Control, WidensANamespaceAtOnce)

@@ -64,6 +64,32 @@ TEST_F(Quarantine, FollowsThreeDifferentStepsThatFailedByTheMachine)
     EXPECT_TRUE(assigned().empty());
 }
 
+TEST_F(Quarantine, DoesNotFollowTheKillOfABuilderThatRanSeveralSteps)
+{
+    one = connectAs(kIdentity, kInstance, machineFacts("one", 3));
+    report(one, {});
+    static_cast<void>(submitAll({commandJob("a"), commandJob("b"), commandJob("c")}));
+    const std::vector<AttemptId> running = assigned();
+    ASSERT_EQ(running.size(), 3U);
+    send(MachineDisconnected{one, ""});
+    advance(seconds(1));
+    one = connectAs(kIdentity, std::string(32, '2'), machineFacts("one", 3));
+    report(one, {}, 0, running);
+    for (const AttemptId attempt : running)
+        finish(one, attempt, Outcome::Infrastructure); // what the builder finds of them when it is back
+    EXPECT_EQ(health().state, HealthState::Healthy);
+    EXPECT_EQ(health().failuresInRow, 0U);
+}
+
+TEST_F(Quarantine, AMachineMayBeRemovedInTheBatchInWhichItCame)
+{
+    const SessionId session(77);
+    std::vector<Event> events{MachineConnected{session, kIdentity, kInstance, "local", "1", machineFacts("one", 1)},
+                              MachineDisconnected{session, ""}, RemoveMachine{RequestId(1), "one"}};
+    apply(events);
+    EXPECT_FALSE(core->machine(MachineId(1)).has_value());
+}
+
 TEST_F(Quarantine, DoesNotFollowOneStepThatFailsThreeTimes)
 {
     comeBack();
