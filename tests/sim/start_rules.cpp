@@ -40,6 +40,7 @@ bool StartRules::Job::isWanted() const
 
 void StartRules::machineIs(const std::string& identity, const protocol::MachineFacts& facts)
 {
+    m_loadCounts = m_loadCounts || facts.thresholds.cpuPsi > 0 || facts.thresholds.load1 > 0;
     const auto [found, isNew] = m_facts.try_emplace(identity, facts);
     if (isNew)
         return;
@@ -170,7 +171,7 @@ void StartRules::checkStart(const work::AttemptRow& row)
             fmt::format("step {} started, but every job of it is held, cancelled or over", row.step.value()));
     checkMachine(row, step, isProbe);
     checkGates(step);
-    if (m_compareOrder && !isProbe)
+    if (m_compareOrder && !m_loadCounts && !isProbe)
         checkOrder(step);
 }
 

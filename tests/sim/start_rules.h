@@ -99,6 +99,7 @@ private:
     std::map<std::string, work::NamespaceRow> m_namespaces;
     work::DispatchPause m_pause;
     bool m_compareOrder = true;
+    bool m_loadCounts = false; // on some machine: equal steps may be expected to use more or less by when they came
     std::uint64_t m_revision = 0;
 };
 

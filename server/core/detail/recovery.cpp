@@ -147,7 +147,9 @@ Result<void> Farm::loadAttempts(const work::Recovery& recovery)
             return fail(ErrorCode::Corrupt, fmt::format("attempt {} is live, but step {} is {}", row.id.value(),
                                                         row.step.value(), work::toString(step->state())));
         step->newest = row.id;
-        const Standing standing = standingOf(row.step);
+        Standing standing = standingOf(row.step);
+        if (const JobRecord* job = m_jobs.find(row.job); job != nullptr && standing.shares.empty())
+            standing.gates = m_originStates[job->origin].gates; // all are held or stopped: it runs for this one
         AttemptRecord& attempt = m_attempts.insert(
             row.id, AttemptRecord{.step = row.step, .job = row.job, .machine = row.machine, .number = row.number,
                                   .created = row.created, .progress = row.progress, .phase = {},

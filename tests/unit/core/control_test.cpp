@@ -212,6 +212,31 @@ TEST_F(Control, KeepsANamespaceToItsRunningSteps)
     EXPECT_EQ(assignedJobs(), Jobs{jobs.at(2)});
 }
 
+TEST_F(Control, CountsWhatRunsForAHeldJobInItsGroupAfterARestartToo)
+{
+    const auto inGroup = [](const std::string& name) {
+        JobRequest job = commandJob(name);
+        job.spec.concurrencyGroup = "deploy";
+        job.spec.concurrencyLimit = 1;
+        return job;
+    };
+    static_cast<void>(connectAs(kIdentity, kInstance, machineFacts("one", 2)));
+    report(SessionId(1), {});
+    const JobId first = submit(inGroup("a"));
+    const AttemptId running = onlyAssigned();
+    accept(SessionId(1), running);
+    static_cast<void>(submit(inGroup("b")));
+    ask(HoldJob{RequestId(1), first, true, ""});
+    confirm();
+    recover();
+    const SessionId again = connectAs(kIdentity, kInstance, machineFacts("one", 2));
+    report(again, {running});
+    ask(HoldJob{RequestId(2), first, false, ""});
+    EXPECT_TRUE(assigned().empty());
+    finish(again, running);
+    EXPECT_EQ(assigned().size(), 1U);
+}
+
 TEST_F(Control, RefusesAStepThatWantsMoreCpusThanItsNamespaceMayUse)
 {
     ask(SetNamespace{RequestId(1), {.name = "team", .maxCpus = 3}});
