@@ -53,6 +53,13 @@ void Numbers::watchIdle(Instant now)
         m_idleSince = now;
 }
 
+// The disk does not keep up, and nothing may start.
+bool Numbers::isBehind() const
+{
+    return !m_site.server.isUp() ||
+           m_site.server.core().totals().unconfirmedBatches >= m_site.plan.options.maxUnconfirmed;
+}
+
 bool Numbers::isThere(const StartRules::Machine& machine) const
 {
     return std::ranges::any_of(m_site.builders, [&machine](const auto& builder) {
@@ -71,7 +78,7 @@ void Numbers::watchForgotten(Instant now)
             return !rules.isHeld(waiting) && rules.gatesAllow(waiting) && rules.fits(waiting, machine) &&
                    std::find(avoid.begin(), avoid.end(), id) == avoid.end();
         };
-        const bool isForgotten = machine.live.empty() && isThere(machine) && !rules.isPaused() &&
+        const bool isForgotten = machine.live.empty() && isThere(machine) && !rules.isPaused() && !isBehind() &&
                                  std::ranges::any_of(rules.ready(), [&](const auto& kind) {
                                      return std::ranges::any_of(kind.second, couldRun);
                                  });

@@ -32,6 +32,7 @@ private:
     void watchIdle(Instant now);
     void watchForgotten(Instant now);
     void measureShares(Instant now);
+    [[nodiscard]] bool isBehind() const;
     [[nodiscard]] bool isThere(const StartRules::Machine& machine) const;
 
     Site& m_site;

@@ -262,7 +262,9 @@ void SimBuilder::checkRoom(const protocol::Assignment& assignment)
             continue; // given up by the farm, and about to be stopped
         ++slots;
         sum.cpus += running.granted.cpus;
-        sum.memoryBytes += running.granted.memoryBytes;
+        // A server that adopts it knows what it asked for, and guesses anew what it did not.
+        if (running.grantedInLife == m_server.lives())
+            sum.memoryBytes += running.granted.memoryBytes;
         for (const auto& [name, amount] : running.granted.named)
             sum.named[name] += amount;
     }
@@ -292,7 +294,8 @@ void SimBuilder::carryOut(const builder::StartAttempt& command)
                                   choose(),
                                   m_world.now().wall,
                                   truth,
-                                  {assignment.cpus, assignment.memoryBytes, assignment.resources}});
+                                  {assignment.cpus, assignment.memoryBytes, assignment.resources},
+                                  m_server.lives()});
     m_ledger.started(id, assignment.step);
     checkRoom(assignment);
     m_world.note("run", id.value(), assignment.step.value());
