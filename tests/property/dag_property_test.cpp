@@ -193,7 +193,7 @@ private:
     std::uint64_t addStep(std::uint32_t number, Outcome outcome)
     {
         const std::uint64_t id = m_next;
-        m_next += number % 31 == 0 ? 200 : 1;
+        m_next += number % 31 == 0 ? 200U : 1U;
         Step step;
         step.outcome = outcome;
         step.weight = weightOf(number);
