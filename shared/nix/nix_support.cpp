@@ -193,8 +193,12 @@ template <class Parse> void eachLine(std::string_view text, SupportNotes& notes,
 
 void SupportNotes::add(std::string note)
 {
-    if (++m_count <= kMaxSupportNotes)
-        m_texts.push_back(std::move(note));
+    constexpr std::size_t kLongest = 400;
+    if (++m_count > kMaxSupportNotes)
+        return;
+    if (note.size() > kLongest)
+        note = toValidUtf8(std::string_view(note).substr(0, kLongest)) + "…";
+    m_texts.push_back(std::move(note));
 }
 
 void SupportNotes::addAll(const SupportNotes& others, std::string_view prefix)

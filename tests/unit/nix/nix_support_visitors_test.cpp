@@ -146,8 +146,11 @@ TEST(ProductFiles, NeedNoSecondReadingWhereThereAreNone)
     EXPECT_FALSE(ProductVisitor(outPath(), support).isNeeded()) << "that the output is a directory is known";
     support.products[0].kind.reset();
     EXPECT_TRUE(ProductVisitor(outPath(), support).isNeeded());
+    support.products[0].relativePath = std::string(kMaxProductPath, 'x');
     dropUnseen(support);
     EXPECT_TRUE(support.products.empty());
+    ASSERT_EQ(support.notes.texts().size(), 1U);
+    EXPECT_LT(support.notes.texts()[0].size(), 500U) << "a note is for people";
 }
 
 TEST(ProductFiles, MayBeAFileThatIsTheWholeOutput)
