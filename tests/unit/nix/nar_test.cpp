@@ -3,7 +3,7 @@
 #include "shared/nix/hash.h"
 #include "shared/nix/nar.h"
 #include "tests/support/golden.h"
-#include "tests/unit/nix/nar_tree.h"
+#include "tests/support/nar_tree.h"
 
 #include <gtest/gtest.h>
 
