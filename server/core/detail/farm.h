@@ -149,6 +149,7 @@ private:
     void plan();
     void startAttempt(const sched::Start& start);
     [[nodiscard]] protocol::Assignment assignmentFor(AttemptId id, const AttemptRecord& attempt) const;
+    [[nodiscard]] std::vector<protocol::ResolvedInput> resolvedInputs(StepId id) const;
     [[nodiscard]] work::Limits limitsFor(StepId id) const;
     void stepDeadline(const Deadline& deadline);
 
@@ -188,6 +189,7 @@ private:
     void rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::AttemptAnswer& answer);
     void stopAttempt(AttemptId id, const std::string& reason);
     void leaveMachine(AttemptId id, AttemptRecord& attempt);
+    void holdToPromise(const StepRecord& step, work::AttemptProgress& report);
     void sendStored(SessionId session, AttemptId attempt);
     void countEnd(work::AttemptEnd end);
 

@@ -121,6 +121,13 @@ work::NixWork readNix(Reader& in)
     return nix;
 }
 
+bool hasUnknownOutput(const work::Work& work)
+{
+    const auto* nix = std::get_if<work::NixWork>(&work);
+    return nix != nullptr && std::any_of(nix->outputs.begin(), nix->outputs.end(),
+                                         [](const work::NixOutput& output) { return output.path.empty(); });
+}
+
 auto tieOf(const StepPolicy& policy)
 {
     return std::tie(policy.retry.retries, policy.retry.initial, policy.retry.factor, policy.retry.max,
@@ -180,7 +187,7 @@ bool PackedWork::isNix() const
 }
 
 StepRecord::StepRecord(const work::StepSpec& spec, WallTime at, const work::StepProgress& start)
-    : work(spec.name, *spec.work), created(at)
+    : work(spec.name, *spec.work), created(at), revealsPaths(hasUnknownOutput(*spec.work))
 {
     setProgress(start);
 }

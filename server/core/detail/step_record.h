@@ -67,6 +67,7 @@ public:
     bool isQueued = false;   // in the planner's hands: Ready, and a job that is not held needs it
     bool isPromoted = false; // has waited too long
     bool isDirty = false;    // in the list of what this batch writes
+    bool revealsPaths;       // some output's path is known only after its build
 
 private:
     struct Rare {
