@@ -51,7 +51,7 @@ sched::Ask Farm::askOf(const StepRecord& step) const
     if (const std::optional<sched::Estimate> known = m_history.estimate(step.work.name())) {
         ask.expectedCpus = std::max({ask.reserved.cpus, known->cpus, 1U});
         if (ask.reserved.memoryBytes == 0)
-            ask.reserved.memoryBytes = known->memoryBytes;
+            ask.expectedMemoryBytes = known->memoryBytes;
     }
     return ask;
 }
