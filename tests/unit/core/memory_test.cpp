@@ -117,6 +117,40 @@ TEST_F(Experience, KeepsNoStepFromEveryMachineForEver)
     EXPECT_EQ(assignedJobs(), Jobs{waiting});
 }
 
+TEST_F(Experience, LearnsNoMoreThanAMachineCanMean)
+{
+    const auto beyond = [](protocol::AttemptResult& ended) {
+        ended.cpuUser = ended.cpuSystem = Duration(std::numeric_limits<std::int64_t>::max());
+    };
+    comeBack();
+    run("gcc-12.1", beyond);
+    static_cast<void>(submit(commandJob("gcc-12.2")));
+    EXPECT_EQ(closed(), "4096 of 4 cpus are expected to be busy");
+}
+
+TEST_F(Experience, ScalesWhatWasUsedByALoadThatCanBe)
+{
+    comeBack();
+    // Over its own threshold while the step runs, and back below it when the next one comes.
+    run("gcc-12.1", [this](protocol::AttemptResult&) { loadOf(1e300); });
+    loadOf(1);
+    static_cast<void>(submit(commandJob("gcc-12.2")));
+    EXPECT_EQ(closed(), "192 of 4 cpus are expected to be busy"); // three times 64
+}
+
+TEST_F(Experience, TakesARunFromTheBeginningOfTimeToItsEndAsAYear)
+{
+    comeBack();
+    run("gcc-12.1", [](protocol::AttemptResult& ended) {
+        ended.startedAt = WallTime::fromMicros(std::numeric_limits<std::int64_t>::min());
+        ended.stoppedAt = WallTime::fromMicros(std::numeric_limits<std::int64_t>::max());
+    });
+    static_cast<void>(submit(commandJob("gcc-12.2"))); // keeps the clock going
+    pass(seconds(20)); // by then what was learned is stored
+    ASSERT_EQ(durable.history.size(), 1U);
+    EXPECT_EQ(durable.history.at(0).duration, std::chrono::hours(24 * 366));
+}
+
 TEST_F(Memory, KeepsBumpsHoldsAndThePauseOverARestart)
 {
     ask(PauseDispatch{RequestId(1), true, "ann", "move"});
