@@ -282,14 +282,12 @@ bool Farm::isForeverUnable(const StepRecord& step) const
     const work::Placement& placement = m_planner.placements().at(step.placement);
     const work::Resources& resources = m_policies.at(step.policy).resources;
     bool able = false;
-    m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
-        if (able || !sched::allowsName(placement, machine.row.name))
-            return;
-        if (machine.instance.empty())
-            able = m_now.wall - machine.row.lastSeen < kRemembered;
-        else
-            able = !sched::mismatch(placement, sched::capabilityOf(machine.facts)) &&
-                   m_planner.room(id).couldFit({.reserved = resources});
+    m_machines.forEachFrom(MachineId(0), [&](MachineId id, const MachineRecord& machine) {
+        if (sched::allowsName(placement, machine.row.name))
+            able = machine.instance.empty() ? m_now.wall - machine.row.lastSeen < kRemembered
+                                            : !sched::mismatch(placement, m_planner.capability(id)) &&
+                                                  m_planner.room(id).couldFit({.reserved = resources});
+        return !able; // one is enough
     });
     return !able;
 }
