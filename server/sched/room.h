@@ -29,7 +29,6 @@ struct Ask {
 class Asks {
 public:
     [[nodiscard]] AskIndex acquire(Ask ask); // counted; cpus of 0 become 1
-    void retain(AskIndex index) { ++m_entries[index].users; }
     void release(AskIndex index);
     [[nodiscard]] const Ask& at(AskIndex index) const { return *m_entries[index].ask; }
     [[nodiscard]] std::uint32_t cpus(AskIndex index) const { return at(index).reserved.cpus; }

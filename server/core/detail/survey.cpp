@@ -42,7 +42,6 @@ std::string describeTaken(const sched::Room& room)
 const char* codeOf(sched::MismatchKind kind)
 {
     switch (kind) {
-    case sched::MismatchKind::MachineNotNamed: return "machine-not-named";
     case sched::MismatchKind::Executor: return "missing-executor";
     case sched::MismatchKind::System: return "unsupported-system";
     case sched::MismatchKind::Feature: return "missing-feature";
@@ -61,7 +60,6 @@ Stage stageOf(sched::MismatchKind kind)
     case sched::MismatchKind::System: return Stage::System;
     case sched::MismatchKind::Feature:
     case sched::MismatchKind::MandatoryFeature: return Stage::Features;
-    case sched::MismatchKind::MachineNotNamed: return Stage::Named;
     case sched::MismatchKind::Tag:
     case sched::MismatchKind::OperatingSystem:
     case sched::MismatchKind::User: return Stage::Other;
