@@ -61,7 +61,6 @@ struct MachineView {
     MachineId id{0};
     std::string identity;
     MachineCondition condition = MachineCondition::Disconnected;
-    bool drainedByOperator = false;
     std::string note;             // why it drains
     protocol::MachineFacts facts; // of the last connection; only the name when there was none since the start
     std::optional<protocol::LoadSample> load;

@@ -147,7 +147,6 @@ public:
         std::vector<ShareIndex> groups; // of those by share, at most 5
     };
     [[nodiscard]] Ahead ahead(LeafIndex leaf, const StepOrder& order, std::uint64_t limit) const;
-    [[nodiscard]] bool isParked(LeafIndex leaf) const { return m_leaves[leaf].parkedAt.has_value(); }
     struct LeafView {
         PlacementIndex placement = 0;
         AskIndex ask = 0;
@@ -158,7 +157,6 @@ public:
         bool isParked = false;
         bool isNamespaceFull = false; // that is where it is parked
         bool isStalled = false;
-        std::uint64_t bump = UINT64_MAX;
     };
     template <class Visit> void forEachLeaf(Visit visit) const
     {
@@ -239,7 +237,6 @@ private:
         const Capability* capability = nullptr; // null: free
         std::set<MachineId> members;
         std::set<MachineId> open; // able, and below their thresholds; busy or not
-        std::uint32_t able = 0;
         std::set<PoolIndex> pools;
     };
     struct Pool {
@@ -289,7 +286,7 @@ private:
     void dropKind(KindIndex index);
     void join(MachineId id, Machine& machine, KindIndex kind);
     void leave(MachineId id, Machine& machine);
-    void count(MachineId id, Machine& machine, bool in); // its status into its kind's sums
+    void noteOpen(MachineId id, const Machine& machine, bool in); // in its kind, if it is
     void rerank(MachineId id, Machine& machine);
     void roomChanged(MachineId id, Machine& machine);
     [[nodiscard]] bool isAvailable(const Machine& machine) const;

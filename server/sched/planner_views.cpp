@@ -19,8 +19,7 @@ Planner::LeafView Planner::viewOf(LeafIndex index) const
             .first = leaf.steps.begin()->step,
             .isParked = leaf.parkedAt.has_value(),
             .isNamespaceFull = leaf.parkedAt && m_gates.at(*leaf.parkedAt).key->scope == GateScope::Namespace,
-            .isStalled = queue.isStalled,
-            .bump = leaf.key.bump};
+            .isStalled = queue.isStalled};
 }
 
 Planner::Ahead Planner::ahead(LeafIndex index, const StepOrder& order, std::uint64_t limit) const

@@ -262,9 +262,7 @@ void SimBuilder::checkRoom(const protocol::Assignment& assignment)
             continue; // given up by the farm, and about to be stopped
         ++slots;
         sum.cpus += running.granted.cpus;
-        // A server that adopts it knows what it asked for, and guesses anew what it did not.
-        if (running.grantedInLife == m_server.lives())
-            sum.memoryBytes += running.granted.memoryBytes;
+        sum.memoryBytes += running.granted.memoryBytes;
         for (const auto& [name, amount] : running.granted.named)
             sum.named[name] += amount;
     }
@@ -294,8 +292,7 @@ void SimBuilder::carryOut(const builder::StartAttempt& command)
                                   choose(),
                                   m_world.now().wall,
                                   truth,
-                                  {assignment.cpus, assignment.memoryBytes, assignment.resources},
-                                  m_server.lives()});
+                                  {assignment.cpus, assignment.memoryBytes, assignment.resources}});
     m_ledger.started(id, assignment.step);
     checkRoom(assignment);
     m_world.note("run", id.value(), assignment.step.value());

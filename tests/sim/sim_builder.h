@@ -72,7 +72,6 @@ private:
         WallTime started;
         Truth truth;
         work::Resources granted;
-        std::uint64_t grantedInLife = 0; // of the server
     };
 
     void connect();

@@ -280,7 +280,8 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
     if (first && step.isQueued) {
         const std::uint64_t before = ahead.bumped + ahead.byShare + ahead.inGroup;
         explanation.earliest = first;
-        const std::uint64_t rounds = 1 + before / std::max<std::uint64_t>(survey.slots(), 1);
+        constexpr std::uint64_t kMostRounds = 10'000; // of at most 366 days each: what machines tell overflows nothing
+        const std::uint64_t rounds = std::min(1 + before / std::max<std::uint64_t>(survey.slots(), 1), kMostRounds);
         explanation.latest = *first + m_typical * static_cast<std::int64_t>(rounds);
     }
 }

@@ -181,11 +181,6 @@ std::string PackedWork::sharingKey() const
     return in.text(); // the derivation's path comes first
 }
 
-bool PackedWork::isNix() const
-{
-    return *m_bytes.get() == kNix;
-}
-
 StepRecord::StepRecord(const work::StepSpec& spec, WallTime at, const work::StepProgress& start)
     : work(spec.name, *spec.work), created(at), revealsPaths(hasUnknownOutput(*spec.work))
 {

@@ -30,7 +30,6 @@ public:
     [[nodiscard]] std::string name() const;
     [[nodiscard]] work::Work work() const;
     [[nodiscard]] std::string sharingKey() const; // see StepSpec
-    [[nodiscard]] bool isNix() const;
 
 private:
     std::unique_ptr<char[]> m_bytes;

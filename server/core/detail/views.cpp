@@ -163,7 +163,6 @@ std::optional<MachineView> Farm::machine(MachineId id) const
     MachineView view{.id = id,
                      .identity = machine->row.identity,
                      .condition = conditionOf(*machine),
-                     .drainedByOperator = machine->row.drained,
                      .note = machine->row.drained ? machine->row.drainNote : machine->drainNote,
                      .facts = machine->facts,
                      .load = machine->load,

@@ -158,7 +158,6 @@ struct PlannerTest : ::testing::Test {
             planner.gateOpened(gate);
         checked();
     }
-    [[nodiscard]] bool isParked(std::uint64_t id) const { return planner.isParked(queued.at(id).leaf); }
 };
 
 } // namespace penstock::sched::test

@@ -179,10 +179,10 @@ TEST_F(Plans, LetNoMoreOfAConcurrencyGroupRunThanItsLimit)
     step(9);
     machine(1, 8);
     EXPECT_EQ(plan(), "1@1 2@1 9@1 ");
-    EXPECT_TRUE(isParked(3));
+    EXPECT_EQ(plan(), "");
+    EXPECT_EQ(visits, 0U); // what waits for its group costs nothing
     end(1);
     EXPECT_EQ(plan(), "3@1 ");
-    EXPECT_TRUE(isParked(4));
     limit(group, {.steps = 3, .cpus = 0});
     EXPECT_EQ(plan(), "4@1 ");
 }
@@ -195,7 +195,6 @@ TEST_F(Plans, KeepANamespaceToItsStepsAndCpus)
     step({.id = 3, .gates = {space, 0}});
     machine(1, Capacity{.slots = 9, .resources = {99, 0, {}}});
     EXPECT_EQ(plan(), "1@1 3@1 "); // 4 and 2 are too many; 4 and 1 are not
-    EXPECT_TRUE(isParked(2));
     limit(space, {.steps = 2, .cpus = 0});
     EXPECT_EQ(plan(), ""); // cpus without limit, but two run
     limit(space, {.steps = 0, .cpus = 0});
@@ -241,7 +240,6 @@ TEST_F(Plans, TakeAStepThatWaitsAtAGateOutOfItsQueue)
     step({.id = 2, .gates = {0, group}});
     machine(1, 2);
     EXPECT_EQ(plan(), "1@1 ");
-    EXPECT_TRUE(isParked(2));
     dequeue(2);
     end(1);
     EXPECT_EQ(plan(), "");
