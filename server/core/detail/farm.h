@@ -34,8 +34,9 @@
 
 namespace penstock::core::detail {
 
-struct MachineSight; // survey.h, as the next
+struct MachineSight; // survey.h, as the next two
 class Survey;
+struct Inquiry;
 
 class Farm {
 public:
@@ -60,6 +61,7 @@ public:
     [[nodiscard]] std::vector<NamespaceView> namespaces() const;
     [[nodiscard]] const Counters& counters() const { return m_counters; }
     [[nodiscard]] Result<Explanation> explain(JobId job, std::size_t maxSteps, Now now) const;
+    [[nodiscard]] Result<Explanation> explainStep(JobId job, StepId step, Now now) const;
 
 private:
     // ---- farm.cpp: the frame of a batch
@@ -246,13 +248,15 @@ private:
     [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement,
                                                    const sched::Planner::LeafView& leaf) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
-    using Surveys = std::map<std::tuple<sched::PlacementIndex, sched::Ask, std::vector<MachineId>>, Survey>;
-    [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Surveys& surveys, Now now) const;
-    [[nodiscard]] const Survey& surveyFor(const StepRecord& step, Surveys& surveys, Now now) const;
-    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Surveys& surveys, Now now) const;
+    [[nodiscard]] StepExplanation explainOne(StepId id, const StepRecord& step, Inquiry& inquiry, Now now) const;
+    [[nodiscard]] const Survey& surveyFor(const StepRecord& step, Inquiry& inquiry, Now now) const;
+    [[nodiscard]] const sched::Planner::Ahead& aheadOf(const StepRecord& step, Inquiry& inquiry) const;
+    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Inquiry& inquiry, Now now) const;
+    void explainStart(const StepRecord& step, const Survey& survey, std::uint64_t before,
+                      StepExplanation& explanation) const;
     void explainStopped(StepId id, const StepRecord& step, StepExplanation& explanation) const;
     void explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const;
-    void explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& explanation) const;
+    void explainOrder(const sched::Planner::Ahead& ahead, std::uint64_t inGroup, StepExplanation& explanation) const;
     void explainBlocked(StepId id, StepExplanation& explanation, Now now) const;
     void explainDelayed(const StepRecord& step, StepExplanation& explanation, Now now) const;
     void explainRunning(const StepRecord& step, StepExplanation& explanation, Now now) const;

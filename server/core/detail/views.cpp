@@ -93,9 +93,8 @@ std::optional<StepView> Farm::step(StepId id, JobId forJob) const
                   .root = false,
                   .newest = attempt(step->newest)};
     if (const JobRecord* job = m_jobs.find(forJob)) {
-        const auto found = std::lower_bound(job->steps.begin(), job->steps.end(), id,
-                                            [](const JobStep& entry, StepId wanted) { return entry.step < wanted; });
-        view.root = found != job->steps.end() && found->step == id && found->root;
+        const JobStep* found = job->find(id);
+        view.root = found != nullptr && found->root;
     }
     return view;
 }
