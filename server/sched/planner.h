@@ -186,6 +186,7 @@ public:
     // Is there a machine for it, open though perhaps busy, that is not to be avoided.
     [[nodiscard]] bool hasOpenBeside(PlacementIndex placement, const Ask& ask, std::span<const MachineId> avoid) const;
     [[nodiscard]] std::size_t queued() const { return m_queued; }
+    [[nodiscard]] std::size_t leaves() const { return m_leafIndex.size(); } // none is empty
     // Every count and cross-reference; Internal names what does not hold. For tests.
     [[nodiscard]] Result<void> check() const;
 

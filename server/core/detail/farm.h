@@ -244,7 +244,15 @@ private:
     [[nodiscard]] static MachineCondition conditionOf(const MachineRecord& machine);
     void addRoom(const MachineRecord& machine, MachineView& view) const;
     void countWaiting(Totals& totals) const;
-    [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf, bool isExact) const;
+    struct Binding { // steps in the planner's queues by what keeps them from starting
+        std::map<std::string, std::uint64_t> steps;
+        std::uint64_t looked = 0; // leaves
+    };
+    [[nodiscard]] const char* farmReason() const;
+    [[nodiscard]] Binding countBinding() const;
+    void keepBinding();
+    using Reaches = std::map<sched::PlacementIndex, sched::Planner::Reach>;
+    [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf, Reaches& reaches) const;
     [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement,
                                                    const sched::Planner::LeafView& leaf) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
@@ -297,6 +305,7 @@ private:
     std::map<sched::PlacementIndex, std::pair<WallTime, StepId>> m_oldestReady; // as of the last whole patrol
     std::map<sched::PlacementIndex, std::pair<WallTime, StepId>> m_oldestSeen;  // of the patrol under way
     StepId m_patrolAt{0};
+    std::optional<Binding> m_binding; // as of the last tick, while there are many leaves
     bool m_ticks = false; // a Tick is among the deadlines
     std::uint32_t m_tickCount = 0;
     Deadlines m_deadlines;

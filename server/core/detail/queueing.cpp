@@ -212,6 +212,7 @@ void Farm::tick()
             refreshUse(share);
     m_counters.reservations += m_planner.reserveFor(m_options.policy.reserveAfter, m_now.mono);
     patrol();
+    keepBinding();
     if (++m_tickCount % kTicksPerSave != 0)
         return;
     m_changes.usage = m_ledger.takeDirty();

@@ -143,6 +143,29 @@ TEST_F(Explain, TellsOfOneStepWithoutTheOthers)
     EXPECT_EQ(core->explainStep(JobId(99), stepOf(other), now).error().code, ErrorCode::NotFound);
 }
 
+TEST_F(Explain, CountsWhatFewLeavesWaitForEachTimeAndWhatManyWaitForOnceASecond)
+{
+    using Waiting = std::map<std::string, std::uint64_t>;
+    static_cast<void>(submit(inGroup("first", 3)));
+    static_cast<void>(submit(inGroup("second", 1)));
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"all-lost", 4}}));
+    EXPECT_EQ(core->totals().looked, 2U);
+    std::vector<JobRequest> many;
+    for (int i = 0; i < 5'000; ++i)
+        many.push_back(inGroup(std::to_string(i), 1));
+    static_cast<void>(submitAll(std::move(many)));
+    pass(std::chrono::seconds(1));
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"all-lost", 5'004}}));
+    EXPECT_EQ(core->totals().looked, 0U) << "however often it is asked";
+    static_cast<void>(submit(inGroup("third", 1)));
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"all-lost", 5'004}})) << "as of the last second";
+    pass(std::chrono::seconds(1));
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"all-lost", 5'005}}));
+    ask(PauseDispatch{RequestId(0), true, "ada", "move"});
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"dispatch-paused", 5'005}})) << "what holds for all is told at once";
+    EXPECT_EQ(core->totals().looked, 0U);
+}
+
 TEST_F(Explain, KnowsNoFinishedOrUnknownJob)
 {
     EXPECT_EQ(core->explain(JobId(42), 1, now).error().message, "no job 42");
