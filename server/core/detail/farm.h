@@ -26,6 +26,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <tuple>
@@ -122,6 +123,9 @@ private:
     StepRecord& addStep(StepId id, const work::StepSpec& spec, WallTime created, const work::StepProgress& progress);
     void countJobSteps(JobRecord& job);
     [[nodiscard]] Result<void> checkQuota(const SubmitJobs& event) const;
+    [[nodiscard]] static const std::string& groupOf(const work::JobSpec& spec);
+    // fresh: groups that it and the jobs before it would open.
+    [[nodiscard]] Result<void> checkGroup(const work::JobSpec& spec, std::set<std::string>& fresh) const;
     [[nodiscard]] std::uint32_t acquireOrigin(const work::JobSpec& spec);
     void releaseOrigin(std::uint32_t origin);
 
@@ -299,6 +303,7 @@ private:
         std::uint64_t openJobs = 0;
     };
     std::map<sched::ShareIndex, ShareState> m_shares; // of origins in use
+    std::map<std::string, sched::ShareIndex> m_openGroups; // of those: with open jobs
     std::map<std::string, work::NamespaceRow> m_namespaces;
     std::map<std::string, std::uint64_t> m_openByNamespace;
     work::DispatchPause m_pause;

@@ -22,8 +22,8 @@ const char* Farm::farmReason() const
     return m_pause.paused ? "dispatch-paused" : nullptr;
 }
 
-// What keeps the first step of a leaf, and so all of it, from starting. The order is that of the explanation. On a large
-// farm an estimate by kinds of machines must do.
+// What keeps the first step of a leaf, and so all of it, from starting. The order is that of the explanation. On a
+// large farm an estimate by kinds of machines must do.
 std::string Farm::bindingReason(const sched::Planner::LeafView& leaf, Reaches& reaches) const
 {
     if (leaf.isParked)
