@@ -246,11 +246,21 @@ struct CommandWork {
     friend bool operator==(const CommandWork&, const CommandWork&) = default;
 };
 
+// An output of an input derivation whose path only its build could tell.
+struct ResolvedInput {
+    std::string drvPath;
+    std::string output;
+    std::string path;
+    friend bool operator==(const ResolvedInput&, const ResolvedInput&) = default;
+};
+
 struct NixWork {
     std::string drvPath;
     std::string drv; // ATerm text
     std::vector<std::string> inputPaths;
     std::vector<NixOutput> outputs;
+    std::string grant = {}; // for the server's /transfer routes; empty: the stores are shared
+    std::vector<ResolvedInput> resolved = {};
     friend bool operator==(const NixWork&, const NixWork&) = default;
 };
 

@@ -79,6 +79,16 @@ void readNix(FieldReader& fields, const link::NixWork& from, NixWork& to)
         to.drv = from.drv();
     fields.texts("nix.input_paths", from.input_paths(), to.inputPaths, kMaxInputPaths);
     fields.outputs("nix.outputs", from.outputs(), to.outputs);
+    fields.text("nix.grant", from.grant(), to.grant, kMaxNameBytes);
+    if (!fields.atMost("nix.resolved", static_cast<std::uint64_t>(from.resolved_size()), kMaxInputPaths))
+        return;
+    to.resolved.reserve(static_cast<std::size_t>(from.resolved_size()));
+    for (const link::ResolvedInput& input : from.resolved()) {
+        ResolvedInput& resolved = to.resolved.emplace_back();
+        fields.path("nix.resolved.drv_path", input.drv_path(), resolved.drvPath);
+        fields.requiredName("nix.resolved.output", input.output(), resolved.output);
+        fields.path("nix.resolved.path", input.path(), resolved.path);
+    }
 }
 
 void readLimits(FieldReader& fields, const link::Limits& from, Limits& to)

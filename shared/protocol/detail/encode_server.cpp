@@ -15,6 +15,23 @@ template <class Number = std::uint64_t> Number millis(std::chrono::milliseconds 
     return static_cast<Number>(std::max<std::int64_t>(span.count(), 0));
 }
 
+void encodeNix(const NixWork& from, link::NixWork& to)
+{
+    to.set_drv_path(from.drvPath);
+    to.set_drv(from.drv);
+    for (const std::string& path : from.inputPaths)
+        to.add_input_paths(path);
+    for (const NixOutput& output : from.outputs)
+        encodeOutput(output, *to.add_outputs());
+    to.set_grant(from.grant);
+    for (const ResolvedInput& input : from.resolved) {
+        link::ResolvedInput& resolved = *to.add_resolved();
+        resolved.set_drv_path(input.drvPath);
+        resolved.set_output(input.output);
+        resolved.set_path(input.path);
+    }
+}
+
 void fill(link::Assignment& to, const Assignment& from)
 {
     to.set_attempt_id(from.attempt.value());
@@ -29,13 +46,7 @@ void fill(link::Assignment& to, const Assignment& from)
         for (const auto& [name, value] : command->env)
             (*work.mutable_env())[name] = value;
     } else if (const auto* nix = std::get_if<NixWork>(&from.work)) {
-        link::NixWork& work = *to.mutable_nix();
-        work.set_drv_path(nix->drvPath);
-        work.set_drv(nix->drv);
-        for (const std::string& path : nix->inputPaths)
-            work.add_input_paths(path);
-        for (const NixOutput& output : nix->outputs)
-            encodeOutput(output, *work.add_outputs());
+        encodeNix(*nix, *to.mutable_nix());
     }
     link::Limits& limits = *to.mutable_limits();
     limits.set_timeout_ms(millis(from.limits.timeout));
