@@ -89,4 +89,9 @@ Result<Explanation> FarmCore::explain(JobId job, std::size_t maxSteps, Now now) 
     return m_farm->explain(job, maxSteps, now);
 }
 
+Result<Explanation> FarmCore::explainStep(JobId job, StepId step, Now now) const
+{
+    return m_farm->explainStep(job, step, now);
+}
+
 } // namespace penstock::core

@@ -61,6 +61,8 @@ public:
     [[nodiscard]] const Counters& counters() const;
     // The job's unfinished steps, at most so many. NotFound: "no job 42" when it is not open.
     [[nodiscard]] Result<Explanation> explain(JobId job, std::size_t maxSteps, Now now) const;
+    // Only that one, wherever it stands in the job; no steps when it is not the job's or has ended well.
+    [[nodiscard]] Result<Explanation> explainStep(JobId job, StepId step, Now now) const;
 
 private:
     std::unique_ptr<detail::Farm> m_farm;

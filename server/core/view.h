@@ -132,7 +132,10 @@ struct Totals {
     std::string databaseError;
     std::uint64_t unconfirmedBatches = 0;
     std::uint64_t machinesQuarantined = 0;
-    std::map<std::string, std::uint64_t> waiting; // unfinished steps that do not run, by their binding reason's code
+    // Unfinished steps that do not run, by their binding reason's code. While very many queues wait for machines, what
+    // those wait for is of the last second.
+    std::map<std::string, std::uint64_t> waiting;
+    std::uint64_t looked = 0; // leaves of the planner that were looked at for it: what it cost
     work::DispatchPause pause;
 };
 

@@ -140,13 +140,23 @@ public:
         return m_machines.at(machine).reservedFor == m_leaves[leaf].key.queue;
     }
 
-    struct Ahead { // steps for the same machines that go before one
+    struct Line { // queued steps that the same others go before: alike in machines, bump and share groups
+        std::uint32_t pool = 0;
+        std::uint32_t party = 0;
+        std::uint64_t bump = UINT64_MAX;
+        friend auto operator<=>(const Line&, const Line&) = default;
+    };
+    struct Ahead { // steps for the same machines that go before those of a line
         std::uint64_t bumped = 0;   // by a newer bump
         std::uint64_t byShare = 0;  // whose share groups have used less
-        std::uint64_t inGroup = 0;  // of the same share groups, counted up to the limit
         std::vector<ShareIndex> groups; // of those by share, at most 5
+        std::vector<StepOrder> first;   // of the line itself, in order, at most the limit
+        std::uint64_t looked = 0;       // leaves
+        // How many of the line go before this one of it, as far as the limit.
+        [[nodiscard]] std::uint64_t inGroup(const StepOrder& order) const;
     };
-    [[nodiscard]] Ahead ahead(LeafIndex leaf, const StepOrder& order, std::uint64_t limit) const;
+    [[nodiscard]] Line lineOf(LeafIndex leaf) const;
+    [[nodiscard]] Ahead ahead(const Line& line, std::size_t limit) const; // O(leaves): ask once for all steps of a line
     struct LeafView {
         PlacementIndex placement = 0;
         AskIndex ask = 0;
@@ -174,6 +184,7 @@ public:
     // Is there a machine for it, open though perhaps busy, that is not to be avoided.
     [[nodiscard]] bool hasOpenBeside(PlacementIndex placement, const Ask& ask, std::span<const MachineId> avoid) const;
     [[nodiscard]] std::size_t queued() const { return m_queued; }
+    [[nodiscard]] std::size_t leaves() const { return m_leafIndex.size(); } // none is empty
     // Every count and cross-reference; Internal names what does not hold. For tests.
     [[nodiscard]] Result<void> check() const;
 

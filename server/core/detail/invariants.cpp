@@ -57,6 +57,16 @@ Result<void> Farm::checkJobs() const
     });
     if (result && open != m_openJobs)
         result = broken("{} jobs are open, counted {}", open, m_openJobs);
+    std::size_t groups = 0;
+    for (const auto& [share, state] : m_shares) {
+        const auto found = m_openGroups.find(state.name);
+        if ((state.openJobs > 0) != (found != m_openGroups.end() && found->second == share))
+            result = broken("share group {} has {} open jobs and is not among the open ones as it should be",
+                            state.name, state.openJobs);
+        groups += state.openJobs > 0 ? 1U : 0U;
+    }
+    if (result && groups != m_openGroups.size())
+        result = broken("{} share groups are open, counted {}", groups, m_openGroups.size());
     return result;
 }
 

@@ -187,7 +187,9 @@ void Farm::settleGraph()
 
 void Farm::jobCloses(const JobRecord& job)
 {
-    --m_shares.at(m_originStates[job.origin].share).openJobs;
+    ShareState& share = m_shares.at(m_originStates[job.origin].share);
+    if (--share.openJobs == 0)
+        m_openGroups.erase(share.name);
     const auto open = m_openByNamespace.find(m_origins.at(job.origin).nameSpace);
     if (--open->second == 0)
         m_openByNamespace.erase(open);
@@ -223,11 +225,11 @@ void Farm::tick()
 {
     m_ledger.advance(m_now);
     // What runs and what leaves the window moves every group a little; falls must be told, see Planner.
-    for (const auto& [share, state] : m_shares)
-        if (state.openJobs > 0)
-            refreshUse(share);
+    for (const auto& [name, share] : m_openGroups)
+        refreshUse(share);
     m_counters.reservations += m_planner.reserveFor(m_options.policy.reserveAfter, m_now.mono);
     patrol();
+    keepBinding();
     if (++m_tickCount % kTicksPerSave != 0)
         return;
     m_changes.usage = m_ledger.takeDirty();

@@ -10,6 +10,7 @@
 #include "shared/protocol/link_values.h"
 
 #include <absl/container/inlined_vector.h>
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -64,6 +65,12 @@ struct JobRecord {
         m_progress = std::make_unique<work::JobProgress>(std::move(progress));
     }
     [[nodiscard]] bool isOpen() const { return !work::isFinished(progress().state); }
+    [[nodiscard]] const JobStep* find(StepId wanted) const // null: not one of its steps
+    {
+        const auto found = std::lower_bound(steps.begin(), steps.end(), wanted,
+                                            [](const JobStep& entry, StepId id) { return entry.step < id; });
+        return found == steps.end() || found->step != wanted ? nullptr : &*found;
+    }
     // One of its steps has finished with this.
     void count(work::StepResult result)
     {

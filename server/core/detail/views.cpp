@@ -93,9 +93,8 @@ std::optional<StepView> Farm::step(StepId id, JobId forJob) const
                   .root = false,
                   .newest = attempt(step->newest)};
     if (const JobRecord* job = m_jobs.find(forJob)) {
-        const auto found = std::lower_bound(job->steps.begin(), job->steps.end(), id,
-                                            [](const JobStep& entry, StepId wanted) { return entry.step < wanted; });
-        view.root = found != job->steps.end() && found->step == id && found->root;
+        const JobStep* found = job->find(id);
+        view.root = found != nullptr && found->root;
     }
     return view;
 }
@@ -256,13 +255,9 @@ std::vector<ShareView> Farm::shares(Now) const
         for (const sched::ShareIndex share : leaf.shares)
             queued[share] += leaf.steps;
     });
-    std::map<std::string, const ShareState*> open;
     std::uint64_t sharesOpen = 0;
-    for (const auto& [share, state] : m_shares)
-        if (state.openJobs > 0) {
-            open.emplace(state.name, &state);
-            sharesOpen += m_ledger.view(share).shares;
-        }
+    for (const auto& [name, share] : m_openGroups)
+        sharesOpen += m_ledger.view(share).shares;
     std::map<std::string, sched::ShareIndex> indexes;
     for (const auto& [share, state] : m_shares)
         indexes.emplace(state.name, share);
@@ -275,7 +270,7 @@ std::vector<ShareView> Farm::shares(Now) const
         view.shares = use.shares;
         view.used = use.used;
         view.running = use.running;
-        if (open.contains(use.group))
+        if (m_openGroups.contains(use.group))
             view.targetPercent = 100.0 * use.shares / static_cast<double>(sharesOpen);
         if (const auto index = indexes.find(use.group); index != indexes.end())
             view.queued = queued[index->second];

@@ -162,11 +162,26 @@ TEST_F(Plans, SayWhoIsAhead)
     step({.id = 5, .shares = {1}});
     step({.id = 6, .placement = forSystem("x"), .shares = {0}}); // the same machines: none
     machine(1, 1);
-    const Planner::Ahead ahead = planner.ahead(queued.at(5).leaf, queued.at(5).order, 10);
+    const Planner::Ahead ahead = planner.ahead(planner.lineOf(queued.at(5).leaf), 10);
     EXPECT_EQ(ahead.bumped, 1U);
     EXPECT_EQ(ahead.byShare, 2U);
-    EXPECT_EQ(ahead.inGroup, 1U);
+    EXPECT_EQ(ahead.inGroup(queued.at(5).order), 1U);
     EXPECT_EQ(ahead.groups, std::vector<ShareIndex>{0});
+}
+
+TEST_F(Plans, SayWhoIsAheadOfAllThatStandInOneLineByOneLookAtTheLeaves)
+{
+    std::vector<GateIndex> gates;
+    for (std::uint64_t id = 1; id <= 30; ++id) { // a leaf each, because each passes another gate
+        gates.push_back(gate(GateScope::Concurrency, fmt::format("g{}", id), {1, 0}));
+        step({.id = id, .gates = {gates.back()}});
+    }
+    const Planner::Ahead ahead = planner.ahead(planner.lineOf(queued.at(1).leaf), 20);
+    EXPECT_EQ(ahead.looked, 30U);
+    for (std::uint64_t id = 1; id <= 30; ++id) {
+        EXPECT_EQ(planner.lineOf(queued.at(id).leaf), planner.lineOf(queued.at(1).leaf));
+        EXPECT_EQ(ahead.inGroup(queued.at(id).order), std::min<std::uint64_t>(id - 1, 20)) << id;
+    }
 }
 
 // --------------------------------------------------------------------------------------------------------- gates
