@@ -61,8 +61,9 @@ Farm::Standing Farm::standingOf(StepId id) const
 sched::Ask Farm::askOf(const StepRecord& step) const
 {
     sched::Ask ask{.reserved = m_policies.at(step.policy).resources};
+    ask.reserved.cpus = std::max(ask.reserved.cpus, 1U);
     if (const std::optional<sched::Estimate> known = m_history.estimate(step.work.name())) {
-        ask.expectedCpus = std::max({ask.reserved.cpus, known->cpus, 1U});
+        ask.expectedCpus = std::max(ask.reserved.cpus, known->cpus);
         if (ask.reserved.memoryBytes == 0)
             ask.expectedMemoryBytes = known->memoryBytes;
     }
@@ -236,12 +237,15 @@ void Farm::tick()
     m_changes.history = m_history.takeDirty();
 }
 
-// Some of the steps each time, all of them in turn: who has waited too long, who can never run.
+// Some of the steps each time, all of them in turn: who has waited too long, who can never run, of whom more is known
+// than when it came into its queue. Otherwise a step of which nothing was known waits for half a machine while later
+// ones of its name, which are known to need little, pass it by.
 void Farm::patrol()
 {
     std::uint64_t left = kPatrolledPerTick;
     std::vector<StepId> promoted;
     std::vector<StepId> unable;
+    std::vector<StepId> asksAnew;
     std::map<std::pair<sched::PlacementIndex, std::uint32_t>, bool> known; // by placement and policy: many are alike
     const auto isUnable = [&](const StepRecord& step) {
         const auto [entry, isNew] = known.try_emplace({step.placement, step.policy}, false);
@@ -257,6 +261,8 @@ void Farm::patrol()
             oldest->second = std::min(oldest->second, {since, id});
             if (!step.isPromoted && waited > m_options.policy.promoteAfter)
                 promoted.push_back(id);
+            if (step.isQueued && m_planner.asks().at(step.ask) != askOf(step))
+                asksAnew.push_back(id);
             if (m_options.unsupportedAfter && waited >= *m_options.unsupportedAfter && isUnable(step))
                 unable.push_back(id);
         }
@@ -271,6 +277,8 @@ void Farm::patrol()
         step.isPromoted = true;
         requeue(id, step);
     }
+    for (const StepId id : asksAnew)
+        requeue(id, m_steps.at(id));
     for (const StepId id : unable)
         if (const StepRecord* step = m_steps.find(id); step != nullptr && step->state() == work::StepState::Ready)
             moveStep(id, work::NoMachine{"no machine of the farm can run it; see why"});

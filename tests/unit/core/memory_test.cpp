@@ -32,12 +32,17 @@ struct Experience : FarmTest {
         one = connectAs(kIdentity, kInstance, facts);
         report(one, {});
     }
-    template <class Change> void run(const std::string& name, Change change)
+    AttemptId begin(const std::string& name)
     {
         static_cast<void>(submit(commandJob(name)));
-        protocol::AttemptResult ended = result(onlyAssigned(), protocol::Outcome::Succeeded);
+        return onlyAssigned();
+    }
+    template <class Change> void run(const std::string& name, Change change) { end(begin(name), change); }
+    template <class Change> void end(AttemptId attempt, Change change)
+    {
+        protocol::AttemptResult ended = result(attempt, protocol::Outcome::Succeeded);
         ended.startedAt = now.wall;
-        advance(seconds(100));
+        pass(seconds(100));
         ended.stoppedAt = now.wall;
         ended.cpuUser = seconds(250);
         ended.cpuSystem = seconds(50);
@@ -115,6 +120,22 @@ TEST_F(Experience, KeepsNoStepFromEveryMachineForEver)
         << why->steps.at(0).reasons.at(0).text;
     finish(one, alone);
     EXPECT_EQ(assignedJobs(), Jobs{waiting});
+}
+
+TEST_F(Experience, CountsForStepsThatWaitAlready)
+{
+    const auto small = [](protocol::AttemptResult& ended) { ended.cpuUser = ended.cpuSystem = seconds(50); };
+    comeBack();
+    run("known-1", small);
+    const AttemptId first = begin("gcc-12.1"); // of it and the next nothing is known: half a machine each
+    static_cast<void>(begin("long"));
+    const JobId waiting = submit(commandJob("gcc-12.2"));
+    const JobId before = submit(commandJob("known-2"));
+    ask(BumpJob{RequestId(1), before, true});
+    end(first, small);
+    EXPECT_EQ(assignedJobs(), Jobs{before}); // one core is left, where the other is still taken to need two
+    pass(seconds(2));
+    EXPECT_EQ(stateOf(waiting), work::JobState::Running);
 }
 
 TEST_F(Experience, LearnsNoMoreThanAMachineCanMean)
