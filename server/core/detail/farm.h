@@ -195,6 +195,7 @@ private:
     void rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::AttemptAnswer& answer);
     void stopAttempt(AttemptId id, const std::string& reason);
     void leaveMachine(AttemptId id, AttemptRecord& attempt);
+    void followPhase(AttemptRecord& attempt);
     void holdToPromise(const StepRecord& step, work::AttemptProgress& report);
     void sendStored(SessionId session, AttemptId attempt);
     void countEnd(work::AttemptEnd end);
