@@ -304,7 +304,8 @@ std::optional<std::size_t> Exchange::giveBody(std::span<char> buffer)
 
 bool Exchange::mayGoOn(std::uint64_t bytesMoved)
 {
-    if (m_options.isCancelled && m_options.isCancelled())
+    if ((m_options.isCancelled && m_options.isCancelled()) ||
+        (m_request.isCancelled && m_request.isCancelled()))
         return keep(fail(ErrorCode::Cancelled,
                          fmt::format("{} {}: cancelled", m_request.method, shownUrl(m_request.url))));
     if (m_options.stallTime.count() <= 0)

@@ -44,6 +44,7 @@ struct HttpRequest {
     unsigned maxRedirects = 5; // GET and HEAD only, to the same scheme only; 0: the 3xx is the answer
     // Called with status and headers of a 2xx answer before its first byte; an error ends the request.
     std::function<Result<void>(const HttpResponse&)> onHead = {};
+    std::function<bool()> isCancelled = {}; // beside that of the client's options
 };
 
 struct HttpClientOptions {
