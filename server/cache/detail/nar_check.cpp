@@ -12,7 +12,7 @@ NarCheck::NarCheck(const nix::StoreDir& dir, const nix::NarInfo& announced, bool
       m_narSize(announced.narSize),
       m_facts{wantsListing ? ListingState::Kept : ListingState::Unwanted, {}, {}, {}},
       m_listing(wantsListing ? ByteSink([this](std::string_view text) { return keepListing(text); }) : ByteSink()),
-      m_parser(m_listing, nix::NarLimits{announced.narSize}),
+      m_parser(m_listing),
       m_scan(dir, announced.references)
 {
 }
