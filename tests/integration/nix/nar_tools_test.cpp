@@ -92,9 +92,9 @@ TEST_F(NarTools, NixImportsWhatWeExportAndWeReadWhatItExports)
     write("first", "first\n");
     std::string first = run(added + "first");
     first.pop_back(); // the newline
-    write("second.drv.txt", "refers to " + first);
+    write("second", "refers to " + first);
     const StoreDir& dir = m_nix->storeDir();
-    const std::string stream = run("nix-store --export " + first + " $(" + added + "second.drv.txt)");
+    const std::string stream = run("nix-store --export " + first + " $(" + added + "second)");
     Received received;
     ExportReader reader(dir, received);
     const auto pushed = reader.push(stream);
