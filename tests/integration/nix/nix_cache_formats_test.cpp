@@ -7,9 +7,9 @@
 #include "shared/nix/signing.h"
 #include "shared/nixdaemon/daemon_connection.h"
 #include "tests/support/golden.h"
+#include "tests/support/nar_tree.h"
 #include "tests/support/nix_fixture.h"
 #include "tests/unit/compress/streams.h"
-#include "tests/unit/nix/nar_tree.h"
 
 #include <filesystem>
 #include <fstream>
