@@ -22,7 +22,6 @@ constexpr std::uint64_t kLimit = 300'000;
 struct Outcome {
     std::string content;
     bool isGood = true;
-    friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
 Outcome decode(Method method, std::string_view text, std::size_t piece)
