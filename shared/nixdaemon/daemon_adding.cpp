@@ -275,31 +275,52 @@ Result<void> DaemonConnection::addMultipleToStore(const std::vector<NarToAdd>& n
             PENSTOCK_TRY_VOID(addToStoreNar(nar, options));
         return {};
     }
+    // Nix 2.8 does not read the archive of a path that is valid already, and takes it for the next path's name.
+    PENSTOCK_TRY(const auto wanted, notYetValid(nars, options));
     std::vector<WireWriter> entries;
-    for (const NarToAdd& nar : nars) {
-        PENSTOCK_TRY(WireWriter entry, multipleEntry(m_dir, nar));
+    for (const NarToAdd* nar : wanted) {
+        PENSTOCK_TRY(WireWriter entry, multipleEntry(m_dir, *nar));
         entries.push_back(std::move(entry));
     }
+    if (wanted.empty())
+        return {};
     WireWriter request = beginRequest(Operation::AddMultipleToStore);
     request.boolean(options.repair);
     request.boolean(options.dontCheckSignatures);
     PENSTOCK_TRY_VOID(begin());
     auto sent = sendFramed(request, [&](FrameWriter& frames) -> Result<void> {
         WireWriter count;
-        count.number(nars.size());
+        count.number(wanted.size());
         PENSTOCK_TRY_VOID(frames.write(count.bytes()));
-        for (std::size_t i = 0; i < nars.size(); ++i) {
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
             PENSTOCK_TRY_VOID(frames.write(entries[i].bytes()));
-            NarGuard guard(nars[i].info.narHash, nars[i].info.narSize);
-            auto poured = pour(nars[i].nar, guard, frames);
+            NarGuard guard(wanted[i]->info.narHash, wanted[i]->info.narSize);
+            auto poured = pour(wanted[i]->nar, guard, frames);
             if (!poured)
-                return fail(std::move(poured.error()).in(nars[i].path.baseName()));
+                return fail(std::move(poured.error()).in(wanted[i]->path.baseName()));
         }
         return {};
     });
     if (!sent)
         return abandon(std::move(sent.error()));
     return finishStream();
+}
+
+Result<std::vector<const NarToAdd*>> DaemonConnection::notYetValid(const std::vector<NarToAdd>& nars,
+                                                                   const AddOptions& options)
+{
+    nix::StorePathSet valid;
+    if (!options.repair) {
+        nix::StorePathSet all;
+        for (const NarToAdd& nar : nars)
+            all.insert(nar.path);
+        PENSTOCK_TRY(valid, queryValidPaths(all, false));
+    }
+    std::vector<const NarToAdd*> wanted;
+    for (const NarToAdd& nar : nars)
+        if (valid.insert(nar.path).second) // the same path twice would be valid at its second turn
+            wanted.push_back(&nar);
+    return wanted;
 }
 
 // --- files, logs, signatures --------------------------------------------------------------------------------

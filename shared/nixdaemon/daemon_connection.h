@@ -110,10 +110,12 @@ public:
     // Checked here and by the daemon against narHash and narSize (Corrupt). Its references must be valid. When the path
     // is valid already, the bytes are read and dropped.
     [[nodiscard]] Result<void> addToStoreNar(const NarToAdd& nar, const AddOptions& options);
-    // The same for many in one go, references first; below 1.32 one after the other. Stops at the first error;
-    // what came before it is then in the store.
+    // The same for many in one go, references first; below 1.32 one after the other. Archives of paths that are
+    // valid already are not asked for. Stops at the first error; what came before it may then be in the store. When
+    // somebody else adds one of them at the same time, the daemon may complain (Invalid): ask again what is valid.
     [[nodiscard]] Result<void> addMultipleToStore(const std::vector<NarToAdd>& nars, const AddOptions& options);
-    // The store computes the path. Below 1.25 only Text may have references.
+    // The store computes the path. Below 1.25 only Text may have references. When the source fails, Nix 2.8 may keep
+    // what it got of a Flat or Text file until then, under that content's own path.
     [[nodiscard]] Result<nix::StorePath> addToStore(const ContentToAdd& content, const ByteSource& source);
     // Stored unchecked. Needs trust.
     [[nodiscard]] Result<void> addSignatures(const nix::StorePath& path,
@@ -170,6 +172,8 @@ private:
     [[nodiscard]] Result<void> sendOnRequest(const WireWriter& request, const NarToAdd& nar);
     [[nodiscard]] Result<void> sendWhole(const WireWriter& request, const ContentToAdd& content,
                                          const ByteSource& source);
+    [[nodiscard]] Result<std::vector<const NarToAdd*>> notYetValid(const std::vector<NarToAdd>& nars,
+                                                                   const AddOptions& options);
     [[nodiscard]] Result<void> send(std::string_view bytes);
     [[nodiscard]] Result<void> takeMessages();
     [[nodiscard]] Result<void> finishStream();
