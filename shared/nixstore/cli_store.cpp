@@ -90,17 +90,20 @@ public:
     {
         m_files.push_back(narPath());
         if (::symlink(kInputPath, narPath().c_str()) != 0)
-            return fail(ErrorCode::Unavailable, fmt::format("cannot make {}: {}", narPath(), describe(errno)));
+            return fail(ErrorCode::Unavailable,
+                        fmt::format("cannot make {}: {}", narPath(), describe(errno)));
         return {};
     }
     Result<void> write(const std::string& path, std::string_view content)
     {
         m_files.push_back(path);
-        const nixdaemon::FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+        const nixdaemon::FileDescriptor file(
+            ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
         while (file.isOpen() && !content.empty()) {
             const ssize_t size = ::write(file.number(), content.data(), content.size());
             if (size < 0 && errno != EINTR)
-                return fail(ErrorCode::Unavailable, fmt::format("cannot write {}: {}", path, describe(errno)));
+                return fail(ErrorCode::Unavailable,
+                            fmt::format("cannot write {}: {}", path, describe(errno)));
             content.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(size, 0)));
         }
         if (!file.isOpen())
@@ -119,8 +122,9 @@ Result<std::string> readWhole(const nix::NarInfo& info, const ByteSource& nar)
 {
     constexpr std::size_t kLimit = nix::kMaxDerivationBytes + 4096;
     if (info.narSize > kLimit)
-        return fail(ErrorCode::Exhausted, fmt::format("{} has {} bytes; at most {} are taken for a derivation",
-                                                      info.path.baseName(), info.narSize, kLimit));
+        return fail(ErrorCode::Exhausted,
+                    fmt::format("{} has {} bytes; at most {} are taken for a derivation",
+                                info.path.baseName(), info.narSize, kLimit));
     nixdaemon::NarGuard guard(info.narHash, info.narSize);
     std::string whole;
     std::vector<char> piece(kPiece);
@@ -154,7 +158,8 @@ Error CliStore::classify(Error error) const
         return error;
     const auto answered = outputOf(command("nix", {"store", "ping"}), m_interrupt, kMaxAnswer);
     if (!answered)
-        error.code = answered.error().code == ErrorCode::Cancelled ? ErrorCode::Cancelled : ErrorCode::Unavailable;
+        error.code =
+            answered.error().code == ErrorCode::Cancelled ? ErrorCode::Cancelled : ErrorCode::Unavailable;
     return error;
 }
 
@@ -195,7 +200,8 @@ Result<nix::StorePathSet> CliStore::validPaths(const nix::StorePathSet& paths, b
     return valid;
 }
 
-Result<std::vector<nix::NarInfo>> CliStore::infosOf(const std::vector<std::string>& paths, bool areDerivations) const
+Result<std::vector<nix::NarInfo>> CliStore::infosOf(const std::vector<std::string>& paths,
+                                                    bool areDerivations) const
 {
     std::vector<std::string> arguments{"path-info", "--json"};
     if (areDerivations)
@@ -280,9 +286,11 @@ Result<void> CliStore::addNar(const nix::NarInfo& info, const ByteSource& nar)
 }
 
 // nar: empty when the archive lies in the cache.
-Result<void> CliStore::copyFrom(const std::string& cache, const nix::NarInfo& info, const ByteSource& nar) const
+Result<void> CliStore::copyFrom(const std::string& cache, const nix::NarInfo& info,
+                                const ByteSource& nar) const
 {
-    std::vector<std::string> arguments{"copy", "--no-check-sigs", "--no-recursive", "--from", "file://" + cache};
+    std::vector<std::string> arguments{"copy", "--no-check-sigs", "--no-recursive", "--from",
+                                       "file://" + cache};
     if (info.path.isDerivation())
         arguments.emplace_back("--derivation");
     arguments.push_back(info.path.print(storeDir()));
@@ -316,17 +324,19 @@ Result<void> CliStore::copyFrom(const std::string& cache, const nix::NarInfo& in
 Result<void> CliStore::addRoot(const nix::StorePath& path, const std::string& link)
 {
     if (path.isDerivation())
-        return fail(ErrorCode::Invalid, fmt::format("{}: the nix tools would build it instead of holding it; hold what "
-                                                    "it builds, or use the daemon",
-                                                    path.baseName()));
-    if (!link.starts_with('/') || link.starts_with(storeDir().text() + "/"))
         return fail(ErrorCode::Invalid,
-                    fmt::format("the root \"{}\" is no absolute path outside of {}", link, storeDir().text()));
+                    fmt::format("{}: the nix tools would build it instead of holding it; hold what "
+                                "it builds, or use the daemon",
+                                path.baseName()));
+    if (!link.starts_with('/') || link.starts_with(storeDir().text() + "/"))
+        return fail(ErrorCode::Invalid, fmt::format("the root \"{}\" is no absolute path outside of {}", link,
+                                                    storeDir().text()));
     PENSTOCK_TRY(const auto valid, validPaths({path}, false));
     if (valid.empty())
         return fail(ErrorCode::NotFound,
                     fmt::format("{} is not valid in the store, so it cannot be held", path.baseName()));
-    PENSTOCK_TRY_VOID(run(command("nix-store", {"--realise", path.print(storeDir()), "--add-root", link, "--indirect"})));
+    PENSTOCK_TRY_VOID(
+        run(command("nix-store", {"--realise", path.print(storeDir()), "--add-root", link, "--indirect"})));
     return {};
 }
 

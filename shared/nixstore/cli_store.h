@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// CliStore: StoreAccess through the nix command-line tools (2.8 and newer), for where no daemon's socket can be
-// spoken to. A process for each question, so it is slow for many small ones; infos() and validPaths() ask in bulk.
-// Blocking; callable from any thread, from several at once. What is added streams through a pipe into `nix copy`, from
-// a binary cache of one path, so that signatures and content addresses are kept.
+// CliStore: StoreAccess through the nix command-line tools (2.8 and newer), for where no daemon's socket can
+// be spoken to. A process for each question, so it is slow for many small ones; infos() and validPaths() ask
+// in bulk. Blocking; callable from any thread, from several at once. What is added streams through a pipe
+// into `nix copy`, from a binary cache of one path, so that signatures and content addresses are kept.
 #pragma once
 
 #include "shared/nixdaemon/unix_socket.h"
@@ -30,7 +30,8 @@ public:
     {}
 
     [[nodiscard]] const nix::StoreDir& storeDir() const override { return m_options.storeDir; }
-    [[nodiscard]] Result<nix::StorePathSet> validPaths(const nix::StorePathSet& paths, bool substitute) override;
+    [[nodiscard]] Result<nix::StorePathSet> validPaths(const nix::StorePathSet& paths,
+                                                       bool substitute) override;
     [[nodiscard]] Result<std::optional<nix::NarInfo>> info(const nix::StorePath& path) override;
     [[nodiscard]] Result<std::vector<nix::NarInfo>> infos(const nix::StorePathSet& paths) override;
     [[nodiscard]] Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) override;
@@ -45,13 +46,15 @@ private:
     [[nodiscard]] Error classify(Error error) const;
     [[nodiscard]] Result<std::vector<nix::NarInfo>> infosOf(const std::vector<std::string>& paths,
                                                             bool areDerivations) const;
-    [[nodiscard]] Result<void> copyFrom(const std::string& cache, const nix::NarInfo& info, const ByteSource& nar) const;
+    [[nodiscard]] Result<void> copyFrom(const std::string& cache, const nix::NarInfo& info,
+                                        const ByteSource& nar) const;
 
     CliOptions m_options;
     nixdaemon::Interrupt m_interrupt;
 };
 
 // The answer of `nix path-info --json`, in each of its forms since Nix 2.8. Corrupt when it is none.
-[[nodiscard]] Result<std::vector<nix::NarInfo>> parsePathInfos(const nix::StoreDir& dir, std::string_view json);
+[[nodiscard]] Result<std::vector<nix::NarInfo>> parsePathInfos(const nix::StoreDir& dir,
+                                                               std::string_view json);
 
 } // namespace penstock::nixstore

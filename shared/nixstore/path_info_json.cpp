@@ -57,7 +57,8 @@ Result<nix::NarInfo> infoOf(const nix::StoreDir& dir, nix::StorePath path, const
         return fail(ErrorCode::Corrupt, fmt::format("{}: narHash or narSize is missing", path.baseName()));
     PENSTOCK_TRY(const nix::Hash narHash, nix::Hash::parse(*hashText));
     PENSTOCK_TRY(const std::uint64_t narSize, parseUnsigned(sizeText->text));
-    nix::NarInfo info{std::move(path), {}, {}, std::nullopt, std::nullopt, narHash, narSize, {}, {}, {}, {}, {}};
+    nix::NarInfo info{std::move(path), {}, {}, std::nullopt, std::nullopt, narHash,
+                      narSize,         {}, {}, {},           {},           {}};
     for (const JsonValue& reference : listOf(entry, "references")) {
         const std::string* text = reference.asString();
         PENSTOCK_TRY(nix::StorePath needed, pathOf(dir, text != nullptr ? *text : std::string()));

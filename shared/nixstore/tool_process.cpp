@@ -91,11 +91,12 @@ Result<int> spawn(const ToolCommand& command, const ChildEnds& ends)
     ::posix_spawnattr_setsigmask(&attributes, &none);
     ::posix_spawnattr_setsigdefault(&attributes, &defaults);
     ::posix_spawnattr_setpgroup(&attributes, 0);
-    ::posix_spawnattr_setflags(&attributes, static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                                               POSIX_SPAWN_SETPGROUP));
+    ::posix_spawnattr_setflags(
+        &attributes,
+        static_cast<short>(POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP));
     pid_t pid = -1;
-    const int error = ::posix_spawnp(&pid, argv.front().c_str(), &actions, &attributes, pointersTo(argv).data(),
-                                     pointersTo(environment).data());
+    const int error = ::posix_spawnp(&pid, argv.front().c_str(), &actions, &attributes,
+                                     pointersTo(argv).data(), pointersTo(environment).data());
     ::posix_spawnattr_destroy(&attributes);
     ::posix_spawn_file_actions_destroy(&actions);
     if (error != 0)
@@ -187,9 +188,8 @@ bool ToolProcess::takeErrors()
 Result<void> ToolProcess::waitFor(int descriptor, short events)
 {
     for (;;) {
-        std::array<pollfd, 3> waits{{{descriptor, events, 0},
-                                     {m_interrupt.pollable(), POLLIN, 0},
-                                     {m_errors.number(), POLLIN, 0}}};
+        std::array<pollfd, 3> waits{
+            {{descriptor, events, 0}, {m_interrupt.pollable(), POLLIN, 0}, {m_errors.number(), POLLIN, 0}}};
         if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
             return fail(ErrorCode::Internal, fmt::format("poll: {}", describe(errno)));
         if (waits[1].revents != 0)
@@ -257,7 +257,8 @@ Result<void> ToolProcess::finish()
                 fmt::format("{} failed with exit code {}: {}", m_name, WEXITSTATUS(status), trim(text)));
 }
 
-Result<std::string> outputOf(const ToolCommand& command, const nixdaemon::Interrupt& interrupt, std::size_t limit)
+Result<std::string> outputOf(const ToolCommand& command, const nixdaemon::Interrupt& interrupt,
+                             std::size_t limit)
 {
     PENSTOCK_TRY(ToolProcess process, ToolProcess::start(command, interrupt));
     std::string text;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// ToolProcess: one run of a command-line tool whose output streams to us and, if wished, bytes to a pipe of its own
-// (descriptor 3). In a process group of its own, killed with all its children when the object ends before it does.
-// Blocking, one thread. Failures: Unavailable (it cannot be run, or was killed), Cancelled, Invalid (it failed, with
-// its standard error as the text), Internal.
+// ToolProcess: one run of a command-line tool whose output streams to us and, if wished, bytes to a pipe of
+// its own (descriptor 3). In a process group of its own, killed with all its children when the object ends
+// before it does. Blocking, one thread. Failures: Unavailable (it cannot be run, or was killed), Cancelled,
+// Invalid (it failed, with its standard error as the text), Internal.
 #pragma once
 
 #include "shared/base/result.h"
@@ -19,14 +19,15 @@
 namespace penstock::nixstore {
 
 struct ToolCommand {
-    std::vector<std::string> argv; // argv[0] is looked up in this process's PATH
+    std::vector<std::string> argv;                  // argv[0] is looked up in this process's PATH
     std::map<std::string, std::string> environment; // complete
     bool hasInput = false;                          // a pipe to read from as descriptor 3
 };
 
 class ToolProcess {
 public:
-    [[nodiscard]] static Result<ToolProcess> start(const ToolCommand& command, nixdaemon::Interrupt interrupt);
+    [[nodiscard]] static Result<ToolProcess> start(const ToolCommand& command,
+                                                   nixdaemon::Interrupt interrupt);
     ~ToolProcess();
     ToolProcess(ToolProcess&& other) noexcept;
     ToolProcess& operator=(ToolProcess&&) = delete;

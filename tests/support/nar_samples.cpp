@@ -14,9 +14,21 @@
 namespace penstock::test {
 namespace {
 
-nix::NarInfo infoOf(nix::StorePath path, const nix::Hash& hash, std::uint64_t size, nix::StorePathSet references)
+nix::NarInfo infoOf(nix::StorePath path, const nix::Hash& hash, std::uint64_t size,
+                    nix::StorePathSet references)
 {
-    return {std::move(path), {}, {}, std::nullopt, std::nullopt, hash, size, std::move(references), {}, {}, {}, {}};
+    return {std::move(path),
+            {},
+            {},
+            std::nullopt,
+            std::nullopt,
+            hash,
+            size,
+            std::move(references),
+            {},
+            {},
+            {},
+            {}};
 }
 
 nix::StorePath madeUpPath(std::string_view name)

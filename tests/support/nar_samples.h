@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Store paths with archives for tests, made without Nix: small ones in memory, big ones that are generated while
-// they stream. Pure.
+// Store paths with archives for tests, made without Nix: small ones in memory, big ones that are generated
+// while they stream. Pure.
 #pragma once
 
 #include "shared/base/stream.h"
@@ -22,10 +22,11 @@ struct NarSample {
 // The archive of one file.
 [[nodiscard]] std::string narOfFile(std::string_view content);
 // Input-addressed in form: a path with a made-up digest, which only a trusting store takes.
-[[nodiscard]] NarSample sampleOf(std::string_view name, std::string_view content, nix::StorePathSet references = {});
+[[nodiscard]] NarSample sampleOf(std::string_view name, std::string_view content,
+                                 nix::StorePathSet references = {});
 // Content-addressed: the path is computed.
-[[nodiscard]] NarSample addressedSample(const nix::StoreDir& dir, std::string_view name, std::string_view content,
-                                        const nix::StorePathSet& references = {});
+[[nodiscard]] NarSample addressedSample(const nix::StoreDir& dir, std::string_view name,
+                                        std::string_view content, const nix::StorePathSet& references = {});
 
 [[nodiscard]] ByteSource sourceOf(std::string bytes);
 [[nodiscard]] ByteSink sinkInto(std::string& bytes);

@@ -19,7 +19,8 @@ namespace penstock::test {
 struct NixFixtureOptions {
     bool isTrusted = true;   // does the daemon trust its clients?
     std::string extraConfig; // more lines for the daemon's NIX_CONFIG
-    // The paths are those of /nix/store, kept below root(): several stores with the same paths that share nothing.
+    // The paths are those of /nix/store, kept below root(): several stores with the same paths that share
+    // nothing.
     bool isChroot = false;
 };
 

@@ -1,17 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Bytes into and out of real nix-daemons: every protocol layout, several stores that share nothing, faults, memory.
-#include "shared/nixdaemon/daemon_connection.h"
-#include "shared/nixdaemon/daemon_pool.h"
-#include "shared/nixstore/daemon_store.h"
-#include "tests/support/nar_samples.h"
-#include "tests/support/nix_fixture.h"
+// Bytes into and out of real nix-daemons: every protocol layout, several stores that share nothing, faults,
+// memory.
+#include "tests/integration/nix/transfer_world.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <functional>
-#include <future>
-#include <thread>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -22,58 +15,9 @@ namespace {
 
 using test::addressedSample;
 using test::NarSample;
-using test::NixFixture;
 using test::sampleOf;
 using test::sinkInto;
 using test::sourceOf;
-
-constexpr AddOptions kTrusting{false, true};
-
-std::unique_ptr<NixFixture> startNix(bool isTrusted = true)
-{
-    test::NixFixtureOptions options;
-    options.isChroot = true;
-    options.isTrusted = isTrusted;
-    auto started = NixFixture::start(options);
-    if (!started) {
-        ADD_FAILURE() << started.error().message;
-        std::abort();
-    }
-    return *std::move(started);
-}
-
-std::unique_ptr<DaemonConnection> connect(const NixFixture& nix, unsigned minor = kNewestMinor)
-{
-    DaemonOptions options;
-    options.storeDir = nix.storeDir();
-    options.announcedMinor = minor;
-    auto connection = DaemonConnection::open(nix.socketPath(), options);
-    if (!connection) {
-        ADD_FAILURE() << connection.error().message;
-        std::abort();
-    }
-    EXPECT_TRUE((*connection)->setOptions({}));
-    return *std::move(connection);
-}
-
-NarToAdd toAdd(const nix::NarInfo& info, ByteSource nar)
-{
-    return {info.path,
-            {info.deriver, info.narHash, info.references, 0, info.narSize, false, info.signatures,
-             info.contentAddress},
-            std::move(nar)};
-}
-
-NarToAdd toAdd(const NarSample& sample)
-{
-    return toAdd(sample.info, sourceOf(sample.nar));
-}
-
-void expectSound(const NixFixture& nix)
-{
-    const auto verified = nix.run({"nix-store", "--verify", "--check-contents"});
-    EXPECT_TRUE(verified) << verified.error().message;
-}
 
 class AnnouncedMinor : public ::testing::TestWithParam<unsigned> {};
 
@@ -158,14 +102,16 @@ TEST_P(AnnouncedMinor, RefusesDamagedArchivesAndLeavesNothing)
         ASSERT_FALSE(added);
         EXPECT_EQ(added.error().code, ErrorCode::Corrupt) << added.error().message;
         EXPECT_FALSE(daemon->isUsable()) << "what was half-sent must not go on";
-        const auto text = daemon->addToStore({"text", nix::AddressMethod::Text, nix::HashAlgorithm::Sha256, {}, 1}, sourceOf("a"));
+        const auto text = daemon->addToStore(
+            {"text", nix::AddressMethod::Text, nix::HashAlgorithm::Sha256, {}, 1}, sourceOf("a"));
         EXPECT_EQ(text.error().code, ErrorCode::Unavailable);
     }
     const auto daemon = connect(*nix, GetParam());
     for (const std::size_t announced : {std::size_t{99'999}, std::size_t{100'001}}) {
         const auto other = connect(*nix, GetParam());
-        const auto added = other->addToStore({"cut", nix::AddressMethod::Flat, nix::HashAlgorithm::Sha256, {}, announced},
-                                             sourceOf(std::string(100'000, 'c')));
+        const auto added =
+            other->addToStore({"cut", nix::AddressMethod::Flat, nix::HashAlgorithm::Sha256, {}, announced},
+                              sourceOf(std::string(100'000, 'c')));
         ASSERT_FALSE(added) << "a file that is cut off is not taken for whole";
         EXPECT_EQ(added.error().code, ErrorCode::Corrupt);
     }
@@ -180,7 +126,8 @@ TEST_P(AnnouncedMinor, KeepsTheConnectionAfterAComplaint)
 {
     const auto nix = startNix();
     const auto daemon = connect(*nix, GetParam());
-    const NarSample sample = sampleOf("dangling", std::string(500'000, 'd'), {sampleOf("absent", "").info.path});
+    const NarSample sample =
+        sampleOf("dangling", std::string(500'000, 'd'), {sampleOf("absent", "").info.path});
     const auto added = daemon->addToStoreNar(toAdd(sample), kTrusting);
     ASSERT_FALSE(added);
     EXPECT_EQ(added.error().code, ErrorCode::Invalid);
@@ -193,9 +140,8 @@ TEST_P(AnnouncedMinor, RecognisesAnErrorInTheMiddleOfAnArchive)
 {
     const auto nix = startNix();
     const auto daemon = connect(*nix, GetParam());
-    const auto gone = daemon->narFromPath(sampleOf("gone", "").info.path, [](std::string_view) -> Result<void> {
-        return {};
-    });
+    const auto gone = daemon->narFromPath(sampleOf("gone", "").info.path,
+                                          [](std::string_view) -> Result<void> { return {}; });
     ASSERT_FALSE(gone);
     EXPECT_EQ(gone.error().code, ErrorCode::Invalid) << gone.error().message;
     EXPECT_NE(gone.error().message.find("No such file"), std::string::npos) << gone.error().message;
@@ -294,7 +240,8 @@ TEST(NixTransfer, KeepsBuildLogs)
     EXPECT_TRUE(daemon->ping());
     EXPECT_FALSE(daemon->addBuildLog(sampleOf("no-drv", "").info.path, sourceOf("")));
     std::size_t logs = 0;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(nix->localStore() + "/nix/var/log/nix"))
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(nix->localStore() + "/nix/var/log/nix"))
         logs += entry.path().filename().string().find("logged.drv") != std::string::npos ? 1U : 0U;
     EXPECT_EQ(logs, 1U);
 }
@@ -306,15 +253,16 @@ TEST(NixTransfer, IsUnavailableWhenTheDaemonDiesInTheMiddleOfAnArchive)
     const nix::NarInfo big = test::bigInfo("big", kSize);
     const ByteSource whole = test::bigNar(kSize);
     std::uint64_t sent = 0;
-    const auto added = connect(*nix)->addToStoreNar(toAdd(big,
-                                                          [&](std::span<char> into) -> Result<std::size_t> {
-                                                              if (sent > kSize / 2)
-                                                                  nix->kill();
-                                                              PENSTOCK_TRY(const std::size_t size, whole(into));
-                                                              sent += size;
-                                                              return size;
-                                                          }),
-                                                    kTrusting);
+    const auto added =
+        connect(*nix)->addToStoreNar(toAdd(big,
+                                           [&](std::span<char> into) -> Result<std::size_t> {
+                                               if (sent > kSize / 2)
+                                                   nix->kill();
+                                               PENSTOCK_TRY(const std::size_t size, whole(into));
+                                               sent += size;
+                                               return size;
+                                           }),
+                                     kTrusting);
     ASSERT_FALSE(added);
     EXPECT_EQ(added.error().code, ErrorCode::Unavailable) << added.error().message;
     ASSERT_TRUE(nix->restart());
@@ -387,103 +335,6 @@ TEST(NixTransfer, StreamsBigFilesInLittleMemory)
     EXPECT_EQ(std::move(hasher).finish(), big.narHash);
     EXPECT_LT(highest - before, 50U << 20U);
     EXPECT_TRUE(target->ping());
-}
-
-class PooledDaemon : public ::testing::Test {
-protected:
-    std::shared_ptr<DaemonPool> pool(std::size_t limit, Duration idleTime = std::chrono::seconds(60))
-    {
-        PoolOptions options;
-        options.maxConnections = limit;
-        options.idleTime = idleTime;
-        return DaemonPool::create(m_nix->socketPath(), options).value();
-    }
-    std::unique_ptr<NixFixture> m_nix = startNix();
-    Interrupt m_interrupt = Interrupt::create().value();
-};
-
-TEST_F(PooledDaemon, UsesAConnectionAgainAndDropsABrokenOne)
-{
-    const auto daemons = pool(2);
-    const DaemonConnection* first = nullptr;
-    {
-        const auto lease = daemons->lease(m_interrupt);
-        ASSERT_TRUE(lease) << lease.error().message;
-        first = &**lease;
-        EXPECT_TRUE((*lease)->ping());
-    }
-    {
-        const auto lease = daemons->lease(m_interrupt);
-        EXPECT_EQ(&**lease, first);
-        EXPECT_FALSE((*lease)->narFromPath(sampleOf("gone", "").info.path,
-                                           [](std::string_view) -> Result<void> { return {}; }));
-    }
-    EXPECT_TRUE((*daemons->lease(m_interrupt))->ping());
-    m_nix->kill(); // the one that waits is dead now
-    {
-        const auto lease = daemons->lease(m_interrupt);
-        const auto answer = lease ? (*lease)->ping() : Result<void>(tl::unexpected<Error>(lease.error()));
-        ASSERT_FALSE(answer);
-        EXPECT_EQ(answer.error().code, ErrorCode::Unavailable);
-    }
-    ASSERT_TRUE(m_nix->restart());
-    EXPECT_TRUE((*daemons->lease(m_interrupt))->ping());
-}
-
-TEST_F(PooledDaemon, LetsNoMoreIntoUseThanItsBound)
-{
-    const auto daemons = pool(1);
-    auto held = std::make_unique<Result<DaemonPool::Lease>>(daemons->lease(m_interrupt));
-    ASSERT_TRUE(*held);
-    const Interrupt impatient = Interrupt::create().value();
-    auto waiting = std::async(std::launch::async, [&] { return daemons->lease(impatient).error().code; });
-    impatient.raise();
-    EXPECT_EQ(waiting.get(), ErrorCode::Cancelled);
-    auto patient = std::async(std::launch::async, [&] { return (*daemons->lease(m_interrupt))->ping(); });
-    held.reset();
-    EXPECT_TRUE(patient.get());
-}
-
-TEST_F(PooledDaemon, ServesManyThreadsAtOnce)
-{
-    const auto daemons = pool(3);
-    std::vector<std::future<std::size_t>> workers;
-    for (int worker = 0; worker < 8; ++worker)
-        workers.push_back(std::async(std::launch::async, [&, worker] {
-            std::size_t good = 0;
-            nixstore::DaemonStore store(daemons, m_interrupt);
-            for (int i = 0; i < 10; ++i) {
-                const NarSample sample = sampleOf(fmt::format("worker-{}-{}", worker, i % 5), "x");
-                good += store.addNar(sample.info, sourceOf(sample.nar)).has_value() ? 1U : 0U;
-            }
-            return good;
-        }));
-    for (auto& worker : workers)
-        EXPECT_EQ(worker.get(), 10U);
-    EXPECT_EQ(connect(*m_nix)->queryAllValidPaths().value().size(), 40U);
-}
-
-TEST_F(PooledDaemon, ClosesWhatWaitsForTooLong)
-{
-    const NarSample sample = sampleOf("held-by-a-connection", "x");
-    const auto isCollected = [&] {
-        EXPECT_TRUE(m_nix->run({"nix-store", "--gc"}));
-        return !connect(*m_nix)->isValidPath(sample.info.path).value();
-    };
-    const auto lasting = pool(2);
-    EXPECT_TRUE((*lasting->lease(m_interrupt))->addToStoreNar(toAdd(sample), kTrusting));
-    lasting->closeIdle();
-    EXPECT_FALSE(isCollected()) << "the connection waits, and with it what it holds";
-    EXPECT_TRUE((*lasting->lease(m_interrupt))->ping());
-    const auto brief = pool(2, Duration(0));
-    EXPECT_TRUE((*brief->lease(m_interrupt))->addTempRoot(sample.info.path));
-    EXPECT_TRUE((*lasting->lease(m_interrupt))->narFromPath(sampleOf("gone", "").info.path, {}).error().code ==
-                ErrorCode::Invalid)
-        << "breaks it, so that it is dropped";
-    brief->closeIdle();
-    for (int attempt = 0; attempt < 50 && !isCollected(); ++attempt) { // the daemon's processes end a moment later
-    }
-    EXPECT_TRUE(isCollected());
 }
 
 } // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What every StoreAccess does, against real private stores: through the daemon and through the command-line tools, with
-// a store of its own directory and with one whose paths are those of /nix/store.
+// What every StoreAccess does, against real private stores: through the daemon and through the command-line
+// tools, with a store of its own directory and with one whose paths are those of /nix/store.
 #include "shared/nixstore/cli_store.h"
 #include "shared/nixstore/daemon_store.h"
 #include "tests/support/nar_samples.h"
@@ -206,7 +206,8 @@ TEST_P(StoreAccessContract, NoticesAPathThatWasChangedOnDisk)
     const NarSample sample = sampleOf("changed", "before");
     add(sample);
     const std::string file = m_nix->realPath(sample.info.path);
-    std::filesystem::permissions(file, std::filesystem::perms::owner_write, std::filesystem::perm_options::add);
+    std::filesystem::permissions(file, std::filesystem::perms::owner_write,
+                                 std::filesystem::perm_options::add);
     std::filesystem::resize_file(file, 3);
     std::string nar;
     const auto read = m_store->readNar(sample.info, sinkInto(nar));
