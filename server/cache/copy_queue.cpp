@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::string_view kHead = "penstock-copy 1\n";
 constexpr std::size_t kMaxEntryBytes = 128U << 10U;
-constexpr std::uint64_t kShardEntries = 1024;
+constexpr std::uint64_t kShardEntries = 256;
 constexpr std::size_t kMaxErrorBytes = 300;
 constexpr unsigned kMaxDoublings = 20;
 
