@@ -5,7 +5,7 @@
 #include "server/cache/binary_cache.h"
 #include "server/cache/cache_check.h"
 #include "tests/support/memory_object_store.h"
-#include "tests/unit/nix/nar_tree.h"
+#include "tests/support/nar_tree.h"
 
 #include <gtest/gtest.h>
 #include <string>
