@@ -5,6 +5,8 @@
 #include "shared/curl/http_client.h"
 
 #include <array>
+#include <chrono>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <fcntl.h>
@@ -14,6 +16,7 @@
 #include <spawn.h>
 #include <sstream>
 #include <sys/wait.h>
+#include <thread>
 #include <unistd.h>
 
 namespace penstock::test {
@@ -92,6 +95,26 @@ int statusOf(pid_t pid)
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
+// The letter of /proc: R, S, T when stopped, Z when ended; ? when it is gone.
+char stateOf(pid_t pid)
+{
+    std::ifstream file(fmt::format("/proc/{}/stat", pid));
+    std::string text;
+    std::getline(file, text);
+    const std::size_t end = text.rfind(')');
+    return end == std::string::npos || end + 2 >= text.size() ? '?' : text[end + 2];
+}
+
+void waitForState(pid_t pid, std::string_view wanted)
+{
+    for (int i = 0; i < 10'000; ++i) {
+        if (wanted.find(stateOf(pid)) != std::string_view::npos)
+            return;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    ADD_FAILURE() << "process " << pid << " is in state " << stateOf(pid) << ", not in one of " << wanted;
+}
+
 std::string script(std::string_view name)
 {
     const char* const source = std::getenv("PENSTOCK_SOURCE_DIR");
@@ -124,7 +147,7 @@ S3Server::S3Server()
 
 S3Server::~S3Server()
 {
-    ::kill(gateway(), SIGCONT);
+    thaw();
     ::close(m_hold);
     statusOf(m_runner);
 }
@@ -158,6 +181,25 @@ pid_t S3Server::gateway() const
     if (pid <= 1)
         endProgram("no radosgw.pid");
     return pid;
+}
+
+void S3Server::crash() const
+{
+    const pid_t pid = gateway();
+    ::kill(pid, SIGKILL);
+    waitForState(pid, "Z?");
+}
+
+void S3Server::freeze() const
+{
+    const pid_t pid = gateway();
+    ::kill(pid, SIGSTOP);
+    waitForState(pid, "T");
+}
+
+void S3Server::thaw() const
+{
+    ::kill(gateway(), SIGCONT);
 }
 
 void S3Server::restart() const

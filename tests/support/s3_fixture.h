@@ -24,8 +24,11 @@ public:
     [[nodiscard]] cache::S3StoreOptions newBucket();
     [[nodiscard]] const std::map<std::string, std::string>& values() const { return m_values; }
     [[nodiscard]] std::string value(const std::string& name) const;
-    [[nodiscard]] pid_t gateway() const;
-    // Starts the gateway that was killed.
+    // Each returns when it has happened, which is later than kill().
+    void crash() const;  // kill -9 of the gateway
+    void freeze() const; // it hangs with its connections open
+    void thaw() const;
+    // Starts the gateway that crashed.
     void restart() const;
     // A line of its configuration; counts from the next start.
     void configure(const std::string& line, bool isThere) const;
@@ -35,6 +38,8 @@ public:
     [[nodiscard]] curl::AwsCredentials newSession() const;
 
 private:
+    [[nodiscard]] pid_t gateway() const;
+
     std::map<std::string, std::string> m_values;
     pid_t m_runner = 0;
     int m_hold = -1; // the runner stops the server when it is closed

@@ -2,12 +2,13 @@
 // S3Store against answers that a real server gives only rarely, or only Amazon's does.
 #include "server/cache/s3_store.h"
 
+#include "shared/base/mutex.h"
+#include "shared/base/text.h"
 #include "tests/support/loopback_server.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <mutex>
 
 namespace penstock::cache {
 namespace {
@@ -62,7 +63,7 @@ public:
     // First lines without the protocol.
     std::vector<std::string> requests()
     {
-        const std::lock_guard lock(m_mutex);
+        const MutexLock lock(m_mutex);
         std::vector<std::string> lines;
         for (const std::string& head : m_heads)
             lines.push_back(head.substr(0, head.find(" HTTP/")));
@@ -70,7 +71,7 @@ public:
     }
     std::string head(std::size_t index)
     {
-        const std::lock_guard lock(m_mutex);
+        const MutexLock lock(m_mutex);
         return index < m_heads.size() ? m_heads[index] : "";
     }
 
@@ -82,10 +83,11 @@ private:
             if (head.empty())
                 return;
             if (const std::size_t at = head.find("Content-Length: "); at != std::string::npos)
-                (void)connection.readBytes(std::strtoull(head.c_str() + at + 16, nullptr, 10));
+                (void)connection.readBytes(
+                    parseUnsigned(head.substr(at + 16, head.find('\r', at) - at - 16)).value());
             std::string next = answer("418 Unexpected");
             {
-                const std::lock_guard lock(m_mutex);
+                const MutexLock lock(m_mutex);
                 if (m_heads.size() < m_answers.size())
                     next = m_answers[m_heads.size()];
                 m_heads.push_back(head);
@@ -99,7 +101,7 @@ private:
     }
 
     std::vector<std::string> m_answers;
-    std::mutex m_mutex;
+    Mutex m_mutex;
     std::vector<std::string> m_heads;
     LoopbackServer m_server{[this](LoopbackConnection& connection) { serve(connection); }};
 };

@@ -2,17 +2,16 @@
 // S3Store against a real server: what goes wrong in earnest, and uploads by somebody who has only an address.
 #include "server/cache/s3_store.h"
 
+#include "shared/base/mutex.h"
 #include "shared/curl/http_client.h"
 #include "tests/support/s3_fixture.h"
 
 #include <atomic>
-#include <csignal>
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <mutex>
 #include <thread>
 #include <unistd.h>
 
@@ -43,7 +42,7 @@ S3StoreOptions smallParts()
 }
 
 struct EventLog final : Logger {
-    std::mutex mutex;
+    Mutex mutex;
     std::vector<std::string> lines;
 
     void log(LogLevel, std::string_view event, std::initializer_list<LogField> fields) override
@@ -52,7 +51,7 @@ struct EventLog final : Logger {
         for (const LogField& field : fields)
             if (const auto* text = std::get_if<std::string>(&field.value))
                 line += " " + *text;
-        const std::lock_guard lock(mutex);
+        const MutexLock lock(mutex);
         lines.push_back(std::move(line));
     }
 };
@@ -204,7 +203,7 @@ TEST(S3Server, AnUploadSurvivesACrashOfTheServer)
     const auto writer = store.create("nar/survivor", {});
     ASSERT_TRUE(writer);
     ASSERT_TRUE((*writer)->write(std::string_view(text).substr(0, 3 * kPart + 1)));
-    ::kill(server.gateway(), SIGKILL);
+    server.crash();
     std::thread restarting([&server] { server.restart(); });
     const auto written = (*writer)->write(std::string_view(text).substr(3 * kPart + 1));
     const auto committed = (*writer)->commit();
@@ -225,7 +224,7 @@ TEST(S3Server, AReadGoesOnAfterACrashOfTheServer)
     const auto done = store.get("nar/read", {}, [&](std::string_view bytes) -> Result<void> {
         if (!wasKilled && got.size() > (1U << 20U)) {
             wasKilled = true;
-            ::kill(server.gateway(), SIGKILL);
+            server.crash();
             server.restart();
         }
         got += bytes;
@@ -244,10 +243,10 @@ TEST(S3Server, AHangIsFoundAndPassesWithTheServersReturn)
     options.backOff.attempts = 2;
     S3Store store(options);
     ASSERT_TRUE(store.putText("k", "x", {}));
-    ::kill(server.gateway(), SIGSTOP);
+    server.freeze();
     const auto hanging = store.head("k");
     const auto put = store.putText("k", "y", {});
-    ::kill(server.gateway(), SIGCONT);
+    server.thaw();
     ASSERT_FALSE(hanging) << "not known, hence not absent";
     EXPECT_EQ(hanging.error().code, ErrorCode::Unavailable);
     EXPECT_THAT(hanging.error().message, HasSubstr("tried 2 times"));
@@ -265,7 +264,7 @@ TEST(S3Server, WaitsAndTriesAgainWhenToldToSlowDown)
         .initial = std::chrono::milliseconds(20), .cap = std::chrono::milliseconds(200), .attempts = 60};
     options.log = &events;
     server.configure("rgw max concurrent requests = 2", true);
-    ::kill(server.gateway(), SIGKILL);
+    server.crash();
     server.restart();
     {
         S3Store store(options);
@@ -282,7 +281,7 @@ TEST(S3Server, WaitsAndTriesAgainWhenToldToSlowDown)
         EXPECT_EQ(failed, 0);
     }
     server.configure("rgw max concurrent requests = 2", false);
-    ::kill(server.gateway(), SIGKILL);
+    server.crash();
     server.restart();
     EXPECT_THAT(events.lines, testing::Contains(testing::AllOf(testing::StartsWith("s3.retry"),
                                                                HasSubstr("503 SlowDown"))));
