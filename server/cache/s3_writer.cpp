@@ -132,7 +132,8 @@ Result<void> s3CompleteUpload(S3Connection& connection, const S3Completion& comp
     if (answer.isSuccess())
         return {};
     const bool isDoubtful = answer.isUnsure && completion.size &&
-                            (answer.code == "NoSuchUpload" || answer.response.status == kPreconditionFailed);
+                            (answer.code == "NoSuchUpload" || answer.response.status == kPreconditionFailed ||
+                             answer.response.status >= 500); // Ceph, of an upload it does not know
     if (isDoubtful) { // the try without an answer may have completed it
         PENSTOCK_TRY(const std::optional<S3Head> there, s3Head(connection, completion.key));
         if (there && there->info.size == *completion.size &&

@@ -7,6 +7,7 @@
 import os
 import signal
 import subprocess
+import time
 import urllib.parse
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -48,11 +49,27 @@ class S3Server:
             return int(file.read())
 
     def signal(self, number, name="radosgw"):
-        """KILL is a crash, STOP a hang until CONT."""
+        """KILL is a crash, STOP a hang until CONT. Returns when it has happened, which is later than kill()."""
+        wanted = {signal.SIGKILL: "Z", signal.SIGSTOP: "T"}.get(number)
         try:
-            os.kill(self.pid(name), number)
+            pid = self.pid(name)
+            os.kill(pid, number)
+            end = time.monotonic() + 20
+            while wanted and self.state(pid) not in (wanted, ""):
+                if time.monotonic() > end:
+                    raise AssertionError(f"{name} is in state {self.state(pid)}, not {wanted}")
+                time.sleep(0.002)
         except (ProcessLookupError, FileNotFoundError):
             pass
+
+    @staticmethod
+    def state(pid):
+        """The letter of /proc; "" when it is gone."""
+        try:
+            with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+                return file.read().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
 
     def restart(self):
         """Starts what was killed; every object that was confirmed is still there."""

@@ -55,6 +55,9 @@ await() { # await NAME WHAT COMMAND...: up to 60 s while daemon NAME lives
 taken() { (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; }
 answers() { (exec 3<>"/dev/tcp/127.0.0.1/$port" && printf 'GET / HTTP/1.0\r\n\r\n' >&3 && read -r -t 5 line <&3 && [[ $line == *" 200 "* ]]) 2>/dev/null; }
 start_gateway() {
+  # A gateway that was just killed may not have closed its socket yet.
+  local end=$((SECONDS + 5))
+  while [ -e "$dir/env" ] && taken && [ $SECONDS -lt $end ]; do sleep 0.02; done
   ! taken || die "port $port is in use by another program"
   launch radosgw radosgw -n client.rgw
   await radosgw "an answer on port $port" answers
@@ -144,7 +147,8 @@ osd class load list = *
 osd class default list = *
 [client.rgw]
 rgw data = $dir/rgw
-rgw frontends = beast endpoint=127.0.0.1:$port
+# Without nodelay an answer on a kept connection waits 40 ms for an acknowledgement.
+rgw frontends = beast endpoint=127.0.0.1:$port tcp_nodelay=1
 rgw thread pool size = 128
 rgw dns name = s3.localhost
 rgw relaxed region enforcement = true
