@@ -8,7 +8,18 @@
 
 namespace penstock::gui {
 
-JobsModel::JobsModel(const LiveFarm& farm, QObject* parent) : RecordModel(parent), m_farm(farm)
+namespace {
+
+constexpr std::array kHeadings{
+    Heading{"Job", "State and number"},
+    Heading{"Name", "What was asked for"},
+    Heading{"Steps", "Finished steps of all steps"},
+    Heading{"Time", "How long it has waited or run, or took", true}};
+static_assert(kHeadings.size() == JobsModel::kColumns);
+
+} // namespace
+
+JobsModel::JobsModel(const LiveFarm& farm, QObject* parent) : RecordModel(kHeadings, parent), m_farm(farm)
 {
     connect(&farm, &LiveFarm::refreshed, this, &JobsModel::refresh);
     connect(&farm, &LiveFarm::secondPassed, this, &JobsModel::refresh);
@@ -23,53 +34,24 @@ void JobsModel::refresh()
     assign(std::move(all));
 }
 
-int JobsModel::columnCount(const QModelIndex& parent) const
+QVariant JobsModel::cell(const JobRecord& job, int column, int role) const
 {
-    return parent.isValid() ? 0 : kColumns;
-}
-
-QVariant JobsModel::headerData(int section, Qt::Orientation orientation, int role) const
-{
-    static constexpr std::array kTitles = {"Job", "Name", "Steps", "Time"};
-    static constexpr std::array kTips = {"State and number", "What was asked for",
-                                         "Finished steps of all steps",
-                                         "How long it has waited or run, or took"};
-    if (orientation != Qt::Horizontal || section < 0 || section >= kColumns)
-        return {};
-    if (role == Qt::DisplayRole)
-        return QString::fromLatin1(kTitles[static_cast<std::size_t>(section)]);
-    if (role == Qt::ToolTipRole)
-        return QString::fromLatin1(kTips[static_cast<std::size_t>(section)]);
-    if (role == Qt::TextAlignmentRole)
-        return static_cast<int>(Qt::AlignVCenter | (section == Age ? Qt::AlignRight : Qt::AlignLeft));
-    return {};
-}
-
-QVariant JobsModel::data(const QModelIndex& index, int role) const
-{
-    const JobPtr job = at(index.row());
-    if (!job || !index.isValid())
-        return {};
     switch (role) {
-    case Qt::DisplayRole:
-    case Qt::AccessibleTextRole: return display(*job, index.column());
     case Qt::ToolTipRole:
         return QStringLiteral("job %1, %2, %3, of %4 in %5, priority %6%7")
-            .arg(job->id.value())
-            .arg(text(job->name), wordOf(job->state), text(job->user), text(job->space))
-            .arg(job->priority)
-            .arg(job->error.empty() ? QString() : QStringLiteral("\n") + text(job->error));
-    case Qt::TextAlignmentRole:
-        return static_cast<int>(Qt::AlignVCenter | (index.column() == Age ? Qt::AlignRight : Qt::AlignLeft));
+            .arg(job.id.value())
+            .arg(text(job.name), wordOf(job.state), text(job.user), text(job.space))
+            .arg(job.priority)
+            .arg(job.error.empty() ? QString() : QStringLiteral("\n") + text(job.error));
     case kToneRole:
-        return index.column() == Number ? QVariant(static_cast<int>(toneOf(job->state))) : QVariant();
+        return column == Number ? QVariant(static_cast<int>(toneOf(job.state))) : QVariant();
     case kBarRole:
-        if (index.column() == Steps && job->stepsTotal > 0)
-            return QVariant::fromValue(CellBar{double(job->stepsDone + job->stepsFailed) / job->stepsTotal, 0,
+        if (column == Steps && job.stepsTotal > 0)
+            return QVariant::fromValue(CellBar{double(job.stepsDone + job.stepsFailed) / job.stepsTotal, 0,
                                                false, 0,
-                                               job->stepsFailed > 0 ? Tone::Failed : Tone::Running});
+                                               job.stepsFailed > 0 ? Tone::Failed : Tone::Running});
         return {};
-    case kIdRole: return QVariant::fromValue(static_cast<quint64>(job->id.value()));
+    case kIdRole: return QVariant::fromValue(static_cast<quint64>(job.id.value()));
     default: return {};
     }
 }

@@ -15,19 +15,16 @@ public:
     explicit JobsModel(const LiveFarm& farm, QObject* parent = nullptr);
 
     void refresh();
-    [[nodiscard]] int columnCount(const QModelIndex& parent = {}) const override;
-    [[nodiscard]] QVariant data(const QModelIndex& index, int role) const override;
-    [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation, int role) const override;
 
 protected:
+    [[nodiscard]] QString display(const JobRecord& job, int column) const override;
+    [[nodiscard]] QVariant cell(const JobRecord& job, int column, int role) const override;
     [[nodiscard]] JobId keyOf(const JobRecord& record) const override { return record.id; }
     [[nodiscard]] bool matches(const JobRecord& record, const QString& filter) const override;
     [[nodiscard]] bool lessThan(const JobRecord& left, const JobRecord& right, int column) const override;
     [[nodiscard]] bool ages() const override { return true; }
 
 private:
-    [[nodiscard]] QString display(const JobRecord& job, int column) const;
-
     const LiveFarm& m_farm;
 };
 

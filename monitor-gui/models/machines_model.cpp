@@ -11,6 +11,32 @@ namespace penstock::gui {
 
 namespace {
 
+constexpr std::array kHeadings{
+    Heading{"Machine", "Name of the machine"},
+    Heading{"State", "Whether it takes work, and how long a quarantine lasts"},
+    Heading{"System", "Systems it can build for"},
+    Heading{"Slots", "Slots in use of all its slots"},
+    Heading{"CPUs", "CPUs reserved by what runs, of those that may be reserved"},
+    Heading{"Load", "One-minute load; the mark is the gate above which nothing starts"},
+    Heading{"CPU some",
+            "Share of the last 10 s in which some task waited for a processor "
+            "(PSI); the mark is this machine's gate"},
+    Heading{"Mem full",
+            "Share of the last 10 s in which all tasks waited for memory (PSI); "
+            "the mark is this machine's gate"},
+    Heading{"IO full",
+            "Share of the last 10 s in which all tasks waited for disks (PSI); the "
+            "mark is this machine's gate"},
+    Heading{"Room for more", "Whether it would take another small step now, and why not"},
+    Heading{"Memory", "Memory in use; the mark is the gate above which nothing starts"},
+    Heading{"Mem reserved", "Memory reserved by what runs, of what may be reserved"},
+    Heading{"Resources", "Named resources, reserved of all: GPUs, licences"},
+    Heading{"Disk free", "Free space where steps run", true},
+    Heading{"Score", "By the scheduler's sort function; larger is chosen first", true},
+    Heading{"Last seen", "Age of its last report", true},
+    Heading{"Running steps", "What it runs now"}};
+static_assert(kHeadings.size() == MachinesModel::kColumns);
+
 // A gate stands at three quarters of its bar, so that what is beyond it has room to be seen.
 constexpr double kGatePlace = 0.75;
 
@@ -24,13 +50,6 @@ CellBar pressureBar(double value, double gate, double scale)
 double shareUsed(std::uint64_t total, std::uint64_t left)
 {
     return total == 0 ? 0.0 : 1.0 - static_cast<double>(std::min(left, total)) / static_cast<double>(total);
-}
-
-int alignment(int column)
-{
-    const bool number =
-        column == MachinesModel::FreeDisk || column == MachinesModel::Seen || column == MachinesModel::Score;
-    return static_cast<int>(Qt::AlignVCenter | (number ? Qt::AlignRight : Qt::AlignLeft));
 }
 
 QVariant reservedBar(std::uint64_t reserved, std::uint64_t capacity)
@@ -110,7 +129,7 @@ QString gateText(const char* name, double value, double gate)
 
 } // namespace
 
-MachinesModel::MachinesModel(const LiveFarm& farm, QObject* parent) : RecordModel(parent), m_farm(farm)
+MachinesModel::MachinesModel(const LiveFarm& farm, QObject* parent) : RecordModel(kHeadings, parent), m_farm(farm)
 {
     connect(&farm, &LiveFarm::refreshed, this, &MachinesModel::refresh);
     connect(&farm, &LiveFarm::secondPassed, this, &MachinesModel::refresh);
@@ -125,67 +144,16 @@ void MachinesModel::refresh()
     assign(std::move(all));
 }
 
-int MachinesModel::columnCount(const QModelIndex& parent) const
+QVariant MachinesModel::cell(const MachineRecord& machine, int column, int role) const
 {
-    return parent.isValid() ? 0 : kColumns;
-}
-
-QVariant MachinesModel::headerData(int section, Qt::Orientation orientation, int role) const
-{
-    static constexpr std::array kTitles = {"Machine",   "State",  "System",   "Slots",    "CPUs",  "Load",
-                                           "CPU some",  "Mem full", "IO full", "Room for more",
-                                           "Memory",    "Mem reserved", "Resources", "Disk free", "Score",
-                                           "Last seen", "Running steps"};
-    static constexpr std::array kTips = {
-        "Name of the machine",
-        "Whether it takes work, and how long a quarantine lasts",
-        "Systems it can build for",
-        "Slots in use of all its slots",
-        "CPUs reserved by what runs, of those that may be reserved",
-        "One-minute load; the mark is the gate above which nothing starts",
-        "Share of the last 10 s in which some task waited for a processor (PSI); the mark is this machine's "
-        "gate",
-        "Share of the last 10 s in which all tasks waited for memory (PSI); the mark is this machine's gate",
-        "Share of the last 10 s in which all tasks waited for disks (PSI); the mark is this machine's gate",
-        "Whether it would take another small step now, and why not",
-        "Memory in use; the mark is the gate above which nothing starts",
-        "Memory reserved by what runs, of what may be reserved",
-        "Named resources, reserved of all: GPUs, licences",
-        "Free space where steps run",
-        "By the scheduler's sort function; larger is chosen first",
-        "Age of its last report",
-        "What it runs now"};
-    static_assert(kTitles.size() == kColumns && kTips.size() == kColumns);
-    if (orientation != Qt::Horizontal || section < 0 || section >= kColumns)
-        return {};
-    const auto place = static_cast<std::size_t>(section);
-    if (role == Qt::DisplayRole)
-        return QString::fromLatin1(kTitles[place]);
-    if (role == Qt::ToolTipRole)
-        return QString::fromLatin1(kTips[place]);
-    if (role == Qt::TextAlignmentRole)
-        return alignment(section);
-    return {};
-}
-
-QVariant MachinesModel::data(const QModelIndex& index, int role) const
-{
-    const MachinePtr machine = at(index.row());
-    if (!machine || !index.isValid())
-        return {};
-    const int column = index.column();
     switch (role) {
-    case Qt::DisplayRole:
-    case Qt::AccessibleTextRole: return display(*machine, column);
-    case Qt::ToolTipRole: return toolTip(*machine, column);
-    case Qt::TextAlignmentRole:
-        return alignment(column);
+    case Qt::ToolTipRole: return toolTip(machine, column);
     case kToneRole:
-        return column == State ? QVariant(static_cast<int>(lookOf(*machine, m_farm.serverNow()).tone)) : QVariant();
-    case kBarRole: return bar(*machine, column);
+        return column == State ? QVariant(static_cast<int>(lookOf(machine, m_farm.serverNow()).tone)) : QVariant();
+    case kBarRole: return bar(machine, column);
     case kFreshnessRole:
-        return static_cast<int>(freshnessOf(*machine, m_farm.serverNow(), m_farm.link().machinePeriod));
-    case kIdRole: return QVariant::fromValue(static_cast<quint64>(machine->id.value()));
+        return static_cast<int>(freshnessOf(machine, m_farm.serverNow(), m_farm.link().machinePeriod));
+    case kIdRole: return QVariant::fromValue(static_cast<quint64>(machine.id.value()));
     default: return {};
     }
 }

@@ -34,11 +34,10 @@ public:
     explicit MachinesModel(const LiveFarm& farm, QObject* parent = nullptr);
 
     void refresh();
-    [[nodiscard]] int columnCount(const QModelIndex& parent = {}) const override;
-    [[nodiscard]] QVariant data(const QModelIndex& index, int role) const override;
-    [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation, int role) const override;
 
 protected:
+    [[nodiscard]] QString display(const MachineRecord& machine, int column) const override;
+    [[nodiscard]] QVariant cell(const MachineRecord& machine, int column, int role) const override;
     [[nodiscard]] MachineId keyOf(const MachineRecord& record) const override { return record.id; }
     [[nodiscard]] bool matches(const MachineRecord& record, const QString& filter) const override;
     [[nodiscard]] bool lessThan(const MachineRecord& left, const MachineRecord& right,
@@ -46,7 +45,6 @@ protected:
     [[nodiscard]] bool ages() const override { return true; }
 
 private:
-    [[nodiscard]] QString display(const MachineRecord& machine, int column) const;
     [[nodiscard]] QVariant bar(const MachineRecord& machine, int column) const;
     [[nodiscard]] QString toolTip(const MachineRecord& machine, int column) const;
 

@@ -11,6 +11,20 @@ namespace penstock::gui {
 
 namespace {
 
+constexpr std::array kHeadings{
+    Heading{"System", "System the steps need"},
+    Heading{"Features", "Features a machine must have"},
+    Heading{"Running, ready, blocked", "All steps of the queue in proportion to the fullest queue"},
+    Heading{"Ready", "Steps that could start now", true},
+    Heading{"Running", "Steps that run", true},
+    Heading{"Blocked", "Steps that wait for other steps", true},
+    Heading{"Oldest wait", "How long the oldest ready step has waited", true},
+    Heading{"Machines", "Connected machines that can run these steps", true},
+    Heading{"Free slots", "Slots free on those machines", true},
+    Heading{"Share groups", "Groups with most ready steps here"},
+    Heading{"How it stands", "One sentence on why it stands so"}};
+static_assert(kHeadings.size() == QueuesModel::kColumns);
+
 Tone toneOf(VerdictKind kind)
 {
     switch (kind) {
@@ -37,7 +51,7 @@ std::uint64_t largestGroup(const QueueRecord& queue)
 
 } // namespace
 
-QueuesModel::QueuesModel(const LiveFarm& farm, QObject* parent) : RecordModel(parent), m_farm(farm)
+QueuesModel::QueuesModel(const LiveFarm& farm, QObject* parent) : RecordModel(kHeadings, parent), m_farm(farm)
 {
     connect(&farm, &LiveFarm::refreshed, this, &QueuesModel::refresh);
     connect(&farm, &LiveFarm::secondPassed, this, &QueuesModel::refresh);
@@ -55,64 +69,19 @@ void QueuesModel::refresh()
     assign(std::move(all));
 }
 
-int QueuesModel::columnCount(const QModelIndex& parent) const
+QVariant QueuesModel::cell(const QueueRecord& queue, int column, int role) const
 {
-    return parent.isValid() ? 0 : kColumns;
-}
-
-int QueuesModel::alignment(int column) const
-{
-    const bool number = column >= Queued && column <= FreeSlots;
-    return static_cast<int>(Qt::AlignVCenter | (number ? Qt::AlignRight : Qt::AlignLeft));
-}
-
-QVariant QueuesModel::headerData(int section, Qt::Orientation orientation, int role) const
-{
-    static constexpr std::array kTitles = {"System",       "Features", "Running, ready, blocked",
-                                           "Ready",        "Running",  "Blocked",
-                                           "Oldest wait",  "Machines", "Free slots",
-                                           "Share groups", "How it stands"};
-    static constexpr std::array kTips = {"System the steps need",
-                                         "Features a machine must have",
-                                         "All steps of the queue in proportion to the fullest queue",
-                                         "Steps that could start now",
-                                         "Steps that run",
-                                         "Steps that wait for other steps",
-                                         "How long the oldest ready step has waited",
-                                         "Connected machines that can run these steps",
-                                         "Slots free on those machines",
-                                         "Groups with most ready steps here",
-                                         "One sentence on why it stands so"};
-    if (orientation != Qt::Horizontal || section < 0 || section >= kColumns)
-        return {};
-    if (role == Qt::DisplayRole)
-        return QString::fromLatin1(kTitles[static_cast<std::size_t>(section)]);
-    if (role == Qt::ToolTipRole)
-        return QString::fromLatin1(kTips[static_cast<std::size_t>(section)]);
-    if (role == Qt::TextAlignmentRole)
-        return alignment(section);
-    return {};
-}
-
-QVariant QueuesModel::data(const QModelIndex& index, int role) const
-{
-    const QueuePtr queue = at(index.row());
-    if (!queue || !index.isValid())
-        return {};
     switch (role) {
-    case Qt::DisplayRole:
-    case Qt::AccessibleTextRole: return display(*queue, index.column());
-    case Qt::ToolTipRole: return toolTip(*queue, index.column());
-    case Qt::TextAlignmentRole: return alignment(index.column());
+    case Qt::ToolTipRole: return toolTip(queue, column);
     case kToneRole:
-        if (index.column() == Sentence)
-            return static_cast<int>(toneOf(verdictOf(*queue, m_farm.serverNow()).kind));
+        if (column == Sentence)
+            return static_cast<int>(toneOf(verdictOf(queue, m_farm.serverNow()).kind));
         return {};
     case kPartsRole:
-        if (index.column() == Share)
-            return QVariant::fromValue(CellParts{static_cast<double>(queue->running) / m_largest,
-                                                 static_cast<double>(queue->queued) / m_largest,
-                                                 static_cast<double>(queue->blocked) / m_largest});
+        if (column == Share)
+            return QVariant::fromValue(CellParts{static_cast<double>(queue.running) / m_largest,
+                                                 static_cast<double>(queue.queued) / m_largest,
+                                                 static_cast<double>(queue.blocked) / m_largest});
         return {};
     default: return {};
     }

@@ -29,20 +29,17 @@ public:
     explicit QueuesModel(const LiveFarm& farm, QObject* parent = nullptr);
 
     void refresh();
-    [[nodiscard]] int columnCount(const QModelIndex& parent = {}) const override;
-    [[nodiscard]] QVariant data(const QModelIndex& index, int role) const override;
-    [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation, int role) const override;
 
 protected:
+    [[nodiscard]] QString display(const QueueRecord& queue, int column) const override;
+    [[nodiscard]] QVariant cell(const QueueRecord& queue, int column, int role) const override;
     [[nodiscard]] std::string keyOf(const QueueRecord& record) const override { return record.key; }
     [[nodiscard]] bool matches(const QueueRecord& record, const QString& filter) const override;
     [[nodiscard]] bool lessThan(const QueueRecord& left, const QueueRecord& right, int column) const override;
     [[nodiscard]] bool ages() const override { return true; }
 
 private:
-    [[nodiscard]] QString display(const QueueRecord& queue, int column) const;
     [[nodiscard]] QString toolTip(const QueueRecord& queue, int column) const;
-    [[nodiscard]] int alignment(int column) const;
 
     const LiveFarm& m_farm;
     double m_largest = 1; // steps of the fullest queue, for the bars

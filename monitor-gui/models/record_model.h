@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A table of replica records that keeps its own order and filter, and turns a new state of the table into the
 // row operations a view needs (never a reset, so selection and scroll stay). GUI thread. One dataChanged a
-// refresh at most. Records are shared with the replica; a changed record is another pointer.
+// refresh at most. Records are shared with the replica; a changed record is another pointer. What a model adds is its
+// headings, its cells and their order.
 #pragma once
 
 #include "shared/base/check.h"
@@ -10,20 +11,59 @@
 #include <memory>
 #include <QAbstractTableModel>
 #include <QString>
+#include <span>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
 namespace penstock::gui {
 
+struct Heading { // of a column; the texts live as long as the program
+    const char* title;
+    const char* tip;
+    bool isNumber = false; // it and its cells stand at the right
+};
+
 template <class Record, class Key> class RecordModel : public QAbstractTableModel {
 public:
     using Pointer = std::shared_ptr<const Record>;
-    using QAbstractTableModel::QAbstractTableModel;
+
+    explicit RecordModel(std::span<const Heading> headings, QObject* parent = nullptr)
+        : QAbstractTableModel(parent), m_headings(headings)
+    {
+    }
 
     [[nodiscard]] int rowCount(const QModelIndex& parent = {}) const override
     {
         return parent.isValid() ? 0 : static_cast<int>(m_rows.size());
+    }
+    [[nodiscard]] int columnCount(const QModelIndex& parent = {}) const override
+    {
+        return parent.isValid() ? 0 : static_cast<int>(m_headings.size());
+    }
+    [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation, int role) const override
+    {
+        if (orientation != Qt::Horizontal || section < 0 || section >= columnCount())
+            return {};
+        const Heading& heading = m_headings[static_cast<std::size_t>(section)];
+        switch (role) {
+        case Qt::DisplayRole: return QString::fromLatin1(heading.title);
+        case Qt::ToolTipRole: return QString::fromLatin1(heading.tip);
+        case Qt::TextAlignmentRole: return alignment(section);
+        default: return {};
+        }
+    }
+    [[nodiscard]] QVariant data(const QModelIndex& index, int role) const override
+    {
+        const Pointer record = at(index.row());
+        if (!index.isValid() || !record)
+            return {};
+        switch (role) {
+        case Qt::DisplayRole:
+        case Qt::AccessibleTextRole: return display(*record, index.column());
+        case Qt::TextAlignmentRole: return alignment(index.column());
+        default: return cell(*record, index.column(), role);
+        }
     }
 
     void sort(int column, Qt::SortOrder order) override
@@ -61,6 +101,9 @@ public:
     }
 
 protected:
+    [[nodiscard]] virtual QString display(const Record& record, int column) const = 0;
+    // All else of a cell: its tool tip and our own roles.
+    [[nodiscard]] virtual QVariant cell(const Record& record, int column, int role) const = 0;
     [[nodiscard]] virtual Key keyOf(const Record& record) const = 0;
     [[nodiscard]] virtual bool matches(const Record& record, const QString& filter) const = 0;
     // Ascending by the column; equal ones are ordered by key.
@@ -69,6 +112,12 @@ protected:
     [[nodiscard]] virtual bool ages() const { return false; }
 
 private:
+    [[nodiscard]] int alignment(int column) const
+    {
+        const bool isNumber = m_headings[static_cast<std::size_t>(column)].isNumber;
+        return static_cast<int>(Qt::AlignVCenter | (isNumber ? Qt::AlignRight : Qt::AlignLeft));
+    }
+
     void arrange()
     {
         std::vector<Pointer> next;
@@ -187,6 +236,7 @@ private:
             Q_EMIT dataChanged(index(first, 0), index(last, columnCount() - 1));
     }
 
+    std::span<const Heading> m_headings;
     std::vector<Pointer> m_all;
     std::vector<Pointer> m_rows; // filtered, in order
     QString m_filter;

@@ -9,14 +9,18 @@ namespace penstock::gui {
 
 namespace {
 
-constexpr double kNear = 2; // percent points: as good as on target
+constexpr std::array kHeadings{
+    Heading{"Group", "Who competes for the farm: a jobset, a namespace"},
+    Heading{"Shares", "Its weight against the other groups", true},
+    Heading{"Target", "Its part of the farm by shares, of the groups that have work", true},
+    Heading{"Used", "Its part of the machine time used lately; the mark is its target"},
+    Heading{"Time", "Machine time it has used lately", true},
+    Heading{"Running", "Steps of it that run", true},
+    Heading{"Queued", "Steps of it that could start", true},
+    Heading{"How it stands", "Whether it goes first or last now"}};
+static_assert(kHeadings.size() == SharesModel::kColumns);
 
-int alignment(int column)
-{
-    const bool number = column == SharesModel::Shares || column == SharesModel::Target ||
-                        (column >= SharesModel::Time && column <= SharesModel::Queued);
-    return static_cast<int>(Qt::AlignVCenter | (number ? Qt::AlignRight : Qt::AlignLeft));
-}
+constexpr double kNear = 2; // percent points: as good as on target
 
 double ahead(const ShareRecord& share)
 {
@@ -45,7 +49,7 @@ QString sentenceOf(const ShareRecord& share)
 
 } // namespace
 
-SharesModel::SharesModel(const LiveFarm& farm, QObject* parent) : RecordModel(parent), m_farm(farm)
+SharesModel::SharesModel(const LiveFarm& farm, QObject* parent) : RecordModel(kHeadings, parent), m_farm(farm)
 {
     connect(&farm, &LiveFarm::refreshed, this, &SharesModel::refresh);
 }
@@ -59,49 +63,15 @@ void SharesModel::refresh()
     assign(std::move(all));
 }
 
-int SharesModel::columnCount(const QModelIndex& parent) const
+QVariant SharesModel::cell(const ShareRecord& share, int column, int role) const
 {
-    return parent.isValid() ? 0 : kColumns;
-}
-
-QVariant SharesModel::headerData(int section, Qt::Orientation orientation, int role) const
-{
-    static constexpr std::array kTitles = {"Group", "Shares",  "Target", "Used",
-                                           "Time",  "Running", "Queued", "How it stands"};
-    static constexpr std::array kTips = {"Who competes for the farm: a jobset, a namespace",
-                                         "Its weight against the other groups",
-                                         "Its part of the farm by shares, of the groups that have work",
-                                         "Its part of the machine time used lately; the mark is its target",
-                                         "Machine time it has used lately",
-                                         "Steps of it that run",
-                                         "Steps of it that could start",
-                                         "Whether it goes first or last now"};
-    if (orientation != Qt::Horizontal || section < 0 || section >= kColumns)
-        return {};
-    if (role == Qt::DisplayRole)
-        return QString::fromLatin1(kTitles[static_cast<std::size_t>(section)]);
-    if (role == Qt::ToolTipRole)
-        return QString::fromLatin1(kTips[static_cast<std::size_t>(section)]);
-    if (role == Qt::TextAlignmentRole)
-        return alignment(section);
-    return {};
-}
-
-QVariant SharesModel::data(const QModelIndex& index, int role) const
-{
-    const SharePtr share = at(index.row());
-    if (!share || !index.isValid())
-        return {};
     switch (role) {
-    case Qt::DisplayRole:
-    case Qt::AccessibleTextRole:
-    case Qt::ToolTipRole: return display(*share, index.column());
-    case Qt::TextAlignmentRole: return alignment(index.column());
-    case kToneRole: return index.column() == Sentence ? QVariant(static_cast<int>(toneOf(*share))) : QVariant();
+    case Qt::ToolTipRole: return display(share, column);
+    case kToneRole: return column == Sentence ? QVariant(static_cast<int>(toneOf(share))) : QVariant();
     case kBarRole:
-        if (index.column() == Used)
-            return QVariant::fromValue(CellBar{std::min(1.0, share->usedPercent / 100),
-                                               std::min(1.0, share->targetPercent / 100), false, 0, Tone::Running});
+        if (column == Used)
+            return QVariant::fromValue(CellBar{std::min(1.0, share.usedPercent / 100),
+                                               std::min(1.0, share.targetPercent / 100), false, 0, Tone::Running});
         return {};
     default: return {};
     }

@@ -16,18 +16,15 @@ public:
     explicit SharesModel(const LiveFarm& farm, QObject* parent = nullptr);
 
     void refresh();
-    [[nodiscard]] int columnCount(const QModelIndex& parent = {}) const override;
-    [[nodiscard]] QVariant data(const QModelIndex& index, int role) const override;
-    [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation, int role) const override;
 
 protected:
+    [[nodiscard]] QString display(const ShareRecord& share, int column) const override;
+    [[nodiscard]] QVariant cell(const ShareRecord& share, int column, int role) const override;
     [[nodiscard]] std::string keyOf(const ShareRecord& record) const override { return record.group; }
     [[nodiscard]] bool matches(const ShareRecord& record, const QString& filter) const override;
     [[nodiscard]] bool lessThan(const ShareRecord& left, const ShareRecord& right, int column) const override;
 
 private:
-    [[nodiscard]] QString display(const ShareRecord& share, int column) const;
-
     const LiveFarm& m_farm;
 };
 

@@ -10,11 +10,15 @@ namespace penstock::gui {
 
 namespace {
 
-int alignment(int column)
-{
-    const bool number = column >= StepsModel::Tries && column <= StepsModel::Waited;
-    return static_cast<int>(Qt::AlignVCenter | (number ? Qt::AlignRight : Qt::AlignLeft));
-}
+constexpr std::array kHeadings{
+    Heading{"Step", "What it makes; a ring marks what was asked for"},
+    Heading{"State", "Phase of a running step, result of a finished one"},
+    Heading{"Machine", "Machine of the newest attempt"},
+    Heading{"Tries", "Attempts so far", true},
+    Heading{"Time", "How long it has run or took", true},
+    Heading{"Waited", "How long it has been or was ready without a slot", true},
+    Heading{"Remark", "Why it waits, or how it ended"}};
+static_assert(kHeadings.size() == StepsModel::kColumns);
 
 // What a person looks for first: running, ready, blocked, failed, then the finished.
 int rankOf(StepState state)
@@ -34,7 +38,7 @@ int rankOf(StepState state)
 
 } // namespace
 
-StepsModel::StepsModel(const LiveFarm& farm, QObject* parent) : RecordModel(parent), m_farm(farm)
+StepsModel::StepsModel(const LiveFarm& farm, QObject* parent) : RecordModel(kHeadings, parent), m_farm(farm)
 {
     connect(&farm, &LiveFarm::refreshed, this, &StepsModel::refresh);
     connect(&farm, &LiveFarm::secondPassed, this, &StepsModel::refresh);
@@ -49,47 +53,14 @@ void StepsModel::refresh()
     assign(std::move(all));
 }
 
-int StepsModel::columnCount(const QModelIndex& parent) const
+QVariant StepsModel::cell(const StepRecord& step, int column, int role) const
 {
-    return parent.isValid() ? 0 : kColumns;
-}
-
-QVariant StepsModel::headerData(int section, Qt::Orientation orientation, int role) const
-{
-    static constexpr std::array kTitles = {"Step", "State", "Machine", "Tries", "Time", "Waited", "Remark"};
-    static constexpr std::array kTips = {"What it makes; a ring marks what was asked for",
-                                         "Phase of a running step, result of a finished one",
-                                         "Machine of the newest attempt",
-                                         "Attempts so far",
-                                         "How long it has run or took",
-                                         "How long it has been or was ready without a slot",
-                                         "Why it waits, or how it ended"};
-    if (orientation != Qt::Horizontal || section < 0 || section >= kColumns)
-        return {};
-    if (role == Qt::DisplayRole)
-        return QString::fromLatin1(kTitles[static_cast<std::size_t>(section)]);
-    if (role == Qt::ToolTipRole)
-        return QString::fromLatin1(kTips[static_cast<std::size_t>(section)]);
-    if (role == Qt::TextAlignmentRole)
-        return alignment(section);
-    return {};
-}
-
-QVariant StepsModel::data(const QModelIndex& index, int role) const
-{
-    const StepPtr step = at(index.row());
-    if (!step || !index.isValid())
-        return {};
     switch (role) {
-    case Qt::DisplayRole:
-    case Qt::AccessibleTextRole: return display(*step, index.column());
     case Qt::ToolTipRole:
-        return index.column() == Name && !step->drvPath.empty() ? text(step->drvPath)
-                                                                : display(*step, index.column());
-    case Qt::TextAlignmentRole: return alignment(index.column());
+        return column == Name && !step.drvPath.empty() ? text(step.drvPath) : display(step, column);
     case kToneRole:
-        return index.column() == Name ? QVariant(static_cast<int>(toneOf(step->state))) : QVariant();
-    case kIdRole: return QVariant::fromValue(static_cast<quint64>(step->id.value()));
+        return column == Name ? QVariant(static_cast<int>(toneOf(step.state))) : QVariant();
+    case kIdRole: return QVariant::fromValue(static_cast<quint64>(step.id.value()));
     default: return {};
     }
 }

@@ -15,18 +15,16 @@ public:
     explicit StepsModel(const LiveFarm& farm, QObject* parent = nullptr);
 
     void refresh();
-    [[nodiscard]] int columnCount(const QModelIndex& parent = {}) const override;
-    [[nodiscard]] QVariant data(const QModelIndex& index, int role) const override;
-    [[nodiscard]] QVariant headerData(int section, Qt::Orientation orientation, int role) const override;
 
 protected:
+    [[nodiscard]] QString display(const StepRecord& step, int column) const override;
+    [[nodiscard]] QVariant cell(const StepRecord& step, int column, int role) const override;
     [[nodiscard]] StepId keyOf(const StepRecord& record) const override { return record.id; }
     [[nodiscard]] bool matches(const StepRecord& record, const QString& filter) const override;
     [[nodiscard]] bool lessThan(const StepRecord& left, const StepRecord& right, int column) const override;
     [[nodiscard]] bool ages() const override { return true; }
 
 private:
-    [[nodiscard]] QString display(const StepRecord& step, int column) const;
     [[nodiscard]] QString reason(const StepRecord& step) const;
     [[nodiscard]] std::optional<Duration> runTime(const StepRecord& step) const;
     [[nodiscard]] std::optional<Duration> waitTime(const StepRecord& step) const;

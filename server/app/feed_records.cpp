@@ -7,9 +7,6 @@
 namespace penstock::app {
 namespace {
 
-// One step of a job is looked for among so many of its unfinished ones.
-constexpr std::size_t kSearchedSteps = 1'000;
-
 template <class T> bool mostFirst(const T& left, const T& right)
 {
     return left.steps > right.steps;
@@ -139,20 +136,16 @@ std::vector<feed::ShareEntry> shareEntries(const core::FarmCore& farm, Now now)
 
 Result<feed::JobReasons> reasonsOf(const core::FarmCore& farm, const feed::ExplainQuestion& question, Now now)
 {
-    PENSTOCK_TRY(core::Explanation explanation, farm.explain(question.job, question.limit, now));
-    const auto asked = [&question](const core::StepExplanation& step) { return step.step == question.step; };
-    if (question.step && explanation.more > 0 &&
-        std::none_of(explanation.steps.begin(), explanation.steps.end(), asked)) {
-        PENSTOCK_TRY(explanation, farm.explain(question.job, kSearchedSteps, now));
-    }
+    PENSTOCK_TRY(core::Explanation explanation, question.step
+                                                    ? farm.explainStep(question.job, *question.step, now)
+                                                    : farm.explain(question.job, question.limit, now));
     feed::JobReasons reasons{question.job, explanation.state, explanation.evaluated};
     // A core that does not say when means now.
     if (reasons.evaluated.micros() == 0)
         reasons.evaluated = now.wall;
     reasons.more = explanation.more;
     for (core::StepExplanation& step : explanation.steps)
-        if (!question.step || asked(step))
-            reasons.steps.push_back(toEntry(std::move(step)));
+        reasons.steps.push_back(toEntry(std::move(step)));
     return reasons;
 }
 

@@ -10,8 +10,10 @@
 #include "shared/base/stream.h"
 #include "shared/compress/codec.h"
 #include "shared/nix/narinfo.h"
+#include "shared/nix/realisation.h"
 #include "shared/nix/store_path.h"
 
+#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
@@ -63,6 +65,14 @@ public:
     [[nodiscard]] virtual Result<void> putLog(std::string_view drvBaseName, const ByteSource& text) = 0;
     [[nodiscard]] virtual Result<std::optional<std::string>> getLog(std::string_view drvBaseName,
                                                                     std::size_t maxBytes) = 0;
+    // Signed and shown; its path is there before. A store that keeps none does nothing.
+    [[nodiscard]] virtual Result<void> putRealisation(const nix::Realisation& /*realisation*/) { return {}; }
+    // The text of a file beside: DIGEST.ls, realisations/ID.doi, debuginfo/ID.debug; none where it is not there.
+    [[nodiscard]] virtual Result<std::optional<std::string>> readSideFile(std::string_view /*key*/,
+                                                                          std::size_t /*maxBytes*/)
+    {
+        return std::nullopt;
+    }
     [[nodiscard]] virtual std::string describe() const = 0; // for people, without secrets
 };
 

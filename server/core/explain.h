@@ -71,6 +71,7 @@ struct Explanation {
     WallTime evaluated = {};
     std::vector<StepExplanation> steps = {}; // unfinished ones
     std::size_t more = 0;               // that were left out
+    std::uint64_t looked = 0;           // leaves of the planner that were looked at for it: what it cost
 };
 
 } // namespace penstock::core

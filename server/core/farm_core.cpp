@@ -50,6 +50,11 @@ std::optional<AttemptView> FarmCore::attempt(AttemptId attempt) const
 {
     return m_farm->attempt(attempt);
 }
+
+std::optional<LiveWork> FarmCore::liveWork(AttemptId attempt) const
+{
+    return m_farm->liveWork(attempt);
+}
 std::vector<MachineId> FarmCore::machines() const
 {
     return m_farm->machines();
@@ -87,6 +92,11 @@ const Counters& FarmCore::counters() const
 Result<Explanation> FarmCore::explain(JobId job, std::size_t maxSteps, Now now) const
 {
     return m_farm->explain(job, maxSteps, now);
+}
+
+Result<Explanation> FarmCore::explainStep(JobId job, StepId step, Now now) const
+{
+    return m_farm->explainStep(job, step, now);
 }
 
 } // namespace penstock::core

@@ -50,6 +50,8 @@ public:
     [[nodiscard]] std::vector<StepId> stepsOf(JobId job) const;
     [[nodiscard]] std::optional<StepView> step(StepId step, JobId forJob) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
+    // What a live attempt does; none when it is over.
+    [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId attempt) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
     [[nodiscard]] std::optional<MachineView> machine(MachineId machine) const;
     // By name or decimal id. NotFound: "no machine NAME". Conflict: several have the name.
@@ -61,6 +63,8 @@ public:
     [[nodiscard]] const Counters& counters() const;
     // The job's unfinished steps, at most so many. NotFound: "no job 42" when it is not open.
     [[nodiscard]] Result<Explanation> explain(JobId job, std::size_t maxSteps, Now now) const;
+    // Only that one, wherever it stands in the job; no steps when it is not the job's or has ended well.
+    [[nodiscard]] Result<Explanation> explainStep(JobId job, StepId step, Now now) const;
 
 private:
     std::unique_ptr<detail::Farm> m_farm;

@@ -29,6 +29,7 @@ struct CoreOptions {
     std::optional<Duration> unsupportedAfter;
 
     std::uint64_t maxOpenSteps = 2'000'000;   // more are refused: exhausted
+    std::uint64_t maxShareGroups = 10'000;    // with open jobs; a job that would open one more is refused: exhausted
     std::uint64_t maxMachines = 10'000;       // new ones are closed: overloaded
     std::uint64_t maxUnconfirmed = 256;       // batches; beyond: nothing is started, submissions are refused
     std::uint64_t finishedJobsKept = 500;     // for watchers that come late

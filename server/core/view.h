@@ -5,6 +5,7 @@
 
 #include "server/sched/gate.h"
 #include "server/work/changes.h"
+#include "server/work/spec.h"
 #include "shared/protocol/link_values.h"
 
 #include <cstdint>
@@ -44,6 +45,11 @@ struct AttemptView {
     std::string phase;
 };
 
+struct LiveWork { // of an attempt that is not over
+    MachineId machine{0};
+    work::Work work;
+};
+
 struct StepView {
     StepId id{0};
     std::string name;
@@ -61,7 +67,6 @@ struct MachineView {
     MachineId id{0};
     std::string identity;
     MachineCondition condition = MachineCondition::Disconnected;
-    bool drainedByOperator = false;
     std::string note;             // why it drains
     protocol::MachineFacts facts; // of the last connection; only the name when there was none since the start
     std::optional<protocol::LoadSample> load;
@@ -133,7 +138,10 @@ struct Totals {
     std::string databaseError;
     std::uint64_t unconfirmedBatches = 0;
     std::uint64_t machinesQuarantined = 0;
-    std::map<std::string, std::uint64_t> waiting; // unfinished steps that do not run, by their binding reason's code
+    // Unfinished steps that do not run, by their binding reason's code. While very many queues wait for machines, what
+    // those wait for is of the last second.
+    std::map<std::string, std::uint64_t> waiting;
+    std::uint64_t looked = 0; // leaves of the planner that were looked at for it: what it cost
     work::DispatchPause pause;
 };
 

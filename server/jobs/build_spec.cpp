@@ -15,21 +15,13 @@
 namespace penstock::jobs {
 namespace {
 
-Result<void> refuseUnknownOutputs(const nix::Derivation& drv)
+Result<void> refuseUnbuildable(const nix::Derivation& drv)
 {
     if (drv.hasDynamicInputs())
         return fail(ErrorCode::Invalid, "needs outputs of derivations made during the build, which this version "
                                         "cannot build");
-    switch (drv.outputKind()) {
-    case nix::OutputKind::InputAddressed:
-    case nix::OutputKind::Fixed: return {};
-    case nix::OutputKind::Floating:
-    case nix::OutputKind::Deferred:
-        return fail(ErrorCode::Invalid, "has content-addressed outputs, which this version cannot build; "
-                                        "instantiate it without __contentAddressed");
-    case nix::OutputKind::Impure:
+    if (drv.outputKind() == nix::OutputKind::Impure)
         return fail(ErrorCode::Invalid, "is impure, which this version cannot build");
-    }
     return {};
 }
 
@@ -68,8 +60,8 @@ Result<void> BuildAssembler::add(std::string_view path, std::string_view text)
     auto drv = nix::parseDerivationAt(m_dir, storePath, text);
     if (!drv)
         return fail(std::move(drv).error().in(path));
-    if (auto known = refuseUnknownOutputs(*drv); !known)
-        return fail(std::move(known).error().in(path));
+    if (auto buildable = refuseUnbuildable(*drv); !buildable)
+        return fail(std::move(buildable).error().in(path));
     m_bytes += text.size();
     // The same derivation twice has the same text, as the path is made of it.
     m_derivations.try_emplace(std::move(storePath), Entry{*std::move(drv), std::string(text)});
@@ -138,10 +130,11 @@ Result<work::NixWork> BuildAssembler::workOf(const nix::StorePath& path, Entry& 
         const auto& outputs = m_derivations.at(input).drv.outputs;
         for (const auto& name : node.outputs) {
             const auto output = outputs.find(name);
-            if (output == outputs.end() || !output->second.path)
+            if (output == outputs.end())
                 return fail(ErrorCode::Invalid, fmt::format("{} needs output \"{}\" of {}, which has none of that "
                                                             "name", work.drvPath, name, input.print(m_dir)));
-            inputs.insert(*output->second.path);
+            if (output->second.path) // else its build tells, and the core passes it on
+                inputs.insert(*output->second.path);
         }
     }
     if (inputs.size() > kMaxInputPaths)

@@ -44,21 +44,6 @@ Capability capabilityOf(const protocol::MachineFacts& facts)
             .os = toLower(facts.os)};
 }
 
-std::string_view toString(MismatchKind kind)
-{
-    switch (kind) {
-    case MismatchKind::MachineNotNamed: return "machine_not_named";
-    case MismatchKind::Executor: return "executor_missing";
-    case MismatchKind::System: return "system_missing";
-    case MismatchKind::Feature: return "feature_missing";
-    case MismatchKind::MandatoryFeature: return "mandatory_feature_not_asked_for";
-    case MismatchKind::Tag: return "tag_missing";
-    case MismatchKind::OperatingSystem: return "os_not_wanted";
-    case MismatchKind::User: return "user_not_allowed";
-    }
-    return "unknown";
-}
-
 std::optional<Mismatch> mismatch(const work::Placement& placement, const Capability& machine)
 {
     if (!placement.executor.empty() && !has(machine.executors, placement.executor))

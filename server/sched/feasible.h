@@ -27,7 +27,6 @@ struct Capability {
 [[nodiscard]] Capability capabilityOf(const protocol::MachineFacts& facts);
 
 enum class MismatchKind : std::uint8_t {
-    MachineNotNamed,
     Executor,
     System,
     Feature,
@@ -41,8 +40,6 @@ struct Mismatch {
     std::string what; // the word in question: the missing feature, the system asked for, …
     friend auto operator<=>(const Mismatch&, const Mismatch&) = default;
 };
-// The code of an explanation, e.g. "feature_missing".
-[[nodiscard]] std::string_view toString(MismatchKind kind);
 
 // The first reason why not, apart from the machine's name; nothing: it can.
 [[nodiscard]] std::optional<Mismatch> mismatch(const work::Placement& placement, const Capability& machine);

@@ -196,7 +196,7 @@ std::vector<work::HistoryRow> History::takeDirty()
     return rows;
 }
 
-std::size_t History::load(std::span<const work::HistoryRow> rows)
+void History::load(std::span<const work::HistoryRow> rows)
 {
     std::vector<const work::HistoryRow*> byAge;
     byAge.reserve(rows.size());
@@ -226,7 +226,6 @@ std::size_t History::load(std::span<const work::HistoryRow> rows)
         entry.savedCpus = entry.cpus;
         entry.savedMemory = gridStep(entry.peakBytes);
     }
-    return rows.size() - byAge.size();
 }
 
 // ------------------------------------------------------------------------------------------- entries and their age

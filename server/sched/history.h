@@ -51,9 +51,9 @@ class History {
 public:
     explicit History(std::size_t namesKept = work::kHistoryKept);
 
-    // Rows of the store, once, before anything is recorded; of too many the latest runs stay. Returns how many were
-    // left out, also because they make no sense.
-    std::size_t load(std::span<const work::HistoryRow> rows);
+    // Rows of the store, once, before anything is recorded; of too many the latest runs stay. Those that make no sense
+    // are left out.
+    void load(std::span<const work::HistoryRow> rows);
 
     // name: of the step, with its version.
     void record(std::string_view name, const RunFacts& facts, WallTime now);

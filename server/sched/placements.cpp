@@ -45,9 +45,4 @@ void PlacementTable::count(PlacementIndex index, work::StepState state, std::int
     value = static_cast<std::uint64_t>(static_cast<std::int64_t>(value) + change);
 }
 
-const PlacementTable::Counts& PlacementTable::counts(PlacementIndex index) const
-{
-    return m_entries[index].counts;
-}
-
 } // namespace penstock::sched

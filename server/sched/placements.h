@@ -9,7 +9,6 @@
 #include <array>
 #include <cstdint>
 #include <map>
-#include <optional>
 #include <vector>
 
 namespace penstock::sched {
@@ -27,14 +26,12 @@ public:
     [[nodiscard]] const work::Placement& at(PlacementIndex index) const;
 
     void count(PlacementIndex index, work::StepState state, std::int64_t change);
-    [[nodiscard]] const Counts& counts(PlacementIndex index) const;
     // In the order of the placements. visit(index, placement, counts)
     template <class Visit> void forEach(Visit visit) const
     {
         for (const auto& [placement, index] : m_index)
             visit(index, placement, m_entries[index].counts);
     }
-    [[nodiscard]] std::size_t size() const { return m_index.size(); }
 
 private:
     struct Entry {

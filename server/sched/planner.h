@@ -100,8 +100,10 @@ public:
     // What runs without a start of ours (after a restart, a probe) passes its gates and takes its room.
     void enterGates(AskIndex ask, const GateSet& gates) { m_gates.enter(gates, m_asks.cpus(ask)); }
     void takeRoom(MachineId machine, AskIndex ask);
-    // What a start has taken, when its attempt is over; of a machine that is not known, only the gates.
-    void giveBack(MachineId machine, AskIndex ask, const GateSet& gates);
+    // What a start has taken: of the machine, when it needs that no more (a machine that is not known: nothing), and
+    // of its gates, when it is over.
+    void giveRoom(MachineId machine, AskIndex ask);
+    void leaveGates(AskIndex ask, const GateSet& gates);
 
     // ---- steps. The leaf is what takes the step out again, with the same order; avoid need not be sorted.
     [[nodiscard]] LeafIndex enqueue(const Wish& wish);
@@ -140,14 +142,23 @@ public:
         return m_machines.at(machine).reservedFor == m_leaves[leaf].key.queue;
     }
 
-    struct Ahead { // steps for the same machines that go before one
+    struct Line { // queued steps that the same others go before: alike in machines, bump and share groups
+        std::uint32_t pool = 0;
+        std::uint32_t party = 0;
+        std::uint64_t bump = UINT64_MAX;
+        friend auto operator<=>(const Line&, const Line&) = default;
+    };
+    struct Ahead { // steps for the same machines that go before those of a line
         std::uint64_t bumped = 0;   // by a newer bump
         std::uint64_t byShare = 0;  // whose share groups have used less
-        std::uint64_t inGroup = 0;  // of the same share groups, counted up to the limit
         std::vector<ShareIndex> groups; // of those by share, at most 5
+        std::vector<StepOrder> first;   // of the line itself, in order, at most the limit
+        std::uint64_t looked = 0;       // leaves
+        // How many of the line go before this one of it, as far as the limit.
+        [[nodiscard]] std::uint64_t inGroup(const StepOrder& order) const;
     };
-    [[nodiscard]] Ahead ahead(LeafIndex leaf, const StepOrder& order, std::uint64_t limit) const;
-    [[nodiscard]] bool isParked(LeafIndex leaf) const { return m_leaves[leaf].parkedAt.has_value(); }
+    [[nodiscard]] Line lineOf(LeafIndex leaf) const;
+    [[nodiscard]] Ahead ahead(const Line& line, std::size_t limit) const; // O(leaves): ask once for all steps of a line
     struct LeafView {
         PlacementIndex placement = 0;
         AskIndex ask = 0;
@@ -158,7 +169,6 @@ public:
         bool isParked = false;
         bool isNamespaceFull = false; // that is where it is parked
         bool isStalled = false;
-        std::uint64_t bump = UINT64_MAX;
     };
     template <class Visit> void forEachLeaf(Visit visit) const
     {
@@ -176,6 +186,7 @@ public:
     // Is there a machine for it, open though perhaps busy, that is not to be avoided.
     [[nodiscard]] bool hasOpenBeside(PlacementIndex placement, const Ask& ask, std::span<const MachineId> avoid) const;
     [[nodiscard]] std::size_t queued() const { return m_queued; }
+    [[nodiscard]] std::size_t leaves() const { return m_leafIndex.size(); } // none is empty
     // Every count and cross-reference; Internal names what does not hold. For tests.
     [[nodiscard]] Result<void> check() const;
 
@@ -239,7 +250,6 @@ private:
         const Capability* capability = nullptr; // null: free
         std::set<MachineId> members;
         std::set<MachineId> open; // able, and below their thresholds; busy or not
-        std::uint32_t able = 0;
         std::set<PoolIndex> pools;
     };
     struct Pool {
@@ -289,7 +299,7 @@ private:
     void dropKind(KindIndex index);
     void join(MachineId id, Machine& machine, KindIndex kind);
     void leave(MachineId id, Machine& machine);
-    void count(MachineId id, Machine& machine, bool in); // its status into its kind's sums
+    void noteOpen(MachineId id, const Machine& machine, bool in); // in its kind, if it is
     void rerank(MachineId id, Machine& machine);
     void roomChanged(MachineId id, Machine& machine);
     [[nodiscard]] bool isAvailable(const Machine& machine) const;

@@ -32,13 +32,13 @@ void Planner::setStatus(MachineId id, const MachineStatus& status)
     Machine& machine = m_machines.at(id);
     const bool moved = machine.status.able != status.able || machine.status.open != status.open ||
                        machine.status.capacity.resources != status.capacity.resources;
-    count(id, machine, false);
+    noteOpen(id, machine, false);
     if (machine.status.report != status.report)
         machine.started = 0;
     machine.status = status;
     machine.room.setCapacity(status.capacity);
     machine.room.setForeign(status.foreign, status.foreignCpus);
-    count(id, machine, true);
+    noteOpen(id, machine, true);
     if (machine.reservedFor &&
         !(status.able && status.open && machine.room.couldFit(m_asks.at(m_classes[*machine.reservedFor].key->ask))))
         unreserve(*machine.reservedFor);
@@ -104,7 +104,7 @@ void Planner::join(MachineId id, Machine& machine, KindIndex kind)
 {
     machine.kind = kind;
     m_kinds[kind].members.insert(id);
-    count(id, machine, true);
+    noteOpen(id, machine, true);
     rerank(id, machine);
     roomChanged(id, machine);
     wakeStalled(kind);
@@ -115,7 +115,7 @@ void Planner::leave(MachineId id, Machine& machine)
     const KindIndex kind = machine.kind;
     if (machine.reservedFor)
         unreserve(*machine.reservedFor);
-    count(id, machine, false);
+    noteOpen(id, machine, false);
     if (machine.rank)
         for (const PoolIndex pool : m_kinds[kind].pools) {
             m_pools[pool].available.erase(*machine.rank);
@@ -128,18 +128,14 @@ void Planner::leave(MachineId id, Machine& machine)
         dropKind(kind);
 }
 
-void Planner::count(MachineId id, Machine& machine, bool in)
+void Planner::noteOpen(MachineId id, const Machine& machine, bool in)
 {
-    Kind& kind = m_kinds[machine.kind];
-    if (!machine.status.able)
-        return;
-    kind.able += in ? 1U : UINT32_MAX;
-    if (!machine.status.open)
+    if (!machine.status.able || !machine.status.open)
         return;
     if (in)
-        kind.open.insert(id);
+        m_kinds[machine.kind].open.insert(id);
     else
-        kind.open.erase(id);
+        m_kinds[machine.kind].open.erase(id);
 }
 
 bool Planner::isAvailable(const Machine& machine) const

@@ -6,6 +6,24 @@
 #include <fmt/format.h>
 
 namespace penstock::sched {
+namespace {
+
+// Of those in the heap and these, the first in order, at most so many; a leaf costs no more than what is taken of it.
+void keepFirst(std::vector<StepOrder>& heap, const absl::btree_set<StepOrder>& steps, std::size_t limit)
+{
+    for (const StepOrder& step : steps) {
+        if (heap.size() >= limit) {
+            if (heap.empty() || !(step < heap.front()))
+                return;
+            std::pop_heap(heap.begin(), heap.end());
+            heap.pop_back();
+        }
+        heap.push_back(step);
+        std::push_heap(heap.begin(), heap.end());
+    }
+}
+
+} // namespace
 
 Planner::LeafView Planner::viewOf(LeafIndex index) const
 {
@@ -19,26 +37,33 @@ Planner::LeafView Planner::viewOf(LeafIndex index) const
             .first = leaf.steps.begin()->step,
             .isParked = leaf.parkedAt.has_value(),
             .isNamespaceFull = leaf.parkedAt && m_gates.at(*leaf.parkedAt).key->scope == GateScope::Namespace,
-            .isStalled = queue.isStalled,
-            .bump = leaf.key.bump};
+            .isStalled = queue.isStalled};
 }
 
-Planner::Ahead Planner::ahead(LeafIndex index, const StepOrder& order, std::uint64_t limit) const
+std::uint64_t Planner::Ahead::inGroup(const StepOrder& order) const
+{
+    return static_cast<std::uint64_t>(std::lower_bound(first.begin(), first.end(), order) - first.begin());
+}
+
+Planner::Line Planner::lineOf(LeafIndex index) const
+{
+    const LeafKey& key = m_leaves[index].key;
+    return {.pool = m_classes[key.queue].pool, .party = key.party, .bump = key.bump};
+}
+
+Planner::Ahead Planner::ahead(const Line& line, std::size_t limit) const
 {
     constexpr std::size_t kGroups = 5;
     Ahead ahead;
-    const Leaf& mine = m_leaves[index];
-    const PoolIndex pool = m_classes[mine.key.queue].pool;
-    const std::uint64_t use = useOf(m_parties[mine.key.party]);
+    const std::uint64_t use = useOf(m_parties[line.party]);
     for (const Leaf& other : m_leaves) {
-        if (other.steps.empty() || other.parkedAt || m_classes[other.key.queue].pool != pool)
+        ++ahead.looked;
+        if (other.steps.empty() || other.parkedAt || m_classes[other.key.queue].pool != line.pool)
             continue;
-        if (other.key.bump != mine.key.bump) {
-            ahead.bumped += other.key.bump < mine.key.bump ? other.steps.size() : 0;
-        } else if (other.key.party == mine.key.party) {
-            for (auto at = other.steps.begin();
-                 at != other.steps.end() && ahead.inGroup < limit && *at < order; ++at)
-                ++ahead.inGroup;
+        if (other.key.bump != line.bump) {
+            ahead.bumped += other.key.bump < line.bump ? other.steps.size() : 0;
+        } else if (other.key.party == line.party) {
+            keepFirst(ahead.first, other.steps, limit);
         } else if (useOf(m_parties[other.key.party]) < use) {
             ahead.byShare += other.steps.size();
             for (const ShareIndex share : m_parties[other.key.party].shares)
@@ -47,6 +72,7 @@ Planner::Ahead Planner::ahead(LeafIndex index, const StepOrder& order, std::uint
                     ahead.groups.push_back(share);
         }
     }
+    std::sort_heap(ahead.first.begin(), ahead.first.end());
     return ahead;
 }
 

@@ -51,7 +51,7 @@ void Room::take(const Ask& ask)
     m_unknown += ask.expectedCpus == 0 ? 1U : 0U;
     m_expected += ask.expectedCpus;
     m_taken.cpus += ask.reserved.cpus;
-    m_taken.memoryBytes += ask.reserved.memoryBytes;
+    m_taken.memoryBytes += ask.memoryBytes();
     for (const auto& [name, amount] : ask.reserved.named)
         m_taken.named[name] += amount;
 }
@@ -63,7 +63,7 @@ void Room::give(const Ask& ask)
     m_unknown -= ask.expectedCpus == 0 ? 1U : 0U;
     m_expected -= ask.expectedCpus;
     m_taken.cpus -= ask.reserved.cpus;
-    m_taken.memoryBytes -= ask.reserved.memoryBytes;
+    m_taken.memoryBytes -= ask.memoryBytes();
     for (const auto& [name, amount] : ask.reserved.named) {
         const auto found = m_taken.named.find(name);
         PENSTOCK_CHECK(found != m_taken.named.end() && found->second >= amount);
@@ -89,7 +89,9 @@ bool Room::fits(const Ask& ask) const
     if (m_capacity.busyCpus != 0 && expectedCpus() + expected > m_capacity.busyCpus &&
         (m_slots > 0 || m_foreignCpus >= m_capacity.busyCpus))
         return false;
-    if (all.memoryBytes != 0 && wanted.memoryBytes != 0 && m_taken.memoryBytes + wanted.memoryBytes > all.memoryBytes)
+    // Likewise of memory; on an empty machine only what was asked for counts.
+    const std::uint64_t memory = slotsTaken() > 0 ? ask.memoryBytes() : wanted.memoryBytes;
+    if (all.memoryBytes != 0 && memory != 0 && m_taken.memoryBytes + memory > all.memoryBytes)
         return false;
     return std::all_of(wanted.named.begin(), wanted.named.end(), [&](const auto& amount) {
         return amountOf(m_taken.named, amount.first) + amount.second <= amountOf(all.named, amount.first);

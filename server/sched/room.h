@@ -5,6 +5,7 @@
 
 #include "server/work/spec.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -14,18 +15,20 @@ namespace penstock::sched {
 
 using AskIndex = std::uint32_t;
 
-// A step takes a slot, and this. What is asked for is reserved on every machine; what it is expected to use counts
-// where a machine's load does. Memory of 0 takes none that is counted.
+// A step takes a slot, and this. What is asked for is reserved on every machine, and one that has less never takes the
+// step. What it is expected to use is a guess that machines told us: it counts beside other steps, and an empty machine
+// takes one step however much that is expected to use. Memory of 0 takes none that is counted.
 struct Ask {
-    work::Resources reserved;       // at least one cpu
-    std::uint32_t expectedCpus = 0; // by experience, at least those reserved; 0: none, the machine guesses
+    work::Resources reserved;              // at least one cpu
+    std::uint32_t expectedCpus = 0;        // where load counts; at least those reserved; 0: none, the machine guesses
+    std::uint64_t expectedMemoryBytes = 0; // less than what is reserved says nothing; at most 2^51
+    [[nodiscard]] std::uint64_t memoryBytes() const { return std::max(reserved.memoryBytes, expectedMemoryBytes); }
     friend auto operator<=>(const Ask&, const Ask&) = default;
 };
 
 class Asks {
 public:
     [[nodiscard]] AskIndex acquire(Ask ask); // counted; cpus of 0 become 1
-    void retain(AskIndex index) { ++m_entries[index].users; }
     void release(AskIndex index);
     [[nodiscard]] const Ask& at(AskIndex index) const { return *m_entries[index].ask; }
     [[nodiscard]] std::uint32_t cpus(AskIndex index) const { return at(index).reserved.cpus; }
@@ -62,14 +65,14 @@ public:
     void give(const Ask& ask);
 
     [[nodiscard]] bool fits(const Ask& ask) const;     // beside what is taken
-    [[nodiscard]] bool couldFit(const Ask& ask) const; // on the empty machine
-    [[nodiscard]] bool hasAny() const;                             // for the smallest of steps
+    [[nodiscard]] bool couldFit(const Ask& ask) const; // on the empty machine; what is expected does not count
+    [[nodiscard]] bool hasAny() const;                 // for the smallest of steps
     [[nodiscard]] std::uint32_t takenPart() const; // the fullest of slots, cpus and memory, in 1/65536
 
     [[nodiscard]] const Capacity& capacity() const { return m_capacity; }
     [[nodiscard]] std::uint32_t slotsTaken() const { return m_slots + m_foreign; }
     [[nodiscard]] std::uint32_t slotsFree() const;
-    [[nodiscard]] const work::Resources& taken() const { return m_taken; }
+    [[nodiscard]] const work::Resources& taken() const { return m_taken; } // memory: also what is only expected
     [[nodiscard]] std::uint64_t expectedOfOurs() const
     {
         return m_expected + std::uint64_t{m_unknown} * m_capacity.unknownCpus;
@@ -83,7 +86,7 @@ private:
     std::uint32_t m_slots = 0;
     std::uint32_t m_unknown = 0; // steps of which nothing is known
     std::uint64_t m_expected = 0; // cpus, of the others
-    work::Resources m_taken; // named amounts of zero are left out
+    work::Resources m_taken; // named amounts of zero are left out; memory as in Ask::memoryBytes()
 };
 
 } // namespace penstock::sched

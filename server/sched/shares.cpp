@@ -286,16 +286,13 @@ std::vector<ShareUse> ShareLedger::views() const
 
 // ------------------------------------------------------------------------------------------------- persistence
 
-std::size_t ShareLedger::load(std::span<const work::UsageRow> rows, Now now)
+void ShareLedger::load(std::span<const work::UsageRow> rows, Now now)
 {
     moveTo(now);
-    std::size_t leftOut = 0;
     for (const work::UsageRow& row : rows) {
         const std::int64_t number = bucketOf(row.bucket.micros());
-        if (number < firstBucket(m_bucket) || number > m_bucket || row.used.count() <= 0) {
-            ++leftOut;
+        if (number < firstBucket(m_bucket) || number > m_bucket || row.used.count() <= 0)
             continue;
-        }
         const ShareGroupIndex index = intern(row.group);
         Group& group = m_groups[index];
         const auto isBefore = [](const Bucket& bucket, std::int64_t wanted) { return bucket.number < wanted; };
@@ -307,7 +304,6 @@ std::size_t ShareLedger::load(std::span<const work::UsageRow> rows, Now now)
         at->used = amount;
         settle(index);
     }
-    return leftOut;
 }
 
 std::vector<work::UsageRow> ShareLedger::takeDirty()

@@ -53,9 +53,9 @@ public:
 
     explicit ShareLedger(Duration window, std::size_t idleGroupsKept = kIdleGroupsKept);
 
-    // Rows of the store, once, before the first step starts. Returns how many were left out: outside the window, in
-    // the future or not positive.
-    std::size_t load(std::span<const work::UsageRow> rows, Now now);
+    // Rows of the store, once, before the first step starts. Those outside the window, in the future or not positive
+    // are left out.
+    void load(std::span<const work::UsageRow> rows, Now now);
 
     [[nodiscard]] ShareGroupIndex acquire(const std::string& name); // counts one user
     void release(ShareGroupIndex group);
@@ -76,7 +76,6 @@ public:
 
     [[nodiscard]] ShareUse view(ShareGroupIndex group) const;
     [[nodiscard]] std::vector<ShareUse> views() const; // of all groups, by name
-    [[nodiscard]] std::size_t groupCount() const { return m_index.size(); }
 
 private:
     __extension__ using Amount = __int128; // 2^-16 slot x microsecond; 64 bits hold a day of only 3,200 slots

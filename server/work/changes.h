@@ -54,6 +54,14 @@ struct JobStepRow {
 
 // ------------------------------------------------------------------------------------------------------ steps
 
+struct OutputFact {
+    std::string name;
+    std::string path;
+    std::string narHash;
+    std::uint64_t narSize = 0;
+    friend bool operator==(const OutputFact&, const OutputFact&) = default;
+};
+
 struct StepProgress { // the mutable part of a step's row
     StepState state = StepState::Blocked;
     std::optional<StepResult> result;
@@ -67,6 +75,7 @@ struct StepProgress { // the mutable part of a step's row
     std::vector<MachineId> avoid;      // machines that failed it, oldest first, at most 16
     std::string error;
     std::uint32_t losses = 0;          // attempts whose machine went away: free, but bounded (FarmLimits)
+    std::vector<OutputFact> revealed;  // once it has ended well: outputs whose paths nobody could tell before
     friend bool operator==(const StepProgress&, const StepProgress&) = default;
 };
 
@@ -88,14 +97,6 @@ struct DependencyRow {
 };
 
 // --------------------------------------------------------------------------------------------------- attempts
-
-struct OutputFact {
-    std::string name;
-    std::string path;
-    std::string narHash;
-    std::uint64_t narSize = 0;
-    friend bool operator==(const OutputFact&, const OutputFact&) = default;
-};
 
 struct AttemptProgress { // the mutable part of an attempt's row
     AttemptState state = AttemptState::Assigned;

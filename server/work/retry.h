@@ -14,10 +14,13 @@ namespace penstock::work {
 // count: failures so far, from 1.
 [[nodiscard]] Duration backOff(const RetryPolicy& policy, StepId step, std::uint32_t count);
 
-// What the farm itself allows a step, apart from the step's own policy.
+// What the farm itself forgives a step, apart from the step's own policy. Both count over the step's life, each for
+// itself, and start anew when it is reopened.
 struct FarmLimits {
-    std::uint32_t infrastructureFailures = 5; // the machine's fault, Nix's "try again"
-    std::uint32_t losses = 20;                // attempts whose machine went away
+    // Attempts that ended by the machine's fault or with Nix's "try again" and are followed by another; the next such
+    // end aborts the step. 4: at most five such attempts; 0: the first is the last.
+    std::uint32_t infrastructureFailures = 4;
+    std::uint32_t losses = 20; // likewise attempts whose machine went away: the 21st ends the step
     RetryPolicy infrastructure{.retries = 0,
                                .initial = std::chrono::seconds(60),
                                .factor = 3,

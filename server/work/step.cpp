@@ -54,6 +54,11 @@ struct Ending {
         else
             makeReady(progress, now);
     }
+    void well(StepResult result)
+    {
+        progress.revealed = ended.revealed;
+        finish(progress, result, now);
+    }
     void charged(StepResult result)
     {
         ++progress.failures;
@@ -85,8 +90,8 @@ struct Ending {
     {
         progress.error = ended.error;
         switch (ended.end) {
-        case AttemptEnd::Succeeded: return finish(progress, StepResult::Succeeded, now);
-        case AttemptEnd::Cached: return finish(progress, StepResult::Cached, now);
+        case AttemptEnd::Succeeded: return well(StepResult::Succeeded);
+        case AttemptEnd::Cached: return well(StepResult::Cached);
         case AttemptEnd::Failed: return charged(StepResult::Failed);
         case AttemptEnd::TimedOut: return charged(StepResult::TimedOut);
         case AttemptEnd::SilentTimedOut: return charged(StepResult::SilentTimedOut);

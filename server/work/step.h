@@ -46,6 +46,7 @@ struct AttemptEnded {
     std::string error;
     bool wanted = true;
     Duration delay{0}; // after a rejection
+    std::vector<OutputFact> revealed = {}; // see StepProgress
 };
 struct CancelStep {
     std::string reason;

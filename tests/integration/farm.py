@@ -146,6 +146,10 @@ class PressureGroup(Load):
             return "no control groups of memory are mounted"
         if os.geteuid() != 0 or not os.access(cls.unified(), os.W_OK):
             return "control groups cannot be made by this user"
+        if memory and not os.access("/sys/fs/cgroup/memory", os.W_OK):
+            return "control groups of memory cannot be made by this user"
+        if subprocess.run(("unshare", "--mount", "true"), check=False, stderr=subprocess.DEVNULL).returncode != 0:
+            return "this user cannot mount what the builder is to read"
         return None
 
     def run(self, *command, count=1, memory=None):

@@ -5,6 +5,7 @@ no system waits for another, real pressure moves work away and back, and what op
 import collections
 import os
 import random
+import subprocess
 import sys
 import time
 import unittest
@@ -227,31 +228,51 @@ class PressureTest(SchedFarmTest):
         self.farm.builder("b1", "--max-jobs", "2", *flags, group=self.group)
         self.farm.builder("b2", "--max-jobs", "4")
 
-    def burn(self):
-        return [sys.executable, "-c", "while True: pass"]
+    def mind(self, **limits):
+        """Thresholds set at the server; of the others none."""
+        self.limits = limits
+        for kind in ("cpu", "mem", "io"):
+            self.farm.client("machine", "b1", "--set", f"{kind}-psi={limits.get(kind, 0)}", check=0)
 
-    def test_a_loaded_processor_moves_work_away_and_back(self):
+    def burn(self):
+        """The kind of pressure, a limit that it crosses, and how it is made."""
         if self.group is None:
             self.group = Load()
             self.farm.loads.append(self.group)
-            self.start_minding(cpu=60)
-        else:
-            self.start_minding(cpu=15)
-        self.gated("cpu", "gated-cpu", 2 * (os.cpu_count() or 1), *self.burn())
+        limit = 15 if isinstance(self.group, PressureGroup) else 60
+        return "cpu", limit, (2 * (os.cpu_count() or 1), sys.executable, "-c", "while True: pass"), None
 
-    def test_thrashing_memory_and_waiting_disks_close_a_machine(self):
-        if PressureGroup.missing(memory=True):
-            self.skipTest(f"pressure of one builder's memory and disk: {PressureGroup.missing(memory=True)}")
+    def pressures(self):
+        """All that can be made real here for one builder: at least a busy processor, and that last."""
         # Far more than it may keep in memory, read again and again. Written by the load itself: pages count where
         # they were first used.
+        read = 'head -c 64M /dev/urandom > "$0"; while :; do cat "$0" > /dev/null; done'
+        write = 'while :; do dd if=/dev/zero of="$0" bs=1M count=8 conv=fsync status=none; done'
         file = os.path.join(self.farm.dir, "much")
-        read = ["sh", "-c", 'head -c 64M /dev/urandom > "$0"; while :; do cat "$0" > /dev/null; done', file]
-        self.start_minding(mem=4)
-        self.gated("mem", "gated-mem", 1, *read, memory=12 << 20)
-        for setting in ("mem-psi=0", "io-psi=4"):
-            self.farm.client("machine", "b1", "--set", setting, check=0)
-        self.limits = {"io": 4}
-        self.gated("io", "gated-io", 1, *read, memory=12 << 20)
+        kinds = []
+        has_disk = subprocess.check_output(("stat", "-f", "-c", "%T", self.farm.dir)) not in (b"tmpfs\n", b"ramfs\n")
+        if has_disk and PressureGroup.missing(memory=True) is None:
+            kinds.append(("mem", 4, (1, "sh", "-c", read, file), 12 << 20))
+        if has_disk and self.group is not None:
+            kinds.append(("io", 4, (1, "sh", "-c", write, file), None))
+        return kinds + [self.burn()]
+
+    def test_a_loaded_processor_moves_work_away_and_back(self):
+        kind, limit, load, _ = self.burn()
+        self.start_minding(cpu=limit)
+        self.gated(kind, "gated-cpu", *load)
+
+    def test_the_builders_thresholds_and_then_those_set_at_the_server_close_it(self):
+        """Thrashing memory and waiting disks where one builder can have such pressure of its own; a busy processor
+        everywhere."""
+        pressures = self.pressures()
+        print("pressures that can be made here:", *[kind for kind, *_ in pressures], file=sys.stderr)
+        kind, limit, load, memory = pressures[0]
+        self.start_minding(**{kind: limit})
+        self.gated(kind, f"gated-{kind}", *load, memory=memory)
+        for kind, limit, load, memory in pressures[1:] or pressures:
+            self.mind(**{kind: limit + 1})
+            self.gated(kind, f"gated-{kind}", *load, memory=memory)
 
 
 class CrashTest(SchedFarmTest):

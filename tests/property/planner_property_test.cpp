@@ -206,6 +206,7 @@ struct Pair {
         if (sometimes(5))
             step.ask.reserved.named = {{"gpu", any<std::uint64_t>(1, 3)}};
         step.ask.expectedCpus = sometimes(2) ? any<std::uint32_t>(0, 5) : 0;
+        step.ask.expectedMemoryBytes = sometimes(3) ? any<std::uint64_t>(1, 12) : 0;
         for (std::uint64_t id = 1; id <= kMachines; ++id)
             if (sometimes(6))
                 step.avoid.emplace_back(id);
@@ -276,7 +277,8 @@ struct Pair {
             }
         if (const auto machine = naive.machines.find(start.machine); machine != naive.machines.end())
             machine->second.room.give(run->ask);
-        planner.giveBack(start.machine, start.ask, start.gates);
+        planner.leaveGates(start.ask, start.gates);
+        planner.giveRoom(start.machine, start.ask);
         planner.asks().release(start.ask);
         return running.erase(run);
     }

@@ -16,6 +16,17 @@ struct Frames final : protocol::FrameSink {
     void onFrame(ByteView payload) override { payloads.emplace_back(textOf(payload)); }
 };
 
+// Those known beforehand, and for the others whatever this attempt made.
+std::vector<protocol::NixOutput> outputsOf(const protocol::Assignment& assignment)
+{
+    const auto* nix = std::get_if<protocol::NixWork>(&assignment.work);
+    std::vector<protocol::NixOutput> outputs = nix == nullptr ? std::vector<protocol::NixOutput>() : nix->outputs;
+    for (protocol::NixOutput& output : outputs)
+        if (output.path.empty())
+            output.path = fmt::format("/nix/store/{}-{}", assignment.name, assignment.attempt.value());
+    return outputs;
+}
+
 } // namespace
 
 SimBuilder::SimBuilder(SimServer& server, const Truths& truths, std::string identity,
@@ -262,9 +273,7 @@ void SimBuilder::checkRoom(const protocol::Assignment& assignment)
             continue; // given up by the farm, and about to be stopped
         ++slots;
         sum.cpus += running.granted.cpus;
-        // A server that adopts it knows what it asked for, and guesses anew what it did not.
-        if (running.grantedInLife == m_server.lives())
-            sum.memoryBytes += running.granted.memoryBytes;
+        sum.memoryBytes += running.granted.memoryBytes;
         for (const auto& [name, amount] : running.granted.named)
             sum.named[name] += amount;
     }
@@ -295,7 +304,9 @@ void SimBuilder::carryOut(const builder::StartAttempt& command)
                                   m_world.now().wall,
                                   truth,
                                   {assignment.cpus, assignment.memoryBytes, assignment.resources},
-                                  m_server.lives()});
+                                  outputsOf(assignment)});
+    if (const auto* nix = std::get_if<protocol::NixWork>(&assignment.work); nix != nullptr && !nix->resolved.empty())
+        m_world.reach("builder.resolved_inputs");
     m_ledger.started(id, assignment.step);
     checkRoom(assignment);
     m_world.note("run", id.value(), assignment.step.value());
@@ -347,6 +358,8 @@ void SimBuilder::finish(AttemptId id, protocol::Outcome outcome)
     result.startedAt = running.started;
     result.cpuUser = (result.stoppedAt - result.startedAt) * running.truth.milliThreads / 1000;
     result.maxRssBytes = running.truth.memoryBytes;
+    if (outcome == protocol::Outcome::Succeeded)
+        result.outputs = running.outputs;
     m_spool.insert_or_assign(id, builder::RecoveredAttempt{step, result});
     apply(builder::AttemptEnded{std::move(result)});
 }

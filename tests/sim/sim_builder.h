@@ -72,7 +72,7 @@ private:
         WallTime started;
         Truth truth;
         work::Resources granted;
-        std::uint64_t grantedInLife = 0; // of the server
+        std::vector<protocol::NixOutput> outputs; // what a success will name
     };
 
     void connect();

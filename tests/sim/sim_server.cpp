@@ -59,7 +59,6 @@ void SimServer::start()
     life->dispatcher =
         std::make_unique<dispatch::Dispatcher>(*life->loop, m_world, *life->core, *life->store, *this);
     m_life = std::move(life);
-    ++m_lives;
     const Result<work::Recovery> rows = m_life->store->loadOpen();
     if (!rows)
         return m_world.violate(fmt::format("the store does not load: {}", rows.error().message));

@@ -55,7 +55,6 @@ public:
     // keepsInFlight: how many of the batches on their way to the disk still arrive there.
     void crash(std::size_t keepsInFlight);
     [[nodiscard]] bool isUp() const { return m_life != nullptr; }
-    [[nodiscard]] std::uint64_t lives() const { return m_lives; } // how often it was started
     [[nodiscard]] std::size_t inFlight() const { return m_disk.size(); }
 
     void accept(const std::shared_ptr<Wire>& wire);
@@ -124,7 +123,6 @@ private:
     Duration m_diskLatency{std::chrono::milliseconds(2)};
     bool m_diskReachable = true;
     std::map<SessionId, Peer> m_peers;
-    std::uint64_t m_lives = 0;
     std::uint64_t m_nextSession = 1;
     std::map<RequestId, Answer> m_answers;
     std::uint64_t m_nextRequest = 1;

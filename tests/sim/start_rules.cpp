@@ -2,6 +2,7 @@
 #include "tests/sim/start_rules.h"
 
 #include "server/core/event.h"
+#include "server/sched/history.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -40,7 +41,9 @@ bool StartRules::Job::isWanted() const
 
 void StartRules::machineIs(const std::string& identity, const protocol::MachineFacts& facts)
 {
-    m_loadCounts = m_loadCounts || facts.thresholds.cpuPsi > 0 || facts.thresholds.load1 > 0;
+    const sched::MachineFree room = m_options.policy.room;
+    m_loadCounts = m_loadCounts || room == sched::MachineFree::Dynamic ||
+                   (room != sched::MachineFree::Static && (facts.thresholds.cpuPsi > 0 || facts.thresholds.load1 > 0));
     const auto [found, isNew] = m_facts.try_emplace(identity, facts);
     if (isNew)
         return;
@@ -115,6 +118,8 @@ void StartRules::attemptEnded(const work::AttemptUpdate& update)
         if (update.progress.end == work::AttemptEnd::Infrastructure)
             countBlackHole(machine->second);
     }
+    if (update.progress.end == work::AttemptEnd::Succeeded)
+        m_learned[std::string(sched::historyKey(m_steps[found->second.step].name))] = m_world.now().wall;
     m_live.erase(found);
 }
 
@@ -171,8 +176,8 @@ void StartRules::checkStart(const work::AttemptRow& row)
             fmt::format("step {} started, but every job of it is held, cancelled or over", row.step.value()));
     checkMachine(row, step, isProbe);
     checkGates(step);
-    if (m_compareOrder && !m_loadCounts && !isProbe)
-        checkOrder(step);
+    if (m_compareOrder && !isProbe)
+        checkOrder(step, row.created);
 }
 
 void StartRules::checkMachine(const work::AttemptRow& row, const Step& step, bool isProbe)
@@ -336,8 +341,18 @@ bool StartRules::gatesAllow(const Step& step) const
 // ------------------------------------------------------------------------------------------------------
 // order
 
+// Steps of one name ask for the same, except that those in the queue hear of a new success within one round of the
+// patrol, a second for 4,000 steps; where load counts, one of which more is known may fit where another does not.
+bool StartRules::expectsAlike(const Step& step, WallTime decided) const
+{
+    const auto learned = m_learned.find(std::string(sched::historyKey(step.name)));
+    const auto rounds = static_cast<std::int64_t>(m_steps.size() / 4'000 + 1);
+    return !m_loadCounts || learned == m_learned.end() ||
+           decided - learned->second > std::chrono::seconds(1) * rounds + std::chrono::milliseconds(500);
+}
+
 // No equal step that was bumped may still wait: what one machine takes, it takes as well.
-void StartRules::checkOrder(const Step& started)
+void StartRules::checkOrder(const Step& started, WallTime decided)
 {
     const auto isBumped = [this](const Step& step) {
         return std::ranges::any_of(step.jobs, [this](JobId id) {
@@ -347,7 +362,7 @@ void StartRules::checkOrder(const Step& started)
     const auto isPlain = [](const Step& step) {
         return step.progress.attempts <= 1 && step.progress.avoid.empty();
     };
-    if (isBumped(started) || !isPlain(started))
+    if (isBumped(started) || !isPlain(started) || !expectsAlike(started, decided))
         return;
     for (const JobId bumped : m_bumped)
         for (const StepId id : m_jobs[bumped].steps) {

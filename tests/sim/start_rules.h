@@ -80,7 +80,8 @@ private:
     void checkMachine(const work::AttemptRow& row, const Step& step, bool isProbe);
     void checkRoom(const Machine& machine, const protocol::MachineFacts& facts);
     void checkGates(const Step& step);
-    void checkOrder(const Step& started);
+    void checkOrder(const Step& started, WallTime decided);
+    [[nodiscard]] bool expectsAlike(const Step& step, WallTime decided) const;
     void countBlackHole(const Machine& machine);
     [[nodiscard]] std::optional<std::set<Gate>> gatesOf(const Step& step) const;
 
@@ -99,7 +100,8 @@ private:
     std::map<std::string, work::NamespaceRow> m_namespaces;
     work::DispatchPause m_pause;
     bool m_compareOrder = true;
-    bool m_loadCounts = false; // on some machine: equal steps may be expected to use more or less by when they came
+    bool m_loadCounts = false; // on some machine: what a step is expected to use decides whether it fits
+    std::map<std::string, WallTime> m_learned; // by historyKey: the last success, from which the farm expects anew
     std::uint64_t m_revision = 0;
 };
 

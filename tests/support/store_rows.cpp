@@ -49,11 +49,14 @@ std::string show(const work::StepProgress& p)
     std::string avoid;
     for (const MachineId id : p.avoid)
         avoid += std::to_string(id.value()) + ",";
+    std::string revealed;
+    for (const work::OutputFact& output : p.revealed)
+        revealed += fmt::format("{}={} {} {},", output.name, output.path, output.narHash, output.narSize);
     return fmt::format("{} result {} attempts {} failures {} infra {} losses {} ready {} retry {} finished {} dep {} "
-                       "avoid {} error {:?}",
+                       "avoid {} error {:?} revealed {}",
                        toString(p.state), p.result ? toString(*p.result) : "-", p.attempts, p.failures,
                        p.infrastructureFailures, p.losses, show(p.readySince), show(p.retryAt), show(p.finished),
-                       p.failedDependency ? p.failedDependency->value() : 0, avoid, p.error);
+                       p.failedDependency ? p.failedDependency->value() : 0, avoid, p.error, revealed);
 }
 
 std::string show(const work::AttemptProgress& p)
@@ -151,7 +154,8 @@ work::StepRow fullStep(std::uint64_t id)
                     StepId(99),
                     {MachineId(3), MachineId(1), MachineId(2)},
                     "why " + kOddBytes,
-                    4'000'000'003};
+                    4'000'000'003,
+                    {{"out", "/nix/store/" + kOddBytes, "sha256:ab", 7}, {"dev", "", "", 0}}};
     return row;
 }
 

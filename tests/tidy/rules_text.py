@@ -15,6 +15,7 @@ class Ban:
     def __init__(self):
         self.regex = None
         self.raw = False
+        self.python = False
         self.inside = []
         self.exceptions = []
         self.say = ""
@@ -31,9 +32,10 @@ def read_bans(tree):
         key, _, value = line.partition(" ")
         value = value.strip()
         current = current or Ban()
-        if key in ("ban", "raw"):
+        if key in ("ban", "raw", "py"):
             current.regex = re.compile(value)
-            current.raw = key == "raw"
+            current.raw = key != "ban"
+            current.python = key == "py"
         elif key == "in":
             current.inside = value.split()
         elif key == "not":
@@ -52,9 +54,9 @@ def bans(tree):
     """Nothing of tests/tidy/bans.txt."""
     table, mistakes = read_bans(tree)
     yield from mistakes
-    for file in tree.sources():
-        active = [b for b in table if (not b.inside or matches(file.path, b.inside))
-                  and not matches(file.path, b.exceptions)]
+    for file in tree.sources() + tree.ending(".py"):
+        active = [b for b in table if b.python == file.path.endswith(".py")
+                  and (not b.inside or matches(file.path, b.inside)) and not matches(file.path, b.exceptions)]
         for ban in active:
             text = file.text if ban.raw else file.code
             if not ban.regex.search(text) and not ban.regex.pattern.startswith("^"):

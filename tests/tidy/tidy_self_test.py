@@ -16,7 +16,8 @@ import rules_text  # noqa: E402
 from source_tree import SourceTree  # noqa: E402
 
 LAYERS = "a:\nb: a\nb/inner: a b\ntests: *\n"
-BANS = "ban \\bbad\\b\nin a/** b/*.cpp\nnot a/ok.cpp -- a reason\nsay be good\n\nraw <evil>\nsay no\n"
+BANS = ("ban \\bbad\\b\nin a/** b/*.cpp\nnot a/ok.cpp -- a reason\nsay be good\n\nraw <evil>\nsay no\n\n"
+        "py \\blazy\nsay work\n")
 WORDS = "\\bFIXME\\b\nallow a/x.h fixme -- a name\n"
 
 
@@ -113,6 +114,11 @@ class Planted(unittest.TestCase):
         self.assertIn('a/x.cpp:4: "bad" is refused: be good', report)
         self.assertIn("b/y.h:1", report)
         self.assertEqual(len(report.split("\n")), 2)
+
+    def test_bans_of_scripts_are_apart_from_those_of_sources(self):
+        self.write("a/x.py", "bad()  # fine here\nlazy()\n")
+        self.write("a/y.cpp", "int lazy;\n")
+        self.assertEqual(self.found(rules_text.bans), 'a/x.py:2: "lazy" is refused: work')
 
     def test_exceptions_need_reasons(self):
         self.write(".rules/bans.txt", "ban x\nnot a/**\nsay y\n")

@@ -6,6 +6,7 @@
 #include "server/work/attempt.h"
 #include "shared/base/check.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 
 namespace penstock::core::detail {
@@ -74,7 +75,28 @@ void Farm::on(AttemptFinished& event)
     // Nobody asked for it to stop, so stopping was the machine's fault.
     if (report.end == work::AttemptEnd::Cancelled && !attempt->isStopped())
         report.end = work::AttemptEnd::Infrastructure;
+    holdToPromise(m_steps.at(attempt->step), report);
     endAttempt(id, *attempt, std::move(report));
+}
+
+// What waits for paths that only this build can tell could never run without them.
+void Farm::holdToPromise(const StepRecord& step, work::AttemptProgress& report)
+{
+    const bool isGood = report.end == work::AttemptEnd::Succeeded || report.end == work::AttemptEnd::Cached;
+    if (!isGood || !step.revealsPaths)
+        return;
+    const work::Work work = step.work.work();
+    for (const work::NixOutput& output : std::get<work::NixWork>(work).outputs) {
+        const auto told = std::find_if(report.outputs.begin(), report.outputs.end(), [&](const auto& fact) {
+            return fact.name == output.name && !fact.path.empty();
+        });
+        if (told != report.outputs.end())
+            continue;
+        report.end = work::AttemptEnd::Infrastructure;
+        report.error = fmt::format("the builder did not say where output {} of {} is", output.name, step.work.name());
+        report.outputs.clear();
+        return;
+    }
 }
 
 void Farm::sendStored(SessionId session, AttemptId attempt)
@@ -119,12 +141,14 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
     judgeMachine(attempt, id, end);
     // Stopped for a job that is gone, while a reopened one needs the step: it is tried again, free of charge.
     const bool wanted = isWanted(attempt.step);
+    const bool reveals = m_steps.at(attempt.step).revealsPaths;
     moveStep(attempt.step,
              work::AttemptEnded{.end = end == work::AttemptEnd::Cancelled && wanted ? work::AttemptEnd::Rejected : end,
                                 .machine = attempt.machine,
                                 .error = attempt.progress.error,
                                 .wanted = wanted,
-                                .delay = Duration(0)});
+                                .delay = Duration(0),
+                                .revealed = reveals ? attempt.progress.outputs : std::vector<work::OutputFact>()});
     releaseCancelled(attempt.step);
 }
 
@@ -133,7 +157,12 @@ void Farm::leaveMachine(AttemptId id, AttemptRecord& attempt)
     MachineRecord& machine = m_machines.at(attempt.machine);
     machine.running.erase(id);
     m_ledger.finished(attempt.ticket, m_now);
-    m_planner.giveBack(attempt.machine, attempt.ask, attempt.gates);
+    m_planner.leaveGates(attempt.ask, attempt.gates);
+    if (attempt.isSending)
+        --machine.sending;
+    else
+        m_planner.giveRoom(attempt.machine, attempt.ask);
+    attempt.isSending = false;
     m_planner.asks().release(attempt.ask);
     show(attempt.machine);
 }
@@ -219,10 +248,30 @@ void Farm::on(AttemptProgressed& event)
     if (attempt == nullptr || attempt->machine != machineId || !attempt->isLive())
         return; // for display only
     attempt->phase = std::move(event.phase);
+    followPhase(*attempt);
     if (event.started.micros() != 0)
         attempt->progress.started = event.started;
     m_shownSteps.push_back(attempt->step);
     show(machineId);
+}
+
+// Outputs on their way out need neither slot nor cpus: the machine may go on with the next step. At most as many as it
+// has slots, so that a machine with a slow line does not pile up what it has built.
+void Farm::followPhase(AttemptRecord& attempt)
+{
+    MachineRecord& machine = m_machines.at(attempt.machine);
+    const bool isSending = attempt.phase == "uploading" || (attempt.isSending && attempt.phase == "finishing");
+    if (isSending == attempt.isSending || (isSending && machine.sending >= machine.facts.maxJobs))
+        return;
+    attempt.isSending = isSending;
+    if (isSending) {
+        ++machine.sending;
+        m_planner.giveRoom(attempt.machine, attempt.ask);
+    } else {
+        --machine.sending;
+        if (m_planner.knows(attempt.machine))
+            m_planner.takeRoom(attempt.machine, attempt.ask);
+    }
 }
 
 void Farm::stopAttempt(AttemptId id, const std::string& reason)

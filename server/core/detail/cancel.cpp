@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <set>
 
 namespace penstock::core::detail {
 
@@ -101,6 +102,8 @@ Result<void> Farm::checkReopen(const work::StoredJob& stored) const
         return fail(ErrorCode::Exhausted, fmt::format("{} steps would be open, the limit is {}; wait until some have "
                                                       "finished",
                                                       m_openSteps + stored.steps.size(), m_options.maxOpenSteps));
+    std::set<std::string> groups;
+    PENSTOCK_TRY_VOID(checkGroup(stored.job.spec, groups));
     if (stored.job.progress.state == work::JobState::Succeeded)
         return fail(ErrorCode::Conflict, fmt::format("job {} succeeded; there is nothing to try again", id.value()));
     for (const work::StepRow& row : stored.steps) {

@@ -168,7 +168,7 @@ std::uint32_t Farm::acquireOrigin(const work::JobSpec& spec)
     OriginState& state = m_originStates[origin];
     sched::Gates& gates = m_planner.gates();
     if (m_origins.users(origin) == 1) {
-        const std::string& group = spec.shareGroup.empty() ? spec.nameSpace : spec.shareGroup;
+        const std::string& group = groupOf(spec);
         state.share = m_ledger.acquire(group);
         ShareState& share = m_shares[state.share];
         share.name = group;
@@ -198,6 +198,27 @@ void Farm::releaseOrigin(std::uint32_t origin)
         m_ledger.release(state.share);
     }
     m_origins.release(origin);
+}
+
+const std::string& Farm::groupOf(const work::JobSpec& spec)
+{
+    return spec.shareGroup.empty() ? spec.nameSpace : spec.shareGroup;
+}
+
+// Whoever submits may invent groups, and each with open jobs costs something every second.
+Result<void> Farm::checkGroup(const work::JobSpec& spec, std::set<std::string>& fresh) const
+{
+    const std::string& group = groupOf(spec);
+    if (m_openGroups.contains(group) || !fresh.insert(group).second)
+        return {};
+    const std::uint64_t open = m_openGroups.size() + fresh.size();
+    if (open <= m_options.maxShareGroups)
+        return {};
+    return fail(ErrorCode::Exhausted,
+                fmt::format("{}: with {} of job {}, {} share groups would have open jobs, the limit is {}; use a group "
+                            "that has some already, or wait until all of another's have finished",
+                            group == spec.nameSpace ? "namespace" : "shares_group", group, spec.name, open,
+                            m_options.maxShareGroups));
 }
 
 Result<void> Farm::checkQuota(const SubmitJobs& event) const

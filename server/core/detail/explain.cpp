@@ -8,7 +8,7 @@
 namespace penstock::core::detail {
 namespace {
 
-constexpr std::uint64_t kCounted = 1'000;  // how far the place in a queue is counted
+constexpr std::size_t kCounted = 1'000; // how far the place in a queue is counted
 
 double number(std::uint64_t value)
 {
@@ -18,6 +18,12 @@ double number(std::uint64_t value)
 std::int64_t seconds(Duration duration)
 {
     return std::chrono::ceil<std::chrono::seconds>(duration).count();
+}
+
+// Steps that are over are told only when something was not tried because of them.
+bool isTold(const StepRecord& step)
+{
+    return step.state() != work::StepState::Finished || step.result() == work::StepResult::DependencyFailed;
 }
 
 } // namespace
@@ -196,7 +202,7 @@ void Farm::explainGate(const StepRecord& step, const Standing& standing, StepExp
     explanation.reasons.push_back(std::move(reason));
 }
 
-void Farm::explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& explanation) const
+void Farm::explainOrder(const sched::Planner::Ahead& ahead, std::uint64_t inGroup, StepExplanation& explanation) const
 {
     if (ahead.bumped > 0)
         explanation.reasons.push_back(
@@ -214,12 +220,12 @@ void Farm::explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& exp
         reason.remedy = "more shares for its group (penstock namespace set), or a bump, put it further ahead";
         explanation.reasons.push_back(std::move(reason));
     }
-    if (ahead.inGroup > 0)
+    if (inGroup > 0)
         explanation.reasons.push_back(
             {.code = "behind-in-queue",
              .text = fmt::format("{}{} steps of its own share group are ahead",
-                                 ahead.inGroup == kCounted ? "at least " : "", ahead.inGroup),
-             .numbers = {{"ahead", number(ahead.inGroup)}},
+                                 inGroup == kCounted ? "at least " : "", inGroup),
+             .numbers = {{"ahead", number(inGroup)}},
              .remedy = "a higher priority of its job puts it further ahead, unless more work waits for the others"});
 }
 
@@ -235,62 +241,84 @@ MachineSight Farm::sightOf(MachineId id, const MachineRecord& machine) const
 }
 
 // Steps of one kind hear the same from every machine: each kind asks them once.
-const Survey& Farm::surveyFor(const StepRecord& step, Surveys& surveys, Now now) const
+const Survey& Farm::surveyFor(const StepRecord& step, Inquiry& inquiry, Now now) const
 {
     const sched::Ask ask = askOf(step);
     std::vector<MachineId> avoided = step.avoided();
-    const auto [found, isNew] = surveys.try_emplace(std::tuple(step.placement, ask, avoided),
-                                                    m_planner.placements().at(step.placement), ask, avoided);
-    if (isNew)
-        m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
-            MachineSight sight = sightOf(id, machine);
-            // For this step it is not kept from anybody.
-            sight.isReserved = sight.isReserved && !(step.isQueued && m_planner.isReservedFor(id, step.queue));
-            found->second.add(id, sight, now);
-        });
-    return found->second;
-}
-
-void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Surveys& surveys,
-                        Now now) const
-{
-    explainStopped(id, step, explanation);
-    if (step.isQueued)
-        explainGate(step, standingOf(id), explanation);
-    const Survey& survey = surveyFor(step, surveys, now);
-    if (explanation.reasons.empty() && survey.free() > 0) // the server has more to start than one pass allows
-        explanation.reasons.push_back(
-            {.code = "starting", .text = "a machine has room: it starts with the next planning pass, which is due now",
-             .numbers = {{"visits", number(m_options.visitsPerPass)}}});
-    survey.tell(explanation);
-    sched::Planner::Ahead ahead;
-    if (step.isQueued && survey.free() == 0) {
-        ahead = m_planner.ahead(step.queue, {step.urgency, step.age, id}, kCounted);
-        explainOrder(ahead, explanation);
-    }
-    explanation.change = explanation.reasons.front().remedy;
-    if (survey.full() == 0 || survey.free() > 0)
-        return;
-    // Slots end one after another: about as many as there are, each expected time.
+    const auto [found, isNew] = inquiry.surveys.try_emplace(std::tuple(step.placement, ask, avoided),
+                                                            m_planner.placements().at(step.placement), ask, avoided);
+    Survey& survey = found->second;
+    if (!isNew)
+        return survey;
+    m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
+        MachineSight sight = sightOf(id, machine);
+        // For this step it is not kept from anybody.
+        sight.isReserved = sight.isReserved && !(step.isQueued && m_planner.isReservedFor(id, step.queue));
+        survey.add(id, sight, now);
+    });
     std::optional<WallTime> first;
     for (const MachineId machine : survey.busy())
         for (const AttemptId attempt : m_machines.at(machine).running)
             if (const auto end = expectedEnd(m_attempts.at(attempt).step); end && (!first || *end < *first))
                 first = end;
-    if (first && step.isQueued) {
-        const std::uint64_t before = ahead.bumped + ahead.byShare + ahead.inGroup;
-        explanation.earliest = first;
-        const std::uint64_t rounds = 1 + before / std::max<std::uint64_t>(survey.slots(), 1);
-        explanation.latest = *first + m_typical * static_cast<std::int64_t>(rounds);
-    }
+    survey.setFirstEnd(first);
+    return survey;
 }
 
-StepExplanation Farm::explainStep(StepId id, const StepRecord& step, Surveys& surveys, Now now) const
+// The leaves are walked over once for all steps that stand in one line.
+const sched::Planner::Ahead& Farm::aheadOf(const StepRecord& step, Inquiry& inquiry) const
+{
+    const sched::Planner::Line line = m_planner.lineOf(step.queue);
+    auto found = inquiry.lines.find(line);
+    if (found == inquiry.lines.end()) {
+        found = inquiry.lines.emplace(line, m_planner.ahead(line, kCounted)).first;
+        inquiry.looked += found->second.looked;
+    }
+    return found->second;
+}
+
+// Slots end one after another: about as many as there are, each expected time.
+void Farm::explainStart(const StepRecord& step, const Survey& survey, std::uint64_t before,
+                        StepExplanation& explanation) const
+{
+    const std::optional<WallTime> first = survey.firstEnd();
+    if (survey.full() == 0 || survey.free() > 0 || !first || !step.isQueued)
+        return;
+    explanation.earliest = first;
+    constexpr std::uint64_t kMostRounds = 10'000; // of at most 366 days each: what machines tell overflows nothing
+    const std::uint64_t rounds = std::min(1 + before / std::max<std::uint64_t>(survey.slots(), 1), kMostRounds);
+    explanation.latest = *first + m_typical * static_cast<std::int64_t>(rounds);
+}
+
+void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Inquiry& inquiry,
+                        Now now) const
+{
+    explainStopped(id, step, explanation);
+    if (step.isQueued)
+        explainGate(step, standingOf(id), explanation);
+    const Survey& survey = surveyFor(step, inquiry, now);
+    if (explanation.reasons.empty() && survey.free() > 0) // the server has more to start than one pass allows
+        explanation.reasons.push_back(
+            {.code = "starting", .text = "a machine has room: it starts with the next planning pass, which is due now",
+             .numbers = {{"visits", number(m_options.visitsPerPass)}}});
+    survey.tell(explanation);
+    std::uint64_t before = 0;
+    if (step.isQueued && survey.free() == 0) {
+        const sched::Planner::Ahead& ahead = aheadOf(step, inquiry);
+        const std::uint64_t inGroup = ahead.inGroup({step.urgency, step.age, id});
+        before = ahead.bumped + ahead.byShare + inGroup;
+        explainOrder(ahead, inGroup, explanation);
+    }
+    explanation.change = explanation.reasons.front().remedy;
+    explainStart(step, survey, before, explanation);
+}
+
+StepExplanation Farm::explainOne(StepId id, const StepRecord& step, Inquiry& inquiry, Now now) const
 {
     StepExplanation explanation{.step = id, .name = step.work.name(), .state = step.state(), .reasons = {}};
     switch (step.state()) {
     case work::StepState::Blocked: explainBlocked(id, explanation, now); break;
-    case work::StepState::Ready: explainReady(id, step, explanation, surveys, now); break;
+    case work::StepState::Ready: explainReady(id, step, explanation, inquiry, now); break;
     case work::StepState::Delayed: explainDelayed(step, explanation, now); break;
     case work::StepState::Running: explainRunning(step, explanation, now); break;
     case work::StepState::Finished: {
@@ -313,25 +341,38 @@ StepExplanation Farm::explainStep(StepId id, const StepRecord& step, Surveys& su
     return explanation;
 }
 
-// Steps that are over are told only when something was not tried because of them.
 Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
 {
     const JobRecord* job = m_jobs.find(id);
     if (job == nullptr || !job->isOpen())
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
     Explanation explanation{.job = id, .state = job->progress().state, .evaluated = now.wall};
-    Surveys surveys;
+    Inquiry inquiry;
     for (const JobStep& entry : job->steps) {
         const StepRecord* step = m_steps.find(entry.step);
-        if (step == nullptr)
-            continue;
-        if (step->state() == work::StepState::Finished && step->result() != work::StepResult::DependencyFailed)
+        if (step == nullptr || !isTold(*step))
             continue;
         if (explanation.steps.size() >= maxSteps)
             ++explanation.more;
         else
-            explanation.steps.push_back(explainStep(entry.step, *step, surveys, now));
+            explanation.steps.push_back(explainOne(entry.step, *step, inquiry, now));
     }
+    explanation.looked = inquiry.looked;
+    return explanation;
+}
+
+Result<Explanation> Farm::explainStep(JobId id, StepId stepId, Now now) const
+{
+    const JobRecord* job = m_jobs.find(id);
+    if (job == nullptr || !job->isOpen())
+        return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
+    Explanation explanation{.job = id, .state = job->progress().state, .evaluated = now.wall};
+    const StepRecord* step = m_steps.find(stepId);
+    if (step == nullptr || job->find(stepId) == nullptr || !isTold(*step))
+        return explanation;
+    Inquiry inquiry;
+    explanation.steps.push_back(explainOne(stepId, *step, inquiry, now));
+    explanation.looked = inquiry.looked;
     return explanation;
 }
 

@@ -26,6 +26,7 @@
 #include <deque>
 #include <map>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <tuple>
@@ -34,8 +35,9 @@
 
 namespace penstock::core::detail {
 
-struct MachineSight; // survey.h, as the next
+struct MachineSight; // survey.h, as the next two
 class Survey;
+struct Inquiry;
 
 class Farm {
 public:
@@ -51,6 +53,7 @@ public:
     [[nodiscard]] std::vector<StepId> stepsOf(JobId job) const;
     [[nodiscard]] std::optional<StepView> step(StepId step, JobId forJob) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
+    [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId id) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
     [[nodiscard]] std::optional<MachineView> machine(MachineId machine) const;
     [[nodiscard]] Result<MachineId> findMachine(const std::string& nameOrId) const;
@@ -60,6 +63,7 @@ public:
     [[nodiscard]] std::vector<NamespaceView> namespaces() const;
     [[nodiscard]] const Counters& counters() const { return m_counters; }
     [[nodiscard]] Result<Explanation> explain(JobId job, std::size_t maxSteps, Now now) const;
+    [[nodiscard]] Result<Explanation> explainStep(JobId job, StepId step, Now now) const;
 
 private:
     // ---- farm.cpp: the frame of a batch
@@ -120,6 +124,9 @@ private:
     StepRecord& addStep(StepId id, const work::StepSpec& spec, WallTime created, const work::StepProgress& progress);
     void countJobSteps(JobRecord& job);
     [[nodiscard]] Result<void> checkQuota(const SubmitJobs& event) const;
+    [[nodiscard]] static const std::string& groupOf(const work::JobSpec& spec);
+    // fresh: groups that it and the jobs before it would open.
+    [[nodiscard]] Result<void> checkGroup(const work::JobSpec& spec, std::set<std::string>& fresh) const;
     [[nodiscard]] std::uint32_t acquireOrigin(const work::JobSpec& spec);
     void releaseOrigin(std::uint32_t origin);
 
@@ -149,6 +156,7 @@ private:
     void plan();
     void startAttempt(const sched::Start& start);
     [[nodiscard]] protocol::Assignment assignmentFor(AttemptId id, const AttemptRecord& attempt) const;
+    [[nodiscard]] std::vector<protocol::ResolvedInput> resolvedInputs(StepId id) const;
     [[nodiscard]] work::Limits limitsFor(StepId id) const;
     void stepDeadline(const Deadline& deadline);
 
@@ -188,6 +196,8 @@ private:
     void rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::AttemptAnswer& answer);
     void stopAttempt(AttemptId id, const std::string& reason);
     void leaveMachine(AttemptId id, AttemptRecord& attempt);
+    void followPhase(AttemptRecord& attempt);
+    void holdToPromise(const StepRecord& step, work::AttemptProgress& report);
     void sendStored(SessionId session, AttemptId attempt);
     void countEnd(work::AttemptEnd end);
 
@@ -242,17 +252,27 @@ private:
     [[nodiscard]] static MachineCondition conditionOf(const MachineRecord& machine);
     void addRoom(const MachineRecord& machine, MachineView& view) const;
     void countWaiting(Totals& totals) const;
-    [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf, bool isExact) const;
+    struct Binding { // steps in the planner's queues by what keeps them from starting
+        std::map<std::string, std::uint64_t> steps;
+        std::uint64_t looked = 0; // leaves
+    };
+    [[nodiscard]] const char* farmReason() const;
+    [[nodiscard]] Binding countBinding() const;
+    void keepBinding();
+    using Reaches = std::map<sched::PlacementIndex, sched::Planner::Reach>;
+    [[nodiscard]] std::string bindingReason(const sched::Planner::LeafView& leaf, Reaches& reaches) const;
     [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement,
                                                    const sched::Planner::LeafView& leaf) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
-    using Surveys = std::map<std::tuple<sched::PlacementIndex, sched::Ask, std::vector<MachineId>>, Survey>;
-    [[nodiscard]] StepExplanation explainStep(StepId id, const StepRecord& step, Surveys& surveys, Now now) const;
-    [[nodiscard]] const Survey& surveyFor(const StepRecord& step, Surveys& surveys, Now now) const;
-    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Surveys& surveys, Now now) const;
+    [[nodiscard]] StepExplanation explainOne(StepId id, const StepRecord& step, Inquiry& inquiry, Now now) const;
+    [[nodiscard]] const Survey& surveyFor(const StepRecord& step, Inquiry& inquiry, Now now) const;
+    [[nodiscard]] const sched::Planner::Ahead& aheadOf(const StepRecord& step, Inquiry& inquiry) const;
+    void explainReady(StepId id, const StepRecord& step, StepExplanation& explanation, Inquiry& inquiry, Now now) const;
+    void explainStart(const StepRecord& step, const Survey& survey, std::uint64_t before,
+                      StepExplanation& explanation) const;
     void explainStopped(StepId id, const StepRecord& step, StepExplanation& explanation) const;
     void explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const;
-    void explainOrder(const sched::Planner::Ahead& ahead, StepExplanation& explanation) const;
+    void explainOrder(const sched::Planner::Ahead& ahead, std::uint64_t inGroup, StepExplanation& explanation) const;
     void explainBlocked(StepId id, StepExplanation& explanation, Now now) const;
     void explainDelayed(const StepRecord& step, StepExplanation& explanation, Now now) const;
     void explainRunning(const StepRecord& step, StepExplanation& explanation, Now now) const;
@@ -287,12 +307,14 @@ private:
         std::uint64_t openJobs = 0;
     };
     std::map<sched::ShareIndex, ShareState> m_shares; // of origins in use
+    std::map<std::string, sched::ShareIndex> m_openGroups; // of those: with open jobs
     std::map<std::string, work::NamespaceRow> m_namespaces;
     std::map<std::string, std::uint64_t> m_openByNamespace;
     work::DispatchPause m_pause;
     std::map<sched::PlacementIndex, std::pair<WallTime, StepId>> m_oldestReady; // as of the last whole patrol
     std::map<sched::PlacementIndex, std::pair<WallTime, StepId>> m_oldestSeen;  // of the patrol under way
     StepId m_patrolAt{0};
+    std::optional<Binding> m_binding; // as of the last tick, while there are many leaves
     bool m_ticks = false; // a Tick is among the deadlines
     std::uint32_t m_tickCount = 0;
     Deadlines m_deadlines;

@@ -15,6 +15,19 @@ constexpr Duration kTick = std::chrono::seconds(1);
 constexpr std::uint32_t kTicksPerSave = 10;       // between two looks at what shares and history have to store
 constexpr std::uint64_t kPatrolledPerTick = 4'000;  // steps
 constexpr std::uint32_t kDeciseconds = 100'000;   // microseconds; the graph's unit
+constexpr Duration kLongestRun = std::chrono::hours(24 * 366);
+
+Duration measured(Duration told)
+{
+    return std::clamp(told, Duration(0), kLongestRun);
+}
+
+// from is before to, and either may be any number.
+Duration timeBetween(WallTime from, WallTime to)
+{
+    const std::uint64_t micros = static_cast<std::uint64_t>(to.micros()) - static_cast<std::uint64_t>(from.micros());
+    return Duration(std::min(micros, static_cast<std::uint64_t>(kLongestRun.count())));
+}
 
 } // namespace
 
@@ -48,10 +61,11 @@ Farm::Standing Farm::standingOf(StepId id) const
 sched::Ask Farm::askOf(const StepRecord& step) const
 {
     sched::Ask ask{.reserved = m_policies.at(step.policy).resources};
+    ask.reserved.cpus = std::max(ask.reserved.cpus, 1U);
     if (const std::optional<sched::Estimate> known = m_history.estimate(step.work.name())) {
-        ask.expectedCpus = std::max({ask.reserved.cpus, known->cpus, 1U});
+        ask.expectedCpus = std::max(ask.reserved.cpus, known->cpus);
         if (ask.reserved.memoryBytes == 0)
-            ask.reserved.memoryBytes = known->memoryBytes;
+            ask.expectedMemoryBytes = known->memoryBytes;
     }
     return ask;
 }
@@ -60,18 +74,21 @@ sched::Ask Farm::askOf(const StepRecord& step) const
 // share of them, so that its time is scaled by the load.
 void Farm::learn(const AttemptRecord& attempt, work::AttemptEnd end)
 {
-    constexpr std::uint32_t kMemory = 256; // runs
+    constexpr std::uint32_t kMemory = 256;          // runs
+    constexpr std::int64_t kMostPerCore = 64'000;   // thousandths
+    constexpr std::int64_t kMostMilliCpus = 4'096'000;
     const work::AttemptProgress& progress = attempt.progress;
     if (end != work::AttemptEnd::Succeeded || !progress.started || !progress.stopped ||
         *progress.stopped <= *progress.started)
         return;
-    sched::RunFacts facts{.duration = *progress.stopped - *progress.started,
-                          .cpuTime = progress.cpuUser + progress.cpuSystem,
+    // Machines tell these times: brought into ranges in which no sum or product below overflows.
+    sched::RunFacts facts{.duration = timeBetween(*progress.started, *progress.stopped),
+                          .cpuTime = std::min(measured(progress.cpuUser) + measured(progress.cpuSystem), kLongestRun),
                           .maxRssBytes = progress.maxRssBytes};
     const MachineRecord& machine = m_machines.at(attempt.machine);
     if (machine.load) {
         const std::int64_t perCore = sched::loadPerCore(*machine.load, machine.facts.cores);
-        facts.cpuTime = facts.cpuTime * std::max<std::int64_t>(perCore, 1000) / 1000;
+        facts.cpuTime = facts.cpuTime * std::clamp<std::int64_t>(perCore, 1000, kMostPerCore) / 1000;
     }
     m_history.record(m_steps.at(attempt.step).work.name(), facts, m_now.wall);
     const std::uint32_t weight = std::min(++m_experience, kMemory);
@@ -79,7 +96,7 @@ void Farm::learn(const AttemptRecord& attempt, work::AttemptEnd end)
     const std::uint32_t unknown = m_planner.asks().at(attempt.ask).expectedCpus == 0 ? 1'000 : 0;
     m_unknownPerMille = (m_unknownPerMille * (weight - 1) + unknown) / weight;
     m_typical += (facts.duration - m_typical) / static_cast<std::int64_t>(weight);
-    const auto used = static_cast<std::uint64_t>(std::max<std::int64_t>(facts.cpuTime * 1000 / facts.duration, 0));
+    const auto used = static_cast<std::uint64_t>(std::min(facts.cpuTime * 1000 / facts.duration, kMostMilliCpus));
     m_typicalMilliCpus = (m_typicalMilliCpus * (weight - 1) + used) / weight;
 }
 
@@ -127,7 +144,8 @@ void Farm::askAnew(const sched::Start& start)
 {
     ++m_counters.asksRaised;
     StepRecord& step = m_steps.at(start.step);
-    m_planner.giveBack(start.machine, start.ask, start.gates);
+    m_planner.leaveGates(start.ask, start.gates);
+    m_planner.giveRoom(start.machine, start.ask);
     m_planner.asks().release(start.ask);
     step.isQueued = false;
     enqueue(start.step, step);
@@ -171,7 +189,9 @@ void Farm::settleGraph()
 
 void Farm::jobCloses(const JobRecord& job)
 {
-    --m_shares.at(m_originStates[job.origin].share).openJobs;
+    ShareState& share = m_shares.at(m_originStates[job.origin].share);
+    if (--share.openJobs == 0)
+        m_openGroups.erase(share.name);
     const auto open = m_openByNamespace.find(m_origins.at(job.origin).nameSpace);
     if (--open->second == 0)
         m_openByNamespace.erase(open);
@@ -207,23 +227,26 @@ void Farm::tick()
 {
     m_ledger.advance(m_now);
     // What runs and what leaves the window moves every group a little; falls must be told, see Planner.
-    for (const auto& [share, state] : m_shares)
-        if (state.openJobs > 0)
-            refreshUse(share);
+    for (const auto& [name, share] : m_openGroups)
+        refreshUse(share);
     m_counters.reservations += m_planner.reserveFor(m_options.policy.reserveAfter, m_now.mono);
     patrol();
+    keepBinding();
     if (++m_tickCount % kTicksPerSave != 0)
         return;
     m_changes.usage = m_ledger.takeDirty();
     m_changes.history = m_history.takeDirty();
 }
 
-// Some of the steps each time, all of them in turn: who has waited too long, who can never run.
+// Some of the steps each time, all of them in turn: who has waited too long, who can never run, of whom more is known
+// than when it came into its queue. Otherwise a step of which nothing was known waits for half a machine while later
+// ones of its name, which are known to need little, pass it by.
 void Farm::patrol()
 {
     std::uint64_t left = kPatrolledPerTick;
     std::vector<StepId> promoted;
     std::vector<StepId> unable;
+    std::vector<StepId> asksAnew;
     std::map<std::pair<sched::PlacementIndex, std::uint32_t>, bool> known; // by placement and policy: many are alike
     const auto isUnable = [&](const StepRecord& step) {
         const auto [entry, isNew] = known.try_emplace({step.placement, step.policy}, false);
@@ -239,6 +262,8 @@ void Farm::patrol()
             oldest->second = std::min(oldest->second, {since, id});
             if (!step.isPromoted && waited > m_options.policy.promoteAfter)
                 promoted.push_back(id);
+            if (step.isQueued && m_planner.asks().at(step.ask) != askOf(step))
+                asksAnew.push_back(id);
             if (m_options.unsupportedAfter && waited >= *m_options.unsupportedAfter && isUnable(step))
                 unable.push_back(id);
         }
@@ -253,6 +278,8 @@ void Farm::patrol()
         step.isPromoted = true;
         requeue(id, step);
     }
+    for (const StepId id : asksAnew)
+        requeue(id, m_steps.at(id));
     for (const StepId id : unable)
         if (const StepRecord* step = m_steps.find(id); step != nullptr && step->state() == work::StepState::Ready)
             moveStep(id, work::NoMachine{"no machine of the farm can run it; see why"});
@@ -266,14 +293,12 @@ bool Farm::isForeverUnable(const StepRecord& step) const
     const work::Placement& placement = m_planner.placements().at(step.placement);
     const work::Resources& resources = m_policies.at(step.policy).resources;
     bool able = false;
-    m_machines.forEach([&](MachineId id, const MachineRecord& machine) {
-        if (able || !sched::allowsName(placement, machine.row.name))
-            return;
-        if (machine.instance.empty())
-            able = m_now.wall - machine.row.lastSeen < kRemembered;
-        else
-            able = !sched::mismatch(placement, sched::capabilityOf(machine.facts)) &&
-                   m_planner.room(id).couldFit({.reserved = resources});
+    m_machines.forEachFrom(MachineId(0), [&](MachineId id, const MachineRecord& machine) {
+        if (sched::allowsName(placement, machine.row.name))
+            able = machine.instance.empty() ? m_now.wall - machine.row.lastSeen < kRemembered
+                                            : !sched::mismatch(placement, m_planner.capability(id)) &&
+                                                  m_planner.room(id).couldFit({.reserved = resources});
+        return !able; // one is enough
     });
     return !able;
 }

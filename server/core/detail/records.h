@@ -10,6 +10,7 @@
 #include "shared/protocol/link_values.h"
 
 #include <absl/container/inlined_vector.h>
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -64,6 +65,12 @@ struct JobRecord {
         m_progress = std::make_unique<work::JobProgress>(std::move(progress));
     }
     [[nodiscard]] bool isOpen() const { return !work::isFinished(progress().state); }
+    [[nodiscard]] const JobStep* find(StepId wanted) const // null: not one of its steps
+    {
+        const auto found = std::lower_bound(steps.begin(), steps.end(), wanted,
+                                            [](const JobStep& entry, StepId id) { return entry.step < id; });
+        return found == steps.end() || found->step != wanted ? nullptr : &*found;
+    }
     // One of its steps has finished with this.
     void count(work::StepResult result)
     {
@@ -92,6 +99,7 @@ struct AttemptRecord {
     std::uint64_t revision = 0; // of the Desired that told this connection about it; 0 not yet
     std::string stopReason;     // empty: it shall go on
     bool isDirty = false;
+    bool isSending = false; // its outputs leave: it holds no room of its machine any more
 
     [[nodiscard]] bool isLive() const { return progress.state != work::AttemptState::Ended; }
     [[nodiscard]] bool isStopped() const { return !stopReason.empty(); }
@@ -131,6 +139,7 @@ struct MachineRecord {
     std::uint64_t revision = 0; // of the last Desired on this connection
     std::set<AttemptId> running; // live attempts
     std::set<AttemptId> stopsSent; // on this connection, for attempts that are not ours any more
+    std::uint32_t sending = 0;     // of the live attempts, those that hold no room
     std::uint32_t foreign = 0;     // attempts it holds unfinished though we do not want them
     std::uint64_t finished = 0;
     std::uint64_t failed = 0;

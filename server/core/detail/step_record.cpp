@@ -121,6 +121,13 @@ work::NixWork readNix(Reader& in)
     return nix;
 }
 
+bool hasUnknownOutput(const work::Work& work)
+{
+    const auto* nix = std::get_if<work::NixWork>(&work);
+    return nix != nullptr && std::any_of(nix->outputs.begin(), nix->outputs.end(),
+                                         [](const work::NixOutput& output) { return output.path.empty(); });
+}
+
 auto tieOf(const StepPolicy& policy)
 {
     return std::tie(policy.retry.retries, policy.retry.initial, policy.retry.factor, policy.retry.max,
@@ -174,13 +181,8 @@ std::string PackedWork::sharingKey() const
     return in.text(); // the derivation's path comes first
 }
 
-bool PackedWork::isNix() const
-{
-    return *m_bytes.get() == kNix;
-}
-
 StepRecord::StepRecord(const work::StepSpec& spec, WallTime at, const work::StepProgress& start)
-    : work(spec.name, *spec.work), created(at)
+    : work(spec.name, *spec.work), created(at), revealsPaths(hasUnknownOutput(*spec.work))
 {
     setProgress(start);
 }

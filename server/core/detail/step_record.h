@@ -30,7 +30,6 @@ public:
     [[nodiscard]] std::string name() const;
     [[nodiscard]] work::Work work() const;
     [[nodiscard]] std::string sharingKey() const; // see StepSpec
-    [[nodiscard]] bool isNix() const;
 
 private:
     std::unique_ptr<char[]> m_bytes;
@@ -67,6 +66,7 @@ public:
     bool isQueued = false;   // in the planner's hands: Ready, and a job that is not held needs it
     bool isPromoted = false; // has waited too long
     bool isDirty = false;    // in the list of what this batch writes
+    bool revealsPaths;       // some output's path is known only after its build
 
 private:
     struct Rare {

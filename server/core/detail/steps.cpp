@@ -262,6 +262,7 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
         protocol::NixWork build{std::move(nix->drvPath), std::move(nix->drv), std::move(nix->inputPaths), {}, {}, {}};
         for (work::NixOutput& output : nix->outputs)
             build.outputs.push_back({std::move(output.name), std::move(output.path), {}, 0});
+        build.resolved = resolvedInputs(attempt.step);
         assignment.work = std::move(build);
     }
     // Rounded up: a limit of less than a millisecond is a limit, and zero would mean none.
@@ -275,6 +276,20 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
     assignment.resources = granted.named;
     assignment.beyondSlots = m_options.policy.room == sched::MachineFree::Dynamic;
     return assignment;
+}
+
+// What the builds of its dependencies revealed: output paths that the derivation could not name.
+std::vector<protocol::ResolvedInput> Farm::resolvedInputs(StepId id) const
+{
+    std::vector<protocol::ResolvedInput> resolved;
+    for (const StepId dependency : m_dag.dependencies(id)) {
+        const StepRecord& step = m_steps.at(dependency);
+        if (!step.revealsPaths)
+            continue;
+        for (const work::OutputFact& output : step.progress().revealed)
+            resolved.push_back({step.work.sharingKey(), output.name, output.path});
+    }
+    return resolved;
 }
 
 // The most generous of the jobs that need the step; one without a limit lifts it. A step that none of them asked for

@@ -17,12 +17,15 @@ Result<void> Farm::checkSubmission(const SubmitJobs& event) const
                                 waiting, m_options.maxUnconfirmed, m_storeOk ? "" : "; ", m_storeError));
     PENSTOCK_TRY_VOID(checkQuota(event));
     std::uint64_t steps = m_openSteps;
+    std::set<std::string> groups;
     for (const JobRequest& job : event.jobs) {
         if (job.spec.nameSpace == kOwnNamespace)
             return fail(ErrorCode::Invalid, fmt::format("namespace: {} is the farm's own; choose another for job {}",
                                                         kOwnNamespace, job.spec.name));
         if (job.steps.empty())
             return fail(ErrorCode::Invalid, fmt::format("job {} has no steps; give it at least one", job.spec.name));
+        if (job.spec.key.empty() || !m_keys.contains({job.spec.nameSpace, job.spec.key}))
+            PENSTOCK_TRY_VOID(checkGroup(job.spec, groups));
         steps += job.steps.size();
         if (steps > m_options.maxOpenSteps)
             return fail(ErrorCode::Exhausted,
@@ -113,8 +116,11 @@ JobRecord& Farm::addJob(const work::JobRow& row)
         ++m_openJobs;
         ++m_openByNamespace[row.spec.nameSpace];
         const sched::ShareIndex share = m_originStates[job.origin].share;
-        if (m_shares.at(share).openJobs++ == 0)
+        ShareState& state = m_shares.at(share);
+        if (state.openJobs++ == 0) {
+            m_openGroups.emplace(state.name, share);
             refreshUse(share);
+        }
     }
     return m_jobs.insert(row.id, std::move(job));
 }

@@ -21,6 +21,15 @@ std::string describe(const work::Resources& resources)
     return text;
 }
 
+// And what of it is only expected.
+std::string describe(const sched::Ask& ask)
+{
+    std::string text = describe(ask.reserved);
+    if (ask.expectedMemoryBytes > ask.reserved.memoryBytes)
+        text += fmt::format(", {} MiB expected", ask.expectedMemoryBytes >> 20U);
+    return text;
+}
+
 std::string describeTaken(const sched::Room& room)
 {
     std::string text = fmt::format("{} of {} are taken", describe(room.taken()), describe(room.capacity().resources));
@@ -33,7 +42,6 @@ std::string describeTaken(const sched::Room& room)
 const char* codeOf(sched::MismatchKind kind)
 {
     switch (kind) {
-    case sched::MismatchKind::MachineNotNamed: return "machine-not-named";
     case sched::MismatchKind::Executor: return "missing-executor";
     case sched::MismatchKind::System: return "unsupported-system";
     case sched::MismatchKind::Feature: return "missing-feature";
@@ -52,7 +60,6 @@ Stage stageOf(sched::MismatchKind kind)
     case sched::MismatchKind::System: return Stage::System;
     case sched::MismatchKind::Feature:
     case sched::MismatchKind::MandatoryFeature: return Stage::Features;
-    case sched::MismatchKind::MachineNotNamed: return Stage::Named;
     case sched::MismatchKind::Tag:
     case sched::MismatchKind::OperatingSystem:
     case sched::MismatchKind::User: return Stage::Other;
@@ -239,7 +246,7 @@ std::string Survey::textFor(const std::string& code, const Finding& finding) con
     if (code == "slots-full")
         return fmt::format("all slots busy ({} of {}) on {}", m_used, m_slots, names);
     if (code == "resources-full")
-        return count(fmt::format("have no room for {} now ({})", describe(m_ask.reserved), finding.detail));
+        return count(fmt::format("have no room for {} now ({})", describe(m_ask), finding.detail));
     if (code == "all-lost")
         return count("are not connected");
     if (code.starts_with("gated-") || code == "disk-low" || code == "memory-low")

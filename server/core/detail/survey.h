@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <vector>
 
 namespace penstock::core::detail {
@@ -59,6 +60,9 @@ public:
     [[nodiscard]] std::size_t full() const { return m_busy.size(); }
     [[nodiscard]] std::uint64_t slots() const { return m_slots; } // of the full ones
     [[nodiscard]] const std::vector<MachineId>& busy() const { return m_busy; }
+    // When the first of what runs on the busy ones may end.
+    [[nodiscard]] std::optional<WallTime> firstEnd() const { return m_firstEnd; }
+    void setFirstEnd(std::optional<WallTime> end) { m_firstEnd = end; }
 
 private:
     static constexpr std::size_t kStages = 10;
@@ -85,6 +89,14 @@ private:
     std::uint64_t m_used = 0;
     std::size_t m_machines = 0;
     std::size_t m_free = 0;
+    std::optional<WallTime> m_firstEnd;
+};
+
+// What the steps of one question have in common, found once: a job of a thousand steps costs little more than one.
+struct Inquiry {
+    std::map<std::tuple<sched::PlacementIndex, sched::Ask, std::vector<MachineId>>, Survey> surveys;
+    std::map<sched::Planner::Line, sched::Planner::Ahead> lines;
+    std::uint64_t looked = 0; // leaves
 };
 
 } // namespace penstock::core::detail

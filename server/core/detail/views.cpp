@@ -78,6 +78,14 @@ std::optional<AttemptView> Farm::attempt(AttemptId id) const
     return attempt == nullptr ? std::nullopt : std::optional(viewOf(id, *attempt));
 }
 
+std::optional<LiveWork> Farm::liveWork(AttemptId id) const
+{
+    const AttemptRecord* attempt = m_attempts.find(id);
+    if (attempt == nullptr || !attempt->isLive())
+        return std::nullopt;
+    return LiveWork{attempt->machine, m_steps.at(attempt->step).work.work()};
+}
+
 std::optional<StepView> Farm::step(StepId id, JobId forJob) const
 {
     const StepRecord* step = m_steps.find(id);
@@ -93,9 +101,8 @@ std::optional<StepView> Farm::step(StepId id, JobId forJob) const
                   .root = false,
                   .newest = attempt(step->newest)};
     if (const JobRecord* job = m_jobs.find(forJob)) {
-        const auto found = std::lower_bound(job->steps.begin(), job->steps.end(), id,
-                                            [](const JobStep& entry, StepId wanted) { return entry.step < wanted; });
-        view.root = found != job->steps.end() && found->step == id && found->root;
+        const JobStep* found = job->find(id);
+        view.root = found != nullptr && found->root;
     }
     return view;
 }
@@ -163,7 +170,6 @@ std::optional<MachineView> Farm::machine(MachineId id) const
     MachineView view{.id = id,
                      .identity = machine->row.identity,
                      .condition = conditionOf(*machine),
-                     .drainedByOperator = machine->row.drained,
                      .note = machine->row.drained ? machine->row.drainNote : machine->drainNote,
                      .facts = machine->facts,
                      .load = machine->load,
@@ -257,13 +263,9 @@ std::vector<ShareView> Farm::shares(Now) const
         for (const sched::ShareIndex share : leaf.shares)
             queued[share] += leaf.steps;
     });
-    std::map<std::string, const ShareState*> open;
     std::uint64_t sharesOpen = 0;
-    for (const auto& [share, state] : m_shares)
-        if (state.openJobs > 0) {
-            open.emplace(state.name, &state);
-            sharesOpen += m_ledger.view(share).shares;
-        }
+    for (const auto& [name, share] : m_openGroups)
+        sharesOpen += m_ledger.view(share).shares;
     std::map<std::string, sched::ShareIndex> indexes;
     for (const auto& [share, state] : m_shares)
         indexes.emplace(state.name, share);
@@ -276,7 +278,7 @@ std::vector<ShareView> Farm::shares(Now) const
         view.shares = use.shares;
         view.used = use.used;
         view.running = use.running;
-        if (open.contains(use.group))
+        if (m_openGroups.contains(use.group))
             view.targetPercent = 100.0 * use.shares / static_cast<double>(sharesOpen);
         if (const auto index = indexes.find(use.group); index != indexes.end())
             view.queued = queued[index->second];

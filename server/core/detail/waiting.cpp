@@ -7,25 +7,34 @@
 namespace penstock::core::detail {
 namespace {
 
-constexpr std::size_t kLooked = 20'000; // pairs of a queue and a machine
+constexpr std::size_t kLooked = 20'000;    // pairs of a queue and a machine
+constexpr std::size_t kCountedLive = 4'096; // leaves
 
 } // namespace
 
-// What keeps the first step of a leaf, and so all of it, from starting. The order is that of the explanation.
-std::string Farm::bindingReason(const sched::Planner::LeafView& leaf, bool isExact) const
+// What keeps every step from starting; null: nothing does.
+const char* Farm::farmReason() const
 {
     if (!m_storeOk)
         return "database-away";
     if (m_sequence - m_confirmed > m_options.maxUnconfirmed)
         return "server-busy";
-    if (m_pause.paused)
-        return "dispatch-paused";
+    return m_pause.paused ? "dispatch-paused" : nullptr;
+}
+
+// What keeps the first step of a leaf, and so all of it, from starting. The order is that of the explanation. On a
+// large farm an estimate by kinds of machines must do.
+std::string Farm::bindingReason(const sched::Planner::LeafView& leaf, Reaches& reaches) const
+{
     if (leaf.isParked)
         return leaf.isNamespaceFull ? "namespace-limit" : "concurrency-limit";
     const work::Placement& placement = m_planner.placements().at(leaf.placement);
-    if (isExact)
+    if (m_planner.leaves() * m_machines.size() <= kLooked)
         return bindingMachineReason(placement, leaf);
-    const sched::Planner::Reach reach = m_planner.reach(placement);
+    const auto [found, isNew] = reaches.try_emplace(leaf.placement);
+    if (isNew)
+        found->second = m_planner.reach(placement);
+    const sched::Planner::Reach& reach = found->second;
     if (reach.known == 0)
         return placement.features.empty() ? "unsupported-system" : "missing-feature";
     if (reach.able == 0)
@@ -62,23 +71,45 @@ std::string Farm::bindingMachineReason(const work::Placement& placement, const s
     return std::string(most->first.second);
 }
 
+Farm::Binding Farm::countBinding() const
+{
+    Binding binding;
+    Reaches reaches;
+    m_planner.forEachLeaf([&](const sched::Planner::LeafView& leaf) {
+        ++binding.looked;
+        binding.steps[bindingReason(leaf, reaches)] += leaf.steps;
+    });
+    return binding;
+}
+
+// Totals are asked for several times a second, and a leaf for each job is possible: many are counted once a second.
+void Farm::keepBinding()
+{
+    m_binding.reset();
+    if (m_planner.leaves() > kCountedLive)
+        m_binding = countBinding();
+}
+
 void Farm::countWaiting(Totals& totals) const
 {
     if (totals.stepsBlocked > 0)
         totals.waiting["inputs-not-built"] += totals.stepsBlocked;
     if (totals.stepsDelayed > 0)
         totals.waiting["retry-backoff"] += totals.stepsDelayed;
-    std::uint64_t queued = 0;
-    std::size_t leaves = 0;
-    m_planner.forEachLeaf([&](const sched::Planner::LeafView&) { ++leaves; });
-    // This is asked several times a second: on a large farm an estimate by kinds of machines must do.
-    const bool isExact = leaves * m_machines.size() <= kLooked;
-    m_planner.forEachLeaf([&](const sched::Planner::LeafView& leaf) {
-        totals.waiting[bindingReason(leaf, isExact)] += leaf.steps;
-        queued += leaf.steps;
-    });
+    const std::uint64_t queued = m_planner.queued();
     if (totals.stepsReady > queued)
         totals.waiting["held"] += totals.stepsReady - queued;
+    if (queued == 0)
+        return;
+    if (const char* reason = farmReason()) {
+        totals.waiting[reason] += queued;
+        return;
+    }
+    const bool isKept = m_binding && m_planner.leaves() > kCountedLive;
+    const Binding fresh = isKept ? Binding{} : countBinding();
+    totals.looked = fresh.looked;
+    for (const auto& [code, steps] : (isKept ? *m_binding : fresh).steps)
+        totals.waiting[code] += steps;
 }
 
 } // namespace penstock::core::detail

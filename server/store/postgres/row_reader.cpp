@@ -54,6 +54,7 @@ work::StepRow readStep(RowReader& row, FormerLimits* former)
     progress.result = row.optionalWord(work::parseStepResult);
     progress.avoid = row.decoded(decodeAvoid(row.bytes()));
     progress.error = row.text();
+    progress.revealed = row.decoded(decodeOutputs(row.bytes()));
     std::string name = row.text();
     const std::string_view spec = row.bytes();
     const auto drv = row.optionalBytes();

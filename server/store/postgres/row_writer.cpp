@@ -45,6 +45,7 @@ void fill(Columns& c, const work::StepProgress& p)
     c.optionalWord(p.result);
     c.bytes(encodeAvoid(p.avoid));
     c.text(p.error);
+    c.bytes(encodeOutputs(p.revealed));
 }
 
 void fill(Columns& c, const work::AttemptProgress& p)
@@ -118,7 +119,7 @@ std::vector<Write> insertsOf(const work::Changes& changes)
           insertJob);
     slice(writes, changes.newSteps, sql::kInsertSteps, "step",
           {Any,
-           {Int64, Int64, Int64, Int64, Int64, Int64, Int32, Int32, Int32, Int32, Text, Text, Bytes, Text, Text,
+           {Int64, Int64, Int64, Int64, Int64, Int64, Int32, Int32, Int32, Int32, Text, Text, Bytes, Text, Bytes, Text,
             Bytes, Bytes}},
           insertStep);
     slice(writes, changes.dependencies, sql::kInsertDependencies, "dependency", {Any, {Int64, Int64}},
@@ -145,7 +146,7 @@ std::vector<Write> updatesOf(const work::Changes& changes)
     using enum Write::Expect;
     std::vector<Write> writes;
     slice(writes, changes.steps, sql::kUpdateSteps, "step",
-          {All, {Int64, Int64, Int64, Int64, Int64, Int32, Int32, Int32, Int32, Text, Text, Bytes, Text}},
+          {All, {Int64, Int64, Int64, Int64, Int64, Int32, Int32, Int32, Int32, Text, Text, Bytes, Text, Bytes}},
           [](Columns& c, const work::StepUpdate& update) {
               c.id(update.id.value());
               fill(c, update.progress);

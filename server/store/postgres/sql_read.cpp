@@ -8,7 +8,8 @@
     "j.key, j.definition, j.spec"
 #define STEP_COLUMNS(drv)                                                                                              \
     "s.id, s.created_us, s.ready_since_us, s.retry_at_us, s.finished_us, s.failed_dependency, s.attempts, "            \
-    "s.failures, s.infrastructure_failures, s.losses, s.state, s.result, s.avoid, s.error, s.name, s.spec, " drv
+    "s.failures, s.infrastructure_failures, s.losses, s.state, s.result, s.avoid, s.error, s.revealed, "            \
+    "s.name, s.spec, " drv
 #define ATTEMPT_COLUMNS                                                                                                \
     "a.id, a.step_id, a.job_id, a.machine_id, a.number, a.created_us, a.started_us, a.stopped_us, a.cpu_user_us, "     \
     "a.cpu_system_us, a.max_rss_bytes, a.log_bytes, a.exit_code, a.signal, a.core_dumped, a.log_truncated, a.state, "  \

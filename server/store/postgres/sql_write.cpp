@@ -84,10 +84,10 @@ ON CONFLICT (id) DO NOTHING)"};
 
 const Statement kInsertSteps{"insert_steps", R"(
 INSERT INTO penstock.steps (id, created_us, ready_since_us, retry_at_us, finished_us, failed_dependency, attempts,
-    failures, infrastructure_failures, losses, state, result, avoid, error, name, spec, drv)
+    failures, infrastructure_failures, losses, state, result, avoid, error, revealed, name, spec, drv)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[],
     $7::integer[], $8::integer[], $9::integer[], $10::integer[], $11::text[], $12::text[], $13::bytea[], $14::text[],
-    $15::text[], $16::bytea[], $17::bytea[])
+    $15::bytea[], $16::text[], $17::bytea[], $18::bytea[])
 ON CONFLICT (id) DO NOTHING)"};
 
 const Statement kInsertDependencies{"insert_dependencies", R"(
@@ -120,11 +120,11 @@ const Statement kUpdateSteps{"update_steps", R"(
 UPDATE penstock.steps s SET ready_since_us = u.ready_since_us, retry_at_us = u.retry_at_us,
     finished_us = u.finished_us, failed_dependency = u.failed_dependency, attempts = u.attempts, failures = u.failures,
     infrastructure_failures = u.infrastructure_failures, losses = u.losses, state = u.state, result = u.result,
-    avoid = u.avoid, error = u.error
+    avoid = u.avoid, error = u.error, revealed = u.revealed
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::integer[], $7::integer[],
-    $8::integer[], $9::integer[], $10::text[], $11::text[], $12::bytea[], $13::text[]) AS u (id, ready_since_us,
-    retry_at_us, finished_us, failed_dependency, attempts, failures, infrastructure_failures, losses, state, result,
-    avoid, error)
+    $8::integer[], $9::integer[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::bytea[]) AS u (id,
+    ready_since_us, retry_at_us, finished_us, failed_dependency, attempts, failures, infrastructure_failures, losses,
+    state, result, avoid, error, revealed)
 WHERE s.id = u.id)"};
 
 const Statement kUpdateAttempts{"update_attempts", R"(

@@ -261,6 +261,49 @@ TEST_F(Control, WidensANamespaceAtOnce)
     EXPECT_EQ(assignedJobs(), Jobs{jobs.at(1)});
 }
 
+TEST_F(Control, RefusesAJobThatWouldOpenOneMoreShareGroup)
+{
+    options.maxShareGroups = 2;
+    restart();
+    const SessionId one = connect("one", 1);
+    static_cast<void>(submit(jobOfGroup("a", "red")));
+    const AttemptId first = onlyAssigned();
+    static_cast<void>(submit(jobOfGroup("b", "blue")));
+    const Error error = refused(jobOfGroup("c", "green"));
+    EXPECT_EQ(error.code, ErrorCode::Exhausted);
+    EXPECT_EQ(error.message, "shares_group: with green of job c, 3 share groups would have open jobs, the limit is 2; "
+                             "use a group that has some already, or wait until all of another's have finished");
+    EXPECT_NE(refused(jobIn("c", "team")).message.find("namespace: with team"), std::string::npos);
+    static_cast<void>(submit(jobOfGroup("d", "blue")));
+    finish(one, first);
+    confirm();
+    static_cast<void>(submit(jobOfGroup("e", "green")));
+    EXPECT_EQ(refused(jobOfGroup("f", "red")).code, ErrorCode::Exhausted);
+}
+
+TEST_F(Control, RefusesJobsThatTogetherWouldOpenTooManyShareGroupsAndInsertsNone)
+{
+    options.maxShareGroups = 2;
+    restart();
+    SubmitJobs submit{RequestId(7), {}};
+    for (const char* group : {"red", "blue", "red", "green"})
+        submit.jobs.push_back(jobOfGroup(group, group));
+    EXPECT_EQ(refusedEvent(std::move(submit)).code, ErrorCode::Exhausted);
+    EXPECT_EQ(core->totals().jobsOpen, 0U);
+    EXPECT_EQ(submitAll({jobOfGroup("a", "red"), jobOfGroup("b", "red"), jobOfGroup("c", "blue")}).size(), 3U);
+}
+
+TEST_F(Control, KeepsWhatIsOpenAtARestartHoweverManyShareGroupsThatAre)
+{
+    static_cast<void>(submitAll({jobOfGroup("a", "red"), jobOfGroup("b", "blue"), jobOfGroup("c", "green")}));
+    confirm();
+    options.maxShareGroups = 1;
+    recover();
+    EXPECT_EQ(core->totals().jobsOpen, 3U);
+    static_cast<void>(submit(jobOfGroup("d", "blue")));
+    EXPECT_EQ(refused(jobOfGroup("e", "black")).code, ErrorCode::Exhausted);
+}
+
 TEST_F(Control, RefusesMoreOpenJobsThanTheNamespaceMayHave)
 {
     ask(SetNamespace{RequestId(1), {.name = "team", .maxQueuedJobs = 2}});

@@ -97,6 +97,75 @@ TEST_F(Explain, SaysThatTheDatabaseIsAwayAndWhenItTriesAgain)
     EXPECT_TRUE(has(submit(commandJob("b")), "database-away"));
 }
 
+// A job of its own concurrency group is a leaf of its own.
+JobRequest inGroup(const std::string& group, std::size_t steps)
+{
+    JobRequest job = commandJob(group);
+    job.spec.concurrencyGroup = group;
+    job.spec.concurrencyLimit = 1'000;
+    while (job.steps.size() < steps)
+        job.steps.push_back({commandStep("s"), {}, true});
+    return job;
+}
+
+TEST_F(Explain, LooksAtTheLeavesOnceHoweverManyStepsAreAskedAbout)
+{
+    const SessionId session = connect("one");
+    static_cast<void>(submit(commandJob("runs")));
+    accept(session, onlyAssigned());
+    std::vector<JobRequest> others;
+    for (int i = 0; i < 40; ++i)
+        others.push_back(inGroup(std::to_string(i), 1));
+    static_cast<void>(submitAll(std::move(others)));
+    const JobId wide = submit(inGroup("wide", 100));
+    const Result<Explanation> all = core->explain(wide, 100, now);
+    ASSERT_EQ(all->steps.size(), 100U);
+    EXPECT_EQ(all->looked, 41U) << "as many as there are";
+    for (std::size_t at = 0; at < 100; ++at)
+        EXPECT_EQ(all->steps.at(at).reasons.back().numbers.at("ahead"), static_cast<double>(40 + at));
+}
+
+TEST_F(Explain, TellsOfOneStepWithoutTheOthers)
+{
+    const SessionId session = connect("one");
+    static_cast<void>(submit(commandJob("runs")));
+    accept(session, onlyAssigned());
+    const JobId wide = submit(inGroup("wide", 100));
+    const JobId other = submit(inGroup("other", 1));
+    const Result<Explanation> all = core->explain(wide, 100, now);
+    const Result<Explanation> one = core->explainStep(wide, stepOf(wide, 70), now);
+    ASSERT_EQ(one->steps.size(), 1U);
+    EXPECT_EQ(one->steps.at(0).step, stepOf(wide, 70));
+    EXPECT_EQ(one->steps.at(0).reasons.back().text, all->steps.at(70).reasons.back().text);
+    EXPECT_EQ(one->steps.at(0).latest, all->steps.at(70).latest);
+    EXPECT_EQ(one->looked, 2U);
+    EXPECT_TRUE(core->explainStep(wide, stepOf(other), now)->steps.empty()) << "a step of another job";
+    EXPECT_EQ(core->explainStep(JobId(99), stepOf(other), now).error().code, ErrorCode::NotFound);
+}
+
+TEST_F(Explain, CountsWhatFewLeavesWaitForEachTimeAndWhatManyWaitForOnceASecond)
+{
+    using Waiting = std::map<std::string, std::uint64_t>;
+    static_cast<void>(submit(inGroup("first", 3)));
+    static_cast<void>(submit(inGroup("second", 1)));
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"all-lost", 4}}));
+    EXPECT_EQ(core->totals().looked, 2U);
+    std::vector<JobRequest> many;
+    for (int i = 0; i < 5'000; ++i)
+        many.push_back(inGroup(std::to_string(i), 1));
+    static_cast<void>(submitAll(std::move(many)));
+    pass(std::chrono::seconds(1));
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"all-lost", 5'004}}));
+    EXPECT_EQ(core->totals().looked, 0U) << "however often it is asked";
+    static_cast<void>(submit(inGroup("third", 1)));
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"all-lost", 5'004}})) << "as of the last second";
+    pass(std::chrono::seconds(1));
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"all-lost", 5'005}}));
+    ask(PauseDispatch{RequestId(0), true, "ada", "move"});
+    EXPECT_EQ(core->totals().waiting, (Waiting{{"dispatch-paused", 5'005}})) << "what holds for all is told at once";
+    EXPECT_EQ(core->totals().looked, 0U);
+}
+
 TEST_F(Explain, KnowsNoFinishedOrUnknownJob)
 {
     EXPECT_EQ(core->explain(JobId(42), 1, now).error().message, "no job 42");

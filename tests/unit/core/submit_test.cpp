@@ -243,6 +243,28 @@ TEST_F(Farm, ReopensAFinishedJobAndRunsOnlyWhatDidNotSucceed)
     EXPECT_EQ(stateOf(job), JobState::Succeeded);
 }
 
+TEST_F(Farm, ReopensNoJobWhoseShareGroupWouldBeOneTooMany)
+{
+    options.maxShareGroups = 1;
+    restart();
+    const SessionId builder = connect("one", 8);
+    const JobId job = submit(nixJob("j", {"base"}, {}));
+    work::StoredJob rows{persist->changes.newJobs.at(0), persist->changes.newSteps, {}, persist->changes.jobSteps};
+    finish(builder, onlyAssigned(), protocol::Outcome::Failed, 1);
+    rows.steps.at(0).progress = progressOf(rows.steps.at(0).id);
+    rows.job.progress = core->job(job)->progress;
+    confirm();
+    JobRequest other = commandJob("other");
+    other.spec.shareGroup = "other";
+    static_cast<void>(submit(other));
+    const AttemptId attempt = onlyAssigned();
+    send(ReopenJob{RequestId(99), rows});
+    EXPECT_EQ(replies.at(0).answer.error().code, ErrorCode::Exhausted);
+    finish(builder, attempt);
+    send(ReopenJob{RequestId(99), rows});
+    EXPECT_TRUE(replies.at(0).answer.has_value());
+}
+
 TEST_F(Farm, AJobReopenedWhileItsStepIsBeingStoppedRunsItAgain)
 {
     const SessionId builder = connect("one", 8);

@@ -167,6 +167,52 @@ TEST_F(Models, EveryCellOfAnyRecordCanBeAskedForEveryRole)
     }
 }
 
+template <class Model> void expectHeadings(const Model& model)
+{
+    EXPECT_EQ(model.columnCount(), Model::kColumns);
+    EXPECT_EQ(model.columnCount(model.index(0, 0)), 0) << "no cell has a table in it";
+    ASSERT_GT(model.rowCount(), 0);
+    for (int column = 0; column < model.columnCount(); ++column) {
+        EXPECT_FALSE(model.headerData(column, Qt::Horizontal, Qt::DisplayRole).toString().isEmpty()) << column;
+        EXPECT_FALSE(model.headerData(column, Qt::Horizontal, Qt::ToolTipRole).toString().isEmpty()) << column;
+        EXPECT_EQ(model.headerData(column, Qt::Horizontal, Qt::TextAlignmentRole),
+                  model.index(0, column).data(Qt::TextAlignmentRole))
+            << column;
+        EXPECT_EQ(model.index(0, column).data(Qt::DisplayRole), model.index(0, column).data(Qt::AccessibleTextRole));
+    }
+    EXPECT_FALSE(model.headerData(0, Qt::Vertical, Qt::DisplayRole).isValid());
+    EXPECT_FALSE(model.headerData(Model::kColumns, Qt::Horizontal, Qt::DisplayRole).isValid());
+    EXPECT_FALSE(model.headerData(-1, Qt::Horizontal, Qt::ToolTipRole).isValid());
+}
+
+TEST_F(Models, HeadEveryColumnAndAlignItWithItsCells)
+{
+    MachinesModel machines(farm);
+    QueuesModel queues(farm);
+    JobsModel jobs(farm);
+    StepsModel steps(farm);
+    SharesModel shares(farm);
+    farm.selectJob(JobId(1));
+    take({server(0), snapshot(0)});
+    for (int round = 0; round < 20; ++round)
+        randomChange();
+    machines.refresh();
+    queues.refresh();
+    jobs.refresh();
+    steps.refresh();
+    shares.refresh();
+    expectHeadings(machines);
+    expectHeadings(queues);
+    expectHeadings(jobs);
+    expectHeadings(steps);
+    expectHeadings(shares);
+    constexpr int kRight = Qt::AlignVCenter | Qt::AlignRight;
+    constexpr int kLeft = Qt::AlignVCenter | Qt::AlignLeft;
+    EXPECT_EQ(shares.index(0, SharesModel::Queued).data(Qt::TextAlignmentRole).toInt(), kRight);
+    EXPECT_EQ(shares.index(0, SharesModel::Sentence).data(Qt::TextAlignmentRole).toInt(), kLeft);
+    EXPECT_EQ(jobs.headerData(JobsModel::Age, Qt::Horizontal, Qt::TextAlignmentRole).toInt(), kRight);
+}
+
 MachinePtr machineThat(std::uint64_t id, MachineState state, Room room, Health health = {})
 {
     MachineRecord record = *machine(id, "m" + std::to_string(id), 2);

@@ -203,7 +203,7 @@ TEST(History, SaysTheSameAfterARestart)
     const auto rows = before.takeDirty();
     ASSERT_EQ(rows.size(), 50U);
     History later;
-    EXPECT_EQ(later.load(rows), 0U);
+    later.load(rows);
     for (int i = 0; i < 50; ++i)
         EXPECT_EQ(later.estimate(fmt::format("name{}", i)), before.estimate(fmt::format("name{}", i)));
     EXPECT_TRUE(later.takeDirty().empty());
@@ -219,10 +219,12 @@ TEST(History, LeavesOutRowsThatMakeNoSenseOrAreTooMany)
                                        row("gcc-12", 60)};
     rows.push_back(row("never", 70));
     rows.back().runs = 0;
-    EXPECT_EQ(history.load(rows), 4U);
+    history.load(rows);
     EXPECT_TRUE(history.estimate("new"));
     EXPECT_TRUE(history.estimate("newer"));
     EXPECT_FALSE(history.estimate("old"));
+    EXPECT_FALSE(history.estimate("gcc"));
+    EXPECT_FALSE(history.estimate("never"));
     history.record("fresh", run(seconds(1)), at(80));
     EXPECT_FALSE(history.estimate("new"));
     EXPECT_TRUE(history.estimate("newer"));

@@ -99,13 +99,17 @@ TEST(BuildSpec, RefusesATextThatIsNotThatOfItsPath)
     EXPECT_FALSE(assembler.add(drv.path, "Derive("));
 }
 
-TEST(BuildSpec, RefusesWhatThisVersionCannotBuild)
+TEST(BuildSpec, LeavesOpenWhatOnlyABuildCanTell)
 {
-    BuildAssembler assembler(nix::StoreDir::standard(), 1U << 20U);
-    const auto drv = golden("floating");
-    const auto added = assembler.add(drv.path, drv.text);
-    ASSERT_FALSE(added);
-    EXPECT_NE(added.error().message.find("content-addressed"), std::string::npos);
+    const auto job = build({"floating", "deferred"}, {"deferred"});
+    ASSERT_TRUE(job) << job.error().message;
+    ASSERT_EQ(job->steps.size(), 2U);
+    const auto& deferred = std::get<work::NixWork>(*job->steps[1].spec.work);
+    EXPECT_TRUE(deferred.inputPaths.empty());
+    ASSERT_EQ(deferred.outputs.size(), 1U);
+    EXPECT_EQ(deferred.outputs[0].path, "");
+    // Only a daemon with that experiment switched on can build them.
+    EXPECT_EQ(job->steps[1].spec.placement.features, std::vector<std::string>{"ca-derivations"});
 }
 
 TEST(BuildSpec, HoldsItsByteLimitExactly)

@@ -136,6 +136,19 @@ TEST(Step, InfrastructureHasItsOwnBudgetAndAvoidsTheMachine)
     EXPECT_EQ(progress.failures, 0U);
 }
 
+TEST(Step, IsGivenUpAtTheFifthFaultOfMachinesByDefault)
+{
+    StepProgress progress = in(StepState::Running);
+    std::uint32_t attempts = 1;
+    for (; attempts < 99; ++attempts) {
+        progress = *become(progress, ended(AttemptEnd::Infrastructure));
+        if (progress.state == StepState::Finished)
+            break;
+        progress.state = StepState::Running;
+    }
+    EXPECT_EQ(attempts, 5U);
+}
+
 TEST(Step, ALostMachineIsFreeButBounded)
 {
     StepProgress progress = in(StepState::Running);
