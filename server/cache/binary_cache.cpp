@@ -2,9 +2,7 @@
 #include "server/cache/binary_cache.h"
 
 #include "server/cache/detail/encoding.h"
-#include "server/cache/detail/json_text.h"
 #include "server/cache/detail/parallel.h"
-#include "shared/base/text.h"
 #include "shared/nix/cache_info.h"
 
 #include <algorithm>
@@ -40,31 +38,6 @@ Result<std::string> logKey(std::string_view drvBaseName)
     if (!path.isDerivation())
         return fail(ErrorCode::Invalid, fmt::format("{} is not the base name of a .drv", path.baseName()));
     return "log/" + path.baseName();
-}
-
-// The form that is signed has no signatures; keys in order, nothing between.
-std::string realisationText(const Realisation& realisation, const std::vector<std::string>* signatures)
-{
-    std::string out = R"({"dependentRealisations":{)";
-    for (const auto& [id, path] : realisation.dependencies)
-        out += fmt::format("{}{}:{}", out.back() == '{' ? "" : ",", detail::quoteJson(id),
-                           detail::quoteJson(path.baseName()));
-    out += fmt::format(R"(}},"id":{},"outPath":{})", detail::quoteJson(realisation.id),
-                       detail::quoteJson(realisation.outPath.baseName()));
-    if (signatures != nullptr) {
-        out += R"(,"signatures":[)";
-        for (const std::string& signature : *signatures)
-            out += fmt::format("{}{}", out.back() == '[' ? "" : ",", detail::quoteJson(signature));
-        out += ']';
-    }
-    return out + '}';
-}
-
-bool isRealisationId(std::string_view id)
-{
-    const std::size_t mark = id.find('!');
-    return mark != std::string_view::npos && nix::Hash::parse(id.substr(0, mark)).has_value() &&
-           id.starts_with("sha256:") && nix::checkStoreName(id.substr(mark + 1)).has_value();
 }
 
 } // namespace
@@ -305,30 +278,23 @@ Result<std::optional<std::string>> BinaryCache::getLog(std::string_view drvBaseN
     return *std::move(decoded);
 }
 
-Result<void> BinaryCache::putRealisation(const Realisation& realisation)
+Result<void> BinaryCache::putRealisation(const nix::Realisation& realisation)
 {
-    if (!isRealisationId(realisation.id))
-        return fail(ErrorCode::Invalid, fmt::format("{} is no realisation's id: sha256:HEX!OUTPUT",
-                                                    toValidUtf8(std::string_view(realisation.id).substr(0, 200))));
     // The path comes first: a client that reads the realisation asks for it next.
-    PENSTOCK_TRY(const auto there, find(realisation.outPath));
+    PENSTOCK_TRY(const auto there, find(realisation.path));
     if (!there)
-        return fail(ErrorCode::Invalid, fmt::format("realisation {}: {} is not in {}", realisation.id,
-                                                    realisation.outPath.baseName(), describe()));
-    std::vector<std::string> signatures;
-    const std::string message = realisationText(realisation, nullptr);
+        return fail(ErrorCode::Invalid, fmt::format("realisation {}: {} is not in {}", realisation.id.print(),
+                                                    realisation.path.baseName(), describe()));
+    nix::Realisation signedOne = realisation;
     for (const nix::SecretKey& key : m_options.keys)
-        signatures.push_back(key.sign(message));
-    for (const std::string& signature : realisation.signatures)
-        if (std::find(signatures.begin(), signatures.end(), signature) == signatures.end())
-            signatures.push_back(signature);
-    const std::string text = realisationText(realisation, &signatures);
-    if (text.size() > kMaxRealisationBytes)
+        nix::sign(signedOne, key);
+    const std::string text = nix::printRealisation(signedOne);
+    if (text.size() > nix::kMaxRealisationBytes)
         return fail(ErrorCode::Exhausted, fmt::format("realisation {}: it has {} bytes, the limit is {}",
-                                                      realisation.id, text.size(), kMaxRealisationBytes));
+                                                      realisation.id.print(), text.size(), nix::kMaxRealisationBytes));
     PutOptions options;
     options.contentType = "application/json";
-    return m_objects->putText(fmt::format("realisations/{}.doi", realisation.id), text, options);
+    return m_objects->putText(nix::realisationKey(realisation.id), text, options);
 }
 
 Result<std::optional<std::string>> BinaryCache::readSideFile(std::string_view key, std::size_t maxBytes)

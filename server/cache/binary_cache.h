@@ -22,8 +22,6 @@
 
 namespace penstock::cache {
 
-inline constexpr std::size_t kMaxRealisationBytes = 1U << 20U;
-
 struct BinaryCacheOptions {
     nix::StoreDir storeDir = nix::StoreDir::standard();
     compress::EncoderOptions encoding;
@@ -67,7 +65,7 @@ public:
     [[nodiscard]] Result<void> putLog(std::string_view drvBaseName, const ByteSource& text) override;
     [[nodiscard]] Result<std::optional<std::string>> getLog(std::string_view drvBaseName,
                                                             std::size_t maxBytes) override;
-    [[nodiscard]] Result<void> putRealisation(const Realisation& realisation) override;
+    [[nodiscard]] Result<void> putRealisation(const nix::Realisation& realisation) override;
     [[nodiscard]] Result<std::optional<std::string>> readSideFile(std::string_view key, std::size_t maxBytes) override;
     [[nodiscard]] std::string describe() const override { return m_objects->describe(); }
 
@@ -98,7 +96,7 @@ private:
     [[nodiscard]] Result<void> putSideFiles(const std::vector<nix::NarInfo>& staged,
                                             std::vector<detail::NarFacts>& facts);
     [[nodiscard]] Result<void> putListing(const nix::NarInfo& info, const detail::NarFacts& facts);
-    [[nodiscard]] Result<void> putLargeListing(const nix::NarInfo& info);
+    [[nodiscard]] Result<std::string> listingOf(const nix::NarInfo& info);
     [[nodiscard]] Result<void> putDebugLinks(const nix::NarInfo& info, const detail::NarFacts& facts);
     void sign(nix::NarInfo& info) const;
 

@@ -2,8 +2,6 @@
 // How staged paths become visible: checked, made durable, signed; narinfos last, references before referrers.
 #include "server/cache/binary_cache.h"
 
-#include "server/cache/detail/encoding.h"
-#include "server/cache/detail/json_text.h"
 #include "server/cache/detail/order.h"
 #include "server/cache/detail/parallel.h"
 
@@ -17,11 +15,6 @@ namespace {
 std::string_view nameOfSignature(std::string_view signature)
 {
     return signature.substr(0, signature.find(':'));
-}
-
-std::string listingKey(const nix::NarInfo& info)
-{
-    return std::string(info.path.digest()) + ".ls";
 }
 
 } // namespace
@@ -145,52 +138,46 @@ Result<void> BinaryCache::putSideFiles(const std::vector<nix::NarInfo>& staged, 
 
 Result<void> BinaryCache::putListing(const nix::NarInfo& info, const detail::NarFacts& facts)
 {
-    switch (facts.listingState) {
-    case detail::ListingState::Unwanted:
-    case detail::ListingState::TooLarge: return putLargeListing(info);
-    case detail::ListingState::Impossible:
-        m_logger.info("cache.no_listing", {{"path", info.path.baseName()}, {"reason", "a name is no UTF-8"}});
-        return {};
-    case detail::ListingState::Kept: break;
+    std::string text = facts.listing;
+    if (facts.listingState != detail::ListingState::Kept) {
+        auto made = facts.listingState == detail::ListingState::Impossible
+                        ? fail(ErrorCode::Invalid, "a name or the target of a link is not UTF-8")
+                        : listingOf(info);
+        if (!made && made.error().code != ErrorCode::Invalid && made.error().code != ErrorCode::Exhausted)
+            return fail(std::move(made).error());
+        if (!made) { // readers take the NAR then
+            m_logger.info("cache.no_listing", {{"path", info.path.baseName()}, {"reason", made.error().message}});
+            return {};
+        }
+        text = *std::move(made);
     }
-    PENSTOCK_TRY(const auto object, textObject(listingKey(info), facts.listing, "application/json",
-                                               m_options.listingCompression));
+    PENSTOCK_TRY(const auto object, textObject(std::string(info.path.digest()) + ".ls", std::move(text),
+                                               "application/json", m_options.listingCompression));
     return m_objects->putText(object.key, object.text, object.options);
 }
 
-Result<void> BinaryCache::putLargeListing(const nix::NarInfo& info)
+Result<std::string> BinaryCache::listingOf(const nix::NarInfo& info)
 {
-    PutOptions options;
-    options.contentType = "application/json";
-    if (m_options.listingCompression != compress::Method::None)
-        options.contentEncoding = std::string(compress::toString(m_options.listingCompression));
-    PENSTOCK_TRY(const auto encoder, compress::makeEncoder({m_options.listingCompression}));
-    PENSTOCK_TRY(const auto writer, m_objects->create(listingKey(info), options));
-    const ByteSink toStore = [&writer](std::string_view bytes) { return writer->write(bytes); };
-    detail::NarListing listing([&](std::string_view text) { return encoder->push(text, toStore); });
+    nix::ListingBuilder listing;
     nix::NarParser parser(listing);
     const auto parse = [&parser](std::string_view nar) -> Result<void> {
         PENSTOCK_TRY([[maybe_unused]] const std::size_t taken, parser.push(nar));
         return {};
     };
     PENSTOCK_TRY_VOID(readNar(info, parse));
-    PENSTOCK_TRY_VOID(listing.finish());
-    if (!listing.isTrue())
-        return {};
-    PENSTOCK_TRY_VOID(encoder->finish(toStore));
-    return writer->commit();
+    return std::move(listing).finish();
 }
 
 Result<void> BinaryCache::putDebugLinks(const nix::NarInfo& info, const detail::NarFacts& facts)
 {
-    for (const detail::DebugLink& link : facts.debugLinks) {
+    for (const nix::DebugFile& file : facts.debugFiles) {
         PutOptions options;
         options.contentType = "application/json";
         options.ifAbsent = true;
+        // Neither word needs an escape: digits, letters, slashes and dots.
         const auto done = m_objects->putText(
-            fmt::format("debuginfo/{}.debug", link.buildId),
-            fmt::format(R"({{"archive":{},"member":{}}})", detail::quoteJson("../" + info.url), detail::quoteJson(link.member)),
-            options);
+            fmt::format("debuginfo/{}.debug", file.buildId),
+            fmt::format(R"({{"archive":"../{}","member":"{}"}})", info.url, file.member), options);
         if (!done && done.error().code != ErrorCode::Conflict) // the same build id, found in another path before
             return done;
     }

@@ -5,7 +5,6 @@
 #include "shared/nix/nar_rules.h"
 
 #include <algorithm>
-#include <cstring>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -16,14 +15,6 @@ namespace penstock::nix {
 namespace {
 
 constexpr std::size_t kMaxTag = 32;
-
-std::uint64_t readLittleEndian64(const char* bytes)
-{
-    std::uint64_t value = 0;
-    for (unsigned i = 0; i < 8; ++i)
-        value |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
-    return value;
-}
 
 } // namespace
 
@@ -127,7 +118,7 @@ private:
             PENSTOCK_TRY(const char* word, gather(bytes, kNarWord));
             if (word == nullptr)
                 return false;
-            const std::uint64_t value = readLittleEndian64(word);
+            const std::uint64_t value = readNarNumber(word);
             if (m_due == Due::ContentSize) {
                 PENSTOCK_TRY_VOID(beginContent(value));
                 return true;
@@ -149,25 +140,13 @@ private:
     // The next count bytes in one piece, or null when they are not all there yet. Valid until the next call.
     Result<const char*> gather(std::string_view& bytes, std::size_t count)
     {
-        if (m_isGathered) {
-            m_gathered.clear();
-            m_isGathered = false;
-        }
-        const std::size_t missing = count - m_gathered.size();
+        const std::size_t missing = count - m_items.keptBytes();
         if (missing > m_limits.maxBytes - m_offset)
             return tooMuch("its size", m_offset + missing, m_limits.maxBytes);
-        if (m_gathered.empty() && bytes.size() >= count) {
-            const char* piece = bytes.data();
-            bytes.remove_prefix(count);
-            m_offset += count;
-            return count == 0 ? "" : piece;
-        }
-        const std::size_t taken = std::min(missing, bytes.size());
-        m_gathered.append(bytes.substr(0, taken));
-        bytes.remove_prefix(taken);
-        m_offset += taken;
-        m_isGathered = m_gathered.size() == count;
-        return m_isGathered ? m_gathered.data() : nullptr;
+        const std::size_t before = bytes.size();
+        const char* item = m_items.take(bytes, count);
+        m_offset += before - bytes.size();
+        return item;
     }
 
     Result<void> checkPadding(std::string_view padding) const
@@ -327,7 +306,6 @@ private:
     NarLimits m_limits;
     Due m_due = Due::Magic;
     bool m_hasLength = false; // m_length was read and its bytes are due
-    bool m_isGathered = false;
     bool m_isExecutable = false;
     unsigned m_depth = 0;          // open directories; m_levels keeps closed ones for their memory
     std::size_t m_length = 0;      // of the string, or of the padding after content
@@ -335,7 +313,7 @@ private:
     std::uint64_t m_offset = 0;
     std::uint64_t m_entries = 0;
     std::string m_path;
-    std::string m_gathered; // an item that lies across pieces
+    NarItems m_items;
     std::vector<Level> m_levels;
     std::optional<Error> m_failure; // an archive that failed stays so
 };

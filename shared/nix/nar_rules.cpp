@@ -3,9 +3,49 @@
 
 #include "shared/base/text.h"
 
+#include <algorithm>
+
 #include <fmt/format.h>
 
 namespace penstock::nix {
+
+std::uint64_t readNarNumber(const char* bytes)
+{
+    std::uint64_t value = 0;
+    for (unsigned i = 0; i < kNarWord; ++i)
+        value |= std::uint64_t{static_cast<unsigned char>(bytes[i])} << (8 * i);
+    return value;
+}
+
+void appendNarNumber(std::string& out, std::uint64_t value)
+{
+    for (unsigned shift = 0; shift < 64; shift += 8)
+        out.push_back(static_cast<char>((value >> shift) & 0xFFU));
+}
+
+void appendNarString(std::string& out, std::string_view text)
+{
+    appendNarNumber(out, text.size());
+    out.append(text).append(narPadding(text.size()), '\0');
+}
+
+const char* NarItems::take(std::string_view& bytes, std::size_t count)
+{
+    if (m_isWhole) {
+        m_kept.clear();
+        m_isWhole = false;
+    }
+    if (m_kept.empty() && bytes.size() >= count) {
+        const char* piece = count == 0 ? "" : bytes.data();
+        bytes.remove_prefix(count);
+        return piece;
+    }
+    const std::size_t taken = std::min(count - m_kept.size(), bytes.size());
+    m_kept.append(bytes.substr(0, taken));
+    bytes.remove_prefix(taken);
+    m_isWhole = m_kept.size() == count;
+    return m_isWhole ? m_kept.data() : nullptr;
+}
 
 std::string narNameFault(std::string_view name)
 {

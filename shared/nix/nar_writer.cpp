@@ -16,12 +16,6 @@ namespace {
 constexpr std::size_t kBufferBytes = 64U << 10U;  // small items are gathered up to here
 constexpr std::size_t kCopiedContent = 4U << 10U; // content above it goes to the sink as it is
 
-void appendNumber(std::string& out, std::uint64_t value)
-{
-    for (unsigned shift = 0; shift < 64; shift += 8)
-        out.push_back(static_cast<char>((value >> shift) & 0xFFU));
-}
-
 } // namespace
 
 class NarWriter::State {
@@ -76,7 +70,7 @@ public:
             string("");
         }
         string("contents");
-        appendNumber(m_buffer, size);
+        appendNarNumber(m_buffer, size);
         m_remaining = size;
         m_padding = narPadding(size);
         m_isFileOpen = true;
@@ -126,11 +120,7 @@ private:
         m_buffer.clear();
         return {};
     }
-    void string(std::string_view text)
-    {
-        appendNumber(m_buffer, text.size());
-        m_buffer.append(text).append(narPadding(text.size()), '\0');
-    }
+    void string(std::string_view text) { appendNarString(m_buffer, text); }
 
     Result<void> beginNode(std::string_view name, std::string_view type)
     {

@@ -15,8 +15,8 @@ constexpr std::size_t kReferenceBytes = 128;
 void Staged::put(const nix::NarInfo& info, NarFacts facts)
 {
     std::size_t bytes = kEntryBytes + info.references.size() * kReferenceBytes + facts.listing.size();
-    for (const DebugLink& link : facts.debugLinks)
-        bytes += sizeof(DebugLink) + link.buildId.size() + link.member.size();
+    for (const nix::DebugFile& file : facts.debugFiles)
+        bytes += sizeof(nix::DebugFile) + file.buildId.size() + file.member.size();
     const MutexLock lock(m_mutex);
     drop(info.path);
     const std::uint64_t number = ++m_lastNumber;

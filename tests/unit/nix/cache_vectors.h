@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The binary cache that Nix itself wrote, tests/golden/nix/cache: its narinfos, and files kept in base 16.
+// The binary cache that Nix itself wrote, tests/golden/nix/cache (its NARs are in base 16: fromHex of nar_tree.h).
 #pragma once
 
-#include "shared/base/check.h"
 #include "tests/support/golden.h"
+#include "tests/unit/nix/nar_tree.h"
 
 #include <algorithm>
 #include <filesystem>
@@ -22,15 +22,6 @@ namespace penstock::nix::test {
             files.push_back(folder + "/" + entry.path().filename().string());
     std::sort(files.begin(), files.end());
     return files;
-}
-
-[[nodiscard]] inline std::string fromHex(std::string_view text)
-{
-    const auto digit = [](char c) { return c <= '9' ? c - '0' : c - 'a' + 10; };
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < text.size(); i += 2)
-        bytes.push_back(static_cast<char>(digit(text[i]) * 16 + digit(text[i + 1])));
-    return bytes;
 }
 
 } // namespace penstock::nix::test

@@ -12,15 +12,6 @@ namespace {
 
 using namespace test;
 
-std::string fromHex(std::string_view hex)
-{
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    std::string bytes;
-    for (std::size_t i = 0; i + 1 < hex.size() && hex[i] != '\n'; i += 2)
-        bytes.push_back(static_cast<char>(kDigits.find(hex[i]) * 16 + kDigits.find(hex[i + 1])));
-    return bytes;
-}
-
 // The trees that Nix dumped (testdata README).
 const std::map<std::string, Tree>& knownTrees()
 {
@@ -52,23 +43,6 @@ std::string messageOf(const Result<Tree>& result)
     return result ? "" : result.error().message;
 }
 
-// str() of nix-formats 3.1, to write archives that NarWriter refuses to.
-std::string str(std::string_view text)
-{
-    std::string out;
-    for (unsigned shift = 0; shift < 64; shift += 8)
-        out.push_back(static_cast<char>((text.size() >> shift) & 0xFFU));
-    out.append(text);
-    out.resize((out.size() + 7) / 8 * 8, '\0');
-    return out;
-}
-std::string strs(const std::vector<std::string>& texts)
-{
-    std::string out;
-    for (const std::string& text : texts)
-        out += str(text);
-    return out;
-}
 std::string archive(const std::vector<std::string>& texts)
 {
     return str("nix-archive-1") + strs(texts);

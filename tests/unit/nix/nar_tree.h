@@ -8,10 +8,42 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 namespace penstock::nix::test {
+
+inline std::string fromHex(std::string_view hex)
+{
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    std::string bytes;
+    for (std::size_t i = 0; i + 1 < hex.size() && hex[i] != '\n'; i += 2)
+        bytes.push_back(static_cast<char>(kDigits.find(hex[i]) * 16 + kDigits.find(hex[i + 1])));
+    return bytes;
+}
+
+// int() and str() of nix-formats 3.1, to write what our writers refuse to.
+inline std::string number(std::uint64_t value)
+{
+    std::string out;
+    for (unsigned shift = 0; shift < 64; shift += 8)
+        out.push_back(static_cast<char>((value >> shift) & 0xFFU));
+    return out;
+}
+inline std::string str(std::string_view text)
+{
+    std::string out = number(text.size()).append(text);
+    out.resize((out.size() + 7) / 8 * 8, '\0');
+    return out;
+}
+inline std::string strs(const std::vector<std::string>& texts)
+{
+    std::string out;
+    for (const std::string& text : texts)
+        out += str(text);
+    return out;
+}
 
 struct Tree {
     enum class Kind : std::uint8_t { File, Symlink, Directory };
