@@ -155,7 +155,7 @@ TEST(Grants, OfAnotherKeyOrShapeAreDeniedWithoutBeingQuoted)
     for (auto& c : upper)
         c = c >= 'a' && c <= 'f' ? static_cast<char>(c - 32) : c;
     for (const auto& text : {grant, flipped, upper, std::string("attempt-42-"), std::string("attempt-42"),
-                             std::string("attempt--" + grant.substr(11)), std::string("attempt-042-" + grant.substr(11)),
+                             "attempt--" + grant.substr(11), "attempt-042-" + grant.substr(11),
                              std::string("pst_a_b"), std::string()}) {
         const auto checked = keys.check(text);
         ASSERT_FALSE(checked) << text;
