@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NAR, the archive of a store path (nix-formats 3): a push parser that keeps no more than one name or link target in
-// memory, and a writer. Pure; an object belongs to one stream. Errors: Corrupt for what is no NAR (said with the
-// offset), Exhausted above a limit. The parser is strict: what it accepts, Nix writes the same way.
+// NAR, the archive of a store path (nix-formats 3): a push parser that keeps no more than one name or link
+// target in memory, and a writer. Pure; an object belongs to one stream. Errors: Corrupt for what is no NAR
+// (said with the offset), Exhausted above a limit. The parser is strict: what it accepts, Nix writes the same
+// way.
 #pragma once
 
 #include "shared/base/result.h"
@@ -15,13 +16,13 @@
 
 namespace penstock::nix {
 
-inline constexpr unsigned kMaxNarNesting = 64;
+inline constexpr unsigned kMaxNarNesting = 64; // levels, of which the root is the first
 inline constexpr std::size_t kMaxNarName = 255;
 inline constexpr std::size_t kMaxNarTarget = 4095;
 
 struct NarLimits {
-    std::uint64_t maxBytes = UINT64_MAX;         // of the whole archive; checked before content is taken
-    std::uint64_t maxEntries = 50'000'000;       // files, links and directories
+    std::uint64_t maxBytes = UINT64_MAX;   // of the whole archive; checked before content is taken
+    std::uint64_t maxEntries = 50'000'000; // files, links and directories
 };
 
 struct NarFile {
@@ -30,14 +31,15 @@ struct NarFile {
     std::uint64_t offset; // of the first content byte in the archive
 };
 
-// What a parser finds, in the archive's order. Paths are relative to the root, which is ""; "bin/ls" is below it.
-// Views are valid during the call only. An error stops the parser and is its error.
+// What a parser finds, in the archive's order. Paths are relative to the root, which is ""; "bin/ls" is below
+// it. Views are valid during the call only. An error stops the parser and is its error.
 struct NarVisitor {
     virtual ~NarVisitor() = default;
     virtual Result<void> onDirectory(std::string_view /*path*/) { return {}; } // its entries follow
     virtual Result<void> onDirectoryEnd(std::string_view /*path*/) { return {}; }
     virtual Result<void> onSymlink(std::string_view /*path*/, std::string_view /*target*/) { return {}; }
-    virtual Result<void> onFile(std::string_view /*path*/, const NarFile&) { return {}; } // its content follows
+    // Its content follows, in as many pieces as it came in; an empty file has none.
+    virtual Result<void> onFile(std::string_view /*path*/, const NarFile&) { return {}; }
     virtual Result<void> onContent(std::string_view /*bytes*/) { return {}; }
     virtual Result<void> onFileEnd() { return {}; }
 };
@@ -61,8 +63,12 @@ private:
     std::unique_ptr<State> m_state;
 };
 
-// Writes an archive piece by piece; the caller keeps the order (names ascending). A wrong order, name or size is
-// Invalid, as an archive that Nix would refuse may never leave.
+// An archive that is whole in memory; Corrupt also when bytes follow it.
+[[nodiscard]] Result<void> parseNar(std::string_view archive, NarVisitor& visitor, NarLimits limits = {});
+
+// Writes an archive piece by piece; the caller keeps the order (names ascending). A wrong order, name or size
+// is Invalid, as an archive that Nix would refuse may never leave. A writer that failed stays so. Small items
+// are gathered before they go to the sink; large content goes there as it is.
 class NarWriter {
 public:
     explicit NarWriter(ByteSink sink);
@@ -74,6 +80,7 @@ public:
     [[nodiscard]] Result<void> beginDirectory(std::string_view name);
     [[nodiscard]] Result<void> endDirectory();
     [[nodiscard]] Result<void> symlink(std::string_view name, std::string_view target);
+    // Ends by itself when its content is complete.
     [[nodiscard]] Result<void> beginFile(std::string_view name, std::uint64_t size, bool isExecutable);
     [[nodiscard]] Result<void> content(std::string_view bytes); // size bytes in all
     [[nodiscard]] Result<void> finish();                        // the archive is whole
