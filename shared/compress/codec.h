@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Streaming compression as binary caches use it (nix-formats 4.7): xz, bzip2, zstd, brotli, none; gzip for reading.
-// Bounded memory; a decoder never gives more than its limit. An object belongs to one stream and one thread (zstd may
-// use more inside). Errors: Corrupt for damaged or truncated input, Exhausted above the limit, Invalid for a level.
+// Streaming compression as binary caches use it (nix-formats 4.7): xz, bzip2, zstd, brotli, none; gzip for
+// reading. Bounded memory; a decoder never gives more than its limit. An object belongs to one stream and one
+// thread (zstd may use more inside). Errors: Corrupt for damaged or truncated input, Exhausted above the
+// limit, Invalid for a level.
 #pragma once
 
 #include "shared/base/result.h"
@@ -24,8 +25,9 @@ enum class Method : std::uint8_t { None, Xz, Bzip2, Zstd, Brotli, Gzip };
 
 struct EncoderOptions {
     Method method = Method::Zstd;
-    std::optional<int> level = std::nullopt; // the method's own scale; none: its default. Invalid outside of the scale
-    unsigned threads = 0;                    // besides the caller's; zstd and xz only
+    std::optional<int> level =
+        std::nullopt;     // the method's own scale; none: its default. Invalid outside of the scale
+    unsigned threads = 0; // besides the caller's; zstd and xz only
 };
 
 struct Encoder {

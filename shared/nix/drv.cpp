@@ -381,7 +381,7 @@ BasicDerivation resolve(const Derivation& drv, StorePathSet inputs, const Rewrit
     for (const std::string& argument : drv.arguments)
         basic.arguments.push_back(rewritten(argument, rewrites));
     for (const auto& [key, value] : drv.environment)
-        basic.environment.emplace(key, rewritten(value, rewrites));
+        basic.environment.emplace(rewritten(key, rewrites), rewritten(value, rewrites));
     return basic;
 }
 
