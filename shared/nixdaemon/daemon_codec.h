@@ -20,18 +20,32 @@ inline constexpr unsigned kNewestMinor = 38; // Nix 2.24 and later
 
 enum class Operation : std::uint64_t {
     IsValidPath = 1,
+    QueryReferrers = 6,
     AddToStore = 7,
     AddTextToStore = 8,
     EnsurePath = 10,
     AddTempRoot = 11,
+    AddIndirectRoot = 12,
     SyncWithGc = 13,
     SetOptions = 19,
+    QueryAllValidPaths = 23,
     QueryPathInfo = 26,
+    QueryPathFromHashPart = 29,
+    QuerySubstitutablePathInfos = 30,
     QueryValidPaths = 31,
+    QueryValidDerivers = 33,
     BuildDerivation = 36,
+    AddSignatures = 37,
+    NarFromPath = 38,
+    AddToStoreNar = 39,
     QueryMissing = 40,
     QueryDerivationOutputMap = 41,
+    RegisterDrvOutput = 42,
+    QueryRealisation = 43,
+    AddMultipleToStore = 44,
+    AddBuildLog = 45,
     BuildPathsWithResults = 46,
+    AddPermRoot = 47,
 };
 
 struct TextFile {

@@ -19,14 +19,8 @@ constexpr std::uint64_t kMajor = 1;
 constexpr unsigned kFeatures = 38;
 constexpr unsigned kTrust = 35;
 constexpr unsigned kNixVersion = 33;
-constexpr unsigned kValidPathsFlag = 27;
-constexpr unsigned kOutputMap = 22;
 constexpr unsigned kBuildPathsResults = 34;
 constexpr unsigned kAddReturnsInfo = 25;
-
-constexpr std::size_t kRequestsUnderWay = 512;
-
-class NoEvents final : public DaemonEvents {};
 
 tl::unexpected<Error> ended()
 {
@@ -56,11 +50,12 @@ Result<std::unique_ptr<DaemonConnection>> DaemonConnection::open(const std::stri
     }
     const Instant deadline = SystemClock().now().mono + options.openTimeout;
     PENSTOCK_TRY(auto socket, UnixSocket::connect(socketPath, *options.interrupt, deadline));
-    UnixSocket& opened = *socket;
+    UnixSocket* const opened = socket.get();
     auto connection = over(std::move(socket), options);
     if (!connection)
         return fail(std::move(connection.error()).in(fmt::format("nix-daemon at {}", socketPath)));
-    opened.setDeadline(std::nullopt);
+    opened->setDeadline(std::nullopt);
+    (*connection)->m_socket = opened;
     return connection;
 }
 
@@ -68,7 +63,7 @@ Result<std::unique_ptr<DaemonConnection>> DaemonConnection::over(std::unique_ptr
                                                                  const DaemonOptions& options)
 {
     std::unique_ptr<DaemonConnection> connection(
-        new DaemonConnection(std::move(transport), options.storeDir));
+        new DaemonConnection(std::move(transport), options));
     PENSTOCK_TRY_VOID(connection->shakeHands(std::clamp(options.announcedMinor, kOldestMinor, kNewestMinor)));
     return connection;
 }
@@ -106,7 +101,7 @@ Result<void> DaemonConnection::shakeHands(unsigned announcedMinor)
         PENSTOCK_TRY(const std::uint64_t trust, m_reader.number());
         m_greeting.trust = trustOf(trust);
     }
-    NoEvents events;
+    DaemonEvents events;
     PENSTOCK_TRY(const auto complaint, readMessages(m_reader, m_greeting.minor, events));
     if (complaint)
         return fail(ErrorCode::Denied, "the nix-daemon refuses the connection: " + complaint->text);
@@ -133,7 +128,7 @@ Result<void> DaemonConnection::recover()
 {
     if (m_state != State::AfterError)
         return {};
-    NoEvents events;
+    DaemonEvents events;
     const auto answered = exchange(beginRequest(Operation::SyncWithGc), events);
     const bool isAlive = answered.has_value() && m_reader.number().has_value();
     m_state = isAlive ? State::Ready : State::Broken;
@@ -143,16 +138,30 @@ Result<void> DaemonConnection::recover()
     return {};
 }
 
-template <class Read>
-auto DaemonConnection::call(const WireWriter& request, DaemonEvents& events, Read read)
-    -> decltype(read(std::declval<WireReader&>()))
+Result<void> DaemonConnection::begin()
 {
     PENSTOCK_TRY_VOID(recover());
-    PENSTOCK_TRY_VOID(exchange(request, events));
-    auto result = read(m_reader);
-    if (result)
-        m_state = State::Ready;
-    return result;
+    if (std::exchange(m_state, State::Broken) == State::Broken)
+        return ended();
+    return {};
+}
+
+tl::unexpected<Error> DaemonConnection::abandon(Error error)
+{
+    m_state = State::Broken;
+    m_transport->close();
+    return fail(std::move(error));
+}
+
+void DaemonConnection::watch(const Interrupt& interrupt)
+{
+    if (m_socket != nullptr)
+        m_socket->watch(interrupt);
+}
+
+bool DaemonConnection::isUsable() const
+{
+    return m_state != State::Broken && !m_reader.hasBuffered() && (m_socket == nullptr || m_socket->isQuiet());
 }
 
 Result<void> DaemonConnection::callForOne(const WireWriter& request, DaemonEvents& events)
@@ -173,13 +182,13 @@ Result<void> DaemonConnection::needMinor(unsigned minor, std::string_view operat
 Result<void> DaemonConnection::setOptions(const ConnectionSettings& settings)
 {
     PENSTOCK_TRY(const WireWriter request, setOptionsRequest(settings));
-    NoEvents events;
+    DaemonEvents events;
     return call(request, events, [](WireReader&) -> Result<void> { return {}; });
 }
 
 Result<void> DaemonConnection::ping()
 {
-    NoEvents events;
+    DaemonEvents events;
     return callForOne(beginRequest(Operation::SyncWithGc), events);
 }
 
@@ -196,44 +205,12 @@ Result<Trust> DaemonConnection::findTrust()
     probe.environment["out"] = path.print(m_dir);
     probe.platform = "penstock-trust-probe";
     probe.builder = "/no-such-builder";
-    NoEvents events;
+    DaemonEvents events;
     const auto result = buildDerivation(drvPath, probe, BuildMode::Normal, events);
     if (!result && result.error().code != ErrorCode::Invalid)
         return fail(result.error());
     m_greeting.trust = result ? Trust::Trusted : Trust::NotTrusted;
     return m_greeting.trust;
-}
-
-Result<bool> DaemonConnection::isValidPath(const nix::StorePath& path)
-{
-    WireWriter request = beginRequest(Operation::IsValidPath);
-    request.path(m_dir, path);
-    NoEvents events;
-    return call(request, events, [](WireReader& reader) { return reader.boolean(); });
-}
-
-Result<nix::StorePathSet> DaemonConnection::queryValidPaths(const nix::StorePathSet& paths, bool substitute)
-{
-    WireWriter request = beginRequest(Operation::QueryValidPaths);
-    request.paths(m_dir, paths);
-    if (m_greeting.minor >= kValidPathsFlag)
-        request.boolean(substitute);
-    NoEvents events;
-    return call(request, events, [this](WireReader& reader) { return reader.paths(m_dir); });
-}
-
-Result<std::optional<PathInfo>> DaemonConnection::queryPathInfo(const nix::StorePath& path)
-{
-    WireWriter request = beginRequest(Operation::QueryPathInfo);
-    request.path(m_dir, path);
-    NoEvents events;
-    return call(request, events, [this](WireReader& reader) -> Result<std::optional<PathInfo>> {
-        PENSTOCK_TRY(const bool isValid, reader.boolean());
-        if (!isValid)
-            return std::nullopt;
-        PENSTOCK_TRY(PathInfo info, readPathInfo(reader, m_dir));
-        return info;
-    });
 }
 
 Result<std::vector<std::string>>
@@ -245,90 +222,6 @@ DaemonConnection::printDerivedPaths(const std::vector<DerivedPath>& paths) const
         texts.push_back(std::move(text));
     }
     return texts;
-}
-
-Result<MissingPaths> DaemonConnection::queryMissing(const std::vector<DerivedPath>& paths)
-{
-    PENSTOCK_TRY(const auto texts, printDerivedPaths(paths));
-    WireWriter request = beginRequest(Operation::QueryMissing);
-    request.strings(texts);
-    NoEvents events;
-    return call(request, events, [this](WireReader& reader) -> Result<MissingPaths> {
-        MissingPaths missing;
-        PENSTOCK_TRY(missing.willBuild, reader.paths(m_dir));
-        PENSTOCK_TRY(missing.willSubstitute, reader.paths(m_dir));
-        PENSTOCK_TRY(missing.unknown, reader.paths(m_dir));
-        PENSTOCK_TRY(missing.downloadSize, reader.number());
-        PENSTOCK_TRY(missing.narSize, reader.number());
-        return missing;
-    });
-}
-
-Result<std::map<std::string, std::optional<nix::StorePath>>>
-DaemonConnection::queryDerivationOutputMap(const nix::StorePath& drvPath)
-{
-    using Outputs = std::map<std::string, std::optional<nix::StorePath>>;
-    PENSTOCK_TRY_VOID(needMinor(kOutputMap, "asking for a derivation's outputs"));
-    if (!drvPath.isDerivation())
-        return fail(ErrorCode::Invalid,
-                    fmt::format("{} does not end in .drv, so it has no outputs", drvPath.baseName()));
-    WireWriter request = beginRequest(Operation::QueryDerivationOutputMap);
-    request.path(m_dir, drvPath);
-    NoEvents events;
-    return call(request, events, [this](WireReader& reader) -> Result<Outputs> {
-        Outputs outputs;
-        PENSTOCK_TRY(std::uint64_t left, reader.count());
-        for (; left > 0; --left) {
-            PENSTOCK_TRY(std::string name, reader.string());
-            PENSTOCK_TRY(outputs[std::move(name)], reader.optionalPath(m_dir));
-        }
-        return outputs;
-    });
-}
-
-Result<void> DaemonConnection::addTempRoot(const nix::StorePath& path)
-{
-    WireWriter request = beginRequest(Operation::AddTempRoot);
-    request.path(m_dir, path);
-    NoEvents events;
-    return callForOne(request, events);
-}
-
-Result<void> DaemonConnection::addTempRoots(const nix::StorePathSet& paths)
-{
-    for (auto path = paths.begin(); path != paths.end();) {
-        PENSTOCK_TRY_VOID(recover());
-        if (std::exchange(m_state, State::Broken) == State::Broken)
-            return ended();
-        std::string requests;
-        std::size_t count = 0;
-        for (; path != paths.end() && count < kRequestsUnderWay; ++path, ++count) {
-            WireWriter request = beginRequest(Operation::AddTempRoot);
-            request.path(m_dir, *path);
-            requests += request.bytes();
-        }
-        PENSTOCK_TRY_VOID(m_transport->write(requests));
-        PENSTOCK_TRY_VOID(readTempRootAnswers(count));
-    }
-    return {};
-}
-
-// Reads all of them, so that the connection stays in step; the first complaint is the error.
-Result<void> DaemonConnection::readTempRootAnswers(std::size_t count)
-{
-    NoEvents events;
-    std::optional<Complaint> first;
-    for (; count > 0; --count) {
-        PENSTOCK_TRY(auto complaint, readMessages(m_reader, m_greeting.minor, events));
-        if (!complaint)
-            PENSTOCK_TRY_VOID(m_reader.number());
-        else if (!first)
-            first = std::move(complaint);
-    }
-    m_state = first ? State::AfterError : State::Ready;
-    if (first)
-        return fail(ErrorCode::Invalid, first->text);
-    return {};
 }
 
 Result<void> DaemonConnection::ensurePath(const nix::StorePath& path, DaemonEvents& events)
@@ -343,7 +236,7 @@ Result<nix::StorePath> DaemonConnection::addTextToStore(std::string_view name, s
 {
     PENSTOCK_TRY(const WireWriter request,
                  addTextRequest(m_dir, m_greeting.minor, {name, content, references}));
-    NoEvents events;
+    DaemonEvents events;
     return call(request, events, [this](WireReader& reader) -> Result<nix::StorePath> {
         PENSTOCK_TRY(nix::StorePath path, reader.path(m_dir));
         if (m_greeting.minor >= kAddReturnsInfo)

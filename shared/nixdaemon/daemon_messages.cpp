@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::uint64_t kNext = 0x6f6c6d67;
 constexpr std::uint64_t kLast = 0x616c7473;
-constexpr std::uint64_t kError = 0x63787470;
+constexpr std::uint64_t kRead = 0x64617461;
 constexpr std::uint64_t kStartActivity = 0x53545254;
 constexpr std::uint64_t kStopActivity = 0x53544f50;
 constexpr std::uint64_t kResult = 0x52534c54;
@@ -84,32 +84,6 @@ Complaint makeComplaint(std::string_view message, std::uint64_t exitStatus)
     return {text.empty() ? std::string("an error without a text") : std::string(text), exitStatus};
 }
 
-Result<Complaint> readComplaint(WireReader& reader, unsigned minor)
-{
-    if (minor < kStructuredErrors) {
-        PENSTOCK_TRY(const std::string message, reader.string());
-        PENSTOCK_TRY(const std::uint64_t status, reader.number());
-        return makeComplaint(message, status);
-    }
-    PENSTOCK_TRY(const std::string kind, reader.string());
-    if (kind != "Error")
-        return outOfStep("an error of an unknown kind");
-    PENSTOCK_TRY_VOID(reader.number()); // level
-    PENSTOCK_TRY_VOID(reader.string()); // a former name
-    PENSTOCK_TRY(const std::string message, reader.string());
-    PENSTOCK_TRY(const std::uint64_t position, reader.number());
-    PENSTOCK_TRY(std::uint64_t traces, reader.count());
-    if (position != 0 || traces > kMaxTraces)
-        return outOfStep("an error with a position or too many traces");
-    for (; traces > 0; --traces) {
-        PENSTOCK_TRY(const std::uint64_t tracePosition, reader.number());
-        if (tracePosition != 0)
-            return outOfStep("a trace with a position");
-        PENSTOCK_TRY_VOID(reader.string());
-    }
-    return makeComplaint(message, 0);
-}
-
 // Length of the escape sequence at the front (which is ESC); the rest of the text when it has no end.
 std::size_t escapeLength(std::string_view text)
 {
@@ -152,33 +126,72 @@ std::string stripAnsi(std::string_view text)
     return clean;
 }
 
+Result<Complaint> readComplaint(WireReader& reader, unsigned minor)
+{
+    if (minor < kStructuredErrors) {
+        PENSTOCK_TRY(const std::string message, reader.string());
+        PENSTOCK_TRY(const std::uint64_t status, reader.number());
+        return makeComplaint(message, status);
+    }
+    PENSTOCK_TRY(const std::string kind, reader.string());
+    if (kind != "Error")
+        return outOfStep("an error of an unknown kind");
+    PENSTOCK_TRY_VOID(reader.number()); // level
+    PENSTOCK_TRY_VOID(reader.string()); // a former name
+    PENSTOCK_TRY(const std::string message, reader.string());
+    PENSTOCK_TRY(const std::uint64_t position, reader.number());
+    PENSTOCK_TRY(std::uint64_t traces, reader.count());
+    if (position != 0 || traces > kMaxTraces)
+        return outOfStep("an error with a position or too many traces");
+    for (; traces > 0; --traces) {
+        PENSTOCK_TRY(const std::uint64_t tracePosition, reader.number());
+        if (tracePosition != 0)
+            return outOfStep("a trace with a position");
+        PENSTOCK_TRY_VOID(reader.string());
+    }
+    return makeComplaint(message, 0);
+}
+
+Result<Message> readMessage(WireReader& reader, unsigned minor, DaemonEvents& events)
+{
+    PENSTOCK_TRY(const std::uint64_t kind, reader.number());
+    switch (kind) {
+    case kLast: return Done{};
+    case kRead: return Wanted{};
+    case kErrorMessage: {
+        PENSTOCK_TRY(Complaint complaint, readComplaint(reader, minor));
+        return complaint;
+    }
+    case kNext: {
+        PENSTOCK_TRY(const std::string text, reader.string());
+        const std::string clean = stripAnsi(text);
+        events.message(trim(clean));
+        break;
+    }
+    case kStartActivity: PENSTOCK_TRY_VOID(readActivity(reader, events)); break;
+    case kStopActivity: {
+        PENSTOCK_TRY(const std::uint64_t id, reader.number());
+        events.activityStopped(id);
+        break;
+    }
+    case kResult: PENSTOCK_TRY_VOID(readResult(reader, events)); break;
+    default: return outOfStep(fmt::format("message number {:#x}", kind));
+    }
+    return Told{};
+}
+
 Result<std::optional<Complaint>> readMessages(WireReader& reader, unsigned minor, DaemonEvents& events)
 {
     for (;;) {
         if (!reader.hasBuffered())
             events.idle();
-        PENSTOCK_TRY(const std::uint64_t kind, reader.number());
-        switch (kind) {
-        case kLast: return std::nullopt;
-        case kError: {
-            PENSTOCK_TRY(Complaint complaint, readComplaint(reader, minor));
-            return complaint;
-        }
-        case kNext: {
-            PENSTOCK_TRY(const std::string text, reader.string());
-            const std::string clean = stripAnsi(text);
-            events.message(trim(clean));
-            break;
-        }
-        case kStartActivity: PENSTOCK_TRY_VOID(readActivity(reader, events)); break;
-        case kStopActivity: {
-            PENSTOCK_TRY(const std::uint64_t id, reader.number());
-            events.activityStopped(id);
-            break;
-        }
-        case kResult: PENSTOCK_TRY_VOID(readResult(reader, events)); break;
-        default: return outOfStep(fmt::format("message number {:#x}", kind));
-        }
+        PENSTOCK_TRY(Message message, readMessage(reader, minor, events));
+        if (auto* complaint = std::get_if<Complaint>(&message))
+            return std::move(*complaint);
+        if (std::holds_alternative<Done>(message))
+            return std::nullopt;
+        if (std::holds_alternative<Wanted>(message))
+            return outOfStep("it wants data where none are sent");
     }
 }
 

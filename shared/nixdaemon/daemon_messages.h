@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <variant>
 
 namespace penstock::nixdaemon {
 
@@ -20,7 +21,17 @@ struct Complaint {
     std::uint64_t exitStatus = 0; // below 1.26 only (nix-formats 5.6)
 };
 
-// Nothing when the result follows.
+struct Told {};   // an event, handed to the sink
+struct Done {};   // the result follows
+struct Wanted {}; // the daemon wants data: a number follows, answer with a string of up to so many bytes
+using Message = std::variant<Told, Done, Wanted, Complaint>;
+[[nodiscard]] Result<Message> readMessage(WireReader& reader, unsigned minor, DaemonEvents& events);
+
+// The daemon's error behind its message number.
+[[nodiscard]] Result<Complaint> readComplaint(WireReader& reader, unsigned minor);
+inline constexpr std::uint64_t kErrorMessage = 0x63787470;
+
+// Reads up to the last one. Nothing when the result follows.
 [[nodiscard]] Result<std::optional<Complaint>> readMessages(WireReader& reader, unsigned minor,
                                                             DaemonEvents& events);
 

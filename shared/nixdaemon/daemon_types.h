@@ -2,6 +2,8 @@
 // Values that travel to and from a nix-daemon. Pure values, callable from any thread.
 #pragma once
 
+#include "shared/base/stream.h"
+#include "shared/nix/content_address.h"
 #include "shared/nix/hash.h"
 #include "shared/nix/store_path.h"
 
@@ -81,6 +83,45 @@ struct MissingPaths {
     nix::StorePathSet unknown;
     std::uint64_t downloadSize;
     std::uint64_t narSize;
+};
+
+struct AddOptions {
+    bool repair = false;              // write it again although it is valid; trusted clients only
+    bool dontCheckSignatures = false; // taken from trusted clients only: set it for what was verified here
+};
+
+// A path to be added with what is known of it. narSize 0: unknown.
+struct NarToAdd {
+    nix::StorePath path;
+    PathInfo info;
+    ByteSource nar; // asked only when its turn has come
+};
+
+// A file or tree whose path the store computes from its content.
+struct ContentToAdd {
+    std::string name;
+    nix::AddressMethod method; // Recursive: the content is a NAR
+    nix::HashAlgorithm algorithm = nix::HashAlgorithm::Sha256;
+    nix::StorePathSet references; // with sha256 and Text or Recursive only
+    std::uint64_t size;           // of the content, exactly
+    bool repair = false;
+};
+
+struct SubstitutableInfo {
+    std::optional<nix::StorePath> deriver;
+    nix::StorePathSet references;
+    std::uint64_t downloadSize; // 0: unknown
+    std::uint64_t narSize;
+};
+
+// Which path an output of a content-addressed derivation is (nix-formats 5.11).
+struct Realisation {
+    std::string id; // sha256:HASH!OUTPUT
+    nix::StorePath outPath;
+    std::vector<std::string> signatures;
+    std::map<std::string, nix::StorePath> dependentRealisations;
+
+    friend bool operator==(const Realisation&, const Realisation&) = default;
 };
 
 enum class BuildMode : std::uint8_t { Normal = 0, Repair = 1, Check = 2 };

@@ -20,7 +20,7 @@
 namespace penstock::nixdaemon {
 namespace {
 
-constexpr std::size_t kPendingLimit = 4U << 20U;
+constexpr std::size_t kPendingLimit = 16U << 20U;
 constexpr int kRetryConnectMs = 20;
 
 std::string describe(int error)
@@ -147,6 +147,8 @@ Result<std::unique_ptr<UnixSocket>> UnixSocket::connect(const std::string& path,
 
 Result<short> UnixSocket::waitFor(short events)
 {
+    if (!m_socket.isOpen())
+        return lost("it was closed on our side");
     for (;;) {
         std::array<pollfd, 2> waits{{{m_socket.number(), events, 0}, {m_interrupt.pollable(), POLLIN, 0}}};
         const int ready = ::poll(waits.data(), waits.size(), pollTimeout(m_deadline));
@@ -194,13 +196,22 @@ Result<void> UnixSocket::takeIn()
     return {};
 }
 
+bool UnixSocket::isQuiet() const
+{
+    pollfd wait{m_socket.number(), POLLIN, 0};
+    return m_pending.empty() && ::poll(&wait, 1, 0) == 0;
+}
+
 Result<void> UnixSocket::write(std::string_view bytes)
 {
     while (!bytes.empty()) {
-        const bool mayTakeIn = m_pending.size() < kPendingLimit;
-        PENSTOCK_TRY(const short ready, waitFor(static_cast<short>(mayTakeIn ? POLLOUT | POLLIN : POLLOUT)));
+        PENSTOCK_TRY(const short ready, waitFor(POLLOUT | POLLIN));
         if ((ready & POLLIN) != 0)
             PENSTOCK_TRY_VOID(takeIn());
+        if (m_pending.size() > kPendingLimit)
+            return fail(ErrorCode::Corrupt,
+                        fmt::format("the nix-daemon sent more than {} bytes and takes no request meanwhile",
+                                    kPendingLimit));
         const ssize_t size = ::send(m_socket.number(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
         if (size > 0)
             bytes.remove_prefix(static_cast<std::size_t>(size));

@@ -61,9 +61,17 @@ public:
     void setDeadline(std::optional<Instant> deadline) { m_deadline = deadline; }
 
     [[nodiscard]] Result<std::size_t> read(std::span<char> into) override;
-    // Takes in what the peer sends meanwhile (up to a bound), so that the two never wait for each other.
+    // Takes in what the peer sends meanwhile, so that the two never wait for each other; Corrupt when that is
+    // more than a peer can have to say which takes nothing itself.
     [[nodiscard]] Result<void> write(std::string_view bytes) override;
     void cancel() override { m_interrupt.raise(); }
+    void close() override { m_socket = FileDescriptor(); }
+    [[nodiscard]] bool hasArrived() const override { return !m_pending.empty(); }
+
+    // From now on this one stops the calls. Not while a call or cancel() runs.
+    void watch(Interrupt interrupt) { m_interrupt = std::move(interrupt); }
+    // Nothing was sent to us and the peer is there: how a connection between two requests must look.
+    [[nodiscard]] bool isQuiet() const;
 
 private:
     UnixSocket(FileDescriptor socket, Interrupt interrupt, Instant deadline)

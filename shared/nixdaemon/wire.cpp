@@ -11,7 +11,6 @@ namespace penstock::nixdaemon {
 namespace {
 
 constexpr std::size_t kBufferSize = 64U << 10U;
-constexpr std::size_t kFrameSize = 64U << 10U;
 
 // What comes from the daemon in a wrong form means that we no longer know where we are in its stream.
 template <class T> Result<T> orCorrupt(Result<T> value)
@@ -53,21 +52,24 @@ void WireWriter::framed(std::string_view payload)
     number(0);
 }
 
+Result<std::string_view> WireReader::peek()
+{
+    if (m_at == m_end) {
+        m_at = m_end = 0;
+        m_buffer.resize(kBufferSize);
+        PENSTOCK_TRY(m_end, m_transport.read(m_buffer));
+    }
+    return std::string_view(m_buffer.data(), m_end).substr(m_at);
+}
+
 Result<void> WireReader::take(std::span<char> into)
 {
     while (!into.empty()) {
-        if (m_at == m_buffer.size()) {
-            m_buffer.resize(kBufferSize);
-            m_at = 0;
-            auto size = m_transport.read(m_buffer);
-            m_buffer.resize(size ? *size : 0);
-            if (!size)
-                return fail(std::move(size).error());
-        }
-        const std::size_t part = std::min(into.size(), m_buffer.size() - m_at);
-        std::copy_n(m_buffer.begin() + static_cast<std::ptrdiff_t>(m_at), part, into.begin());
+        PENSTOCK_TRY(const std::string_view ready, peek());
+        const std::size_t part = std::min(into.size(), ready.size());
+        std::copy_n(ready.begin(), part, into.begin());
         into = into.subspan(part);
-        m_at += part;
+        consume(part);
     }
     return {};
 }

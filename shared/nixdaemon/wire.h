@@ -20,6 +20,8 @@ namespace penstock::nixdaemon {
 
 inline constexpr std::uint64_t kMaxWireString = 256U << 20U;
 inline constexpr std::uint64_t kMaxWireCount = 10'000'000;
+// Of frames (nix-formats 5.8) and of pieces read. A daemon allocates a whole frame.
+inline constexpr std::size_t kFrameSize = 64U << 10U;
 
 // Bytes to and from a daemon. Blocking; every failure means that the connection is of no more use.
 struct Transport {
@@ -29,6 +31,10 @@ struct Transport {
     [[nodiscard]] virtual Result<void> write(std::string_view bytes) = 0;
     // Makes a blocked or later call of another thread fail with Cancelled. Callable from any thread.
     virtual void cancel() = 0;
+    // The peer sees the end; no call may follow. Not while a call runs.
+    virtual void close() {}
+    // Bytes are here that a read gives at once. They are noticed while something is written.
+    [[nodiscard]] virtual bool hasArrived() const { return false; }
 };
 
 class WireWriter {
@@ -37,6 +43,10 @@ public:
     void boolean(bool value) { number(value ? 1 : 0); }
     void string(std::string_view text);
     void path(const nix::StoreDir& dir, const nix::StorePath& path) { string(path.print(dir)); }
+    void optionalPath(const nix::StoreDir& dir, const std::optional<nix::StorePath>& path)
+    {
+        string(path ? path->print(dir) : std::string());
+    }
     void paths(const nix::StoreDir& dir, const nix::StorePathSet& paths);
     template <class Strings> void strings(const Strings& texts)
     {
@@ -46,6 +56,8 @@ public:
     }
     // Payload in frames, with the closing empty frame.
     void framed(std::string_view payload);
+
+    void raw(std::string_view bytes) { m_bytes.append(bytes); }
 
     [[nodiscard]] const std::string& bytes() const { return m_bytes; }
 
@@ -58,7 +70,11 @@ public:
     explicit WireReader(Transport& transport) : m_transport(transport) {}
 
     // False: the next read may wait for the peer.
-    [[nodiscard]] bool hasBuffered() const { return m_at < m_buffer.size(); }
+    [[nodiscard]] bool hasBuffered() const { return m_at < m_end; }
+    // What is buffered; waits for at least one byte. Valid until the next call.
+    [[nodiscard]] Result<std::string_view> peek();
+    // size: at most what peek() gave.
+    void consume(std::size_t size) { m_at += size; }
     [[nodiscard]] Result<std::uint64_t> number();
     [[nodiscard]] Result<bool> boolean();
     [[nodiscard]] Result<std::string> string();
@@ -76,6 +92,7 @@ private:
     Transport& m_transport;
     std::vector<char> m_buffer;
     std::size_t m_at = 0;
+    std::size_t m_end = 0; // of what was received
 };
 
 } // namespace penstock::nixdaemon

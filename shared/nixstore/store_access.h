@@ -10,6 +10,7 @@
 #include "shared/nix/narinfo.h"
 #include "shared/nix/store_path.h"
 
+#include <cstddef>
 #include <optional>
 #include <string>
 #include <vector>
@@ -25,6 +26,8 @@ public:
     [[nodiscard]] virtual Result<nix::StorePathSet> validPaths(const nix::StorePathSet& paths, bool substitute) = 0;
     // None when not valid. url, compression and file fields are empty.
     [[nodiscard]] virtual Result<std::optional<nix::NarInfo>> info(const nix::StorePath& path) = 0;
+    // The same for many; what is not valid is left out.
+    [[nodiscard]] virtual Result<std::vector<nix::NarInfo>> infos(const nix::StorePathSet& paths);
     // The NAR, hashed on the way: Corrupt at the end when it is not the registered one.
     [[nodiscard]] virtual Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) = 0;
     // All references must be valid; checked by the store against narHash and narSize. Valid already: no error.
