@@ -23,14 +23,29 @@ namespace penstock::cache {
 
 struct ObjectInfo {
     std::uint64_t size;
-    std::string contentType; // where the store keeps it
+    std::string contentType;          // where the store keeps it
+    std::string contentEncoding = {}; // where the store keeps it; empty: none
 };
 
 struct PutOptions {
     std::string contentType;
     std::string contentEncoding; // empty: none
     bool ifAbsent = false;       // Conflict instead of replacing
+    bool syncLater = false;      // commit may return before it is durable; sync() is called before anything shows it
 };
+
+// An object small enough for memory.
+struct SmallObject {
+    std::string key;
+    std::string text;
+    PutOptions options;
+};
+
+inline constexpr std::size_t kMaxKeyBytes = 1024;         // of a key, as S3 has it
+inline constexpr std::size_t kMaxKeyComponentBytes = 255; // between two slashes, as file systems have it
+// Parts between slashes, none empty or longer than that, none beginning with a dot; no control character. Invalid
+// names the key.
+[[nodiscard]] Result<void> checkKey(std::string_view key);
 
 // A range of bytes of an object.
 struct ByteRange {
@@ -42,7 +57,7 @@ struct ByteRange {
 struct ObjectWriter {
     virtual ~ObjectWriter() = default;
     [[nodiscard]] virtual Result<void> write(std::string_view bytes) = 0;
-    [[nodiscard]] virtual Result<void> commit() = 0; // durable when it returns
+    [[nodiscard]] virtual Result<void> commit() = 0; // durable when it returns, unless syncLater; called once
 };
 
 // Uploads by somebody who has no credentials: addresses that allow one request each until they expire.
@@ -74,12 +89,16 @@ public:
 
     // None when it is not there. Three-valued: an error means not known.
     [[nodiscard]] virtual Result<std::optional<ObjectInfo>> head(std::string_view key) = 0;
-    // NotFound when it is not there.
+    // NotFound when it is not there; Invalid when the range begins at or past the end, unless at 0.
     [[nodiscard]] virtual Result<void> get(std::string_view key, ByteRange range, const ByteSink& sink) = 0;
     // A small object in memory; Exhausted above maxBytes.
     [[nodiscard]] Result<std::string> getText(std::string_view key, std::size_t maxBytes);
     [[nodiscard]] virtual Result<std::unique_ptr<ObjectWriter>> create(std::string_view key, PutOptions options) = 0;
     [[nodiscard]] Result<void> putText(std::string_view key, std::string_view text, PutOptions options);
+    // All of them, in any order and durable when it returns; after an error some may be there.
+    [[nodiscard]] virtual Result<void> putMany(std::vector<SmallObject> objects);
+    // What was committed with syncLater under these keys is durable when it returns.
+    [[nodiscard]] virtual Result<void> sync(const std::vector<std::string>& /*keys*/) { return {}; }
     // Not there is no error.
     [[nodiscard]] virtual Result<void> remove(std::string_view key) = 0;
     // Keys in order, until the visitor says false.
