@@ -223,7 +223,7 @@ void ServerApp::Parts::buildNet()
 
     http::HttpOptions httpOptions;
     httpOptions.storeDir = options.storeDir;
-    http = std::make_unique<http::HttpServer>(clock, *authenticator, *gateway, httpOptions);
+    http = std::make_unique<http::HttpServer>(http::HttpParts{netLoop, clock, *authenticator, *gateway}, httpOptions);
     gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
         appendLinkMetrics(builderLinks->counters(), builderLinks->size(), families);
         appendFeedMetrics(feed->counters(), families);

@@ -48,15 +48,34 @@ Result<void> checkQuery(const Route& route, const QueryItems& query)
     return {};
 }
 
-Reply identityProblem(const Error& error)
+Reply identityProblem(const Route& route, const Error& error)
 {
-    return error.code == ErrorCode::Denied ? problem(401, error.message) : problem(error);
+    if (error.code != ErrorCode::Denied)
+        return problem(error);
+    auto reply = problem(401, error.message);
+    if (route.traits.password)
+        reply.headers.emplace_back("WWW-Authenticate", "Basic realm=\"penstock\"");
+    return reply;
+}
+
+std::string credentialOf(const Route& route, const RequestHead& head)
+{
+    std::string bearer(head.bearer());
+    return bearer.empty() && route.traits.password ? head.basicPassword() : bearer;
+}
+
+void run(const Route& route, const Request& request, const std::shared_ptr<BodyPipe>& body, Respond respond)
+{
+    if (route.traits.receive)
+        return route.traits.receive(request, body, std::move(respond));
+    route.run(request, std::move(respond));
 }
 
 } // namespace
 
-Application::Application(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway)
-    : m_authenticator(authenticator), m_gateway(gateway), m_site{gateway, clock},
+Application::Application(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway,
+                         transfer::TransferDesk* desk)
+    : m_authenticator(authenticator), m_gateway(gateway), m_site{gateway, clock, desk},
       m_answers(std::make_shared<std::map<unsigned, std::uint64_t>>())
 {
     m_router.add(statusRoutes(m_site));
@@ -76,6 +95,10 @@ Application::Application(const Clock& clock, auth::Authenticator& authenticator,
     m_router.add(schedulingRoutes(m_site));
     m_router.add(tokenRoutes(m_site));
     m_router.add(plainJobRoutes(m_site));
+    if (desk != nullptr) {
+        m_router.add(cacheRoutes(m_site));
+        m_router.add(transferRoutes(m_site));
+    }
     m_router.add({{"GET", "/openapi.json", auth::Action::Watch, {},
                    [this](const Request&, Respond respond) { respond(json(openApiDocument(m_router.routes()))); },
                    "this description"}});
@@ -93,20 +116,46 @@ void Application::countRefused(unsigned status)
 
 void Application::handle(RequestHead head, std::string body, const auth::PeerAddress& peer, Respond respond)
 {
+    serve({std::move(head), std::move(body), {}, {}, {}}, nullptr, peer, std::move(respond));
+}
+
+void Application::receive(RequestHead head, std::shared_ptr<BodyPipe> body, const auth::PeerAddress& peer,
+                          Respond respond)
+{
+    serve({std::move(head), {}, {}, {}, {}}, std::move(body), peer, std::move(respond));
+}
+
+bool Application::takesStream(const RequestHead& head) const
+{
+    const auto match = m_router.find(head.method, head.segments);
+    return match.route && match.route->traits.receive;
+}
+
+bool Application::isSlow(const RequestHead& head) const
+{
+    const auto match = m_router.find(head.method, head.segments);
+    return match.route && match.route->traits.slow;
+}
+
+void Application::serve(Request request, std::shared_ptr<BodyPipe> body, const auth::PeerAddress& peer,
+                        Respond respond)
+{
     Respond counted = [answers = m_answers, respond = std::move(respond)](Reply reply) {
         ++(*answers)[reply.status];
         respond(std::move(reply));
     };
+    const auto& head = request.head;
     auto match = m_router.find(head.method, head.segments);
     if (!match.route && match.allowed.empty())
         return counted(problem(404, fmt::format("nothing is at {}", toValidUtf8(head.path.substr(0, 200)))));
     if (!match.route)
         return counted(notAllowed(head, match.allowed));
     const auto& route = *match.route;
-    const bool tokenless = head.bearer().empty();
-    if (auto good = auth::checkBrowser({head.header("host"), head.header("origin")}, peer.local && tokenless); !good)
+    auto credential = credentialOf(route, head);
+    if (auto good = auth::checkBrowser({head.header("host"), head.header("origin")}, peer.local && credential.empty());
+        !good)
         return counted(problem(403, good.error().message));
-    if (!body.empty() && !isJsonType(head.header("content-type")))
+    if (!request.body.empty() && !route.traits.anyType && !isJsonType(head.header("content-type")))
         return counted(problem(415, fmt::format("Content-Type {} is not understood; send application/json",
                                                 head.header("content-type").substr(0, 100))));
     auto query = parseQuery(head.query);
@@ -114,25 +163,26 @@ void Application::handle(RequestHead head, std::string body, const auth::PeerAdd
         return counted(problem(400, query.error().message));
     if (auto known = checkQuery(route, *query); !known)
         return counted(problem(400, known.error().message));
-    Request request{std::move(head), std::move(body), *std::move(query), {}, std::move(match.params)};
+    request.query = *std::move(query);
+    request.params = std::move(match.params);
     if (!route.action)
-        return route.run(request, std::move(counted));
-    std::string bearer(request.head.bearer());
-    m_authenticator.identify(peer, std::move(bearer),
-                             [this, &route, request = std::move(request),
+        return run(route, request, body, std::move(counted));
+    m_authenticator.identify(peer, std::move(credential),
+                             [&route, body = std::move(body), request = std::move(request),
                               counted = std::move(counted)](Result<auth::Identity> who) mutable {
                                  if (!who)
-                                     return counted(identityProblem(who.error()));
+                                     return counted(identityProblem(route, who.error()));
                                  request.who = *std::move(who);
-                                 identified(route, std::move(request), std::move(counted));
+                                 identified(route, std::move(request), body, std::move(counted));
                              });
 }
 
-void Application::identified(const Route& route, Request request, Respond respond)
+void Application::identified(const Route& route, Request request, const std::shared_ptr<BodyPipe>& body,
+                             Respond respond)
 {
     if (auto may = auth::mayDo(request.who, *route.action); !may)
         return respond(problem(403, may.error().message));
-    route.run(request, std::move(respond));
+    run(route, request, body, std::move(respond));
 }
 
 void Application::metrics(Respond respond)

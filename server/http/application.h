@@ -18,17 +18,25 @@ namespace penstock::http {
 
 class Application final {
 public:
-    Application(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway);
+    Application(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway,
+                transfer::TransferDesk* desk = nullptr);
 
     // Counters of the connections, for /metrics.
     void setConnectionMetrics(std::function<std::vector<MetricFamily>()> metrics);
 
     void handle(RequestHead head, std::string body, const auth::PeerAddress& peer, Respond respond);
+    // The same for a request whose body is handed on while it comes.
+    void receive(RequestHead head, std::shared_ptr<BodyPipe> body, const auth::PeerAddress& peer, Respond respond);
+    // Whether the request's route takes its body as a stream, and whether its answer may take long.
+    [[nodiscard]] bool takesStream(const RequestHead& head) const;
+    [[nodiscard]] bool isSlow(const RequestHead& head) const;
     // An answer was given by the connection itself (a malformed or oversize request).
     void countRefused(unsigned status);
 
 private:
-    void identified(const Route& route, Request request, Respond respond);
+    void serve(Request request, std::shared_ptr<BodyPipe> body, const auth::PeerAddress& peer, Respond respond);
+    static void identified(const Route& route, Request request, const std::shared_ptr<BodyPipe>& body,
+                           Respond respond);
     void metrics(Respond respond);
     [[nodiscard]] std::vector<MetricFamily> ownMetrics() const;
 

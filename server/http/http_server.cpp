@@ -14,8 +14,10 @@ namespace penstock::http {
 
 class HttpServer::Impl final : public QObject {
 public:
-    Impl(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway, HttpOptions options)
-        : m_clock(clock), m_options(options), m_application(clock, authenticator, gateway)
+    Impl(const HttpParts& parts, HttpOptions options)
+        : m_options(std::move(options)),
+          m_application(parts.clock, parts.authenticator, parts.gateway, parts.desk), m_senders(m_options.senders),
+          m_environment{m_application, m_options, parts.clock, parts.loop, m_senders}
     {
         m_application.setConnectionMetrics([this] { return metrics(); });
         connect(&m_sweep, &QTimer::timeout, this, &Impl::checkDeadlines);
@@ -41,7 +43,7 @@ public:
             return;
         }
         ++m_accepted;
-        auto* connection = new Connection(socket, std::move(peer), m_application, m_options, m_clock);
+        auto* connection = new Connection(socket, std::move(peer), m_environment);
         connection->setParent(this);
         connection->start();
     }
@@ -60,7 +62,7 @@ private:
 
     void checkDeadlines()
     {
-        const auto now = m_clock.now().mono;
+        const auto now = m_environment.clock.now().mono;
         for (auto* connection : connections())
             connection->checkDeadline(now);
     }
@@ -75,16 +77,17 @@ private:
         };
     }
 
-    const Clock& m_clock;
-    HttpOptions m_options;
+    const HttpOptions m_options;
     Application m_application;
+    transfer::WorkerPool m_senders;
+    const ConnectionEnvironment m_environment;
     QTimer m_sweep;
     std::uint64_t m_accepted = 0;
     std::uint64_t m_overLimit = 0;
 };
 
-HttpServer::HttpServer(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway, HttpOptions options)
-    : m_impl(std::make_unique<Impl>(clock, authenticator, gateway, std::move(options)))
+HttpServer::HttpServer(HttpParts parts, HttpOptions options)
+    : m_impl(std::make_unique<Impl>(parts, std::move(options)))
 {
 }
 

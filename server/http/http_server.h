@@ -6,8 +6,10 @@
 
 #include "server/auth/authenticator.h"
 #include "server/http/gateway.h"
+#include "server/transfer/worker_pool.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/base/loop.h"
 
 #include <chrono>
 #include <cstdint>
@@ -16,19 +18,32 @@
 
 class QTcpSocket;
 
+namespace penstock::transfer {
+class TransferDesk;
+}
+
 namespace penstock::http {
 
 struct HttpOptions {
     std::chrono::milliseconds headTime{10'000};  // for each request's head, from its first byte
-    std::chrono::milliseconds bodyTime{30'000};  // for each body
+    std::chrono::milliseconds bodyTime{30'000};  // for each body; for each piece of one that is a stream
     std::chrono::milliseconds idleTime{75'000};  // between requests
     std::uint32_t maxConnections = 2'000;
     std::string storeDir = "/nix/store";
+    transfer::PoolSize senders{32, 64}; // streamed answers at once, and how many wait for their turn
+};
+
+struct HttpParts { // all outlive the server
+    Loop& loop;    // the one it lives on
+    const Clock& clock;
+    auth::Authenticator& authenticator;
+    Gateway& gateway;
+    transfer::TransferDesk* desk = nullptr; // null: no outputs are kept here
 };
 
 class HttpServer final {
 public:
-    HttpServer(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway, HttpOptions options);
+    HttpServer(HttpParts parts, HttpOptions options);
     ~HttpServer();
     HttpServer(const HttpServer&) = delete;
     HttpServer& operator=(const HttpServer&) = delete;

@@ -3,7 +3,12 @@
 #pragma once
 
 #include "shared/base/result.h"
+#include "shared/base/stream.h"
 
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,11 +16,19 @@
 
 namespace penstock::http {
 
+// A body that is made while it is sent: on a pool thread, which sleeps while the peer is slow. An error before the first
+// byte is answered in place of it; later it breaks the connection off.
+struct BodyStream {
+    std::optional<std::uint64_t> size; // none: not known before its end, sent in chunks
+    std::function<Result<void>(const ByteSink&)> produce;
+};
+
 struct Reply {
     unsigned status = 200;
     std::string type; // content type; empty: no body
     std::string body;
     std::vector<std::pair<std::string, std::string>> headers;
+    std::shared_ptr<const BodyStream> stream = nullptr; // in place of body
 };
 
 [[nodiscard]] std::string_view reasonPhrase(unsigned status);
@@ -29,5 +42,7 @@ struct Reply {
 
 // The bytes to send. headOnly: the answer to HEAD, whose length is stated and whose body is left out.
 [[nodiscard]] std::string renderReply(const Reply& reply, bool close, bool headOnly);
+// Of a streamed answer. chunked: only for a size that is not known, and HTTP/1.1.
+[[nodiscard]] std::string renderHead(const Reply& reply, bool close, bool chunked);
 
 } // namespace penstock::http

@@ -54,6 +54,29 @@ int hexDigit(char c)
     return -1;
 }
 
+// Empty for what is not Base64.
+std::string decodeBase64(std::string_view text)
+{
+    constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    while (text.ends_with('='))
+        text.remove_suffix(1);
+    std::string out;
+    std::uint32_t bits = 0;
+    unsigned count = 0;
+    for (const char c : text) {
+        const auto digit = kDigits.find(c);
+        if (digit == std::string_view::npos)
+            return {};
+        bits = (bits << 6U) | static_cast<std::uint32_t>(digit);
+        count += 6;
+        if (count >= 8) {
+            count -= 8;
+            out.push_back(static_cast<char>((bits >> count) & 0xFFU));
+        }
+    }
+    return out;
+}
+
 Result<void> readTarget(RequestHead& head, std::string_view target)
 {
     if (target.size() > kMaxTargetBytes)
@@ -160,6 +183,17 @@ std::string_view RequestHead::bearer() const
     if (value.size() <= kScheme.size() || toLower(value.substr(0, kScheme.size())) != kScheme)
         return {};
     return trimBlanks(value.substr(kScheme.size()));
+}
+
+std::string RequestHead::basicPassword() const
+{
+    const auto value = header("authorization");
+    constexpr std::string_view kScheme = "basic ";
+    if (value.size() <= kScheme.size() || toLower(value.substr(0, kScheme.size())) != kScheme)
+        return {};
+    const auto text = decodeBase64(trimBlanks(value.substr(kScheme.size())));
+    const auto colon = text.find(':');
+    return colon == std::string::npos ? std::string() : text.substr(colon + 1);
 }
 
 std::optional<std::size_t> headLength(std::string_view bytes)

@@ -36,6 +36,7 @@ struct RequestHead {
     [[nodiscard]] bool wantsUpgrade() const; // to a WebSocket
     [[nodiscard]] bool keepsAlive() const;
     [[nodiscard]] std::string_view bearer() const; // token of the Authorization header, or empty
+    [[nodiscard]] std::string basicPassword() const; // of Basic credentials (RFC 7617), or empty
 };
 
 // Bytes up to and including the blank line, or nothing while it has not come.

@@ -14,14 +14,13 @@ namespace {
 
 constexpr std::size_t kMaxChunkLine = 256; // size and extensions, which are ignored
 
-std::string tooLarge(std::string_view size)
-{
-    return fmt::format("the request body has {} bytes, more than the limit of {} bytes; send fewer jobs at once, "
-                       "or a build by `penstock build`",
-                       size, kMaxBodyBytes);
-}
-
 } // namespace
+
+std::string RequestReader::tooLarge(std::string_view size) const
+{
+    return fmt::format("the request body has {} bytes, more than the limit of {} bytes; send {}", size, limit(),
+                       m_streams ? "less at once" : "fewer jobs at once, or a build by `penstock build`");
+}
 
 void RequestReader::push(std::string_view bytes)
 {
@@ -38,6 +37,7 @@ void RequestReader::next()
     m_head = {};
     m_body.clear();
     m_continueWanted = false;
+    m_streams = false;
     advance();
 }
 
@@ -83,6 +83,8 @@ bool RequestReader::startBody()
     const auto length = m_head.header("content-length");
     m_trailerBytes = 0;
     m_expected = 0;
+    m_bodyBytes = 0;
+    m_streams = m_isStreamed && m_isStreamed(m_head);
     if (!encoding.empty()) {
         if (!length.empty())
             return refuse(400, "both Content-Length and Transfer-Encoding are given; give one");
@@ -93,10 +95,10 @@ bool RequestReader::startBody()
         const auto size = parseUnsigned(length);
         if (!std::ranges::all_of(length, [](char c) { return c >= '0' && c <= '9'; }))
             return refuse(400, "Content-Length is not a number");
-        if (!size || *size > kMaxBodyBytes)
+        if (!size || *size > limit())
             return refuse(413, tooLarge(length));
         m_framing = Framing::Length;
-        m_expected = static_cast<std::size_t>(*size);
+        m_expected = *size;
     } else {
         m_framing = Framing::Length;
     }
@@ -124,7 +126,7 @@ bool RequestReader::advanceBody()
 
 bool RequestReader::advanceLength()
 {
-    const auto taken = std::min(m_expected, m_pending.size());
+    const auto taken = static_cast<std::size_t>(std::min<std::uint64_t>(m_expected, m_pending.size()));
     m_body.append(m_pending, 0, taken);
     m_pending.erase(0, taken);
     m_expected -= taken;
@@ -142,7 +144,7 @@ bool RequestReader::advanceChunkSize()
         return false;
     }
     const auto digits = std::string_view(m_pending).substr(0, std::min(end, m_pending.find(';')));
-    std::size_t size = 0;
+    std::uint64_t size = 0;
     if (digits.empty() || digits.size() > 8)
         return refuse(digits.empty() ? 400 : 413, digits.empty() ? "a chunk has no size" : tooLarge("far too many"));
     for (const char c : digits) {
@@ -151,8 +153,9 @@ bool RequestReader::advanceChunkSize()
             return refuse(400, "a chunk's size is not a hexadecimal number");
         size = size * 16 + at;
     }
-    if (size > kMaxBodyBytes - m_body.size())
-        return refuse(413, tooLarge(fmt::format("at least {}", m_body.size() + size)));
+    if (size > limit() - m_bodyBytes)
+        return refuse(413, tooLarge(fmt::format("at least {}", m_bodyBytes + size)));
+    m_bodyBytes += size;
     m_pending.erase(0, end + 2);
     m_expected = size;
     m_framing = size == 0 ? Framing::Trailer : Framing::ChunkBytes;
@@ -161,7 +164,7 @@ bool RequestReader::advanceChunkSize()
 
 bool RequestReader::advanceChunkBytes()
 {
-    const auto taken = std::min(m_expected, m_pending.size());
+    const auto taken = static_cast<std::size_t>(std::min<std::uint64_t>(m_expected, m_pending.size()));
     m_body.append(m_pending, 0, taken);
     m_pending.erase(0, taken);
     m_expected -= taken;

@@ -5,15 +5,21 @@
 
 #include "server/auth/identity.h"
 #include "server/auth/policy.h"
+#include "server/http/body_pipe.h"
 #include "server/http/gateway.h"
 #include "server/http/reply.h"
 #include "server/http/request_head.h"
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
+
+namespace penstock::transfer {
+class TransferDesk;
+}
 
 namespace penstock::http {
 
@@ -27,14 +33,25 @@ struct Request {
 
 using Respond = std::function<void(Reply)>;
 
+// What else a route is, beside what all routes are.
+struct RouteTraits {
+    bool anyType = false; // its body need not be JSON
+    bool slow = false;    // its answer may take an hour
+    bool password = false; // the token may come as the password of Basic credentials, as Nix and curl send them
+    // In place of run: takes the body as it comes, on a thread of its own. It is asked for only once the sender has
+    // leave, and an answer that comes before its end is the connection's last.
+    std::function<void(const Request&, std::shared_ptr<BodyPipe>, Respond)> receive = {};
+};
+
 struct Route {
     std::string_view method;
-    std::string_view pattern;             // "/api/v1/jobs/{}"
+    std::string_view pattern;             // "/api/v1/jobs/{}", "/{}.narinfo"
     std::optional<auth::Action> action;   // none: open to everybody
     std::vector<std::string_view> query;  // keys it knows
     std::function<void(const Request&, Respond)> run;
     std::string_view summary = {}; // for /openapi.json; a route without one is not part of the described interface
     std::string_view body = {};    // JSON Schema of the request's body; empty: none
+    RouteTraits traits = {};
 };
 
 class Router {
@@ -62,6 +79,7 @@ private:
 struct Site {
     Gateway& gateway;
     const Clock& clock;
+    transfer::TransferDesk* desk = nullptr; // null: no outputs are kept here
 };
 
 [[nodiscard]] std::vector<Route> jobRoutes(const Site& site);
@@ -72,5 +90,7 @@ struct Site {
 [[nodiscard]] std::vector<Route> statusRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> tokenRoutes(const Site& site);
 [[nodiscard]] std::vector<Route> plainJobRoutes(const Site& site); // of hydra-jobs
+[[nodiscard]] std::vector<Route> cacheRoutes(const Site& site);    // a binary cache; only with a desk
+[[nodiscard]] std::vector<Route> transferRoutes(const Site& site); // uploads and closures; only with a desk
 
 } // namespace penstock::http

@@ -14,8 +14,10 @@ std::optional<std::vector<std::string>> fit(const std::vector<std::string_view>&
         return std::nullopt;
     std::vector<std::string> params;
     for (std::size_t at = 0; at < pattern.size(); ++at) {
-        if (pattern[at] == "{}" && !segments[at].empty())
-            params.push_back(segments[at]);
+        const auto& segment = segments[at];
+        const auto suffix = pattern[at].starts_with("{}") ? pattern[at].substr(2) : std::string_view();
+        if (pattern[at].starts_with("{}") && segment.size() > suffix.size() && segment.ends_with(suffix))
+            params.push_back(segment.substr(0, segment.size() - suffix.size()));
         else if (pattern[at] != segments[at])
             return std::nullopt;
     }

@@ -16,7 +16,8 @@ void needQt()
 }
 
 Port::Port(net::ListenerOptions listen, http::HttpOptions http, auth::Mode mode)
-    : authenticator((needQt(), clock), tokens, mode), server(clock, authenticator, gateway, http),
+    : loop((needQt(), nullptr)), authenticator(clock, tokens, mode),
+      server({loop, clock, authenticator, gateway}, std::move(http)),
       listener(authenticator, *this, logger, std::move(listen))
 {
     const auto bound = listener.listen(*net::ListenAddress::parse("127.0.0.1:0"));

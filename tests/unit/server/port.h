@@ -4,6 +4,7 @@
 
 #include "server/http/http_server.h"
 #include "server/net/listener.h"
+#include "shared/qt/qt_loop.h"
 #include "tests/unit/server/fake_gateway.h"
 
 #include <QCoreApplication>
@@ -44,6 +45,7 @@ public:
 
     [[nodiscard]] std::uint16_t number() const { return listener.port(); }
 
+    qt::QtLoop loop;
     SystemClock clock;
     NullLogger logger;
     FakeGateway gateway;

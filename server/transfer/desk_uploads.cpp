@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The way in: announce, bring, publish.
+#include "server/transfer/detail/desk_threads.h"
+#include "server/transfer/transfer_desk.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace penstock::transfer {
+namespace {
+
+constexpr unsigned kFirstParts = 100;
+constexpr std::uint64_t kMostParts = 9'000; // S3 allows 10,000; compression may make a NAR longer
+
+cache::PutOptions putOptions()
+{
+    return {.contentType = "application/x-nix-nar", .contentEncoding = {}};
+}
+
+std::uint64_t partBytes(const DeskOptions& options, std::uint64_t narSize)
+{
+    return std::max(options.partBytes, narSize / kMostParts + 1);
+}
+
+struct Signing {
+    cache::OutputStore& store;
+    cache::SignedUploads& uploads;
+    std::chrono::seconds expiry;
+};
+
+Result<std::vector<SignedPart>> signParts(const Signing& signing, const std::string& key, const std::string& upload,
+                                          const std::vector<unsigned>& numbers)
+{
+    std::vector<SignedPart> parts;
+    parts.reserve(numbers.size());
+    for (const auto number : numbers) {
+        PENSTOCK_TRY(auto request, signing.uploads.signPart(key, upload, number, signing.expiry));
+        parts.push_back({number, std::move(request)});
+    }
+    return parts;
+}
+
+Result<void> signPast(const Signing& signing, const DeskOptions& options, const nix::NarInfo& info, UploadPlan& plan)
+{
+    const auto key = signing.store.narKey(info);
+    if (info.narSize < options.partsFrom) {
+        PENSTOCK_TRY(plan.past, signing.uploads.signPut(key, putOptions(), signing.expiry));
+        return {};
+    }
+    PartsPlan parts;
+    parts.partBytes = partBytes(options, info.narSize);
+    PENSTOCK_TRY(parts.upload, signing.uploads.beginParts(key, putOptions()));
+    const auto count = std::min<std::uint64_t>(kFirstParts, info.narSize / parts.partBytes + 1);
+    std::vector<unsigned> numbers;
+    for (unsigned number = 1; number <= count; ++number)
+        numbers.push_back(number);
+    PENSTOCK_TRY(parts.parts, signParts(signing, key, parts.upload, numbers));
+    plan.parts = std::move(parts);
+    return {};
+}
+
+// Signatures that nobody here can check would be shown as if they were good.
+void keepTrusted(const UploadRules& rules, nix::NarInfo& info)
+{
+    const auto print = nix::fingerprint(rules.dir, info);
+    std::erase_if(info.signatures,
+                  [&](const std::string& each) { return !nix::isSignedBy(rules.trusted, {each}, print); });
+}
+
+} // namespace
+
+// ---------------------------------------------------------------------------------------------------- announce
+
+void TransferDesk::announce(Announcement announcement, Answer<std::vector<UploadPlan>> answer)
+{
+    const auto sender = announcement.sender;
+    withFacts(sender, [this, announcement = std::move(announcement), answer = std::move(answer)](Result<Facts> facts) {
+        if (!facts)
+            return answer(fail(std::move(facts).error()));
+        onThread<std::vector<Judged>>(
+            m_questions, judging(announcement, *facts),
+            [this, sender = announcement.sender, facts = *facts, answer](Result<std::vector<Judged>> judged) {
+                if (!judged) {
+                    ++m_counters.unknown;
+                    return answer(fail(std::move(judged).error()));
+                }
+                answer(enlist(sender, facts, *std::move(judged)));
+            });
+    });
+}
+
+std::function<Result<std::vector<TransferDesk::Judged>>()> TransferDesk::judging(Announcement announcement,
+                                                                                 Facts facts) const
+{
+    return [&store = m_parts.store, rules = m_rules, options = m_options, announcement = std::move(announcement),
+            facts = std::move(facts)]() -> Result<std::vector<Judged>> {
+        nix::StorePathSet asked;
+        for (const auto& info : announcement.infos)
+            asked.insert(info.path);
+        PENSTOCK_TRY(const auto present, store.findMany(asked));
+        auto* past = announcement.direct ? nullptr : store.signedUploads();
+        std::vector<Judged> judged;
+        for (const auto& info : announcement.infos) {
+            Judged each{info, {.path = info.path}, Refusal::None};
+            auto& plan = each.plan;
+            if (!present.contains(info.path)) {
+                auto verdict = judgeUpload(*rules, facts.get(), info);
+                each.refusal = verdict.refusal;
+                plan.state = verdict.isWanted() ? UploadState::Wanted : UploadState::Refused;
+                plan.reason = std::move(verdict.reason);
+                plan.encoding = store.wantedEncoding();
+                keepTrusted(*rules, each.info);
+            }
+            if (past != nullptr && plan.state == UploadState::Wanted)
+                PENSTOCK_TRY_VOID(signPast({store, *past, options.signedExpiry}, options, info, plan));
+            judged.push_back(std::move(each));
+        }
+        return judged;
+    };
+}
+
+Result<std::vector<UploadPlan>> TransferDesk::enlist(const Sender& sender, Facts facts, std::vector<Judged> judged)
+{
+    PENSTOCK_TRY_VOID(m_sessions.open(sender, std::move(facts), m_parts.clock.now().mono));
+    Plans plans;
+    plans.reserve(judged.size());
+    for (auto& each : judged) {
+        if (each.plan.state == UploadState::Refused) {
+            ++m_counters.refused[each.refusal];
+            m_parts.logger.warning("transfer.refused", {{"path", each.plan.path.baseName()},
+                                                        {"code", toString(each.refusal)},
+                                                        {"reason", each.plan.reason}});
+        }
+        if (each.plan.state == UploadState::Wanted) {
+            const auto upload = each.plan.parts ? each.plan.parts->upload : std::string();
+            PENSTOCK_TRY_VOID(m_sessions.announce(
+                sender, {std::move(each.info), each.plan.encoding.method, Stage::Announced, std::nullopt, upload}));
+        }
+        plans.push_back(std::move(each.plan));
+    }
+    return plans;
+}
+
+// ----------------------------------------------------------------------------------------------------- receive
+
+void TransferDesk::receive(Delivery delivery, Answer<void> answer)
+{
+    const auto sender = delivery.sender;
+    withFacts(sender, [this, delivery = std::move(delivery), answer = std::move(answer)](const Result<Facts>& facts) {
+        if (!facts)
+            return answer(fail(facts.error()));
+        take(delivery, answer);
+    });
+}
+
+void TransferDesk::take(Delivery delivery, Answer<void> answer)
+{
+    auto* item = m_sessions.find(delivery.sender, delivery.path);
+    const auto name = delivery.path.print(m_rules->dir);
+    if (item == nullptr)
+        return answer(fail(ErrorCode::NotFound,
+                           fmt::format("{} was not announced by this sender, or was refused; announce it by POST "
+                                       "/transfer/uploads",
+                                       name)));
+    if (item->stage == Stage::Staged)
+        return answer({}); // the answer to a former try was lost on its way
+    if (item->stage != Stage::Announced)
+        return answer(fail(ErrorCode::Conflict, fmt::format("{} is being sent or published already", name)));
+    item->stage = Stage::Receiving;
+    struct Taken {
+        Result<nix::NarInfo> staged;
+        std::uint64_t bytes = 0;
+    };
+    auto work = [&store = m_parts.store, announced = item->announced, method = delivery.method,
+                 next = delivery.next]() -> Result<Taken> {
+        Taken taken{fail(ErrorCode::Internal, "nothing was received"), 0};
+        taken.staged = [&]() -> Result<nix::NarInfo> {
+            PENSTOCK_TRY(auto intake, store.receive(announced, method));
+            for (;;) {
+                PENSTOCK_TRY(const auto piece, next());
+                if (piece.empty())
+                    return intake->finish();
+                taken.bytes += piece.size();
+                PENSTOCK_TRY_VOID(intake->push(piece));
+            }
+        }();
+        return taken;
+    };
+    onThread<Taken>(m_bodies, std::move(work),
+                    [this, sender = delivery.sender, path = delivery.path, answer](Result<Taken> taken) {
+                        auto staged = taken ? std::move(taken->staged) : fail(std::move(taken).error());
+                        m_counters.bytesIn += taken ? taken->bytes : 0;
+                        ++(staged ? m_counters.received : m_counters.failed);
+                        auto* item = m_sessions.find(sender, path);
+                        if (item != nullptr)
+                            item->stage = staged ? Stage::Staged : Stage::Announced;
+                        if (!staged)
+                            return answer(fail(std::move(staged).error()));
+                        if (item == nullptr) {
+                            discard({Item{*staged, {}, Stage::Staged, *staged, {}}});
+                            return answer(fail(ErrorCode::Denied, "the attempt ended while its output was sent"));
+                        }
+                        item->staged = *std::move(staged);
+                        answer({});
+                    });
+}
+
+void TransferDesk::moreParts(Sender sender, nix::StorePath path, std::vector<unsigned> numbers,
+                             Answer<std::vector<SignedPart>> answer)
+{
+    withFacts(sender, [this, sender, path, numbers = std::move(numbers),
+                       answer = std::move(answer)](const Result<Facts>& facts) {
+        if (!facts)
+            return answer(fail(facts.error()));
+        auto* past = m_parts.store.signedUploads();
+        const auto* item = m_sessions.find(sender, path);
+        if (past == nullptr || item == nullptr || item->upload.empty())
+            return answer(fail(ErrorCode::NotFound,
+                               fmt::format("{} has no upload in parts; announce it by POST /transfer/uploads",
+                                           path.print(m_rules->dir))));
+        onThread<std::vector<SignedPart>>(
+            m_questions,
+            [&store = m_parts.store, past, info = item->announced, upload = item->upload, numbers,
+             expiry = m_options.signedExpiry] {
+                return signParts({store, *past, expiry}, store.narKey(info), upload, numbers);
+            },
+            answer);
+    });
+}
+
+// ----------------------------------------------------------------------------------------------------- publish
+
+struct TransferDesk::Batch {
+    struct Past {
+        nix::NarInfo announced;
+        compress::Method method;
+        Publication publication;
+    };
+    std::vector<nix::NarInfo> staged;
+    std::vector<Past> past;             // uploaded past us, to be read back
+    nix::StorePathSet present;          // said to be there already
+    std::vector<nix::StorePath> taken;  // of the session
+};
+
+Result<TransferDesk::Batch> TransferDesk::gather(const Sender& sender, const std::vector<Publication>& paths)
+{
+    Batch batch;
+    for (const auto& publication : paths) {
+        auto* item = m_sessions.find(sender, publication.path);
+        if (item == nullptr) {
+            batch.present.insert(publication.path);
+            continue;
+        }
+        if (item->stage == Stage::Staged)
+            batch.staged.push_back(*item->staged);
+        else if (item->stage == Stage::Announced && m_parts.store.signedUploads() != nullptr)
+            batch.past.push_back({item->announced, item->method, publication});
+        else
+            return fail(ErrorCode::Conflict,
+                        fmt::format("{} {}", publication.path.print(m_rules->dir),
+                                    item->stage == Stage::Announced
+                                        ? "was announced but not sent; send it by PUT /transfer/nar first"
+                                        : "is being sent or published already"));
+        if (!publication.upload.empty() && publication.upload != item->upload)
+            return fail(ErrorCode::Conflict, fmt::format("{} has another upload in parts than the one named",
+                                                         publication.path.print(m_rules->dir)));
+        batch.taken.push_back(publication.path);
+    }
+    for (const auto& path : batch.taken)
+        m_sessions.find(sender, path)->stage = Stage::Publishing;
+    return batch;
+}
+
+void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer<void> answer)
+{
+    withFacts(sender, [this, sender, paths = std::move(paths),
+                       answer = std::move(answer)](const Result<Facts>& facts) {
+        if (!facts)
+            return answer(fail(facts.error()));
+        auto gathered = gather(sender, paths);
+        if (!gathered)
+            return answer(fail(std::move(gathered).error()));
+        auto batch = std::make_shared<Batch>(*std::move(gathered));
+        auto work = [&store = m_parts.store, rules = m_rules, batch]() -> Result<bool> {
+            PENSTOCK_TRY(const auto present, store.findMany(batch->present));
+            for (const auto& path : batch->present) {
+                if (!present.contains(path))
+                    return fail(ErrorCode::Conflict,
+                                fmt::format("{} was neither announced nor is it there; announce and send it first",
+                                            path.print(rules->dir)));
+            }
+            for (const auto& each : batch->past) {
+                if (!each.publication.upload.empty())
+                    PENSTOCK_TRY_VOID(store.signedUploads()->completeParts(
+                        store.narKey(each.announced), each.publication.upload, each.publication.parts));
+                PENSTOCK_TRY(auto staged, store.adopt(each.announced, each.method));
+                batch->staged.push_back(std::move(staged));
+            }
+            PENSTOCK_TRY_VOID(store.publish(batch->staged));
+            return true;
+        };
+        onThread<bool>(m_bodies, std::move(work), [this, sender, batch, answer](const Result<bool>& published) {
+            settle(sender, *batch, published.has_value());
+            if (!published)
+                return answer(fail(published.error()));
+            m_counters.published += batch->staged.size();
+            if (m_published)
+                m_published(batch->staged);
+            answer({});
+        });
+    });
+}
+
+void TransferDesk::settle(const Sender& sender, const Batch& batch, bool published)
+{
+    for (const auto& path : batch.taken) {
+        auto* item = m_sessions.find(sender, path);
+        if (item == nullptr)
+            continue;
+        if (published)
+            m_sessions.remove(sender, path);
+        else
+            item->stage = item->staged ? Stage::Staged : Stage::Announced;
+    }
+}
+
+void TransferDesk::discard(std::vector<Item> items)
+{
+    for (auto& item : items) {
+        ++m_counters.discarded;
+        m_parts.logger.info("transfer.discarded", {{"path", item.announced.path.baseName()}});
+        const auto dropped = m_questions.run([&store = m_parts.store, item = std::move(item)] {
+            auto* past = store.signedUploads();
+            if (past != nullptr && !item.upload.empty())
+                (void)past->abortParts(store.narKey(item.announced), item.upload);
+        });
+        if (!dropped)
+            m_parts.logger.warning("transfer.left_over", {{"waiting", m_options.questions.waiting}});
+    }
+}
+
+} // namespace penstock::transfer
