@@ -70,7 +70,10 @@ void OutputDesk::attemptWork(AttemptId attempt, transfer::Answer<transfer::Attem
             auto* nix = live ? std::get_if<work::NixWork>(&live->work) : nullptr;
             if (nix == nullptr)
                 return fail(ErrorCode::NotFound, fmt::format("attempt {} builds nothing now", attempt.value()));
-            return transfer::AttemptWork{std::move(nix->drvPath), std::move(nix->drv)};
+            transfer::AttemptWork work{std::move(nix->drvPath), std::move(nix->drv), std::move(nix->inputPaths), {}};
+            for (protocol::ResolvedInput& input : live->resolved)
+                work.revealed.push_back({std::move(input.drvPath), std::move(input.output), std::move(input.path)});
+            return work;
         },
         std::move(answer));
 }

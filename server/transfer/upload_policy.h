@@ -34,9 +34,21 @@ struct AttemptFacts {
     std::map<std::string, ExpectedOutput> outputs; // by output name
 };
 
-// Invalid or Corrupt when the text is not that derivation.
-[[nodiscard]] Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir,
-                                                const nix::StorePath& drvPath, std::string_view drv);
+// What a live attempt builds, as the server knows it.
+struct AttemptWork {
+    std::string drvPath;
+    std::string drv; // text of the derivation
+    std::vector<std::string> inputPaths = {};
+    struct Revealed { // an output of an input derivation that only its build could tell
+        std::string drvPath;
+        std::string output;
+        std::string path;
+    };
+    std::vector<Revealed> revealed = {};
+};
+
+// Invalid or Corrupt when the text is not that derivation. The paths of deferred outputs are computed.
+[[nodiscard]] Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, const AttemptWork& work);
 
 struct UploadRules {
     nix::StoreDir dir;
