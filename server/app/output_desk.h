@@ -4,6 +4,7 @@
 // loop; what blocks runs on threads of its own.
 #pragma once
 
+#include "server/app/further_stores.h"
 #include "server/app/output_options.h"
 #include "server/auth/authenticator.h"
 #include "server/cache/output_store.h"
@@ -37,6 +38,7 @@ struct OpenedStore {
 };
 struct OpenedOutputs {
     std::vector<OpenedStore> stores; // the first is the one whose presence counts
+    std::unique_ptr<FurtherStores> further; // feeds the others; after the stores, as it uses them
     std::vector<std::string> publicKeys;
     transfer::GrantKey grants;
     transfer::UploadRules rules;

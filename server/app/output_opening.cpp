@@ -50,7 +50,7 @@ Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlac
                                                    places.credentialsDirectory}));
     PENSTOCK_TRY(auto grants, transfer::GrantKey::make(keys.front().derive("penstock transfer grant")));
     PENSTOCK_TRY(auto directory, nix::StoreDir::parse(places.storeDir));
-    OpenedOutputs opened{{}, {}, std::move(grants), {std::move(directory), options.trusted}};
+    OpenedOutputs opened{{}, nullptr, {}, std::move(grants), {std::move(directory), options.trusted}};
     for (const auto& key : keys) {
         opened.publicKeys.push_back(key.publicKey().print());
         opened.rules.trusted.push_back(key.publicKey()); // what we signed ourselves is welcome back
@@ -62,6 +62,11 @@ Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlac
             return fail(std::move(store).error().in(fmt::format("--store {}", uri.text)));
         opened.stores.push_back(*std::move(store));
     }
+    std::vector<NamedStore> further;
+    for (std::size_t at = 1; at < opened.stores.size(); ++at)
+        further.push_back({options.stores[at].text, opened.stores[at].store.get()});
+    PENSTOCK_TRY(opened.further, FurtherStores::open(places.dataDir + "/outbox", *opened.stores.front().store,
+                                                     std::move(further), clock, logger));
     return opened;
 }
 
