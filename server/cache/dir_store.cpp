@@ -35,9 +35,11 @@ std::string parentOf(std::string_view key)
 class DirWriter final : public ObjectWriter {
 public:
     DirWriter(DirStore& store, std::string key, PutOptions options, DirStore::TempFile temporary)
-        : m_store(store), m_key(std::move(key)), m_options(std::move(options)), m_temporary(std::move(temporary))
-    {
-    }
+        : m_store(store),
+          m_key(std::move(key)),
+          m_options(std::move(options)),
+          m_temporary(std::move(temporary))
+    {}
     ~DirWriter() override
     {
         if (!m_shown)
@@ -88,15 +90,15 @@ DirStore::DirStore(std::string path, DirAccess access, detail::Descriptor root)
       m_access(access),
       m_root(std::move(root)),
       m_groupSync([this](const std::string& directory) { return syncDirectory(directory); })
-{
-}
+{}
 
 Result<std::unique_ptr<DirStore>> DirStore::open(std::string path, DirAccess access)
 {
     while (path.size() > 1 && path.back() == '/')
         path.pop_back();
     if (!path.starts_with('/'))
-        return fail(ErrorCode::Invalid, fmt::format("the directory {} of a cache has to be an absolute path", path));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("the directory {} of a cache has to be an absolute path", path));
     if (access == DirAccess::ReadWrite)
         PENSTOCK_TRY_VOID(detail::makeDirectories(path));
     PENSTOCK_TRY(auto root, detail::openAt(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, path));
@@ -174,8 +176,8 @@ Result<std::unique_ptr<ObjectWriter>> DirStore::create(std::string_view key, Put
     if (m_access == DirAccess::ReadOnly)
         return fail(ErrorCode::Denied, fmt::format("{} was opened for reading only", describe()));
     if (!options.contentEncoding.empty())
-        return fail(ErrorCode::Invalid,
-                    fmt::format("{}: a directory cannot keep the content encoding {}", path, options.contentEncoding));
+        return fail(ErrorCode::Invalid, fmt::format("{}: a directory cannot keep the content encoding {}",
+                                                    path, options.contentEncoding));
     PENSTOCK_TRY(auto temporary, makeTemporary(path));
     return std::make_unique<DirWriter>(*this, std::string(key), std::move(options), std::move(temporary));
 }
@@ -300,7 +302,8 @@ Result<void> DirStore::get(std::string_view key, ByteRange range, const ByteSink
         return fail(ErrorCode::NotFound, path + " is no file");
     const auto size = static_cast<std::uint64_t>(info.st_size);
     if (range.offset != 0 && range.offset >= size)
-        return fail(ErrorCode::Invalid, fmt::format("a range of {} begins at {}, it has {} bytes", path, range.offset, size));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("a range of {} begins at {}, it has {} bytes", path, range.offset, size));
     std::uint64_t left = std::min(range.length.value_or(size), size - range.offset);
     std::uint64_t at = range.offset;
     std::string buffer(static_cast<std::size_t>(std::min<std::uint64_t>(left, kReadBytes)), '\0');
@@ -312,7 +315,8 @@ Result<void> DirStore::get(std::string_view key, ByteRange range, const ByteSink
         if (got < 0)
             return fail(detail::systemError(errno, fmt::format("reading {} at {}", path, at)));
         if (got == 0)
-            return fail(ErrorCode::Corrupt, fmt::format("{} became shorter than {} bytes while it was read", path, size));
+            return fail(ErrorCode::Corrupt,
+                        fmt::format("{} became shorter than {} bytes while it was read", path, size));
         PENSTOCK_TRY_VOID(sink(std::string_view(buffer.data(), static_cast<std::size_t>(got))));
         at += static_cast<std::uint64_t>(got);
         left -= static_cast<std::uint64_t>(got);
