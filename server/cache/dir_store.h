@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 
 namespace penstock::cache {
@@ -47,6 +48,8 @@ private:
     [[nodiscard]] Result<void> prepare();
     [[nodiscard]] Result<void> removeLeftovers();
     [[nodiscard]] Result<TempFile> makeTemporary(const std::string& path);
+    [[nodiscard]] Result<void> putBatch(std::span<const SmallObject> objects);
+    [[nodiscard]] Result<void> syncAll(); // the file system
     // Gives the temporary file its name; the directory is not synced yet.
     [[nodiscard]] Result<void> show(const TempFile& temporary, const std::string& key, bool ifAbsent);
     [[nodiscard]] Result<void> linkNew(const TempFile& temporary, const std::string& key);
