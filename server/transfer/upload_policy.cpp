@@ -165,6 +165,29 @@ Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, c
     return facts;
 }
 
+Verdict judgeOutput(const nix::StoreDir& dir, const AttemptFacts& attempt, const std::string& output,
+                    const nix::NarInfo& shown)
+{
+    const auto expected = attempt.outputs.find(output);
+    if (expected == attempt.outputs.end())
+        return refuse(Refusal::NotAnOutput, fmt::format("{} has no output {}", attempt.drvName, output));
+    if (expected->second.path) {
+        if (*expected->second.path == shown.path)
+            return {};
+        return refuse(Refusal::NotAnOutput, fmt::format("output {} of {} is {}, not {}", output, attempt.drvName,
+                                                        expected->second.path->print(dir), shown.path.print(dir)));
+    }
+    const auto address = checkedAddress(dir, shown);
+    if (!address)
+        return refuse(Refusal::BadAddress, address.error().message);
+    AttemptFacts only = attempt;
+    only.outputs = {*expected};
+    if (auto verdict = judgeFloating(dir, only, shown, *address))
+        return *std::move(verdict);
+    return refuse(Refusal::NotAnOutput, fmt::format("{} cannot be output {} of {}", shown.path.print(dir), output,
+                                                    attempt.drvName));
+}
+
 Verdict judgeUpload(const UploadRules& rules, const AttemptFacts* attempt, const nix::NarInfo& announced)
 {
     const auto& dir = rules.dir;

@@ -73,6 +73,10 @@ struct Verdict {
     std::string reason; // empty when wanted
     [[nodiscard]] bool isWanted() const { return refusal == Refusal::None; }
 };
+// Whether the path that a result names for an output may be it; shown: what the store says of the path. What only the
+// build could tell must have the output's name and an address of its kind: any other path would be another's work.
+[[nodiscard]] Verdict judgeOutput(const nix::StoreDir& dir, const AttemptFacts& attempt, const std::string& output,
+                                  const nix::NarInfo& shown);
 // attempt: none for a client.
 [[nodiscard]] Verdict judgeUpload(const UploadRules& rules, const AttemptFacts* attempt, const nix::NarInfo& announced);
 

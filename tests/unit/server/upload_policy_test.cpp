@@ -106,6 +106,22 @@ TEST_F(UploadPolicy, TakesNoDeferredOutputByItsNameAlone)
     EXPECT_EQ(judge(info(path("hello"))), Refusal::NotAnOutput);
 }
 
+TEST_F(UploadPolicy, AResultMayNotNameAnothersPathAsItsOutput)
+{
+    facts.outputs["out"] = {nix::OutputKind::Floating, std::nullopt, {}, nix::AddressMethod::Recursive,
+                            nix::HashAlgorithm::Sha256};
+    facts.outputs["doc"] = {nix::OutputKind::InputAddressed, path("hello-doc")};
+    const auto named = [this](const std::string& output, const nix::NarInfo& shown) {
+        return judgeOutput(kDir, facts, output, shown).refusal;
+    };
+    EXPECT_EQ(named("out", addressed("hello")), Refusal::None);
+    EXPECT_EQ(named("out", addressed("other")), Refusal::NotAnOutput);
+    EXPECT_EQ(named("out", info(path("hello"))), Refusal::NotContentAddressed);
+    EXPECT_EQ(named("doc", info(path("hello-doc"))), Refusal::None);
+    EXPECT_EQ(named("doc", addressed("hello")), Refusal::NotAnOutput);
+    EXPECT_EQ(named("man", addressed("hello")), Refusal::NotAnOutput);
+}
+
 // As Nix computed it: the golden derivation and where Nix built it.
 TEST_F(UploadPolicy, ComputesWhereADeferredOutputMustBe)
 {
