@@ -135,6 +135,7 @@ Result<ServerOptions> readServerOptions(const config::Values& values, const conf
     options.storeDir = storeDir.empty() ? "/nix/store" : storeDir;
     options.credentialsDirectory = variable(environment, "CREDENTIALS_DIRECTORY");
     PENSTOCK_TRY(options.outputs, readOutputOptions(values, options.dataDir, options.storeDir));
+    options.outputs.environment = environment;
     options.heartbeat = millis(values.duration("heartbeat"));
     options.deadline = millis(values.duration("heartbeat-deadline"));
     if (options.deadline < 2 * options.heartbeat)

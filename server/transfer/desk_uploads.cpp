@@ -15,7 +15,8 @@ constexpr std::uint64_t kMostParts = 9'000; // S3 allows 10,000; compression may
 
 cache::PutOptions putOptions()
 {
-    return {.contentType = "application/x-nix-nar", .contentEncoding = {}};
+    // The file of another path with the same content may be signed already.
+    return {.contentType = "application/x-nix-nar", .contentEncoding = {}, .ifAbsent = true};
 }
 
 std::uint64_t partBytes(const DeskOptions& options, std::uint64_t narSize)
