@@ -27,6 +27,10 @@ OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
     : m_parts(parts), m_opened(std::move(opened)), m_alive(std::make_shared<bool>(true))
 {
     transfer::DeskOptions options{.rules = m_opened.rules};
+    options.published = [further = m_opened.further.get()](const std::vector<nix::StorePath>& paths) {
+        return further->add(paths, {});
+    };
+    options.waiting = [further = m_opened.further.get()](std::size_t most) { return further->waiting(most); };
     auto& first = m_opened.stores.front();
     m_transfers = std::make_unique<transfer::TransferDesk>(
         transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files},
@@ -150,7 +154,7 @@ void OutputDesk::compare(AttemptId attempt, const Expected& expected)
             return each.name == output.name && (output.path.empty() || each.path == output.path);
         });
         if (same == told.end())
-            return handOn(attempt, fmt::format("the builder says that the build succeeded and does not name output {}{}",
+            return handOn(attempt, fmt::format("the builder says that the build succeeded and names no output {}{}",
                                                output.name, output.path.empty() ? "" : " as " + output.path));
         auto path = nix::StorePath::parse(m_opened.rules.dir, same->path);
         if (!path)
@@ -266,11 +270,9 @@ void OutputDesk::keepLog(AttemptId attempt, const std::string& drvPath)
     if (!path)
         return;
     auto task = [this, attempt, name = path->baseName(), alive = m_alive] {
-        Result<void> kept;
-        for (const auto& each : m_opened.stores) {
-            if (auto put = each.store->putLog(name, logSource(m_parts.logs, attempt)); !put)
-                kept = fail(std::move(put).error().in(each.store->describe()));
-        }
+        auto kept = m_opened.stores.front().store->putLog(name, logSource(m_parts.logs, attempt));
+        if (kept)
+            kept = m_opened.further->add({}, name);
         m_parts.loop.post([this, alive, name, kept] {
             if (!*alive)
                 return;
@@ -311,6 +313,16 @@ void OutputDesk::addMetrics(std::vector<http::MetricFamily>& families) const
     families.push_back(std::move(refused));
     families.push_back(http::gauge("penstock_cache_uploads_queued", "NARs taken and not shown yet",
                                    static_cast<double>(m_transfers->sessions().stagedCount())));
+    http::MetricFamily copies{"penstock_cache_copies_waiting", "publications that wait for a further store",
+                              http::MetricType::Gauge, {}};
+    http::MetricFamily failures{"penstock_cache_copy_failures_total", "copies to a further store that failed",
+                                http::MetricType::Counter, {}};
+    for (const auto& each : m_opened.further->status()) {
+        copies.samples.push_back({{{"store", each.store}}, static_cast<double>(each.queue.waiting)});
+        failures.samples.push_back({{{"store", each.store}}, static_cast<double>(each.queue.failures)});
+    }
+    families.push_back(std::move(copies));
+    families.push_back(std::move(failures));
     families.push_back(http::gauge("penstock_cache_senders", "attempts and clients that are uploading",
                                    static_cast<double>(m_transfers->sessions().count())));
     families.push_back(http::gauge("penstock_cache_results_waiting", "results whose outputs are being looked up",

@@ -4,6 +4,7 @@
 // loop; what blocks runs on threads of its own.
 #pragma once
 
+#include "server/app/further_stores.h"
 #include "server/app/output_options.h"
 #include "server/auth/authenticator.h"
 #include "server/cache/output_store.h"
@@ -12,6 +13,7 @@
 #include "server/logs/log_store.h"
 #include "server/transfer/grants.h"
 #include "server/transfer/transfer_desk.h"
+#include "shared/config/options.h"
 
 #include <cstdint>
 #include <deque>
@@ -37,6 +39,7 @@ struct OpenedStore {
 };
 struct OpenedOutputs {
     std::vector<OpenedStore> stores; // the first is the one whose presence counts
+    std::unique_ptr<FurtherStores> further; // feeds the others; after the stores, as it uses them
     std::vector<std::string> publicKeys;
     transfer::GrantKey grants;
     transfer::UploadRules rules;
@@ -45,7 +48,7 @@ struct OutputPlaces {
     std::string dataDir;
     std::string serverName;
     std::string storeDir;
-    std::string credentialsDirectory;
+    config::Environment environment; // systemd's credentials, AWS_* variables
 };
 [[nodiscard]] Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places,
                                                 const Clock& clock, Logger& logger);

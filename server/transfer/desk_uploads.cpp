@@ -168,7 +168,7 @@ void TransferDesk::take(Delivery delivery, Answer<void> answer)
     if (item->stage != Stage::Announced)
         return answer(fail(ErrorCode::Conflict, fmt::format("{} is being sent or published already", name)));
     if (!m_holds.hold(item->announced.narHash))
-        return answer(fail(ErrorCode::Unavailable, fmt::format("a NAR with the content of {} is being removed; try again",
+        return answer(fail(ErrorCode::Unavailable, fmt::format("a NAR like that of {} is being removed; try again",
                                                                name)));
     item->stage = Stage::Receiving;
     onThread<Taken>(m_bodies, taking(delivery, item->announced),
@@ -301,7 +301,7 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
         if (!gathered)
             return answer(fail(std::move(gathered).error()));
         auto batch = std::make_shared<Batch>(*std::move(gathered));
-        auto work = [&store = m_parts.store, rules = m_rules, batch]() -> Result<bool> {
+        auto work = [&store = m_parts.store, rules = m_rules, told = m_options.published, batch]() -> Result<bool> {
             PENSTOCK_TRY(const auto present, store.findMany(batch->present));
             for (const auto& path : batch->present) {
                 if (!present.contains(path))
@@ -317,6 +317,12 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
                 batch->staged.push_back(std::move(staged));
             }
             PENSTOCK_TRY_VOID(store.publish(batch->staged));
+            // Also what was there before: a former try may have ended between the two.
+            std::vector<nix::StorePath> shown(batch->present.begin(), batch->present.end());
+            for (const auto& info : batch->staged)
+                shown.push_back(info.path);
+            if (told)
+                PENSTOCK_TRY_VOID(told(shown));
             return true;
         };
         onThread<bool>(m_bodies, std::move(work), [this, sender, batch, answer](const Result<bool>& published) {
@@ -324,8 +330,6 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
             if (!published)
                 return answer(fail(published.error()));
             m_counters.published += batch->staged.size();
-            if (m_published)
-                m_published(batch->staged);
             answer({});
         });
     });
