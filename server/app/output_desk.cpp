@@ -74,7 +74,10 @@ void OutputDesk::attemptWork(AttemptId attempt, transfer::Answer<transfer::Attem
             auto* nix = live ? std::get_if<work::NixWork>(&live->work) : nullptr;
             if (nix == nullptr)
                 return fail(ErrorCode::NotFound, fmt::format("attempt {} builds nothing now", attempt.value()));
-            return transfer::AttemptWork{std::move(nix->drvPath), std::move(nix->drv)};
+            transfer::AttemptWork asked{std::move(nix->drvPath), std::move(nix->drv), std::move(nix->inputPaths), {}};
+            for (protocol::ResolvedInput& each : live->resolved)
+                asked.revealed.push_back({std::move(each.drvPath), std::move(each.output), std::move(each.path)});
+            return asked;
         },
         std::move(answer));
 }

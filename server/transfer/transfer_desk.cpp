@@ -9,6 +9,21 @@
 namespace penstock::transfer {
 namespace {
 
+Result<AttemptInputs> knownInputs(const nix::StoreDir& dir, const AttemptWork& work)
+{
+    AttemptInputs inputs;
+    for (const std::string& text : work.inputPaths) {
+        PENSTOCK_TRY(auto path, nix::StorePath::parse(dir, text));
+        inputs.paths.insert(std::move(path));
+    }
+    for (const AttemptWork::Revealed& each : work.revealed) {
+        PENSTOCK_TRY(auto drvPath, nix::StorePath::parse(dir, each.drvPath));
+        PENSTOCK_TRY(auto path, nix::StorePath::parse(dir, each.path));
+        inputs.revealed.insert_or_assign({std::move(drvPath), each.output}, std::move(path));
+    }
+    return inputs;
+}
+
 constexpr std::size_t kMemoInfos = 200'000;
 constexpr Duration kMemoAge = std::chrono::minutes(10);
 constexpr Duration kSweepTime = std::chrono::minutes(1);
@@ -84,7 +99,8 @@ void TransferDesk::withFacts(const Sender& sender, Answer<Facts> answer)
             m_questions,
             [rules = m_rules, attempt, work = *std::move(work)]() -> Result<Facts> {
                 PENSTOCK_TRY(const auto path, nix::StorePath::parse(rules->dir, work.drvPath));
-                PENSTOCK_TRY(auto facts, attemptFacts(attempt, rules->dir, path, work.drv));
+                PENSTOCK_TRY(const auto inputs, knownInputs(rules->dir, work));
+                PENSTOCK_TRY(auto facts, attemptFacts(attempt, rules->dir, {path, work.drv, inputs}));
                 return std::make_shared<const AttemptFacts>(std::move(facts));
             },
             answer);

@@ -33,6 +33,13 @@ template <class T> using Answer = std::function<void(Result<T>)>;
 struct AttemptWork {
     std::string drvPath;
     std::string drv; // text of the derivation
+    std::vector<std::string> inputPaths = {}; // all that the text names
+    struct Revealed {
+        std::string drvPath;
+        std::string output;
+        std::string path;
+    };
+    std::vector<Revealed> revealed = {}; // outputs of input derivations that only their builds told
 };
 struct AttemptSource {
     virtual ~AttemptSource() = default;

@@ -74,8 +74,8 @@ std::optional<Verdict> judgeKnown(const nix::StoreDir& dir, const AttemptFacts& 
     return std::nullopt;
 }
 
-// Outputs whose path only the build tells. Deferred ones are not among them: nothing but the resolved derivation says
-// what their paths are, so that a name alone would let a builder bring anything.
+// Outputs whose path only the build tells. Deferred ones are not among them: their paths are computed here, from what
+// the builds before them revealed.
 std::optional<Verdict> judgeFloating(const nix::StoreDir& dir, const AttemptFacts& attempt, const nix::NarInfo& info,
                                      const std::optional<nix::ContentAddress>& address)
 {
@@ -128,16 +128,20 @@ std::string_view toString(Refusal refusal)
     return "none";
 }
 
-Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, const nix::StorePath& drvPath,
-                                  std::string_view drv)
+Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, const AttemptDerivation& drv)
 {
-    PENSTOCK_TRY(const auto parsed, nix::parseDerivationAt(dir, drvPath, drv));
-    AttemptFacts facts{attempt, parsed.name, drvPath, {}};
+    PENSTOCK_TRY(const auto parsed, nix::parseDerivationAt(dir, drv.path, drv.text));
+    AttemptFacts facts{attempt, parsed.name, drv.path, {}};
     const auto kind = parsed.outputKind();
     for (const auto& [name, output] : parsed.outputs) {
         PENSTOCK_TRY(auto expected, expect(kind, output));
         facts.outputs.emplace(name, std::move(expected));
     }
+    if (kind != OutputKind::Deferred)
+        return facts;
+    PENSTOCK_TRY(const auto resolved, nix::resolveWithInputs(dir, drv.path, parsed, drv.inputs.paths, drv.inputs.revealed));
+    for (const auto& [name, output] : resolved.basic.outputs)
+        facts.outputs.at(name).path = output.path;
     return facts;
 }
 

@@ -7,6 +7,7 @@
 #include "shared/nix/content_address.h"
 #include "shared/nix/drv.h"
 #include "shared/nix/narinfo.h"
+#include "shared/nix/resolution.h"
 #include "shared/nix/signing.h"
 #include "shared/base/ids.h"
 
@@ -35,8 +36,17 @@ struct AttemptFacts {
 };
 
 // Invalid or Corrupt when the text is not that derivation.
+struct AttemptInputs { // see nix::resolveWithInputs
+    nix::StorePathSet paths = {};
+    nix::KnownOutputs revealed = {};
+};
+struct AttemptDerivation {
+    nix::StorePath path;
+    std::string_view text;
+    AttemptInputs inputs = {};
+};
 [[nodiscard]] Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir,
-                                                const nix::StorePath& drvPath, std::string_view drv);
+                                                const AttemptDerivation& drv);
 
 struct UploadRules {
     nix::StoreDir dir;

@@ -3,6 +3,10 @@
 
 #include "shared/nix/modulo.h"
 
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
 #include <fmt/format.h>
 
 namespace penstock::nix {
@@ -35,6 +39,22 @@ Derivation withoutInputDerivations(std::string name, const BasicDerivation& basi
 {
     return {std::move(name), basic.outputs,    {}, basic.inputs, basic.platform, basic.builder,
             basic.arguments, basic.environment};
+}
+
+// Without a path of its own, and nobody told one: its placeholder would stay in the text.
+Result<void> checkIsRevealed(const StorePath& drvPath, const std::string& output, const Derivation& drv,
+                             const KnownOutputs& revealed)
+{
+    const std::string placeholder = outputPlaceholder(drvPath, output);
+    const auto has = [&](const std::string& text) { return text.find(placeholder) != std::string::npos; };
+    const bool isLeft = !revealed.contains({drvPath, output}) &&
+                        (has(drv.builder) || std::ranges::any_of(drv.arguments, has) ||
+                         std::ranges::any_of(drv.environment, [&](const auto& entry) { return has(entry.second); }));
+    if (!isLeft)
+        return {};
+    return fail(ErrorCode::NotFound, fmt::format("derivation {}: the path of output {} of its input {} is not known; build "
+                                                 "that first",
+                                                 drv.name, output, drvPath.baseName()));
 }
 
 } // namespace
@@ -74,6 +94,25 @@ Result<ResolvedDerivation> resolveDerivation(const StoreDir& dir, const StorePat
     }
     PENSTOCK_TRY(StorePath path, computeDerivationPath(dir, built));
     return ResolvedDerivation{std::move(path), std::move(basic), modulo.hash};
+}
+
+Result<ResolvedDerivation> resolveWithInputs(const StoreDir& dir, const StorePath& drvPath, const Derivation& drv,
+                                             const StorePathSet& inputs, const KnownOutputs& revealed)
+{
+    // A resolved derivation only has the set of its inputs' paths, so that what is named in the text anyway may come
+    // as plain paths.
+    Derivation reduced = drv;
+    reduced.inputSources.insert(inputs.begin(), inputs.end());
+    for (auto input = reduced.inputDerivations.begin(); input != reduced.inputDerivations.end();) {
+        const StorePath& made = input->first;
+        InputNode& node = input->second;
+        for (const std::string& output : node.outputs)
+            PENSTOCK_TRY_VOID(checkIsRevealed(made, output, drv, revealed));
+        std::erase_if(node.outputs, [&](const std::string& output) { return !revealed.contains({made, output}); });
+        const bool isPlain = node.outputs.empty() && node.dynamic.empty();
+        input = isPlain ? reduced.inputDerivations.erase(input) : std::next(input);
+    }
+    return resolveDerivation(dir, drvPath, reduced, revealed);
 }
 
 } // namespace penstock::nix

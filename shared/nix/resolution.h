@@ -34,4 +34,11 @@ struct ResolvedDerivation {
 [[nodiscard]] Result<ResolvedDerivation> resolveDerivation(const StoreDir& dir, const StorePath& drvPath,
                                                            const Derivation& drv, const KnownOutputs& known);
 
+// The same for who knows the inputs' paths, but of most not whose outputs they are: inputs are all paths that the
+// derivation names itself (sources, and outputs whose paths stand in its text); revealed those that only builds told.
+// What else is in revealed does not matter.
+[[nodiscard]] Result<ResolvedDerivation> resolveWithInputs(const StoreDir& dir, const StorePath& drvPath,
+                                                           const Derivation& drv, const StorePathSet& inputs,
+                                                           const KnownOutputs& revealed);
+
 } // namespace penstock::nix

@@ -71,7 +71,7 @@ class Store:
         os.mkdir(f"{self.root}-home")
         self.daemon = subprocess.Popen(["nix-daemon"], env=dict(self.env, NIX_REMOTE=self.root),
                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-                                       stderr=open(self.root + ".log", "ab"))
+                                       stderr=subprocess.DEVNULL)
         self.env["NIX_REMOTE"] = f"unix://{self.socket}?root={self.root}"
         until(lambda: self.nix("nix", "store", "ping", check=False).returncode == 0, f"the daemon of {name} answers")
 
@@ -244,10 +244,19 @@ class NixFarmTest(unittest.TestCase):
                                 stderr=subprocess.PIPE, start_new_session=True)
 
     def finish(self, client, check=0):
-        out, said = client.communicate(timeout=LIMIT * 2)
+        try:
+            out, said = client.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(client.pid, signal.SIGKILL)
+            steps = [(step["name"], step.get("result"), step.get("phase"), self.errors(step)) for step in self.steps()]
+            raise AssertionError(f"the build did not end: {steps}; {client.communicate()[1][-2000:].decode()}") from None
         if check is not None:
             self.assertEqual(client.returncode, check, said[-3000:].decode())
         return out.decode(), said.decode()
+
+    def errors(self, step):
+        runs = self.farm.get(f"/api/v1/steps/{step['id']}/runs").get("runs", []) if "id" in step else []
+        return [run.get("error") for run in runs][-2:]
 
     def build(self, attribute, check=0):
         return self.finish(self.start_build(attribute), check)
@@ -307,7 +316,8 @@ class NixFarmTest(unittest.TestCase):
         self.start_builder("b")
         self.build("plain")
         self.assertEqual({step["result"] for step in self.steps()} - {"cached"}, set())
-        self.assertEqual([name for name in os.listdir(self.stores["b"].root + "/nix/store") if "-" in name], [])
+        self.assertEqual([name for name in os.listdir(self.stores["b"].root + "/nix/store")
+                          if not name.startswith(".") and "trust-probe" not in name], [])
 
 
 if __name__ == "__main__":
