@@ -248,15 +248,14 @@ class NixFarmTest(unittest.TestCase):
             out, said = client.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
             os.killpg(client.pid, signal.SIGKILL)
-            steps = [(step["name"], step.get("result"), step.get("phase"), self.errors(step)) for step in self.steps()]
-            raise AssertionError(f"the build did not end: {steps}; {client.communicate()[1][-2000:].decode()}") from None
+            job = self.farm.get("/api/v1/jobs?limit=1")["jobs"][0]["id"]
+            runs = [{key: run.get(key) for key in ("step", "state", "result", "phase", "error")}
+                    for run in self.farm.runs(job)][-10:]
+            told = (runs, self.farm.get(f"/api/v1/jobs/{job}/explain"))
+            raise AssertionError(f"the build did not end: {told}; {client.communicate()[1][-2000:].decode()}") from None
         if check is not None:
             self.assertEqual(client.returncode, check, said[-3000:].decode())
         return out.decode(), said.decode()
-
-    def errors(self, step):
-        runs = self.farm.get(f"/api/v1/steps/{step['id']}/runs").get("runs", []) if "id" in step else []
-        return [run.get("error") for run in runs][-2:]
 
     def build(self, attribute, check=0):
         return self.finish(self.start_build(attribute), check)
