@@ -20,7 +20,7 @@ core::JobRequest toRequest(jobs::ParsedJob&& job)
     core::JobRequest request{std::move(job.spec), {}};
     request.steps.reserve(job.steps.size());
     for (jobs::ParsedStep& step : job.steps)
-        request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root});
+        request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root, step.cached});
     return request;
 }
 
