@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// IdlePool: values that wait to be used again, by any thread: connections, buffers. The one used last is given out
-// first, so that what is not needed grows old. Never holds more than its limit; when full, put gives the value back
-// to be dropped by the caller, outside of the lock. Says nothing about how many are in use.
+// IdlePool: values that wait to be used again, by any thread: connections, buffers. The one used last is
+// given out first, so that what is not needed grows old. Never holds more than its limit; when full, put
+// gives the value back to be dropped by the caller, outside of the lock. Says nothing about how many are in
+// use.
 #pragma once
 
 #include "shared/base/clock.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// How DaemonConnection moves bytes: archives out of a store, archives, files and logs into it, and lasting roots.
+// How DaemonConnection moves bytes: archives out of a store, archives, files and logs into it, and lasting
+// roots.
 #include "shared/nixdaemon/daemon_connection.h"
 
 #include "shared/nixdaemon/daemon_messages.h"
@@ -7,7 +8,6 @@
 #include "shared/nixdaemon/store_codec.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include <fmt/format.h>
@@ -20,31 +20,6 @@ constexpr unsigned kFramedNar = 23;
 constexpr unsigned kFramedContent = 25;
 constexpr unsigned kAddMultiple = 32;
 constexpr unsigned kAddBuildLog = 33;
-
-// How much of an archive is kept to look for an error in it: a daemon's complaint with its traces.
-constexpr std::size_t kTail = 64U << 10U;
-
-// Gives out what was read already, then what the transport has.
-class Replay final : public Transport {
-public:
-    Replay(std::string_view first, Transport& then) : m_first(first), m_then(then) {}
-
-    [[nodiscard]] Result<std::size_t> read(std::span<char> into) override
-    {
-        if (m_first.empty())
-            return m_then.read(into);
-        const std::size_t part = std::min(into.size(), m_first.size());
-        std::copy_n(m_first.begin(), part, into.begin());
-        m_first.remove_prefix(part);
-        return part;
-    }
-    [[nodiscard]] Result<void> write(std::string_view bytes) override { return m_then.write(bytes); }
-    void cancel() override { m_then.cancel(); }
-
-private:
-    std::string_view m_first;
-    Transport& m_then;
-};
 
 // Asks the source until it ends; each piece goes through the guard and is then in the frame.
 Result<void> pour(const ByteSource& source, NarGuard& guard, FrameWriter& frames)
@@ -84,63 +59,8 @@ std::string padding(std::uint64_t size)
 
 } // namespace
 
-// --- archives out -------------------------------------------------------------------------------------------
-
-Result<void> DaemonConnection::narFromPath(const nix::StorePath& path, const ByteSink& sink)
-{
-    WireWriter request = beginRequest(Operation::NarFromPath);
-    request.path(m_dir, path);
-    DaemonEvents events;
-    PENSTOCK_TRY_VOID(recover());
-    PENSTOCK_TRY_VOID(exchange(request, events));
-    auto streamed = streamNar(sink);
-    if (!streamed)
-        return abandon(std::move(streamed.error()).in(path.baseName()));
-    ready(false);
-    return {};
-}
-
-Result<void> DaemonConnection::streamNar(const ByteSink& sink)
-{
-    nix::NarVisitor visitor;
-    nix::NarParser parser(visitor);
-    std::string tail;
-    while (!parser.isDone()) {
-        auto bytes = m_reader.peek();
-        if (!bytes)
-            return fail(explainInNar(std::move(bytes.error()), std::move(tail)));
-        if (tail.size() + bytes->size() > 2 * kTail)
-            tail.erase(0, tail.size() - std::min(tail.size(), kTail));
-        tail.append(*bytes);
-        auto used = parser.push(*bytes);
-        if (!used) {
-            m_reader.consume(bytes->size());
-            return fail(explainInNar({ErrorCode::Corrupt, std::move(used.error().message)}, std::move(tail)));
-        }
-        PENSTOCK_TRY_VOID(sink(bytes->substr(0, *used)));
-        m_reader.consume(*used);
-    }
-    return {};
-}
-
-// A daemon that fails while it reads the store puts its error in the middle of the archive and ends (nix-formats
-// 5.9): where a length is due, or, for a file that shrank, anywhere in its content.
-Error DaemonConnection::explainInNar(Error failure, std::string tail)
-{
-    if (failure.code != ErrorCode::Corrupt && failure.code != ErrorCode::Unavailable)
-        return failure;
-    WireWriter mark;
-    mark.number(kErrorMessage);
-    const std::size_t at = tail.rfind(mark.bytes());
-    if (at == std::string::npos)
-        return failure;
-    Replay replay(std::string_view(tail).substr(at + mark.bytes().size()), *m_transport);
-    WireReader reader(replay);
-    auto complaint = readComplaint(reader, m_greeting.minor);
-    return complaint ? Error{ErrorCode::Invalid, std::move(complaint->text)} : failure;
-}
-
-// --- streams of ours ----------------------------------------------------------------------------------------
+// --- streams of ours
+// ----------------------------------------------------------------------------------------
 
 Error DaemonConnection::explain(Error failure)
 {
@@ -164,17 +84,20 @@ Result<void> DaemonConnection::send(std::string_view bytes)
     return takeMessages();
 }
 
-// A daemon takes all frames before it answers, so an answer now means that it did not take them for frames: stop at
-// once, before it obeys them (nix-formats 5.6).
+// A daemon takes all frames before it answers, so an answer now means that it did not take them for frames:
+// stop at once, before it obeys them (nix-formats 5.6).
 Result<void> DaemonConnection::takeMessages()
 {
+    if (!m_transport->hasArrived())
+        return {};
     DaemonEvents events;
     while (m_reader.hasBuffered() || m_transport->hasArrived()) {
         PENSTOCK_TRY(Message message, readMessage(m_reader, m_greeting.minor, events));
         if (auto* complaint = std::get_if<Complaint>(&message))
             return fail(ErrorCode::Invalid, std::move(complaint->text));
         if (!std::holds_alternative<Told>(message))
-            return fail(ErrorCode::Corrupt, "the nix-daemon's answer is out of step: it answers before all was sent");
+            return fail(ErrorCode::Corrupt,
+                        "the nix-daemon's answer is out of step: it answers before all was sent");
     }
     return {};
 }
@@ -201,7 +124,8 @@ Result<void> DaemonConnection::finishStream()
     return {};
 }
 
-// --- archives in --------------------------------------------------------------------------------------------
+// --- archives in
+// --------------------------------------------------------------------------------------------
 
 Result<void> DaemonConnection::addToStoreNar(const NarToAdd& nar, const AddOptions& options)
 {
@@ -223,13 +147,15 @@ Result<void> DaemonConnection::addToStoreNar(const NarToAdd& nar, const AddOptio
     return sent;
 }
 
-// Protocol 1.21 and 1.22: the daemon asks for each piece, and may be done, or fail, before it has asked for all.
+// Protocol 1.21 and 1.22: the daemon asks for each piece, and may be done, or fail, before it has asked for
+// all.
 Result<void> DaemonConnection::sendOnRequest(const WireWriter& request, const NarToAdd& nar)
 {
     PENSTOCK_TRY_VOID(m_transport->write(request.bytes()));
     NarGuard guard(nar.info.narHash, nar.info.narSize);
     std::vector<char> buffer(kFrameSize);
-    std::size_t held = 0; // one piece is kept back until the next is there: the last goes only when all was right
+    std::size_t held =
+        0; // one piece is kept back until the next is there: the last goes only when all was right
     bool isAtEnd = false;
     DaemonEvents events;
     for (;;) {
@@ -268,32 +194,38 @@ Result<void> DaemonConnection::sendOnRequest(const WireWriter& request, const Na
     }
 }
 
-Result<void> DaemonConnection::addMultipleToStore(const std::vector<NarToAdd>& nars, const AddOptions& options)
+Result<void> DaemonConnection::addMultipleToStore(const std::vector<NarToAdd>& nars,
+                                                  const AddOptions& options)
 {
     if (m_greeting.minor < kAddMultiple) {
         for (const NarToAdd& nar : nars)
             PENSTOCK_TRY_VOID(addToStoreNar(nar, options));
         return {};
     }
+    // Nix 2.8 does not read the archive of a path that is valid already, and takes it for the next path's
+    // name.
+    PENSTOCK_TRY(const auto wanted, notYetValid(nars, options));
     std::vector<WireWriter> entries;
-    for (const NarToAdd& nar : nars) {
-        PENSTOCK_TRY(WireWriter entry, multipleEntry(m_dir, nar));
+    for (const NarToAdd* nar : wanted) {
+        PENSTOCK_TRY(WireWriter entry, multipleEntry(m_dir, *nar));
         entries.push_back(std::move(entry));
     }
+    if (wanted.empty())
+        return {};
     WireWriter request = beginRequest(Operation::AddMultipleToStore);
     request.boolean(options.repair);
     request.boolean(options.dontCheckSignatures);
     PENSTOCK_TRY_VOID(begin());
     auto sent = sendFramed(request, [&](FrameWriter& frames) -> Result<void> {
         WireWriter count;
-        count.number(nars.size());
+        count.number(wanted.size());
         PENSTOCK_TRY_VOID(frames.write(count.bytes()));
-        for (std::size_t i = 0; i < nars.size(); ++i) {
+        for (std::size_t i = 0; i < wanted.size(); ++i) {
             PENSTOCK_TRY_VOID(frames.write(entries[i].bytes()));
-            NarGuard guard(nars[i].info.narHash, nars[i].info.narSize);
-            auto poured = pour(nars[i].nar, guard, frames);
+            NarGuard guard(wanted[i]->info.narHash, wanted[i]->info.narSize);
+            auto poured = pour(wanted[i]->nar, guard, frames);
             if (!poured)
-                return fail(std::move(poured.error()).in(nars[i].path.baseName()));
+                return fail(std::move(poured.error()).in(wanted[i]->path.baseName()));
         }
         return {};
     });
@@ -302,7 +234,25 @@ Result<void> DaemonConnection::addMultipleToStore(const std::vector<NarToAdd>& n
     return finishStream();
 }
 
-// --- files, logs, signatures --------------------------------------------------------------------------------
+Result<std::vector<const NarToAdd*>> DaemonConnection::notYetValid(const std::vector<NarToAdd>& nars,
+                                                                   const AddOptions& options)
+{
+    nix::StorePathSet valid;
+    if (!options.repair) {
+        nix::StorePathSet all;
+        for (const NarToAdd& nar : nars)
+            all.insert(nar.path);
+        PENSTOCK_TRY(valid, queryValidPaths(all, false));
+    }
+    std::vector<const NarToAdd*> wanted;
+    for (const NarToAdd& nar : nars)
+        if (valid.insert(nar.path).second) // the same path twice would be valid at its second turn
+            wanted.push_back(&nar);
+    return wanted;
+}
+
+// --- files, logs, signatures
+// --------------------------------------------------------------------------------
 
 Result<nix::StorePath> DaemonConnection::addToStore(const ContentToAdd& content, const ByteSource& source)
 {
@@ -364,7 +314,8 @@ Result<void> DaemonConnection::sendWhole(const WireWriter& request, const Conten
     return m_transport->write(after.bytes());
 }
 
-Result<void> DaemonConnection::addSignatures(const nix::StorePath& path, const std::vector<std::string>& signatures)
+Result<void> DaemonConnection::addSignatures(const nix::StorePath& path,
+                                             const std::vector<std::string>& signatures)
 {
     WireWriter request = beginRequest(Operation::AddSignatures);
     request.path(m_dir, path);

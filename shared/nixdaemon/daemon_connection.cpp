@@ -62,8 +62,7 @@ Result<std::unique_ptr<DaemonConnection>> DaemonConnection::open(const std::stri
 Result<std::unique_ptr<DaemonConnection>> DaemonConnection::over(std::unique_ptr<Transport> transport,
                                                                  const DaemonOptions& options)
 {
-    std::unique_ptr<DaemonConnection> connection(
-        new DaemonConnection(std::move(transport), options));
+    std::unique_ptr<DaemonConnection> connection(new DaemonConnection(std::move(transport), options));
     PENSTOCK_TRY_VOID(connection->shakeHands(std::clamp(options.announcedMinor, kOldestMinor, kNewestMinor)));
     return connection;
 }
@@ -161,7 +160,8 @@ void DaemonConnection::watch(const Interrupt& interrupt)
 
 bool DaemonConnection::isUsable() const
 {
-    return m_state != State::Broken && !m_reader.hasBuffered() && (m_socket == nullptr || m_socket->isQuiet());
+    return m_state != State::Broken && !m_reader.hasBuffered() &&
+           (m_socket == nullptr || m_socket->isQuiet());
 }
 
 Result<void> DaemonConnection::callForOne(const WireWriter& request, DaemonEvents& events)

@@ -7,8 +7,8 @@
 // Failures: Invalid (the daemon complains, or an argument is refused before it is sent), Unavailable
 // (connection lost: says nothing about the build), Cancelled, Timeout (handshake only), Corrupt (out of
 // step), Denied. After Unavailable, Cancelled, Timeout and Corrupt the connection is of no more use: open
-// another (isUsable). What is streamed is never held whole. An error of a caller's own source or sink is given back
-// as it is, and the connection is closed then, so that nothing half-sent counts.
+// another (isUsable). What is streamed is never held whole. An error of a caller's own source or sink is
+// given back as it is, and the connection is closed then, so that nothing half-sent counts.
 #pragma once
 
 #include "shared/base/clock.h"
@@ -40,8 +40,8 @@ struct DaemonOptions {
     Duration openTimeout = std::chrono::seconds(30); // connect and handshake; operations have no limit
     std::optional<Interrupt> interrupt =
         std::nullopt; // to share a cancellation; else the connection makes its own
-    // The daemon runs with the experimental feature ca-derivations. Without it Nix 2.8 dies of a question for a
-    // realisation, so none is asked.
+    // The daemon runs with the experimental feature ca-derivations. Without it Nix 2.8 dies of a question for
+    // a realisation, so none is asked.
     bool hasCaDerivations = false;
 };
 
@@ -88,7 +88,8 @@ public:
     // Of those that a substituter has.
     [[nodiscard]] Result<std::map<nix::StorePath, SubstitutableInfo>>
     querySubstitutablePathInfos(const nix::StorePathSet& paths);
-    // id: sha256:HASH!OUTPUT. Below 1.31 only its path is known. Invalid where asking is not safe (nix-formats 5.11).
+    // id: sha256:HASH!OUTPUT. Below 1.31 only its path is known. Invalid where asking is not safe
+    // (nix-formats 5.11).
     [[nodiscard]] Result<std::optional<Realisation>> queryRealisation(std::string_view id);
     [[nodiscard]] Result<void> registerRealisation(const Realisation& realisation);
     [[nodiscard]] Result<MissingPaths> queryMissing(const std::vector<DerivedPath>& paths);
@@ -104,16 +105,20 @@ public:
     [[nodiscard]] Result<nix::StorePath> addTextToStore(std::string_view name, std::string_view content,
                                                         const nix::StorePathSet& references);
 
-    // The bytes of a valid path, in pieces; the archive is checked to be one. Ask queryPathInfo first, and compare
-    // its hash. After an error in its middle the connection is of no more use.
+    // The bytes of a valid path, in pieces; the archive is checked to be one. Ask queryPathInfo first, and
+    // compare its hash. After an error in its middle the connection is of no more use.
     [[nodiscard]] Result<void> narFromPath(const nix::StorePath& path, const ByteSink& sink);
-    // Checked here and by the daemon against narHash and narSize (Corrupt). Its references must be valid. When the path
-    // is valid already, the bytes are read and dropped.
+    // Checked here and by the daemon against narHash and narSize (Corrupt). Its references must be valid.
+    // When the path is valid already, the bytes are read and dropped.
     [[nodiscard]] Result<void> addToStoreNar(const NarToAdd& nar, const AddOptions& options);
-    // The same for many in one go, references first; below 1.32 one after the other. Stops at the first error;
-    // what came before it is then in the store.
-    [[nodiscard]] Result<void> addMultipleToStore(const std::vector<NarToAdd>& nars, const AddOptions& options);
-    // The store computes the path. Below 1.25 only Text may have references.
+    // The same for many in one go, references first; below 1.32 one after the other. Archives of paths that
+    // are valid already are not asked for. Stops at the first error; what came before it may then be in the
+    // store. When somebody else adds one of them at the same time, the daemon may complain (Invalid): ask
+    // again what is valid.
+    [[nodiscard]] Result<void> addMultipleToStore(const std::vector<NarToAdd>& nars,
+                                                  const AddOptions& options);
+    // The store computes the path. Below 1.25 only Text may have references. When the source fails, Nix 2.8
+    // may keep what it got of a Flat or Text file until then, under that content's own path.
     [[nodiscard]] Result<nix::StorePath> addToStore(const ContentToAdd& content, const ByteSource& source);
     // Stored unchecked. Needs trust.
     [[nodiscard]] Result<void> addSignatures(const nix::StorePath& path,
@@ -170,6 +175,8 @@ private:
     [[nodiscard]] Result<void> sendOnRequest(const WireWriter& request, const NarToAdd& nar);
     [[nodiscard]] Result<void> sendWhole(const WireWriter& request, const ContentToAdd& content,
                                          const ByteSource& source);
+    [[nodiscard]] Result<std::vector<const NarToAdd*>> notYetValid(const std::vector<NarToAdd>& nars,
+                                                                   const AddOptions& options);
     [[nodiscard]] Result<void> send(std::string_view bytes);
     [[nodiscard]] Result<void> takeMessages();
     [[nodiscard]] Result<void> finishStream();

@@ -23,8 +23,8 @@ DaemonPool::DaemonPool(std::string socketPath, PoolOptions options, FileDescript
 Result<std::shared_ptr<DaemonPool>> DaemonPool::create(std::string socketPath, PoolOptions options)
 {
     options.maxConnections = std::clamp<std::size_t>(options.maxConnections, 1, 1000);
-    FileDescriptor free(::eventfd(static_cast<unsigned>(options.maxConnections),
-                                  EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));
+    FileDescriptor free(
+        ::eventfd(static_cast<unsigned>(options.maxConnections), EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));
     if (!free.isOpen())
         return fail(ErrorCode::Internal, fmt::format("eventfd: {}", std::generic_category().message(errno)));
     return std::shared_ptr<DaemonPool>(
@@ -40,7 +40,8 @@ Result<void> DaemonPool::takeSlot(const Interrupt& interrupt) const
         if (::eventfd_read(m_free.number(), &taken) == 0)
             return {};
         if (errno != EAGAIN && errno != EINTR)
-            return fail(ErrorCode::Internal, fmt::format("eventfd: {}", std::generic_category().message(errno)));
+            return fail(ErrorCode::Internal,
+                        fmt::format("eventfd: {}", std::generic_category().message(errno)));
         std::array<pollfd, 2> waits{{{m_free.number(), POLLIN, 0}, {interrupt.pollable(), POLLIN, 0}}};
         if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
             return fail(ErrorCode::Internal, fmt::format("poll: {}", std::generic_category().message(errno)));

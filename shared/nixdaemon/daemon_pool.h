@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// DaemonPool: a bounded number of connections to one nix-daemon, handed out as leases. Callable from any thread, from
-// several at once; a lease belongs to one thread at a time. Connections that broke are dropped, those that wait longer
-// than the idle time are closed at the next lease or return, or by closeIdle(). Temporary roots die with a connection,
-// so whoever must hold some opens a connection of its own.
+// DaemonPool: a bounded number of connections to one nix-daemon, handed out as leases. Callable from any
+// thread, from several at once; a lease belongs to one thread at a time. Connections that broke are dropped,
+// those that wait longer than the idle time are closed at the next lease or return, or by closeIdle().
+// Temporary roots die with a connection, so whoever must hold some opens a connection of its own.
 //
-// Failures of lease(): those of DaemonConnection::open, Cancelled while it waits for a free one. The pool outlives its
-// leases. A thread that holds a lease and asks for another may wait for itself: keep the bound above that.
+// Failures of lease(): those of DaemonConnection::open, Cancelled while it waits for a free one. The pool
+// outlives its leases. A thread that holds a lease and asks for another may wait for itself: keep the bound
+// above that.
 #pragma once
 
 #include "shared/base/clock.h"
@@ -47,7 +48,8 @@ public:
         std::unique_ptr<DaemonConnection> m_connection; // null: moved away
     };
 
-    [[nodiscard]] static Result<std::shared_ptr<DaemonPool>> create(std::string socketPath, PoolOptions options);
+    [[nodiscard]] static Result<std::shared_ptr<DaemonPool>> create(std::string socketPath,
+                                                                    PoolOptions options);
 
     // Waits for a free one; the interrupt stops the waiting and every call on the lease.
     [[nodiscard]] Result<Lease> lease(const Interrupt& interrupt);

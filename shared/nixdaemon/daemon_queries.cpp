@@ -32,7 +32,8 @@ bool needsRealisationFeature(std::string_view nixVersion)
     const auto parts = split(nixVersion, '.');
     if (parts.size() < 2)
         return false;
-    const auto digits = std::find_if(parts[1].begin(), parts[1].end(), [](char c) { return c < '0' || c > '9'; });
+    const auto digits =
+        std::find_if(parts[1].begin(), parts[1].end(), [](char c) { return c < '0' || c > '9'; });
     const auto major = parseUnsigned(parts[0]);
     const auto minor = parseUnsigned(parts[1].substr(0, static_cast<std::size_t>(digits - parts[1].begin())));
     if (!major || !minor)
@@ -209,8 +210,8 @@ Result<std::optional<nix::StorePath>> DaemonConnection::queryPathFromHashPart(st
 {
     PENSTOCK_TRY(const auto probe, nix::StorePath::fromBaseName(fmt::format("{}-x", digest)));
     if (probe.digest() != digest)
-        return fail(ErrorCode::Invalid, fmt::format("\"{}\" is no digest of {} characters", digest,
-                                                    nix::kStoreDigestLength));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("\"{}\" is no digest of {} characters", digest, nix::kStoreDigestLength));
     WireWriter request = beginRequest(Operation::QueryPathFromHashPart);
     request.string(digest);
     DaemonEvents events;
@@ -252,13 +253,15 @@ Result<void> DaemonConnection::needRealisations() const
 {
     PENSTOCK_TRY_VOID(needMinor(kRealisations, "speaking of realisations"));
     if (!m_hasCaDerivations)
-        return fail(ErrorCode::Invalid, "the nix-daemon is not known to have ca-derivations, and dies of a question "
-                                        "for a realisation without; enable it in its nix.conf");
-    if (needsRealisationFeature(m_greeting.nixVersion))
         return fail(ErrorCode::Invalid,
-                    fmt::format("Nix {} takes realisations only with a protocol feature that is not spoken here; use "
-                                "Nix before {}.{}",
-                                m_greeting.nixVersion, kRealisationFeatureMajor, kRealisationFeatureMinor));
+                    "the nix-daemon is not known to have ca-derivations, and dies of a question "
+                    "for a realisation without; enable it in its nix.conf");
+    if (needsRealisationFeature(m_greeting.nixVersion))
+        return fail(
+            ErrorCode::Invalid,
+            fmt::format("Nix {} takes realisations only with a protocol feature that is not spoken here; use "
+                        "Nix before {}.{}",
+                        m_greeting.nixVersion, kRealisationFeatureMajor, kRealisationFeatureMinor));
     return {};
 }
 

@@ -24,8 +24,9 @@ Result<void> checkLink(const nix::StoreDir& dir, const std::string& link)
         return fail(ErrorCode::Invalid, fmt::format("the root \"{}\" is no absolute path of at most {} bytes",
                                                     link.substr(0, 200), kMaxLink));
     if (link.starts_with(dir.text() + "/"))
-        return fail(ErrorCode::Invalid,
-                    fmt::format("the root {} is inside of the store {}; choose a place outside", link, dir.text()));
+        return fail(
+            ErrorCode::Invalid,
+            fmt::format("the root {} is inside of the store {}; choose a place outside", link, dir.text()));
     return {};
 }
 
@@ -38,9 +39,10 @@ tl::unexpected<Error> cannot(std::string_view what, const std::string& link)
 // Put in place in one step, so that a root which is replaced is never gone.
 Result<void> placeLink(const std::string& target, const std::string& link)
 {
-    struct stat found{};
+    struct stat found {};
     if (::lstat(link.c_str(), &found) == 0 && !S_ISLNK(found.st_mode))
-        return fail(ErrorCode::Conflict, fmt::format("{} is there and no symbolic link; remove it first", link));
+        return fail(ErrorCode::Conflict,
+                    fmt::format("{} is there and no symbolic link; remove it first", link));
     const std::string fresh = fmt::format("{}.new-{}", link, ::getpid());
     static_cast<void>(::unlink(fresh.c_str())); // left by a process of this number that died
     if (::symlink(target.c_str(), fresh.c_str()) != 0)

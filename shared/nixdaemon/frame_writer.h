@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// FrameWriter: cuts what is written into frames of the nix-daemon protocol (nix-formats 5.8) and hands each to a
-// sink, whole, with its length in front. One stream, one thread. Errors are the sink's. Without finish() the daemon
-// waits for more, so a stream that failed is ended by closing the connection, never by the last frame.
+// FrameWriter: cuts what is written into frames of the nix-daemon protocol (nix-formats 5.8) and hands each
+// to a sink, whole, with its length in front. One stream, one thread. Errors are the sink's. Without finish()
+// the daemon waits for more, so a stream that failed is ended by closing the connection, never by the last
+// frame.
 #pragma once
 
 #include "shared/base/result.h"

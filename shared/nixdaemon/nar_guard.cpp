@@ -21,9 +21,10 @@ Result<void> NarGuard::push(std::string_view bytes)
     if (!used)
         return fail(ErrorCode::Corrupt, std::move(used.error().message));
     if (*used < bytes.size())
-        return fail(ErrorCode::Corrupt, fmt::format("bytes follow the NAR, which ended after {}; at most what was "
-                                                    "announced is taken",
-                                                    m_parser.byteCount()));
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("bytes follow the NAR, which ended after {}; at most what was "
+                                "announced is taken",
+                                m_parser.byteCount()));
     m_hasher.update(bytes);
     return {};
 }

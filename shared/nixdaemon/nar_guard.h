@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NarGuard: watches a NAR on its way and says whether it is one, and the one that was announced. A daemon cannot be
-// relied on for this: Nix 2.8 takes archives in a wrong order and with bytes behind their end (nix-formats 3.2).
-// Belongs to one stream. Errors: Corrupt.
+// NarGuard: watches a NAR on its way and says whether it is one, and the one that was announced. A daemon
+// cannot be relied on for this: Nix 2.8 takes archives in a wrong order and with bytes behind their end
+// (nix-formats 3.2). Belongs to one stream. Errors: Corrupt.
 #pragma once
 
 #include "shared/base/result.h"

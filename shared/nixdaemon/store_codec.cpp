@@ -24,9 +24,10 @@ Result<void> checkContentAddress(const nix::StorePath& path, std::string_view ad
     else if (hash.starts_with("fixed:"))
         hash.remove_prefix(hash.starts_with("fixed:r:") ? 8 : 6);
     else
-        return fail(ErrorCode::Invalid, fmt::format("{}: the content address \"{}\" is neither text:sha256:… nor "
-                                                    "fixed:…",
-                                                    path.baseName(), address.substr(0, 200)));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{}: the content address \"{}\" is neither text:sha256:… nor "
+                                "fixed:…",
+                                path.baseName(), address.substr(0, 200)));
     auto parsed = nix::Hash::parse(hash);
     if (!parsed)
         return fail(std::move(parsed.error()).in(fmt::format("{}: content address", path.baseName())));
@@ -37,9 +38,10 @@ Result<void> checkSignatures(std::string_view what, const std::vector<std::strin
 {
     for (const std::string& signature : signatures)
         if (signature.size() > kMaxSignatureLength || signature.find(':') == std::string::npos)
-            return fail(ErrorCode::Invalid, fmt::format("{}: the signature \"{}\" is no NAME:BASE64 of at most {} "
-                                                        "bytes",
-                                                        what, signature.substr(0, 100), kMaxSignatureLength));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("{}: the signature \"{}\" is no NAME:BASE64 of at most {} "
+                                    "bytes",
+                                    what, signature.substr(0, 100), kMaxSignatureLength));
     return {};
 }
 
@@ -48,8 +50,9 @@ Result<void> writePathInfo(WireWriter& out, const nix::StoreDir& dir, const NarT
     PENSTOCK_TRY_VOID(checkContentAddress(nar.path, nar.info.contentAddress));
     PENSTOCK_TRY_VOID(checkSignatures(nar.path.baseName(), nar.info.signatures));
     if (nar.info.narHash.algorithm() != nix::HashAlgorithm::Sha256)
-        return fail(ErrorCode::Invalid, fmt::format("{}: the NAR hash is {}; a store takes sha256 only",
-                                                    nar.path.baseName(), toString(nar.info.narHash.algorithm())));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{}: the NAR hash is {}; a store takes sha256 only", nar.path.baseName(),
+                                toString(nar.info.narHash.algorithm())));
     out.optionalPath(dir, nar.info.deriver);
     out.string(nar.info.narHash.base16());
     out.paths(dir, nar.info.references);
@@ -76,14 +79,14 @@ Result<void> checkContent(const ContentToAdd& content)
     PENSTOCK_TRY_VOID(nix::checkStoreName(content.name));
     const bool isSha256 = content.algorithm == nix::HashAlgorithm::Sha256;
     if (content.method == nix::AddressMethod::Text && !isSha256)
-        return fail(ErrorCode::Invalid, fmt::format("{}: a text is added by its sha256 only, not by {}", content.name,
-                                                    toString(content.algorithm)));
+        return fail(ErrorCode::Invalid, fmt::format("{}: a text is added by its sha256 only, not by {}",
+                                                    content.name, toString(content.algorithm)));
     // A daemon of Nix 2.8 dies of an assertion over others.
     const bool mayRefer = isSha256 && content.method != nix::AddressMethod::Flat;
     if (!mayRefer && !content.references.empty())
-        return fail(ErrorCode::Invalid, fmt::format("{}: what is added by {}{} cannot refer to other paths",
-                                                    content.name, prefixOf(content.method),
-                                                    toString(content.algorithm)));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{}: what is added by {}{} cannot refer to other paths", content.name,
+                                prefixOf(content.method), toString(content.algorithm)));
     return {};
 }
 
@@ -151,9 +154,10 @@ Result<WireWriter> addContentRequestOld(const ContentToAdd& content)
         return request; // the content and the references follow
     }
     if (!content.references.empty())
-        return fail(ErrorCode::Invalid, fmt::format("{}: a nix-daemon below protocol 1.25 takes no references here; "
-                                                    "add it by its path and NAR hash",
-                                                    content.name));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{}: a nix-daemon below protocol 1.25 takes no references here; "
+                                "add it by its path and NAR hash",
+                                content.name));
     const bool isRecursive = content.method == nix::AddressMethod::Recursive;
     WireWriter request = beginRequest(Operation::AddToStore);
     request.string(content.name);
@@ -182,13 +186,14 @@ Result<std::string> printRealisation(const Realisation& realisation)
     std::string dependent;
     for (const auto& [id, path] : realisation.dependentRealisations) {
         PENSTOCK_TRY_VOID(checkRealisationId(id));
-        dependent += fmt::format("{}{}:{}", dependent.empty() ? "" : ",", quoted(id), quoted(path.baseName()));
+        dependent +=
+            fmt::format("{}{}:{}", dependent.empty() ? "" : ",", quoted(id), quoted(path.baseName()));
     }
     std::string signatures;
     for (const std::string& signature : realisation.signatures)
         signatures += fmt::format("{}{}", signatures.empty() ? "" : ",", quoted(signature));
-    return fmt::format(R"({{"dependentRealisations":{{{}}},"id":{},"outPath":{},"signatures":[{}]}})", dependent,
-                       quoted(realisation.id), quoted(realisation.outPath.baseName()), signatures);
+    return fmt::format(R"({{"dependentRealisations":{{{}}},"id":{},"outPath":{},"signatures":[{}]}})",
+                       dependent, quoted(realisation.id), quoted(realisation.outPath.baseName()), signatures);
 }
 
 Result<Realisation> parseRealisation(std::string_view text)

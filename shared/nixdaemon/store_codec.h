@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Requests that put something into a store, and realisations, in the layout of each protocol minor (nix-formats 5.9,
-// 5.11). Pure. Arguments are checked before they are written (Invalid), since a daemon that cannot read them may take
-// what follows for other requests; a method of adding comes from a fixed list only.
+// Requests that put something into a store, and realisations, in the layout of each protocol minor
+// (nix-formats 5.9, 5.11). Pure. Arguments are checked before they are written (Invalid), since a daemon that
+// cannot read them may take what follows for other requests; a method of adding comes from a fixed list only.
 #pragma once
 
 #include "shared/base/result.h"

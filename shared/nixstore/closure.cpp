@@ -54,10 +54,11 @@ private:
             if (mark == m_marks.end())
                 open(needed);
             else if (mark->second == Mark::Open)
-                return fail(ErrorCode::Corrupt,
-                            fmt::format("the store says that {} and {} refer to each other; check it with nix-store "
-                                        "--verify",
-                                        m_stack.back().path->baseName(), needed->first.baseName()));
+                return fail(
+                    ErrorCode::Corrupt,
+                    fmt::format("the store says that {} and {} refer to each other; check it with nix-store "
+                                "--verify",
+                                m_stack.back().path->baseName(), needed->first.baseName()));
         }
         return {};
     }
@@ -93,14 +94,16 @@ Result<void> StoreAccess::addNars(const std::vector<NarToTake>& nars, std::size_
     return {};
 }
 
-Result<std::vector<nix::NarInfo>> closureOf(StoreAccess& store, const nix::StorePathSet& paths, std::size_t maxPaths)
+Result<std::vector<nix::NarInfo>> closureOf(StoreAccess& store, const nix::StorePathSet& paths,
+                                            std::size_t maxPaths)
 {
     Known known;
     nix::StorePathSet wave = paths;
     while (!wave.empty()) {
         if (known.size() + wave.size() > maxPaths)
-            return fail(ErrorCode::Exhausted,
-                        fmt::format("the closure has more than {} paths; raise the limit or ask for less", maxPaths));
+            return fail(
+                ErrorCode::Exhausted,
+                fmt::format("the closure has more than {} paths; raise the limit or ask for less", maxPaths));
         PENSTOCK_TRY(auto infos, store.infos(wave));
         nix::StorePathSet missing = std::exchange(wave, {});
         for (nix::NarInfo& info : infos) {
@@ -109,9 +112,9 @@ Result<std::vector<nix::NarInfo>> closureOf(StoreAccess& store, const nix::Store
             known.emplace(info.path, std::move(info));
         }
         if (!missing.empty())
-            return fail(ErrorCode::NotFound, fmt::format("{} is not valid in the store, and {} more of the closure",
-                                                         missing.begin()->print(store.storeDir()),
-                                                         missing.size() - 1));
+            return fail(ErrorCode::NotFound,
+                        fmt::format("{} is not valid in the store, and {} more of the closure",
+                                    missing.begin()->print(store.storeDir()), missing.size() - 1));
         for (auto path = wave.begin(); path != wave.end();)
             path = known.contains(*path) ? wave.erase(path) : std::next(path);
     }

@@ -37,7 +37,8 @@ nixdaemon::NarToAdd toNarToAdd(const nix::NarInfo& info, const ByteSource& nar)
 }
 
 // Below 1.27 the question for valid paths cannot ask to substitute.
-Result<nix::StorePathSet> substituteOneByOne(nixdaemon::DaemonConnection& daemon, const nix::StorePathSet& paths)
+Result<nix::StorePathSet> substituteOneByOne(nixdaemon::DaemonConnection& daemon,
+                                             const nix::StorePathSet& paths)
 {
     PENSTOCK_TRY(nix::StorePathSet valid, daemon.queryValidPaths(paths, false));
     nix::StorePathSet missing;

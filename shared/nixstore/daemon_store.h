@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// DaemonStore: StoreAccess through a pool of connections to a nix-daemon. Blocking; callable from any thread, from
-// several at once. Cheap to make: one for each attempt over a shared pool, so that each has an interrupt of its own.
-// What is added is held by no root once its connection is closed; who needs it holds a root (DaemonConnection::
-// addTempRoots) from before.
+// DaemonStore: StoreAccess through a pool of connections to a nix-daemon. Blocking; callable from any thread,
+// from several at once. Cheap to make: one for each attempt over a shared pool, so that each has an interrupt
+// of its own. What is added is held by no root once its connection is closed; who needs it holds a root
+// (DaemonConnection:: addTempRoots) from before.
 #pragma once
 
 #include "shared/nixdaemon/daemon_pool.h"
@@ -21,7 +21,8 @@ public:
     {}
 
     [[nodiscard]] const nix::StoreDir& storeDir() const override { return m_pool->storeDir(); }
-    [[nodiscard]] Result<nix::StorePathSet> validPaths(const nix::StorePathSet& paths, bool substitute) override;
+    [[nodiscard]] Result<nix::StorePathSet> validPaths(const nix::StorePathSet& paths,
+                                                       bool substitute) override;
     [[nodiscard]] Result<std::optional<nix::NarInfo>> info(const nix::StorePath& path) override;
     [[nodiscard]] Result<std::vector<nix::NarInfo>> infos(const nix::StorePathSet& paths) override;
     [[nodiscard]] Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) override;

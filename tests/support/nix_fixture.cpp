@@ -138,6 +138,19 @@ NixFixture::NixFixture(std::string root, nix::StoreDir storeDir, NixFixtureOptio
         {"NIX_CONFIG", "experimental-features = nix-command"},
         {"HOME", m_root + "/home"},
         {"XDG_CACHE_HOME", m_root + "/cache"}};
+    if (m_options.isChroot)
+        for (const char* name : {"NIX_STORE_DIR", "NIX_STATE_DIR", "NIX_LOG_DIR"})
+            m_environment.erase(name);
+}
+
+std::string NixFixture::realPath(const nix::StorePath& path) const
+{
+    return (m_options.isChroot ? m_root + "/chroot" : std::string()) + path.print(m_storeDir);
+}
+
+std::string NixFixture::localStore() const
+{
+    return m_options.isChroot ? m_root + "/chroot" : "local";
 }
 
 Result<std::unique_ptr<NixFixture>> NixFixture::start(NixFixtureOptions options)
@@ -145,7 +158,10 @@ Result<std::unique_ptr<NixFixture>> NixFixture::start(NixFixtureOptions options)
     std::string root = "/tmp/penstock-nix-XXXXXX"; // short, as sockets need
     if (::mkdtemp(root.data()) == nullptr)
         return fail(ErrorCode::Internal, "mkdtemp failed");
-    PENSTOCK_TRY(auto storeDir, nix::StoreDir::parse(root + "/store"));
+    auto storeDir = nix::StoreDir::standard();
+    if (!options.isChroot) {
+        PENSTOCK_TRY(storeDir, nix::StoreDir::parse(root + "/store"));
+    }
     std::unique_ptr<NixFixture> fixture(new NixFixture(root, std::move(storeDir), std::move(options)));
     std::error_code error;
     for (const char* name : {"store", "state", "log", "conf", "home", "cache", "tmp"})
@@ -160,7 +176,7 @@ Result<void> NixFixture::startDaemon()
 {
     std::map<std::string, std::string> environment = m_environment;
     // Without "local" a daemon may take its own socket for its store, and start daemons without end.
-    environment["NIX_REMOTE"] = "local";
+    environment["NIX_REMOTE"] = localStore();
     environment["TMPDIR"] = m_root + "/tmp";
     environment["NIX_CONFIG"] =
         fmt::format("experimental-features = nix-command\nsubstituters =\nbuilders =\n"

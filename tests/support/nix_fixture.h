@@ -19,6 +19,9 @@ namespace penstock::test {
 struct NixFixtureOptions {
     bool isTrusted = true;   // does the daemon trust its clients?
     std::string extraConfig; // more lines for the daemon's NIX_CONFIG
+    // The paths are those of /nix/store, kept below root(): several stores with the same paths that share
+    // nothing.
+    bool isChroot = false;
 };
 
 class NixFixture {
@@ -33,6 +36,10 @@ public:
     [[nodiscard]] const std::string& root() const { return m_root; }
     // For programs that shall use this store (nix tools and ours). Put over the process's own environment.
     [[nodiscard]] const std::map<std::string, std::string>& environment() const { return m_environment; }
+    // Where a path of the store really is.
+    [[nodiscard]] std::string realPath(const nix::StorePath& path) const;
+    // The store itself, past the daemon: "local" or its root (nix's --store).
+    [[nodiscard]] std::string localStore() const;
     // Runs a program with that environment to its end; its standard output, or an error with its standard
     // error.
     [[nodiscard]] Result<std::string> run(const std::vector<std::string>& argv) const;
