@@ -19,7 +19,7 @@ BuilderCore::BuilderCore(protocol::MachineFacts facts, std::vector<RecoveredAtte
     for (RecoveredAttempt& entry : recovered) {
         const AttemptId attempt = entry.result.attempt;
         remember(entry.step, attempt);
-        m_held.insert_or_assign(attempt, Held{entry.step, State::Finished, false, std::move(entry.result)});
+        m_held.insert_or_assign(attempt, Held{entry.step, State::Finished, false, false, std::move(entry.result)});
     }
 }
 
@@ -115,7 +115,7 @@ void BuilderCore::assign(protocol::Assignment& assignment)
             stopRunning(other, held, Outcome::Cancelled, "a newer attempt of the step was assigned", true);
     }
     remember(assignment.step, attempt);
-    m_held.emplace(attempt, Held{assignment.step, State::Running, false, std::nullopt});
+    m_held.emplace(attempt, Held{assignment.step, State::Running, false, false, std::nullopt});
     ++m_running;
     accept(attempt);
     m_out.emplace_back(StartAttempt{std::move(assignment)});
@@ -141,9 +141,11 @@ std::optional<protocol::AttemptAnswer> BuilderCore::refusal(const protocol::Assi
     if (!m_shortage.empty())
         return refuse(RejectReason::Resources, m_shortage);
     const std::uint32_t slots = assignment.beyondSlots ? protocol::kMaxSlots : m_facts.maxJobs;
-    if (m_running >= slots)
+    // Outputs on their way out take no slot, for as many attempts as there are slots: the server counts the same way.
+    const std::size_t taken = m_running - std::min<std::size_t>(m_sending, m_facts.maxJobs);
+    if (taken >= slots)
         return refuse(RejectReason::NoSlot,
-                      fmt::format("{} attempts run, {} {}", m_running, slots,
+                      fmt::format("{} attempts run, {} {}", taken, slots,
                                   assignment.beyondSlots ? "is the most that a builder takes" : "slots are here"));
     return std::nullopt;
 }
@@ -185,6 +187,7 @@ void BuilderCore::on(AttemptEnded& event)
         return;
     --m_running;
     Held& held = found->second;
+    m_sending -= std::exchange(held.isSending, false) ? 1U : 0U;
     held.state = State::Finished;
     held.result = std::move(event.result);
     if (held.unwanted) {
@@ -197,7 +200,17 @@ void BuilderCore::on(AttemptEnded& event)
 
 void BuilderCore::on(AttemptMoved& event)
 {
-    if (m_linkUp && m_held.contains(event.progress.attempt))
+    const auto found = m_held.find(event.progress.attempt);
+    if (found == m_held.end())
+        return;
+    Held& held = found->second;
+    const std::string& phase = event.progress.phase;
+    const bool isSending =
+        held.state != State::Finished && (phase == "uploading" || (held.isSending && phase == "finishing"));
+    m_sending -= held.isSending ? 1U : 0U;
+    m_sending += isSending ? 1U : 0U;
+    held.isSending = isSending;
+    if (m_linkUp)
         m_out.emplace_back(Send{std::move(event.progress)});
 }
 
@@ -273,14 +286,18 @@ void BuilderCore::sayDrainedOnce()
 std::string BuilderCore::findBrokenInvariant() const
 {
     std::size_t running = 0;
+    std::size_t sending = 0;
     for (const auto& [attempt, held] : m_held) {
         running += held.state == State::Finished ? 0 : 1;
+        sending += held.isSending ? 1U : 0U;
         if ((held.state == State::Finished) != held.result.has_value())
             return fmt::format("attempt {} is {}finished but its result is {}", attempt.value(),
                                held.state == State::Finished ? "" : "not ", held.result ? "here" : "missing");
     }
     if (running != m_running)
         return fmt::format("{} attempts run, {} slots are counted as in use", running, m_running);
+    if (sending != m_sending)
+        return fmt::format("{} attempts send outputs, {} are counted", sending, m_sending);
     if (m_newest.size() > kRememberedSteps)
         return fmt::format("{} steps are remembered, the limit is {}", m_newest.size(), kRememberedSteps);
     return {};

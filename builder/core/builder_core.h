@@ -112,6 +112,7 @@ private:
         StepId step;
         State state;
         bool unwanted = false; // the server has no more interest in the result
+        bool isSending = false;
         std::optional<protocol::AttemptResult> result;
     };
     using HeldMap = std::map<AttemptId, Held>;
@@ -142,7 +143,8 @@ private:
 
     protocol::MachineFacts m_facts;
     HeldMap m_held;
-    std::size_t m_running = 0; // held in Running or Stopping: the slots in use
+    std::size_t m_running = 0; // held in Running or Stopping
+    std::size_t m_sending = 0; // of those, whose outputs are on their way: they take no slot
     // Newest attempt seen of a step, so that a late order cannot start an older one, nor one that was done here.
     std::map<StepId, AttemptId> m_newest; // at most kRememberedSteps; the lowest step is forgotten first
     std::uint64_t m_revision = 0;

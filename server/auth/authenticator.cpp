@@ -33,6 +33,7 @@ struct Authenticator::State {
     Mode mode;
     std::map<std::string, Cached> cache; // by token id; emptied when full
     std::uint64_t refusals = 0;
+    GrantSource* grants = nullptr;
 
     void keep(const store::TokenRow& row)
     {
@@ -50,7 +51,7 @@ struct Authenticator::State {
 };
 
 Authenticator::Authenticator(const Clock& clock, TokenSource& source, Mode mode)
-    : m_state(std::make_shared<State>(State{clock, source, mode, {}, 0}))
+    : m_state(std::make_shared<State>(State{clock, source, mode, {}, 0, nullptr}))
 {
 }
 
@@ -63,6 +64,15 @@ void Authenticator::identify(const PeerAddress& peer, std::string bearer, Answer
         if (!allowed)
             return m_state->finish(fail(std::move(allowed).error()), answer);
         return m_state->finish(Identity{Kind::Local, "local", "local"}, answer);
+    }
+    if (m_state->grants != nullptr && m_state->grants->isGrant(bearer)) {
+        m_state->grants->findGrant(std::move(bearer), [weak = std::weak_ptr(m_state),
+                                                       answer = std::move(answer)](Result<Identity> who) {
+            if (const auto state = weak.lock())
+                return state->finish(std::move(who), answer);
+            answer(fail(ErrorCode::Unavailable, "the server is stopping"));
+        });
+        return;
     }
     auto parts = splitToken(bearer);
     if (!parts)
@@ -86,6 +96,11 @@ void Authenticator::identify(const PeerAddress& peer, std::string bearer, Answer
             state->keep(*row);
             state->finish(identityOf(*row, parts, state->clock.now().wall), answer);
         });
+}
+
+void Authenticator::setGrants(GrantSource* grants)
+{
+    m_state->grants = grants;
 }
 
 void Authenticator::forget(const std::string& tokenId)

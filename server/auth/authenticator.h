@@ -15,6 +15,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace penstock::auth {
 
@@ -26,10 +27,20 @@ struct TokenSource {
     virtual void findToken(std::string id, Answer<store::TokenRow> answer) = 0;
 };
 
+// Credentials that are no tokens: grants of attempts.
+struct GrantSource {
+    virtual ~GrantSource() = default;
+    [[nodiscard]] virtual bool isGrant(std::string_view credential) const = 0;
+    // Answered on the authenticator's loop. Denied: not ours, or the attempt is over.
+    virtual void findGrant(std::string grant, Answer<Identity> answer) = 0;
+};
+
 class Authenticator {
 public:
     Authenticator(const Clock& clock, TokenSource& source, Mode mode);
     ~Authenticator();
+
+    void setGrants(GrantSource* grants); // outlives this; null: none are known
 
     // bearer: the token of the Authorization header, or empty.
     void identify(const PeerAddress& peer, std::string bearer, Answer<Identity> answer);

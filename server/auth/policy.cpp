@@ -16,6 +16,8 @@ std::string_view describe(Action action)
     case Action::Submit: return "submit, cancel, retry or hold jobs";
     case Action::Operate: return "operate the farm (machines, shares, limits, order)";
     case Action::ManageTokens: return "manage tokens";
+    case Action::Fetch: return "fetch store paths";
+    case Action::Upload: return "upload store paths";
     }
     return "do this";
 }
@@ -24,9 +26,12 @@ bool allowed(Kind kind, Action action)
 {
     switch (kind) {
     case Kind::Local: return true;
-    case Kind::Builder: return action == Action::ConnectBuilder;
+    // What a builder uploads it uploads for an attempt, by that attempt's grant.
+    case Kind::Builder: return action == Action::ConnectBuilder || action == Action::Fetch;
     case Kind::Client:
-        return action == Action::Watch || action == Action::Submit || action == Action::Operate;
+        return action == Action::Watch || action == Action::Submit || action == Action::Operate ||
+               action == Action::Fetch || action == Action::Upload;
+    case Kind::Attempt: return action == Action::Fetch || action == Action::Upload;
     }
     return false;
 }
@@ -37,6 +42,7 @@ std::string_view describe(Kind kind)
     case Kind::Local: return "a local peer";
     case Kind::Builder: return "a builder's token";
     case Kind::Client: return "a client's token";
+    case Kind::Attempt: return "an attempt's grant";
     }
     return "this peer";
 }

@@ -21,6 +21,8 @@ enum class Action : std::uint8_t {
     Submit,         // hand in, cancel, retry, hold and release jobs
     Operate,        // machines, shares, limits of namespaces, bumps, the pause of the farm
     ManageTokens,
+    Fetch,  // store paths
+    Upload, // store paths
 };
 
 // Denied, with a sentence for the peer.

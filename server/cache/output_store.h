@@ -10,10 +10,10 @@
 #include "shared/base/stream.h"
 #include "shared/compress/codec.h"
 #include "shared/nix/narinfo.h"
+#include "shared/nix/realisation.h"
 #include "shared/nix/store_path.h"
 
 #include <cstddef>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -29,14 +29,6 @@ struct NarIntake {
     [[nodiscard]] virtual Result<void> push(std::string_view bytes) = 0;
     // Staged: with url, compression and file fields of this store, not signed yet.
     [[nodiscard]] virtual Result<nix::NarInfo> finish() = 0;
-};
-
-// Which path an output of a derivation has, for outputs that are known only after the build (nix-formats 5.11).
-struct Realisation {
-    std::string id; // sha256:HEX!OUTPUT
-    nix::StorePath outPath;
-    std::map<std::string, nix::StorePath> dependencies; // ids and paths
-    std::vector<std::string> signatures;
 };
 
 class OutputStore {
@@ -74,7 +66,7 @@ public:
     [[nodiscard]] virtual Result<std::optional<std::string>> getLog(std::string_view drvBaseName,
                                                                     std::size_t maxBytes) = 0;
     // Signed and shown; its path is there before. A store that keeps none does nothing.
-    [[nodiscard]] virtual Result<void> putRealisation(const Realisation& /*realisation*/) { return {}; }
+    [[nodiscard]] virtual Result<void> putRealisation(const nix::Realisation& /*realisation*/) { return {}; }
     // The text of a file beside: DIGEST.ls, realisations/ID.doi, debuginfo/ID.debug; none where it is not there.
     [[nodiscard]] virtual Result<std::optional<std::string>> readSideFile(std::string_view /*key*/,
                                                                           std::size_t /*maxBytes*/)

@@ -50,6 +50,11 @@ std::optional<AttemptView> FarmCore::attempt(AttemptId attempt) const
 {
     return m_farm->attempt(attempt);
 }
+
+std::optional<LiveWork> FarmCore::liveWork(AttemptId attempt) const
+{
+    return m_farm->liveWork(attempt);
+}
 std::vector<MachineId> FarmCore::machines() const
 {
     return m_farm->machines();

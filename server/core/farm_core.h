@@ -50,6 +50,8 @@ public:
     [[nodiscard]] std::vector<StepId> stepsOf(JobId job) const;
     [[nodiscard]] std::optional<StepView> step(StepId step, JobId forJob) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
+    // What a live attempt does; none when it is over.
+    [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId attempt) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
     [[nodiscard]] std::optional<MachineView> machine(MachineId machine) const;
     // By name or decimal id. NotFound: "no machine NAME". Conflict: several have the name.

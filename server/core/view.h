@@ -5,6 +5,7 @@
 
 #include "server/sched/gate.h"
 #include "server/work/changes.h"
+#include "server/work/spec.h"
 #include "shared/protocol/link_values.h"
 
 #include <cstdint>
@@ -42,6 +43,11 @@ struct AttemptView {
     WallTime created;
     work::AttemptProgress progress;
     std::string phase;
+};
+
+struct LiveWork { // of an attempt that is not over
+    MachineId machine{0};
+    work::Work work;
 };
 
 struct StepView {

@@ -238,12 +238,16 @@ void Planner::unreserve(ClassIndex index)
         wake(index);
 }
 
-void Planner::giveBack(MachineId id, AskIndex ask, const GateSet& gates)
+void Planner::leaveGates(AskIndex ask, const GateSet& gates)
 {
     m_gates.leave(gates, m_asks.cpus(ask));
     for (const GateIndex gate : gates)
         if (gate != 0)
             unpark(gate);
+}
+
+void Planner::giveRoom(MachineId id, AskIndex ask)
+{
     Machine* machine = m_machines.find(id);
     if (machine == nullptr)
         return; // the machine was forgotten before its attempt

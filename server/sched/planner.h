@@ -100,8 +100,10 @@ public:
     // What runs without a start of ours (after a restart, a probe) passes its gates and takes its room.
     void enterGates(AskIndex ask, const GateSet& gates) { m_gates.enter(gates, m_asks.cpus(ask)); }
     void takeRoom(MachineId machine, AskIndex ask);
-    // What a start has taken, when its attempt is over; of a machine that is not known, only the gates.
-    void giveBack(MachineId machine, AskIndex ask, const GateSet& gates);
+    // What a start has taken: of the machine, when it needs that no more (a machine that is not known: nothing), and
+    // of its gates, when it is over.
+    void giveRoom(MachineId machine, AskIndex ask);
+    void leaveGates(AskIndex ask, const GateSet& gates);
 
     // ---- steps. The leaf is what takes the step out again, with the same order; avoid need not be sorted.
     [[nodiscard]] LeafIndex enqueue(const Wish& wish);

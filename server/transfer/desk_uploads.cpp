@@ -192,16 +192,16 @@ void TransferDesk::take(Delivery delivery, Answer<void> answer)
                         auto staged = taken ? std::move(taken->staged) : fail(std::move(taken).error());
                         m_counters.bytesIn += taken ? taken->bytes : 0;
                         ++(staged ? m_counters.received : m_counters.failed);
-                        auto* item = m_sessions.find(sender, path);
-                        if (item != nullptr)
-                            item->stage = staged ? Stage::Staged : Stage::Announced;
+                        auto* kept = m_sessions.find(sender, path);
+                        if (kept != nullptr)
+                            kept->stage = staged ? Stage::Staged : Stage::Announced;
                         if (!staged)
                             return answer(fail(std::move(staged).error()));
-                        if (item == nullptr) {
+                        if (kept == nullptr) {
                             discard({Item{*staged, {}, Stage::Staged, *staged, {}}});
                             return answer(fail(ErrorCode::Denied, "the attempt ended while its output was sent"));
                         }
-                        item->staged = *std::move(staged);
+                        kept->staged = *std::move(staged);
                         answer({});
                     });
 }

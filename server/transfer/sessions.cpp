@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 namespace penstock::transfer {
@@ -89,7 +90,10 @@ std::vector<Item> Sessions::dropIdle(Instant now)
 {
     std::vector<Sender> idle;
     for (const auto& [sender, session] : m_sessions) {
-        if (!sender.attempt && session.used + m_limits.idle <= now)
+        const bool busy = std::any_of(session.items.begin(), session.items.end(), [](const auto& item) {
+            return item.second.stage == Stage::Receiving || item.second.stage == Stage::Publishing;
+        });
+        if (!busy && session.used + m_limits.idle <= now)
             idle.push_back(sender);
     }
     std::vector<Item> left;

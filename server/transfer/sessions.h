@@ -44,7 +44,7 @@ struct SessionLimits {
     std::size_t sessions = 20'000;
     std::size_t itemsEach = 50'000;
     std::size_t items = 500'000;
-    Duration idle = std::chrono::hours(2); // then a client's session ends; an attempt's ends with the attempt
+    Duration idle = std::chrono::hours(2); // without a word; an attempt's session ends with the attempt, too
 };
 
 class Sessions {

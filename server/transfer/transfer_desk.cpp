@@ -55,10 +55,14 @@ void TransferDesk::attemptEnded(AttemptId attempt)
 
 void TransferDesk::withFacts(const Sender& sender, Answer<Facts> answer)
 {
-    if (!sender.attempt)
-        return answer(Facts());
+    auto* session = m_sessions.find(sender);
+    if (session != nullptr)
+        session->used = m_parts.clock.now().mono;
+    // A session ends with its attempt, so that one with facts is of a live one.
+    if (!sender.attempt || (session != nullptr && session->facts))
+        return answer(session == nullptr ? Facts() : session->facts);
     const auto attempt = *sender.attempt;
-    m_parts.attempts.attemptWork(attempt, [this, sender, attempt, answer = std::move(answer)](Result<AttemptWork> work) {
+    m_parts.attempts.attemptWork(attempt, [this, attempt, answer = std::move(answer)](Result<AttemptWork> work) {
         if (!work && work.error().code == ErrorCode::NotFound)
             return answer(fail(ErrorCode::Denied,
                                fmt::format("attempt {} is over, so that its outputs are not taken any more; its step "
@@ -66,13 +70,11 @@ void TransferDesk::withFacts(const Sender& sender, Answer<Facts> answer)
                                            attempt.value())));
         if (!work)
             return answer(fail(std::move(work).error()));
-        if (const auto* session = m_sessions.find(sender); session != nullptr && session->facts)
-            return answer(session->facts);
         onThread<Facts>(
             m_questions,
             [rules = m_rules, attempt, work = *std::move(work)]() -> Result<Facts> {
                 PENSTOCK_TRY(const auto path, nix::StorePath::parse(rules->dir, work.drvPath));
-                PENSTOCK_TRY(auto facts, attemptFacts(attempt, rules->dir, path, *work.drv));
+                PENSTOCK_TRY(auto facts, attemptFacts(attempt, rules->dir, path, work.drv));
                 return std::make_shared<const AttemptFacts>(std::move(facts));
             },
             answer);

@@ -31,7 +31,7 @@ template <class T> using Answer = std::function<void(Result<T>)>;
 // What a live attempt builds.
 struct AttemptWork {
     std::string drvPath;
-    std::shared_ptr<const std::string> drv; // text of the derivation
+    std::string drv; // text of the derivation
 };
 struct AttemptSource {
     virtual ~AttemptSource() = default;

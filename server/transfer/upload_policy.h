@@ -34,7 +34,7 @@ struct AttemptFacts {
     std::map<std::string, ExpectedOutput> outputs; // by output name
 };
 
-// Invalid or Corrupt when the text is not that derivation. deferred: the paths of outputs that only resolving tells.
+// Invalid or Corrupt when the text is not that derivation.
 [[nodiscard]] Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir,
                                                 const nix::StorePath& drvPath, std::string_view drv);
 

@@ -104,11 +104,42 @@ private:
                 m_due = Due::NodeClose;
                 continue;
             }
+            if (takeRun(bytes))
+                continue;
             PENSTOCK_TRY(const bool isWhole, takeItem(bytes));
             if (!isWhole)
                 return {};
         }
         return {};
+    }
+
+    // Words that come together, when they do and the next piece has them whole.
+    bool takeRun(std::string_view& bytes)
+    {
+        if (m_hasLength || m_items.keptBytes() != 0)
+            return false;
+        if (m_due == Due::EntryOrClose)
+            return takeRun(bytes, kNarEntry, Due::Name);
+        if (m_due == Due::NodeTag)
+            return takeRun(bytes, kNarNode, Due::Type);
+        if (m_due == Due::ContentsOrExecutable && takeRun(bytes, kNarContents, Due::ContentSize)) {
+            m_isExecutable = false;
+            return true;
+        }
+        if (m_due == Due::NodeClose && m_depth != 0 && takeRun(bytes, kNarClosing, Due::EntryOrClose)) {
+            leaveEntry();
+            return true;
+        }
+        return false;
+    }
+    bool takeRun(std::string_view& bytes, std::string_view run, Due next)
+    {
+        if (!bytes.starts_with(run) || run.size() > m_limits.maxBytes - m_offset)
+            return false;
+        bytes.remove_prefix(run.size());
+        m_offset += run.size();
+        m_due = next;
+        return true;
     }
 
     // An integer or a string; false when bytes do not suffice.
@@ -298,9 +329,10 @@ private:
     }
     Result<void> closeEntry(std::string_view text)
     {
-        m_path.resize(m_levels[m_depth - 1].pathLength);
+        leaveEntry();
         return expect(text, ")", Due::EntryOrClose);
     }
+    void leaveEntry() { m_path.resize(m_levels[m_depth - 1].pathLength); }
 
     NarVisitor* m_visitor;
     NarLimits m_limits;

@@ -13,6 +13,21 @@ namespace penstock::nix {
 inline constexpr std::string_view kNarMagic = "nix-archive-1";
 inline constexpr std::size_t kNarWord = 8; // bytes of an integer, and what everything is padded to
 
+// Words that always come together, as they lie in an archive. Taken at once where they lie in one piece, they
+// make archives of small files twice as fast to read; the way word by word decides all else.
+inline constexpr std::string_view kNarClosing("\1\0\0\0\0\0\0\0)\0\0\0\0\0\0\0"
+                                              "\1\0\0\0\0\0\0\0)\0\0\0\0\0\0\0",
+                                              32);
+inline constexpr std::string_view kNarEntry("\5\0\0\0\0\0\0\0entry\0\0\0"
+                                            "\1\0\0\0\0\0\0\0(\0\0\0\0\0\0\0"
+                                            "\4\0\0\0\0\0\0\0name\0\0\0\0",
+                                            48);
+inline constexpr std::string_view kNarNode("\4\0\0\0\0\0\0\0node\0\0\0\0"
+                                           "\1\0\0\0\0\0\0\0(\0\0\0\0\0\0\0"
+                                           "\4\0\0\0\0\0\0\0type\0\0\0\0",
+                                           48);
+inline constexpr std::string_view kNarContents("\10\0\0\0\0\0\0\0contents", 16);
+
 // Zero bytes that follow so many bytes.
 [[nodiscard]] constexpr std::size_t narPadding(std::uint64_t length)
 {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Resolution: a derivation whose inputs have all been built, made into one that needs no other derivation.
-// Paths that only a build could tell stand where their placeholders stood, and outputs that waited for them
+// Paths that only a build could tell stand where Nix had written stand-ins, and outputs that waited for them
 // get their own paths (nix-formats 2.2, 2.6; Nix's Derivation::tryResolve, whose results these are). Pure
 // values. Errors: NotFound for an input's output that is not known, Invalid for dynamic derivations.
 #pragma once

@@ -39,6 +39,10 @@ std::string encodeBase64(std::span<const unsigned char> bytes)
 // Exactly out.size() bytes, with padding, nothing else.
 bool decodeBase64(std::string_view text, std::span<unsigned char> out)
 {
+    // libsodium 1.0.18 takes every byte above 127 for a slash.
+    const auto isAscii = [](char c) { return static_cast<unsigned char>(c) < 0x80; };
+    if (!std::all_of(text.begin(), text.end(), isAscii))
+        return false;
     std::size_t size = 0;
     const char* end = nullptr;
     return sodium_base642bin(out.data(), out.size(), text.data(), text.size(), nullptr, &size, &end,

@@ -277,7 +277,8 @@ struct Pair {
             }
         if (const auto machine = naive.machines.find(start.machine); machine != naive.machines.end())
             machine->second.room.give(run->ask);
-        planner.giveBack(start.machine, start.ask, start.gates);
+        planner.leaveGates(start.ask, start.gates);
+        planner.giveRoom(start.machine, start.ask);
         planner.asks().release(start.ask);
         return running.erase(run);
     }

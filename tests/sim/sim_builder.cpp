@@ -16,6 +16,17 @@ struct Frames final : protocol::FrameSink {
     void onFrame(ByteView payload) override { payloads.emplace_back(textOf(payload)); }
 };
 
+// Those known beforehand, and for the others whatever this attempt made.
+std::vector<protocol::NixOutput> outputsOf(const protocol::Assignment& assignment)
+{
+    const auto* nix = std::get_if<protocol::NixWork>(&assignment.work);
+    std::vector<protocol::NixOutput> outputs = nix == nullptr ? std::vector<protocol::NixOutput>() : nix->outputs;
+    for (protocol::NixOutput& output : outputs)
+        if (output.path.empty())
+            output.path = fmt::format("/nix/store/{}-{}", assignment.name, assignment.attempt.value());
+    return outputs;
+}
+
 } // namespace
 
 SimBuilder::SimBuilder(SimServer& server, const Truths& truths, std::string identity,
@@ -292,7 +303,10 @@ void SimBuilder::carryOut(const builder::StartAttempt& command)
                                   choose(),
                                   m_world.now().wall,
                                   truth,
-                                  {assignment.cpus, assignment.memoryBytes, assignment.resources}});
+                                  {assignment.cpus, assignment.memoryBytes, assignment.resources},
+                                  outputsOf(assignment)});
+    if (const auto* nix = std::get_if<protocol::NixWork>(&assignment.work); nix != nullptr && !nix->resolved.empty())
+        m_world.reach("builder.resolved_inputs");
     m_ledger.started(id, assignment.step);
     checkRoom(assignment);
     m_world.note("run", id.value(), assignment.step.value());
@@ -344,6 +358,8 @@ void SimBuilder::finish(AttemptId id, protocol::Outcome outcome)
     result.startedAt = running.started;
     result.cpuUser = (result.stoppedAt - result.startedAt) * running.truth.milliThreads / 1000;
     result.maxRssBytes = running.truth.memoryBytes;
+    if (outcome == protocol::Outcome::Succeeded)
+        result.outputs = running.outputs;
     m_spool.insert_or_assign(id, builder::RecoveredAttempt{step, result});
     apply(builder::AttemptEnded{std::move(result)});
 }

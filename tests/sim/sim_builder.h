@@ -72,6 +72,7 @@ private:
         WallTime started;
         Truth truth;
         work::Resources granted;
+        std::vector<protocol::NixOutput> outputs; // what a success will name
     };
 
     void connect();

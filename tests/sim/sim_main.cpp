@@ -30,7 +30,7 @@ struct Arguments {
 // Below this many seeds, chance alone may leave a rare path out.
 constexpr std::uint64_t kSeedsForReach = 200;
 
-constexpr std::array<std::string_view, 80> kRarePaths{
+constexpr std::array<std::string_view, 81> kRarePaths{
     "attempt.succeeded",
     "attempt.failed",
     "attempt.cancelled",
@@ -65,6 +65,7 @@ constexpr std::array<std::string_view, 80> kRarePaths{
     "assignment.sent_again",
     "builder.forgets_unwanted",
     "builder.ignores_stop",
+    "builder.resolved_inputs",
     "builder.lies",
     "builder.rejects_draining",
     "builder.rejects_resources",

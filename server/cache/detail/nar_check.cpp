@@ -11,8 +11,10 @@ NarCheck::NarCheck(const nix::StoreDir& dir, const nix::NarInfo& announced, bool
       m_narHash(announced.narHash),
       m_narSize(announced.narSize),
       m_facts{wantsListing ? ListingState::Kept : ListingState::Unwanted, {}, {}, {}},
-      m_listing(wantsListing ? ByteSink([this](std::string_view text) { return keepListing(text); }) : ByteSink()),
-      m_parser(m_listing, nix::NarLimits{announced.narSize}),
+      m_listing(kMaxKeptListing),
+      m_visitor(wantsListing ? std::vector<nix::NarVisitor*>{&m_listing, &m_debugInfo}
+                              : std::vector<nix::NarVisitor*>{&m_debugInfo}),
+      m_parser(m_visitor),
       m_scan(dir, announced.references)
 {
 }
@@ -39,15 +41,16 @@ Result<std::unique_ptr<NarCheck>> NarCheck::begin(const nix::StoreDir& dir, cons
     return check;
 }
 
-Result<void> NarCheck::keepListing(std::string_view text)
+void NarCheck::finishListing()
 {
-    if (m_facts.listing.size() + text.size() > kMaxKeptListing)
-        m_facts.listingState = ListingState::TooLarge;
-    if (m_facts.listingState == ListingState::TooLarge)
-        m_facts.listing = {};
+    if (m_facts.listingState == ListingState::Unwanted)
+        return;
+    auto listing = std::move(m_listing).finish();
+    if (listing)
+        m_facts.listing = *std::move(listing);
     else
-        m_facts.listing += text;
-    return {};
+        m_facts.listingState = listing.error().code == ErrorCode::Exhausted ? ListingState::TooLarge
+                                                                            : ListingState::Impossible;
 }
 
 Result<void> NarCheck::push(std::string_view nar)
@@ -84,10 +87,8 @@ Result<NarFacts> NarCheck::finish()
         m_contentResult = m_content->finish();
     if (!m_contentResult)
         return fail(std::move(m_contentResult).error().in(m_path));
-    PENSTOCK_TRY_VOID(m_listing.finish());
-    if (!m_listing.isTrue())
-        m_facts.listingState = ListingState::Impossible;
-    m_facts.debugLinks = m_listing.debugLinks();
+    finishListing();
+    m_facts.debugFiles = m_debugInfo.files();
     m_facts.unstated = m_scan.unstated();
     return std::move(m_facts);
 }

@@ -4,12 +4,14 @@
 // paths that are written in it and not stated. One thread. Errors: Corrupt, naming the path and both values.
 #pragma once
 
-#include "server/cache/detail/nar_listing.h"
 #include "server/cache/detail/reference_scan.h"
 #include "shared/base/result.h"
 #include "shared/nix/content_address.h"
+#include "shared/nix/debug_info.h"
 #include "shared/nix/hash.h"
+#include "shared/nix/listing.h"
 #include "shared/nix/nar.h"
+#include "shared/nix/nar_tee.h"
 #include "shared/nix/narinfo.h"
 
 #include <cstddef>
@@ -30,7 +32,7 @@ enum class ListingState : std::uint8_t { Unwanted, Kept, TooLarge, Impossible };
 struct NarFacts {
     ListingState listingState = ListingState::Unwanted;
     std::string listing;
-    std::vector<DebugLink> debugLinks;
+    std::vector<nix::DebugFile> debugFiles;
     std::set<std::string> unstated; // digests
 };
 
@@ -45,13 +47,15 @@ public:
 
 private:
     NarCheck(const nix::StoreDir& dir, const nix::NarInfo& announced, bool wantsListing);
-    [[nodiscard]] Result<void> keepListing(std::string_view text);
+    void finishListing();
 
     const std::string m_path;
     const nix::Hash m_narHash;
     const std::uint64_t m_narSize;
     NarFacts m_facts;
-    NarListing m_listing;
+    nix::ListingBuilder m_listing;
+    nix::DebugInfoVisitor m_debugInfo;
+    nix::NarTee m_visitor;
     nix::NarParser m_parser;
     nix::Hasher m_hasher;
     ReferenceScan m_scan;

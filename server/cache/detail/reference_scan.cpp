@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/cache/detail/reference_scan.h"
 
-
 #include <algorithm>
 
 namespace penstock::cache::detail {

@@ -14,7 +14,7 @@
 
 namespace penstock::cache::detail {
 
-inline constexpr std::size_t kMaxUnstated = 64; // digests that are kept
+inline constexpr std::size_t kMaxUnstated = 16; // digests that are kept
 
 class ReferenceScan {
 public:

@@ -157,7 +157,12 @@ void Farm::leaveMachine(AttemptId id, AttemptRecord& attempt)
     MachineRecord& machine = m_machines.at(attempt.machine);
     machine.running.erase(id);
     m_ledger.finished(attempt.ticket, m_now);
-    m_planner.giveBack(attempt.machine, attempt.ask, attempt.gates);
+    m_planner.leaveGates(attempt.ask, attempt.gates);
+    if (attempt.isSending)
+        --machine.sending;
+    else
+        m_planner.giveRoom(attempt.machine, attempt.ask);
+    attempt.isSending = false;
     m_planner.asks().release(attempt.ask);
     show(attempt.machine);
 }
@@ -243,10 +248,30 @@ void Farm::on(AttemptProgressed& event)
     if (attempt == nullptr || attempt->machine != machineId || !attempt->isLive())
         return; // for display only
     attempt->phase = std::move(event.phase);
+    followPhase(*attempt);
     if (event.started.micros() != 0)
         attempt->progress.started = event.started;
     m_shownSteps.push_back(attempt->step);
     show(machineId);
+}
+
+// Outputs on their way out need neither slot nor cpus: the machine may go on with the next step. At most as many as it
+// has slots, so that a machine with a slow line does not pile up what it has built.
+void Farm::followPhase(AttemptRecord& attempt)
+{
+    MachineRecord& machine = m_machines.at(attempt.machine);
+    const bool isSending = attempt.phase == "uploading" || (attempt.isSending && attempt.phase == "finishing");
+    if (isSending == attempt.isSending || (isSending && machine.sending >= machine.facts.maxJobs))
+        return;
+    attempt.isSending = isSending;
+    if (isSending) {
+        ++machine.sending;
+        m_planner.giveRoom(attempt.machine, attempt.ask);
+    } else {
+        --machine.sending;
+        if (m_planner.knows(attempt.machine))
+            m_planner.takeRoom(attempt.machine, attempt.ask);
+    }
 }
 
 void Farm::stopAttempt(AttemptId id, const std::string& reason)

@@ -53,6 +53,7 @@ public:
     [[nodiscard]] std::vector<StepId> stepsOf(JobId job) const;
     [[nodiscard]] std::optional<StepView> step(StepId step, JobId forJob) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
+    [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId id) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
     [[nodiscard]] std::optional<MachineView> machine(MachineId machine) const;
     [[nodiscard]] Result<MachineId> findMachine(const std::string& nameOrId) const;
@@ -195,6 +196,7 @@ private:
     void rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::AttemptAnswer& answer);
     void stopAttempt(AttemptId id, const std::string& reason);
     void leaveMachine(AttemptId id, AttemptRecord& attempt);
+    void followPhase(AttemptRecord& attempt);
     void holdToPromise(const StepRecord& step, work::AttemptProgress& report);
     void sendStored(SessionId session, AttemptId attempt);
     void countEnd(work::AttemptEnd end);

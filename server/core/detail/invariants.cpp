@@ -139,13 +139,19 @@ Result<void> Farm::checkMachines() const
         if (!result)
             return;
         std::uint64_t cpus = 0;
+        std::uint32_t sending = 0;
         for (const AttemptId attempt : machine.running) {
             const AttemptRecord* record = m_attempts.find(attempt);
             if (record == nullptr)
                 result = broken("machine {} runs attempt {}, which is not there", id.value(), attempt.value());
+            else if (record->isSending)
+                ++sending;
             else
                 cpus += m_planner.asks().cpus(record->ask);
         }
+        if (result && sending != machine.sending)
+            result = broken("machine {} counts {} attempts that send outputs, but there are {}", id.value(),
+                            machine.sending, sending);
         if (result && m_planner.knows(id) && cpus != m_planner.room(id).taken().cpus)
             result = broken("machine {} has {} cpus taken, its attempts have {}", id.value(),
                             m_planner.room(id).taken().cpus, cpus);

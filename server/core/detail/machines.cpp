@@ -108,7 +108,8 @@ void Farm::on(MachineConnected& event)
     m_planner.setFacts(id, machine->facts);
     if (!isKnown) // what it ran before the server's restart
         for (const AttemptId attempt : machine->running)
-            m_planner.takeRoom(id, m_attempts.at(attempt).ask);
+            if (const AttemptRecord& record = m_attempts.at(attempt); !record.isSending)
+                m_planner.takeRoom(id, record.ask);
     refreshStatus(id, *machine);
     persistMachine(*machine);
     show(id);

@@ -144,7 +144,8 @@ void Farm::askAnew(const sched::Start& start)
 {
     ++m_counters.asksRaised;
     StepRecord& step = m_steps.at(start.step);
-    m_planner.giveBack(start.machine, start.ask, start.gates);
+    m_planner.leaveGates(start.ask, start.gates);
+    m_planner.giveRoom(start.machine, start.ask);
     m_planner.asks().release(start.ask);
     step.isQueued = false;
     enqueue(start.step, step);

@@ -99,6 +99,7 @@ struct AttemptRecord {
     std::uint64_t revision = 0; // of the Desired that told this connection about it; 0 not yet
     std::string stopReason;     // empty: it shall go on
     bool isDirty = false;
+    bool isSending = false; // its outputs leave: it holds no room of its machine any more
 
     [[nodiscard]] bool isLive() const { return progress.state != work::AttemptState::Ended; }
     [[nodiscard]] bool isStopped() const { return !stopReason.empty(); }
@@ -138,6 +139,7 @@ struct MachineRecord {
     std::uint64_t revision = 0; // of the last Desired on this connection
     std::set<AttemptId> running; // live attempts
     std::set<AttemptId> stopsSent; // on this connection, for attempts that are not ours any more
+    std::uint32_t sending = 0;     // of the live attempts, those that hold no room
     std::uint32_t foreign = 0;     // attempts it holds unfinished though we do not want them
     std::uint64_t finished = 0;
     std::uint64_t failed = 0;

@@ -79,6 +79,14 @@ std::optional<AttemptView> Farm::attempt(AttemptId id) const
     return attempt == nullptr ? std::nullopt : std::optional(viewOf(id, *attempt));
 }
 
+std::optional<LiveWork> Farm::liveWork(AttemptId id) const
+{
+    const AttemptRecord* attempt = m_attempts.find(id);
+    if (attempt == nullptr || !attempt->isLive())
+        return std::nullopt;
+    return LiveWork{attempt->machine, m_steps.at(attempt->step).work.work()};
+}
+
 std::optional<StepView> Farm::step(StepId id, JobId forJob) const
 {
     const StepRecord* step = m_steps.find(id);

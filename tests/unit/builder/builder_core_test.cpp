@@ -342,5 +342,18 @@ TEST(BuilderCore, DeliversWhatAFormerRunHeld)
     EXPECT_EQ(machine.assign(7, 10), (Words{"reject 7 stale"}));
 }
 
+TEST(BuilderCore, OutputsOnTheirWayOutTakeNoSlot)
+{
+    Machine machine(1);
+    machine.assign(1, 1);
+    machine.apply(AttemptMoved{{AttemptId(1), "uploading", {}}});
+    EXPECT_EQ(machine.assign(2, 2), (std::vector<std::string>{"accept 2", "start 2"}));
+    machine.apply(AttemptMoved{{AttemptId(2), "uploading", {}}});
+    // As many as there are slots: the server counts the same way.
+    EXPECT_EQ(machine.assign(3, 3), (std::vector<std::string>{"reject 3 no_slot"}));
+    machine.apply(AttemptMoved{{AttemptId(2), "finishing", {}}});
+    EXPECT_EQ(machine.assign(4, 4), (std::vector<std::string>{"reject 4 no_slot"}));
+}
+
 } // namespace
 } // namespace penstock::builder

@@ -173,5 +173,30 @@ TEST_F(Farm, ShowsPhasesWithoutStoringThem)
     EXPECT_EQ(core->step(stepOf(job), job)->newest->phase, "buildPhase");
 }
 
+TEST_F(Farm, OutputsOnTheirWayOutHoldNoSlot)
+{
+    const SessionId builder = connect("one", 1);
+    for (const char* name : {"a", "b", "c"})
+        static_cast<void>(submit(commandJob(name)));
+    // Submitted into a full machine: one runs, two wait.
+    const auto runs = [this] { return core->machine(core->machines().front())->running.size(); };
+    ASSERT_EQ(runs(), 1U);
+    const AttemptId first = core->machine(core->machines().front())->running.front().id;
+    accept(builder, first);
+    send(AttemptProgressed{builder, first, "uploading", {}});
+    const AttemptId second = onlyAssigned();
+    accept(builder, second);
+    EXPECT_EQ(runs(), 2U);
+    // As many as there are slots may send at once, so this one keeps its slot.
+    send(AttemptProgressed{builder, second, "uploading", {}});
+    EXPECT_TRUE(assigned().empty());
+    // What goes back to building takes its slot again, and what ends gives back what it has.
+    send(AttemptProgressed{builder, first, "building", {}});
+    finish(builder, first);
+    EXPECT_TRUE(assigned().empty());
+    finish(builder, second);
+    EXPECT_EQ(assigned().size(), 1U);
+}
+
 } // namespace
 } // namespace penstock::core::test

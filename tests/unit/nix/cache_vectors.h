@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The binary cache that Nix itself wrote, tests/golden/nix/cache (its NARs are in base 16: fromHex of nar_tree.h).
+// The binary cache that Nix itself wrote, tests/golden/nix/cache (its NARs are in base 16: fromHex of
+// nar_tree.h).
 #pragma once
 
 #include "tests/support/golden.h"
-#include "tests/unit/nix/nar_tree.h"
+#include "tests/support/nar_tree.h"
 
 #include <algorithm>
 #include <filesystem>

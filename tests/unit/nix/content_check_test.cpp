@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "shared/nix/content_address.h"
 #include "tests/support/golden.h"
+#include "tests/support/nar_tree.h"
 #include "tests/unit/nix/cache_vectors.h"
-#include "tests/unit/nix/nar_tree.h"
 
 #include <gtest/gtest.h>
 

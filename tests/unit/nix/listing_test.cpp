@@ -4,7 +4,7 @@
 #include "shared/nix/listing.h"
 #include "shared/nix/nar_tee.h"
 #include "tests/support/golden.h"
-#include "tests/unit/nix/nar_tree.h"
+#include "tests/support/nar_tree.h"
 
 #include <filesystem>
 

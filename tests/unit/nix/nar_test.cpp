@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "shared/base/text.h"
 #include "shared/nix/hash.h"
+#include "shared/nix/nar_rules.h"
 #include "shared/nix/nar.h"
 #include "tests/support/golden.h"
-#include "tests/unit/nix/nar_tree.h"
+#include "tests/support/nar_tree.h"
 
 #include <gtest/gtest.h>
 
@@ -275,6 +276,14 @@ TEST(Nar, EndsWithTheErrorOfItsVisitor)
     const auto parsed = parseNar(*narOf(file("x")), visitor);
     ASSERT_FALSE(parsed);
     EXPECT_EQ(parsed.error(), (Error{ErrorCode::Exhausted, "disk full"}));
+}
+
+TEST(Nar, KnowsTheWordsThatComeTogetherAsTheyAreWritten)
+{
+    EXPECT_EQ(kNarClosing, strs({")", ")"}));
+    EXPECT_EQ(kNarEntry, strs({"entry", "(", "name"}));
+    EXPECT_EQ(kNarNode, strs({"node", "(", "type"}));
+    EXPECT_EQ(kNarContents, str("contents"));
 }
 
 TEST(Nar, PassesContentThroughWithoutCopyingIt)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "shared/nix/nar.h"
-#include "tests/unit/nix/nar_tree.h"
+#include "tests/support/nar_tree.h"
 
 #include <gtest/gtest.h>
 

@@ -85,7 +85,7 @@ TEST(Resolution, LeavesAFloatingOutputUnknown)
     EXPECT_FALSE(resolved->basic.outputs.at("out").path);
     EXPECT_EQ(resolved->basic.outputs.at("out").method, "r:sha256");
     EXPECT_EQ(resolved->basic.environment.at("out"), floating.drv.environment.at("out"))
-        << "its own placeholder";
+        << "what stands for itself";
     EXPECT_EQ(resolved->basic.environment.at("input"),
               "/nix/store/qgggmh3l96fi791a1gqbxc2lmf926cxz-floating/bin");
     EXPECT_EQ(resolved->basic.builder, "/nix/store/qgggmh3l96fi791a1gqbxc2lmf926cxz-floating/bin/sh");

@@ -92,6 +92,12 @@ TEST(Signing, CountsOnlySignaturesOfTheNamedKeyAndRightForm)
     EXPECT_FALSE(ours.publicKey().verifies(good.substr(0, good.size() - 2), "message"));
     EXPECT_FALSE(ours.publicKey().verifies(good.substr(good.find(':') + 1), "message"));
     EXPECT_FALSE(ours.publicKey().verifies("", "message"));
+    for (std::size_t at = 0; at < good.size(); ++at)
+        for (int c = 0; c < 256; ++c) {
+            std::string changed = good;
+            changed[at] = static_cast<char>(c);
+            EXPECT_EQ(ours.publicKey().verifies(changed, "message"), changed == good) << at << " " << c;
+        }
 
     const std::vector<PublicKey> keys{theirs.publicKey(), ours.publicKey()};
     EXPECT_TRUE(isSignedBy(keys, {"junk", liar.sign("message"), good}, "message"));

@@ -131,7 +131,8 @@ struct PlannerTest : ::testing::Test {
     void end(std::uint64_t id)
     {
         const Start& start = started.at(id);
-        planner.giveBack(start.machine, start.ask, start.gates);
+        planner.leaveGates(start.ask, start.gates);
+        planner.giveRoom(start.machine, start.ask);
         started.erase(id);
         checked();
     }

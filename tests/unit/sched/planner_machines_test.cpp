@@ -296,7 +296,8 @@ TEST_F(Reservations, SayThatThereIsNoRoomAfterAllWhenAProbeTookIt)
     planner.takeRoom(MachineId(1), probe);
     checked();
     EXPECT_EQ(plan(), "");
-    planner.giveBack(MachineId(1), probe, {});
+    planner.leaveGates(probe, {});
+    planner.giveRoom(MachineId(1), probe);
     checked();
     EXPECT_EQ(plan(), "2@1 ");
 }

@@ -243,7 +243,8 @@ TEST_F(Plans, CountWhatRunsSinceBeforeARestartAtTheGates)
     step({.id = 1, .gates = {0, group}});
     steps(2, 3);
     EXPECT_EQ(plan(), "2@1 ");
-    planner.giveBack(MachineId(1), ask, {0, group});
+    planner.leaveGates(ask, {0, group});
+    planner.giveRoom(MachineId(1), ask);
     checked();
     EXPECT_EQ(plan(), "1@1 ");
 }
