@@ -2,7 +2,6 @@
 #include "client/build/local_nix.h"
 
 #include "shared/base/text.h"
-#include "shared/config/files.h"
 
 #include <fmt/format.h>
 #include <QProcess>
@@ -13,8 +12,6 @@
 namespace penstock::client {
 
 namespace {
-
-constexpr std::size_t kMaxDerivationBytes = 32U << 20U;
 
 struct Output {
     std::string out;
@@ -128,24 +125,6 @@ Result<Instantiated> instantiate(const BuildRequest& request)
     if (result.roots.empty())
         return fail(ErrorCode::Invalid, "the expression gave no derivation, so there is nothing to build");
     return result;
-}
-
-Result<std::vector<LocalDerivation>> readClosure(const std::vector<Root>& roots)
-{
-    std::vector<std::string> arguments{"--query", "--requisites"};
-    for (const auto& root : roots)
-        arguments.push_back(root.drv);
-    PENSTOCK_TRY(const auto output, runNix("nix-store", arguments));
-    std::vector<LocalDerivation> closure;
-    for (const auto& path : lines(output.out)) {
-        if (!path.ends_with(".drv"))
-            continue;
-        auto text = config::readTextFile(path, kMaxDerivationBytes);
-        if (!text)
-            return fail(std::move(text).error().in("derivation"));
-        closure.push_back({path, std::move(*text)});
-    }
-    return closure;
 }
 
 Result<std::vector<std::string>> localOutputs(const std::string& drv)

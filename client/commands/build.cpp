@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // build: Nix derivations instantiated here and built on the farm.
 #include "client/build/build_view.h"
+#include "client/build/closure.h"
 #include "client/build/local_nix.h"
 #include "client/build/upload.h"
 #include "client/commands/arguments.h"
@@ -66,10 +67,19 @@ Result<std::string> buildJson(const Globals& globals, const Values& values, cons
     return QJsonDocument(job).toJson(QJsonDocument::Compact).toStdString();
 }
 
+// Where the derivations lie: nix's own environment decides, and they say so.
+Result<nix::StoreDir> storeDirOf(const std::vector<Root>& roots)
+{
+    const auto& drv = roots.front().drv;
+    return nix::StoreDir::parse(drv.substr(0, drv.find_last_of('/')));
+}
+
 Result<BuildUpload::Job> prepare(Invocation& invocation, const Values& values, const Instantiated& plan)
 {
     BuildUpload::Job job;
-    PENSTOCK_TRY(job.closure, readClosure(plan.roots));
+    PENSTOCK_TRY(const auto dir, storeDirOf(plan.roots));
+    job.read = readDerivationFile;
+    PENSTOCK_TRY(job.closure, readClosure(dir, plan.roots, job.read));
     PENSTOCK_TRY(job.parts, planParts(job.closure, kMaxPartBytes));
     for (const auto& root : plan.roots)
         if (std::find(job.roots.begin(), job.roots.end(), root.drv) == job.roots.end())
@@ -186,7 +196,7 @@ int build(Invocation& invocation, const Values& values)
     auto job = prepare(invocation, values, *plan);
     if (!job)
         return invocation.complain(job.error());
-    console.live({fmt::format("sending {} derivations", job->closure.size())});
+    console.live({fmt::format("sending {} derivations", job->closure.derivations.size())});
     const bool withLogs = values.flag("print-build-logs");
     BuildView view(invocation, withLogs);
     FollowLoop loop(invocation, view, withLogs);
