@@ -127,6 +127,7 @@ std::string renderStatus(const QJsonObject& status, const View& view)
     const auto slots = objectField(status, "slots");
     fields.emplace_back("Slots", Cell{fmt::format("{} of {} in use", numberField(slots, "used"),
                                                   numberField(slots, "total"))});
+    addList(fields, status, "stores", "Outputs go to");
     addText(fields, status, "signing_key", "Signing key");
     addList(fields, status, "signing_keys", "Signing keys");
     return renderFields(fields, view.style);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/bridges.h"
 
+#include "shared/protocol/session.h"
+
+#include <algorithm>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -31,15 +34,24 @@ core::Event toEvent(SessionId session, protocol::BuilderMessage&& message)
         std::move(message));
 }
 
+// A command has none, so that nothing is to be looked up.
+bool hasOutputs(const protocol::AttemptResult& result)
+{
+    return result.outcome == protocol::Outcome::Succeeded && !result.outputs.empty();
+}
+
 } // namespace
 
-LinkBridge::LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop)
-    : m_dispatcher(dispatcher), m_logs(logs), m_coreLoop(coreLoop)
+LinkBridge::LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop,
+                       CheckOutputs checkOutputs)
+    : m_dispatcher(dispatcher), m_logs(logs), m_coreLoop(coreLoop), m_checkOutputs(std::move(checkOutputs))
 {
 }
 
 void LinkBridge::connected(SessionId session, const protocol::Hello& hello, const std::string& credential)
 {
+    if (std::ranges::find(hello.features, protocol::kGrantsFeature) != hello.features.end())
+        m_granted.insert(session);
     m_dispatcher.post(core::MachineConnected{session, hello.identity, hello.instance, credential, hello.version,
                                              hello.facts});
 }
@@ -49,14 +61,20 @@ void LinkBridge::messages(SessionId session, std::vector<protocol::BuilderMessag
 {
     std::vector<core::Event> events;
     events.reserve(messages.size());
-    for (protocol::BuilderMessage& message : messages)
-        events.push_back(toEvent(session, std::move(message)));
+    for (protocol::BuilderMessage& message : messages) {
+        if (auto* result = std::get_if<protocol::AttemptResult>(&message); result != nullptr && hasOutputs(*result) &&
+                                                                           takesGrants(session))
+            m_checkOutputs(session, std::move(*result));
+        else
+            events.push_back(toEvent(session, std::move(message)));
+    }
     m_dispatcher.postAll(std::move(events));
     m_coreLoop.post(std::move(taken)); // behind them
 }
 
 void LinkBridge::disconnected(SessionId session, const std::string& reason)
 {
+    m_granted.erase(session);
     m_dispatcher.post(core::MachineDisconnected{session, reason});
     m_coreLoop.post([&dispatcher = m_dispatcher, session] { dispatcher.dropSession(session); });
 }
@@ -114,6 +132,7 @@ void CoreBridge::publish(core::Publish changed)
 void CoreBridge::attemptEnded(AttemptId attempt, std::uint64_t logBytes)
 {
     m_logs.end(attempt, logBytes);
+    m_netLoop.post([actions = m_actions, attempt] { actions->attemptEnded(attempt); });
 }
 
 void CoreBridge::fatal(Error error)

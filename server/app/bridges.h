@@ -11,14 +11,21 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 namespace penstock::app {
 
+// Takes what a builder with grants says of a build that succeeded, and hands it on once its outputs are there.
+using CheckOutputs = std::function<void(SessionId, protocol::AttemptResult)>;
+
 class LinkBridge final : public net::LinkSink {
 public:
-    LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop);
+    LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop, CheckOutputs checkOutputs);
+
+    // Whether the builder fetches and uploads by grants; else it shares its store with us.
+    [[nodiscard]] bool takesGrants(SessionId session) const { return m_granted.contains(session); }
 
     void connected(SessionId session, const protocol::Hello& hello, const std::string& credential) override;
     void messages(SessionId session, std::vector<protocol::BuilderMessage> messages,
@@ -30,6 +37,8 @@ private:
     dispatch::Dispatcher& m_dispatcher;
     logs::LogStore& m_logs;
     Loop& m_coreLoop;
+    const CheckOutputs m_checkOutputs;
+    std::set<SessionId> m_granted; // open sessions
 };
 
 // What the net loop does with commands; each is called on the net loop.
@@ -40,6 +49,7 @@ struct NetActions {
     std::function<void(SessionId, protocol::GoodbyeReason, const std::string&)> close;
     std::function<void(const core::Reply&)> reply;
     std::function<void(const core::Publish&)> publish;
+    std::function<void(AttemptId)> attemptEnded;
     std::function<void(const Error&)> fatal;
 };
 

@@ -257,6 +257,7 @@ void FarmGateway::status(http::Answer<http::StatusView> answer)
             view->uptime = m_parts.clock.now().mono - m_facts.started;
             view->listen = m_facts.listen;
             view->auth = m_facts.auth;
+            view->outputs = m_outputs;
             if (const Result<void> health = m_parts.store.health(); !health)
                 view->problems.push_back(fmt::format("the database cannot be used: {}", health.error().message));
             if (view->totals.machinesConnected == 0)

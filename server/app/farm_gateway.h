@@ -49,6 +49,7 @@ public:
     void replied(const core::Reply& reply);
     // Adds metrics of a module that lives on the net loop.
     void addMetrics(MetricSource source) { m_metricSources.push_back(std::move(source)); }
+    void setOutputs(http::OutputsView outputs) { m_outputs = std::move(outputs); }
     void setListen(std::vector<std::string> addresses) { m_facts.listen = std::move(addresses); }
     // Called with a token's id when it was revoked.
     void onRevoked(std::function<void(const std::string&)> revoked) { m_revoked = std::move(revoked); }
@@ -108,6 +109,7 @@ private:
 
     GatewayParts m_parts;
     GatewayFacts m_facts;
+    http::OutputsView m_outputs;
     std::uint64_t m_nextRequest = 1;
     std::map<RequestId, Waiting> m_waiting;
     std::vector<MetricSource> m_metricSources;

@@ -5,6 +5,7 @@
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
 #include "server/app/metrics.h"
+#include "server/app/output_desk.h"
 #include "server/auth/authenticator.h"
 #include "server/core/farm_core.h"
 #include "server/feed/feed.h"
@@ -24,6 +25,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <future>
+#include <optional>
 #include <random>
 #include <sys/stat.h>
 #include <utility>
@@ -61,6 +63,15 @@ Result<void> writePortFile(const std::string& path, const std::string& text)
     return {};
 }
 
+// The core knows nothing of grants: they are a matter of the road, not of the work.
+void addGrants(const OutputDesk& outputs, protocol::Desired& desired)
+{
+    for (protocol::Assignment& assignment : desired.assign) {
+        if (auto* nix = std::get_if<protocol::NixWork>(&assignment.work); nix != nullptr)
+            nix->grant = outputs.grant(assignment.attempt);
+    }
+}
+
 } // namespace
 
 struct ServerApp::Parts final : net::ConnectionSink {
@@ -72,6 +83,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
 
     [[nodiscard]] Result<void> openStore();
     [[nodiscard]] Result<void> startCore();
+    [[nodiscard]] Result<void> openOutputStores();
     void buildNet();
     [[nodiscard]] NetActions netActions();
     [[nodiscard]] Result<void> listen();
@@ -94,6 +106,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<core::FarmCore> farm;
     std::unique_ptr<CoreBridge> coreBridge;
     std::unique_ptr<dispatch::Dispatcher> dispatcher;
+    std::unique_ptr<OutputDesk> outputs;
     std::unique_ptr<LinkBridge> linkBridge;
     std::unique_ptr<FarmGateway> gateway;
     std::unique_ptr<auth::Authenticator> authenticator;
@@ -103,6 +116,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<http::HttpServer> http;
     std::vector<std::unique_ptr<net::Listener>> listeners;
     work::Recovery recovery;
+    std::optional<OpenedOutputs> opened; // until the desk takes them
 };
 
 // ------------------------------------------------------------------------------------------------- start-up
@@ -143,6 +157,8 @@ Result<void> ServerApp::Parts::startCore()
             netLoop.post([this, attempt, size, ended] {
                 if (feed != nullptr)
                     feed->logGrew(attempt, size, ended);
+                if (ended && outputs != nullptr)
+                    outputs->logEnded(attempt);
             });
         });
     farm = std::make_unique<core::FarmCore>(options.core);
@@ -170,8 +186,15 @@ NetActions ServerApp::Parts::netActions()
             builderLinks->sendWelcome(session, machine);
     };
     actions.desired = [this](SessionId session, protocol::Desired desired) {
-        if (builderLinks != nullptr)
-            builderLinks->sendDesired(session, std::move(desired));
+        if (builderLinks == nullptr)
+            return;
+        if (linkBridge != nullptr && outputs != nullptr && linkBridge->takesGrants(session))
+            addGrants(*outputs, desired);
+        builderLinks->sendDesired(session, std::move(desired));
+    };
+    actions.attemptEnded = [this](AttemptId attempt) {
+        if (outputs != nullptr)
+            outputs->attemptEnded(attempt);
     };
     actions.stored = [this](SessionId session, std::vector<AttemptId> attempts) {
         if (builderLinks != nullptr)
@@ -193,8 +216,19 @@ NetActions ServerApp::Parts::netActions()
     return actions;
 }
 
+Result<void> ServerApp::Parts::openOutputStores()
+{
+    PENSTOCK_TRY(opened, openOutputs(options.outputs,
+                                     {options.dataDir, options.serverName, options.storeDir,
+                                      options.credentialsDirectory},
+                                     clock, logger));
+    return {};
+}
+
 void ServerApp::Parts::buildNet()
 {
+    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs}, *std::move(opened));
+    opened.reset();
     const std::string version(config::version());
     GatewayFacts facts{version,
                        options.serverName,
@@ -204,6 +238,8 @@ void ServerApp::Parts::buildNet()
                        clock.now().mono};
     gateway = std::make_unique<FarmGateway>(GatewayParts{netLoop, clock, *dispatcher, *store, *logs}, std::move(facts));
     authenticator = std::make_unique<auth::Authenticator>(clock, *gateway, options.auth);
+    authenticator->setGrants(outputs.get());
+    gateway->setOutputs({outputs->describeStores(), outputs->publicKeys()});
     gateway->onRevoked([this](const std::string& id) { authenticator->forget(id); });
 
     feed::FeedOptions feedOptions;
@@ -214,7 +250,10 @@ void ServerApp::Parts::buildNet()
     feed = std::make_unique<feed::Feed>(netLoop, clock, logger, *gateway, std::move(feedOptions));
     monitorLinks = std::make_unique<net::MonitorLinks>(*feed);
 
-    linkBridge = std::make_unique<LinkBridge>(*dispatcher, *logs, *coreLoop);
+    linkBridge = std::make_unique<LinkBridge>(
+        *dispatcher, *logs, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
+            outputs->check(session, std::move(result));
+        });
     net::LinkOptions linkOptions;
     linkOptions.timing = {options.heartbeat, options.deadline};
     linkOptions.serverName = options.serverName;
@@ -223,10 +262,12 @@ void ServerApp::Parts::buildNet()
 
     http::HttpOptions httpOptions;
     httpOptions.storeDir = options.storeDir;
-    http = std::make_unique<http::HttpServer>(http::HttpParts{netLoop, clock, *authenticator, *gateway}, httpOptions);
+    http = std::make_unique<http::HttpServer>(
+        http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers()}, httpOptions);
     gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
         appendLinkMetrics(builderLinks->counters(), builderLinks->size(), families);
         appendFeedMetrics(feed->counters(), families);
+        outputs->addMetrics(families);
         for (const auto& listener : listeners)
             appendListenerMetrics(listener->counters(), families);
         families.push_back(http::counter("penstock_auth_refusals_total", "peers refused for their credential",
@@ -282,6 +323,7 @@ ServerApp::Parts::~Parts()
     builderLinks.reset();
     feed.reset();
     authenticator.reset();
+    outputs.reset(); // after http: no body is on its way any more
     if (coreLoop != nullptr)
         coreLoop->post([this] { dispatcher->stop(); });
     store.reset();    // writes what it was given; its completions go to the core loop
@@ -305,6 +347,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logge
 {
     PENSTOCK_TRY_VOID(makeDataDir(options.dataDir));
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
+    PENSTOCK_TRY_VOID(parts->openOutputStores());
     PENSTOCK_TRY_VOID(parts->openStore());
     PENSTOCK_TRY_VOID(parts->startCore());
     parts->buildNet();

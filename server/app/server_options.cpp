@@ -102,6 +102,7 @@ config::ProgramSpec serverProgram()
                  .fallback = "20s", .least = 0, .most = 86'400'000'000});
     o.push_back({.name = "max-log", .kind = Kind::Size, .help = "limit of one attempt's log, whatever its job says",
                  .fallback = "4GiB"});
+    addOutputOptions(o);
     addSchedulingOptions(o);
     return program;
 }
@@ -132,6 +133,8 @@ Result<ServerOptions> readServerOptions(const config::Values& values, const conf
     options.serverName = values.has("server-name") ? values.text("server-name") : hostName();
     const std::string storeDir = variable(environment, "NIX_STORE_DIR");
     options.storeDir = storeDir.empty() ? "/nix/store" : storeDir;
+    options.credentialsDirectory = variable(environment, "CREDENTIALS_DIRECTORY");
+    PENSTOCK_TRY(options.outputs, readOutputOptions(values, options.dataDir, options.storeDir));
     options.heartbeat = millis(values.duration("heartbeat"));
     options.deadline = millis(values.duration("heartbeat-deadline"));
     if (options.deadline < 2 * options.heartbeat)

@@ -3,6 +3,7 @@
 // given. Invalid and Denied texts name the flag and the way out.
 #pragma once
 
+#include "server/app/output_options.h"
 #include "server/auth/policy.h"
 #include "server/core/options.h"
 #include "server/net/listen_address.h"
@@ -31,6 +32,8 @@ struct ServerOptions {
     std::chrono::milliseconds deadline{6'000};
     core::CoreOptions core; // scheduling and the reconnect grace
     std::uint64_t maxLogBytes = 0;
+    OutputOptions outputs;
+    std::string credentialsDirectory; // systemd's; empty: none
 };
 
 [[nodiscard]] config::ProgramSpec serverProgram();

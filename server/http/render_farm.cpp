@@ -204,6 +204,8 @@ void writeStatus(JsonWriter& out, const StatusView& status)
                   {"quarantined", status.machinesQuarantined}});
     writeNumbers(out, "slots", {{"total", totals.slotsTotal}, {"used", totals.slotsUsed}});
     out.field("auth", std::string_view(status.auth));
+    out.fieldList("stores", status.outputs.stores);
+    out.fieldList("signing_keys", status.outputs.publicKeys);
     out.endObject();
 }
 

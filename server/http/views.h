@@ -136,6 +136,11 @@ struct NamespaceChange { // what is not there stays as it is; 0: no limit
 
 // ---------------------------------------------------------------------------------------------------- status
 
+struct OutputsView {
+    std::vector<std::string> stores = {};     // the first is the one whose presence counts
+    std::vector<std::string> publicKeys = {}; // NAME:BASE64, of what they are signed with
+};
+
 struct StatusView {
     std::string version;
     std::string serverName;
@@ -148,6 +153,7 @@ struct StatusView {
     std::uint64_t machinesQuarantined = 0;
     std::map<std::string, std::uint64_t> waiting = {}; // unfinished steps that do not run, by reason code
     work::DispatchPause pause = {};
+    OutputsView outputs = {};
 };
 
 } // namespace penstock::http

@@ -167,15 +167,27 @@ void TransferDesk::take(Delivery delivery, Answer<void> answer)
         return answer({}); // the answer to a former try was lost on its way
     if (item->stage != Stage::Announced)
         return answer(fail(ErrorCode::Conflict, fmt::format("{} is being sent or published already", name)));
+    if (!m_holds.hold(item->announced.narHash))
+        return answer(fail(ErrorCode::Unavailable, fmt::format("a NAR like that of {} is being removed; try again",
+                                                               name)));
     item->stage = Stage::Receiving;
-    struct Taken {
-        Result<nix::NarInfo> staged;
-        std::uint64_t bytes = 0;
-    };
-    auto work = [&store = m_parts.store, announced = item->announced, method = delivery.method,
-                 next = delivery.next]() -> Result<Taken> {
-        Taken taken{fail(ErrorCode::Internal, "nothing was received"), 0};
+    onThread<Taken>(m_bodies, taking(delivery, item->announced),
+                    [this, sender = delivery.sender, announced = item->announced, answer](Result<Taken> result) {
+                        taken(sender, announced, std::move(result), answer);
+                    });
+}
+
+std::function<Result<TransferDesk::Taken>()> TransferDesk::taking(const Delivery& delivery,
+                                                                  const nix::NarInfo& announced) const
+{
+    return [&store = m_parts.store, files = m_parts.files, announced, method = delivery.method,
+            next = delivery.next]() -> Result<Taken> {
+        Taken taken{fail(ErrorCode::Internal, "nothing was received"), 0, true};
         taken.staged = [&]() -> Result<nix::NarInfo> {
+            if (files != nullptr) {
+                PENSTOCK_TRY(const auto there, files->head(store.narKey(announced)));
+                taken.wasThere = there.has_value();
+            }
             PENSTOCK_TRY(auto intake, store.receive(announced, method));
             for (;;) {
                 PENSTOCK_TRY(const auto piece, next());
@@ -187,23 +199,27 @@ void TransferDesk::take(Delivery delivery, Answer<void> answer)
         }();
         return taken;
     };
-    onThread<Taken>(m_bodies, std::move(work),
-                    [this, sender = delivery.sender, path = delivery.path, answer](Result<Taken> taken) {
-                        auto staged = taken ? std::move(taken->staged) : fail(std::move(taken).error());
-                        m_counters.bytesIn += taken ? taken->bytes : 0;
-                        ++(staged ? m_counters.received : m_counters.failed);
-                        auto* kept = m_sessions.find(sender, path);
-                        if (kept != nullptr)
-                            kept->stage = staged ? Stage::Staged : Stage::Announced;
-                        if (!staged)
-                            return answer(fail(std::move(staged).error()));
-                        if (kept == nullptr) {
-                            discard({Item{*staged, {}, Stage::Staged, *staged, {}}});
-                            return answer(fail(ErrorCode::Denied, "the attempt ended while its output was sent"));
-                        }
-                        kept->staged = *std::move(staged);
-                        answer({});
-                    });
+}
+
+void TransferDesk::taken(const Sender& sender, const nix::NarInfo& announced, Result<Taken> result,
+                         const Answer<void>& answer)
+{
+    m_counters.bytesIn += result ? result->bytes : 0;
+    if (!result || result->wasThere)
+        m_holds.keep(announced.narHash);
+    auto staged = result ? std::move(result->staged) : fail(std::move(result).error());
+    ++(staged ? m_counters.received : m_counters.failed);
+    auto* item = m_sessions.find(sender, announced.path);
+    if (item != nullptr)
+        item->stage = staged ? Stage::Staged : Stage::Announced;
+    if (!staged || item == nullptr)
+        letGo(staged ? *staged : announced, staged.has_value());
+    if (!staged)
+        return answer(fail(std::move(staged).error()));
+    if (item == nullptr)
+        return answer(fail(ErrorCode::Denied, "the attempt ended while its output was sent"));
+    item->staged = *std::move(staged);
+    answer({});
 }
 
 void TransferDesk::moreParts(Sender sender, nix::StorePath path, std::vector<unsigned> numbers,
@@ -238,6 +254,7 @@ struct TransferDesk::Batch {
         Publication publication;
     };
     std::vector<nix::NarInfo> staged;
+    std::vector<nix::NarInfo> held;     // of those, what was sent to us
     std::vector<Past> past;             // uploaded past us, to be read back
     nix::StorePathSet present;          // said to be there already
     std::vector<nix::StorePath> taken;  // of the session
@@ -252,16 +269,18 @@ Result<TransferDesk::Batch> TransferDesk::gather(const Sender& sender, const std
             batch.present.insert(publication.path);
             continue;
         }
-        if (item->stage == Stage::Staged)
+        if (item->stage == Stage::Staged) {
             batch.staged.push_back(*item->staged);
-        else if (item->stage == Stage::Announced && m_parts.store.signedUploads() != nullptr)
+            batch.held.push_back(*item->staged);
+        } else if (item->stage == Stage::Announced && m_parts.store.signedUploads() != nullptr) {
             batch.past.push_back({item->announced, item->method, publication});
-        else
+        } else {
             return fail(ErrorCode::Conflict,
                         fmt::format("{} {}", publication.path.print(m_rules->dir),
                                     item->stage == Stage::Announced
                                         ? "was announced but not sent; send it by PUT /transfer/nar first"
                                         : "is being sent or published already"));
+        }
         if (!publication.upload.empty() && publication.upload != item->upload)
             return fail(ErrorCode::Conflict, fmt::format("{} has another upload in parts than the one named",
                                                          publication.path.print(m_rules->dir)));
@@ -282,7 +301,7 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
         if (!gathered)
             return answer(fail(std::move(gathered).error()));
         auto batch = std::make_shared<Batch>(*std::move(gathered));
-        auto work = [&store = m_parts.store, rules = m_rules, batch]() -> Result<bool> {
+        auto work = [&store = m_parts.store, rules = m_rules, told = m_options.published, batch]() -> Result<bool> {
             PENSTOCK_TRY(const auto present, store.findMany(batch->present));
             for (const auto& path : batch->present) {
                 if (!present.contains(path))
@@ -298,6 +317,12 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
                 batch->staged.push_back(std::move(staged));
             }
             PENSTOCK_TRY_VOID(store.publish(batch->staged));
+            // Also what was there before: a former try may have ended between the two.
+            std::vector<nix::StorePath> shown(batch->present.begin(), batch->present.end());
+            for (const auto& info : batch->staged)
+                shown.push_back(info.path);
+            if (told)
+                PENSTOCK_TRY_VOID(told(shown));
             return true;
         };
         onThread<bool>(m_bodies, std::move(work), [this, sender, batch, answer](const Result<bool>& published) {
@@ -305,8 +330,6 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
             if (!published)
                 return answer(fail(published.error()));
             m_counters.published += batch->staged.size();
-            if (m_published)
-                m_published(batch->staged);
             answer({});
         });
     });
@@ -314,29 +337,61 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
 
 void TransferDesk::settle(const Sender& sender, const Batch& batch, bool published)
 {
+    if (published) {
+        for (const auto& info : batch.staged)
+            m_holds.keep(info.narHash);
+    }
     for (const auto& path : batch.taken) {
         auto* item = m_sessions.find(sender, path);
-        if (item == nullptr)
-            continue;
-        if (published)
+        if (item == nullptr || published) {
+            // Ended meanwhile, or shown: in either case it waits for nobody any more.
+            for (const auto& info : batch.held) {
+                if (info.path == path)
+                    letGo(info, true);
+            }
             m_sessions.remove(sender, path);
-        else
+        } else {
             item->stage = item->staged ? Stage::Staged : Stage::Announced;
+        }
     }
+}
+
+void TransferDesk::letGo(const nix::NarInfo& nar, bool isStored)
+{
+    if (!m_holds.release(nar.narHash, isStored) || m_parts.files == nullptr)
+        return;
+    ++m_counters.discarded;
+    m_parts.logger.info("transfer.discarded", {{"path", nar.path.baseName()}, {"file", nar.url}});
+    onThread<bool>(
+        m_questions,
+        [files = m_parts.files, url = nar.url]() -> Result<bool> {
+            PENSTOCK_TRY_VOID(files->remove(url));
+            return true;
+        },
+        [this, hash = nar.narHash, url = nar.url](const Result<bool>& removed) {
+            m_holds.removed(hash);
+            if (!removed)
+                m_parts.logger.warning("transfer.left_over", {{"file", url}, {"error", removed.error().message}});
+        });
 }
 
 void TransferDesk::discard(std::vector<Item> items)
 {
     for (auto& item : items) {
-        ++m_counters.discarded;
-        m_parts.logger.info("transfer.discarded", {{"path", item.announced.path.baseName()}});
-        const auto dropped = m_questions.run([&store = m_parts.store, item = std::move(item)] {
-            auto* past = store.signedUploads();
-            if (past != nullptr && !item.upload.empty())
-                (void)past->abortParts(store.narKey(item.announced), item.upload);
-        });
-        if (!dropped)
-            m_parts.logger.warning("transfer.left_over", {{"waiting", m_options.questions.waiting}});
+        if (item.staged)
+            letGo(*item.staged, true);
+        if (item.upload.empty() || m_parts.store.signedUploads() == nullptr)
+            continue;
+        onThread<bool>(
+            m_questions,
+            [&store = m_parts.store, info = item.announced, upload = item.upload]() -> Result<bool> {
+                PENSTOCK_TRY_VOID(store.signedUploads()->abortParts(store.narKey(info), upload));
+                return true;
+            },
+            [this, path = item.announced.path.baseName()](const Result<bool>& aborted) {
+                if (!aborted)
+                    m_parts.logger.warning("transfer.left_over", {{"path", path}, {"error", aborted.error().message}});
+            });
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "server/cache/output_store.h"
 #include "server/transfer/info_memo.h"
+#include "server/transfer/nar_holds.h"
 #include "server/transfer/sessions.h"
 #include "server/transfer/upload_policy.h"
 #include "server/transfer/worker_pool.h"
@@ -52,10 +53,14 @@ struct DeskOptions {
     UploadRules rules;
     PoolSize questions{8, 2'000};
     PoolSize bodies{32, 64}; // NARs taken at once, and how many wait for their turn
-    SessionLimits sessions;
+    SessionLimits sessions = {};
     std::chrono::seconds signedExpiry{3'600};
     std::uint64_t partsFrom = 64U << 20U; // NarSize from which an upload past us is one in parts
     std::uint64_t partBytes = 16U << 20U;
+    // Told of what is in the store now, before its sender is; its error is the sender's. On a thread of the desk's.
+    std::function<Result<void>(const std::vector<nix::StorePath>&)> published = {};
+    // What waits for further stores, at most so many. On a thread of the desk's.
+    std::function<std::vector<nix::StorePath>(std::size_t)> waiting = {};
 };
 
 enum class UploadState : std::uint8_t { Present, Wanted, Refused };
@@ -122,8 +127,8 @@ public:
                    Answer<std::vector<SignedPart>> answer);
     void publish(Sender sender, std::vector<Publication> paths, Answer<void> answer);
     void attemptEnded(AttemptId attempt);
-    // Called with what has just been published, on the home loop.
-    void onPublished(std::function<void(const std::vector<nix::NarInfo>&)> published);
+    // Full paths that wait for being shown, here or in a further store; at most so many.
+    void findWaiting(std::size_t most, Answer<std::vector<std::string>> answer);
 
     // ---- out
     void findDigest(std::string digest, Answer<std::optional<nix::NarInfo>> answer);
@@ -157,6 +162,14 @@ private:
     [[nodiscard]] Result<Batch> gather(const Sender& sender, const std::vector<Publication>& paths);
     void settle(const Sender& sender, const Batch& batch, bool published);
     void discard(std::vector<Item> items);
+    void letGo(const nix::NarInfo& nar, bool isStored);
+    struct Taken {
+        Result<nix::NarInfo> staged;
+        std::uint64_t bytes = 0;
+        bool wasThere = false; // the file, before
+    };
+    [[nodiscard]] std::function<Result<Taken>()> taking(const Delivery& delivery, const nix::NarInfo& announced) const;
+    void taken(const Sender& sender, const nix::NarInfo& announced, Result<Taken> result, const Answer<void>& answer);
     void sweep();
 
     DeskParts m_parts;
@@ -164,8 +177,8 @@ private:
     std::shared_ptr<const UploadRules> m_rules;
     InfoMemo m_memo;
     Sessions m_sessions;
+    NarHolds m_holds;
     DeskCounters m_counters;
-    std::function<void(const std::vector<nix::NarInfo>&)> m_published;
     Loop::TimerId m_sweep = 0;
     std::shared_ptr<bool> m_alive; // answers that come home after our end look here first
     WorkerPool m_questions;

@@ -92,8 +92,8 @@ std::optional<Verdict> judgeFloating(const nix::StoreDir& dir, const AttemptFact
                           (!output.algorithm || *output.algorithm == address->hash.algorithm());
         if (!same)
             return refuse(Refusal::WrongFixedHash,
-                          fmt::format("{} is announced with content address {}, which is of another kind than output {} "
-                                      "of {} has",
+                          fmt::format("{} is announced with content address {}, another kind than output {} "
+                                      "of {} is to have",
                                       info.path.print(dir), info.contentAddress, name, attempt.drvName));
         return Verdict{};
     }

@@ -45,7 +45,15 @@ struct UploadRules {
 };
 
 // Why a path is refused: for counters. The sentence is for people.
-enum class Refusal : std::uint8_t { None, TooLarge, BadAddress, NotAnOutput, WrongFixedHash, NotContentAddressed, Untrusted };
+enum class Refusal : std::uint8_t {
+    None,
+    TooLarge,
+    BadAddress,
+    NotAnOutput,
+    WrongFixedHash,
+    NotContentAddressed,
+    Untrusted
+};
 [[nodiscard]] std::string_view toString(Refusal refusal);
 
 struct Verdict {

@@ -3,12 +3,14 @@
 small disk is a tmpfs in a mount namespace of the test's own, which an ordinary user may make too."""
 
 import ctypes
+import hashlib
 import os
 import subprocess
 import sys
 import unittest
 
 from farm import Farm, until
+from transfer_test import Sender, base32, faults, nar, nar_info
 
 SMALL, LARGE = "4m", "256m"
 PRINTS = 30 << 20
@@ -23,6 +25,27 @@ def mount(folder, size, flags=0):
 
 
 class FullDiskTest(unittest.TestCase):
+    def test_an_output_that_does_not_fit_is_refused_and_nothing_of_it_is_shown(self):
+        with Farm() as farm:
+            cache = os.path.join(farm.dir, "small")
+            os.mkdir(cache)
+            mount(cache, "1m")
+            farm.server("--store", f"file://{cache}")
+            archive = nar(os.urandom(3_000_000))
+            digest = hashlib.sha256(archive).digest()
+            folded = bytearray(20)
+            for at, byte in enumerate(hashlib.sha256(f"source:sha256:{digest.hex()}:/nix/store:big".encode()).digest()):
+                folded[at % 20] ^= byte
+            path = f"/nix/store/{base32(bytes(folded))}-big"
+            sender = Sender(farm)
+            _, plans = sender.announce(nar_info(path, archive, f"fixed:r:sha256:{base32(digest)}"))
+            self.assertEqual(plans["paths"][0]["state"], "wanted", plans)
+            status, answer = sender.put(plans["paths"][0], archive)
+            self.assertEqual(status, 507, answer)
+            self.assertEqual(sender.publish(path)[0], 409)
+            self.assertEqual(faults(cache), [])
+            self.assertEqual([name for _, _, names in os.walk(cache) for name in names if "nar" in name], [])
+
     def test_a_log_waits_at_its_builder_while_the_servers_disk_is_full(self):
         with Farm() as farm:
             folder = os.path.join(farm.data_dir, "logs")

@@ -15,9 +15,9 @@ void needQt()
     static QCoreApplication application(argc, argv);
 }
 
-Port::Port(net::ListenerOptions listen, http::HttpOptions http, auth::Mode mode)
+Port::Port(net::ListenerOptions listen, http::HttpOptions http, auth::Mode mode, transfer::TransferDesk* desk)
     : loop((needQt(), nullptr)), authenticator(clock, tokens, mode),
-      server({loop, clock, authenticator, gateway}, std::move(http)),
+      server({loop, clock, authenticator, gateway, desk}, std::move(http)),
       listener(authenticator, *this, logger, std::move(listen))
 {
     const auto bound = listener.listen(*net::ListenAddress::parse("127.0.0.1:0"));

@@ -36,7 +36,8 @@ template <class Condition> bool waitUntil(Condition condition)
 
 class Port final : public net::ConnectionSink {
 public:
-    explicit Port(net::ListenerOptions listen = {}, http::HttpOptions http = {}, auth::Mode mode = auth::Mode::Local);
+    explicit Port(net::ListenerOptions listen = {}, http::HttpOptions http = {}, auth::Mode mode = auth::Mode::Local,
+                  transfer::TransferDesk* desk = nullptr);
     ~Port() override;
 
     void onLink(QWebSocket* socket, net::PeerInfo peer) override;

@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/output_desk.h"
+
+#include "shared/base/queue.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace penstock::app {
+namespace {
+
+constexpr transfer::PoolSize kWorkers{4, 5'000};
+constexpr std::size_t kMaxChecked = 20'000;
+constexpr Duration kFirstWait = std::chrono::seconds(1);
+constexpr Duration kLongestWait = std::chrono::minutes(1);
+
+Duration waitAfter(unsigned tries)
+{
+    return std::min(kLongestWait, kFirstWait * (1U << std::min(tries, 10U)));
+}
+
+} // namespace
+
+OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
+    : m_parts(parts), m_opened(std::move(opened)), m_alive(std::make_shared<bool>(true))
+{
+    transfer::DeskOptions options{.rules = m_opened.rules};
+    options.published = [further = m_opened.further.get()](const std::vector<nix::StorePath>& paths) {
+        return further->add(paths, {});
+    };
+    options.waiting = [further = m_opened.further.get()](std::size_t most) { return further->waiting(most); };
+    auto& first = m_opened.stores.front();
+    m_transfers = std::make_unique<transfer::TransferDesk>(
+        transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files},
+        std::move(options));
+    m_workers = std::make_unique<transfer::WorkerPool>(kWorkers);
+}
+
+OutputDesk::~OutputDesk()
+{
+    *m_alive = false;
+}
+
+std::vector<std::string> OutputDesk::describeStores() const
+{
+    std::vector<std::string> texts;
+    for (const auto& each : m_opened.stores)
+        texts.push_back(each.store->describe());
+    return texts;
+}
+
+// Runs the question on the core loop and brings the answer home.
+template <class T>
+void OutputDesk::ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer)
+{
+    m_parts.dispatcher.ask([&loop = m_parts.loop, alive = m_alive, question = std::move(question),
+                            answer = std::move(answer)](const core::FarmCore& farm, Now) {
+        loop.post([alive, answer, result = question(farm)]() mutable {
+            if (*alive)
+                answer(std::move(result));
+        });
+    });
+}
+
+// -------------------------------------------------------------------------------------------- attempts, grants
+
+void OutputDesk::attemptWork(AttemptId attempt, transfer::Answer<transfer::AttemptWork> answer)
+{
+    ask<transfer::AttemptWork>(
+        [attempt](const core::FarmCore& farm) -> Result<transfer::AttemptWork> {
+            auto live = farm.liveWork(attempt);
+            auto* nix = live ? std::get_if<work::NixWork>(&live->work) : nullptr;
+            if (nix == nullptr)
+                return fail(ErrorCode::NotFound, fmt::format("attempt {} builds nothing now", attempt.value()));
+            return transfer::AttemptWork{std::move(nix->drvPath), std::move(nix->drv)};
+        },
+        std::move(answer));
+}
+
+bool OutputDesk::isGrant(std::string_view credential) const
+{
+    return transfer::looksLikeGrant(credential);
+}
+
+void OutputDesk::findGrant(std::string grant, auth::Answer<auth::Identity> answer)
+{
+    const auto attempt = m_opened.grants.check(grant);
+    if (!attempt)
+        return answer(fail(attempt.error()));
+    ask<auth::Identity>(
+        [attempt = *attempt](const core::FarmCore& farm) -> Result<auth::Identity> {
+            const auto view = farm.attempt(attempt);
+            if (!view || view->progress.state == work::AttemptState::Ended)
+                return fail(ErrorCode::Denied,
+                            fmt::format("the grant is of attempt {}, which is over; a builder gets a new one with its "
+                                        "next step",
+                                        attempt.value()));
+            const auto name = fmt::format("attempt-{}", attempt.value());
+            return auth::Identity{auth::Kind::Attempt, name, name, attempt};
+        },
+        std::move(answer));
+}
+
+void OutputDesk::attemptEnded(AttemptId attempt)
+{
+    m_transfers->attemptEnded(attempt);
+    m_checked.erase(attempt);
+}
+
+// ----------------------------------------------------------------------------------------- the outputs' check
+
+void OutputDesk::check(SessionId session, protocol::AttemptResult result)
+{
+    const auto attempt = result.attempt;
+    const auto waiting = m_checked.find(attempt);
+    if (waiting != m_checked.end()) {
+        waiting->second.session = session;
+        waiting->second.result = std::move(result);
+        return;
+    }
+    if (m_checked.size() >= kMaxChecked) {
+        // The builder keeps it and says it again with its next connection.
+        m_parts.logger.warning("outputs.too_many_checks", {{"waiting", m_checked.size()}});
+        return;
+    }
+    m_checked.emplace(attempt, Checked{session, std::move(result), 0});
+    look(attempt);
+}
+
+void OutputDesk::look(AttemptId attempt)
+{
+    ask<Expected>(
+        [attempt](const core::FarmCore& farm) -> Result<Expected> {
+            auto live = farm.liveWork(attempt);
+            auto* nix = live ? std::get_if<work::NixWork>(&live->work) : nullptr;
+            return nix == nullptr ? Expected{} : Expected{true, std::move(nix->outputs)};
+        },
+        [this, attempt](const Result<Expected>& expected) { compare(attempt, *expected); });
+}
+
+void OutputDesk::compare(AttemptId attempt, const Expected& expected)
+{
+    const auto checked = m_checked.find(attempt);
+    if (checked == m_checked.end())
+        return;
+    if (!expected.isLive)
+        return handOn(attempt, {}); // the core fences it
+    nix::StorePathSet paths;
+    for (const auto& output : expected.outputs) {
+        const auto& told = checked->second.result.outputs;
+        const auto same = std::find_if(told.begin(), told.end(), [&](const auto& each) {
+            return each.name == output.name && (output.path.empty() || each.path == output.path);
+        });
+        if (same == told.end())
+            return handOn(attempt, fmt::format("the builder says that the build succeeded and names no output {}{}",
+                                               output.name, output.path.empty() ? "" : " as " + output.path));
+        auto path = nix::StorePath::parse(m_opened.rules.dir, same->path);
+        if (!path)
+            return handOn(attempt, fmt::format("output {}: {}", output.name, path.error().message));
+        paths.insert(*std::move(path));
+    }
+    auto task = [&store = *m_opened.stores.front().store, &loop = m_parts.loop, alive = m_alive, attempt, paths, this] {
+        loop.post([this, alive, attempt, paths, present = store.findMany(paths)] {
+            if (*alive)
+                found(attempt, paths, present);
+        });
+    };
+    if (!m_workers->run(std::move(task)))
+        later(attempt, {ErrorCode::Exhausted, "too much is being looked up already"});
+}
+
+void OutputDesk::found(AttemptId attempt, const nix::StorePathSet& asked, const Result<nix::StorePathSet>& present)
+{
+    if (!m_checked.contains(attempt))
+        return;
+    if (!present)
+        return later(attempt, present.error());
+    for (const auto& path : asked) {
+        if (!present->contains(path))
+            return handOn(attempt, fmt::format("the build succeeded, but its output {} is not in {}; it is built again",
+                                               path.print(m_opened.rules.dir),
+                                               m_opened.stores.front().store->describe()));
+    }
+    handOn(attempt, {});
+}
+
+void OutputDesk::handOn(AttemptId attempt, std::string failure)
+{
+    auto checked = m_checked.extract(attempt);
+    auto& result = checked.mapped().result;
+    if (!failure.empty()) {
+        ++m_missing;
+        m_parts.logger.warning("outputs.missing", {{"attempt", attempt.value()}, {"reason", failure}});
+        result.outcome = protocol::Outcome::Infrastructure;
+        result.error = std::move(failure);
+        result.outputs.clear();
+    }
+    m_parts.dispatcher.post(core::AttemptFinished{checked.mapped().session, std::move(result)});
+}
+
+void OutputDesk::later(AttemptId attempt, const Error& error)
+{
+    ++m_unknown;
+    const auto tries = m_checked.at(attempt).tries++;
+    m_parts.logger.warning("outputs.unknown", {{"attempt", attempt.value()}, {"tries", tries + 1},
+                                               {"error", error.message}});
+    m_parts.loop.postAt(m_parts.clock.now().mono + waitAfter(tries), [this, alive = m_alive, attempt] {
+        if (*alive && m_checked.contains(attempt))
+            look(attempt);
+    });
+}
+
+// -------------------------------------------------------------------------------------------------------- logs
+
+void OutputDesk::logEnded(AttemptId attempt)
+{
+    ask<std::string>(
+        [attempt](const core::FarmCore& farm) -> Result<std::string> {
+            const auto view = farm.attempt(attempt);
+            const auto step = view ? farm.step(view->step, view->job) : std::nullopt;
+            return step ? step->drvPath : std::string();
+        },
+        [this, attempt](const Result<std::string>& drvPath) {
+            if (!drvPath->empty())
+                keepLog(attempt, *drvPath);
+        });
+}
+
+namespace {
+
+// Reads a stored log from a thread that may wait.
+ByteSource logSource(logs::LogStore& logs, AttemptId attempt)
+{
+    struct Reading {
+        std::uint64_t offset = 0;
+        std::string bytes;
+        std::size_t given = 0;
+    };
+    return [&logs, attempt, reading = std::make_shared<Reading>()](std::span<char> out) -> Result<std::size_t> {
+        auto& at = *reading;
+        if (at.given == at.bytes.size()) {
+            constexpr std::uint64_t kSlice = 256U << 10U;
+            auto answer = std::make_shared<BoundedQueue<Result<logs::LogSlice>>>(1);
+            logs.read(attempt, at.offset, kSlice, [answer](Result<logs::LogSlice> slice) {
+                (void)answer->push(std::move(slice));
+            });
+            auto slice = answer->takeOne();
+            if (!*slice)
+                return fail(std::move(*slice).error());
+            at.bytes.clear();
+            at.given = 0;
+            for (const auto& record : (*slice)->records)
+                at.bytes += record.data;
+            at.offset = (*slice)->next;
+        }
+        const auto count = std::min(out.size(), at.bytes.size() - at.given);
+        std::copy_n(at.bytes.data() + at.given, count, out.data());
+        at.given += count;
+        return count;
+    };
+}
+
+} // namespace
+
+void OutputDesk::keepLog(AttemptId attempt, const std::string& drvPath)
+{
+    const auto path = nix::StorePath::parse(m_opened.rules.dir, drvPath);
+    if (!path)
+        return;
+    auto task = [this, attempt, name = path->baseName(), alive = m_alive] {
+        auto kept = m_opened.stores.front().store->putLog(name, logSource(m_parts.logs, attempt));
+        if (kept)
+            kept = m_opened.further->add({}, name);
+        m_parts.loop.post([this, alive, name, kept] {
+            if (!*alive)
+                return;
+            ++(kept ? m_logsKept : m_logsLost);
+            if (!kept)
+                m_parts.logger.warning("outputs.log_not_kept", {{"drv", name}, {"error", kept.error().message}});
+        });
+    };
+    if (m_workers->run(std::move(task)))
+        return;
+    ++m_logsLost;
+    m_parts.logger.warning("outputs.log_not_kept", {{"drv", path->baseName()}, {"error", "too many logs wait"}});
+}
+
+// ----------------------------------------------------------------------------------------------------- metrics
+
+void OutputDesk::addMetrics(std::vector<http::MetricFamily>& families) const
+{
+    const auto& counters = m_transfers->counters();
+    const auto count = [&](std::string name, std::string help, std::uint64_t value) {
+        families.push_back(http::counter("penstock_cache_" + name + "_total", std::move(help),
+                                         static_cast<double>(value)));
+    };
+    count("bytes_in", "compressed bytes of NARs taken", counters.bytesIn);
+    count("bytes_out", "bytes of cache files asked for", counters.bytesOut);
+    count("received", "NARs taken and verified", counters.received);
+    count("receive_failures", "NARs that broke off or were not what was announced", counters.failed);
+    count("published", "store paths shown", counters.published);
+    count("discarded", "NARs removed because nobody published them", counters.discarded);
+    count("presence_unknown", "questions that a store could not answer", counters.unknown + m_unknown);
+    count("outputs_missing", "successful results whose outputs were not there", m_missing);
+    count("logs", "build logs kept", m_logsKept);
+    count("log_failures", "build logs that could not be kept", m_logsLost);
+    http::MetricFamily refused{"penstock_cache_refused_total", "announced paths that were refused, by reason",
+                               http::MetricType::Counter, {}};
+    for (const auto& [reason, times] : counters.refused)
+        refused.samples.push_back({{{"reason", std::string(transfer::toString(reason))}}, static_cast<double>(times)});
+    families.push_back(std::move(refused));
+    families.push_back(http::gauge("penstock_cache_uploads_queued", "NARs taken and not shown yet",
+                                   static_cast<double>(m_transfers->sessions().stagedCount())));
+    http::MetricFamily copies{"penstock_cache_copies_waiting", "publications that wait for a further store",
+                              http::MetricType::Gauge, {}};
+    http::MetricFamily failures{"penstock_cache_copy_failures_total", "copies to a further store that failed",
+                                http::MetricType::Counter, {}};
+    for (const auto& each : m_opened.further->status()) {
+        copies.samples.push_back({{{"store", each.store}}, static_cast<double>(each.queue.waiting)});
+        failures.samples.push_back({{{"store", each.store}}, static_cast<double>(each.queue.failures)});
+    }
+    families.push_back(std::move(copies));
+    families.push_back(std::move(failures));
+    families.push_back(http::gauge("penstock_cache_senders", "attempts and clients that are uploading",
+                                   static_cast<double>(m_transfers->sessions().count())));
+    families.push_back(http::gauge("penstock_cache_results_waiting", "results whose outputs are being looked up",
+                                   static_cast<double>(m_checked.size())));
+}
+
+} // namespace penstock::app

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// OutputDesk: everything of the server that has to do with outputs: the stores, who signs, the desk for transfers,
+// grants, the check that a build's outputs are there before it counts as succeeded, and build logs. Lives on the net
+// loop; what blocks runs on threads of its own.
+#pragma once
+
+#include "server/app/further_stores.h"
+#include "server/app/output_options.h"
+#include "server/auth/authenticator.h"
+#include "server/cache/output_store.h"
+#include "server/dispatch/dispatcher.h"
+#include "server/http/metric.h"
+#include "server/logs/log_store.h"
+#include "server/transfer/grants.h"
+#include "server/transfer/transfer_desk.h"
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace penstock::app {
+
+struct OutputParts { // all outlive the desk
+    Loop& loop;      // the net loop
+    const Clock& clock;
+    Logger& logger;
+    dispatch::Dispatcher& dispatcher;
+    logs::LogStore& logs;
+};
+
+// A store, and what it is made of where that are files. Opened before anything else; blocking.
+struct OpenedStore {
+    std::unique_ptr<cache::OutputStore> store;
+    cache::ObjectStore* files = nullptr;
+};
+struct OpenedOutputs {
+    std::vector<OpenedStore> stores; // the first is the one whose presence counts
+    std::unique_ptr<FurtherStores> further; // feeds the others; after the stores, as it uses them
+    std::vector<std::string> publicKeys;
+    transfer::GrantKey grants;
+    transfer::UploadRules rules;
+};
+struct OutputPlaces {
+    std::string dataDir;
+    std::string serverName;
+    std::string storeDir;
+    std::string credentialsDirectory;
+};
+[[nodiscard]] Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places,
+                                                const Clock& clock, Logger& logger);
+
+class OutputDesk final : public transfer::AttemptSource, public auth::GrantSource {
+public:
+    OutputDesk(OutputParts parts, OpenedOutputs opened);
+    ~OutputDesk() override;
+
+    [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
+    [[nodiscard]] std::string grant(AttemptId attempt) const { return m_opened.grants.grant(attempt); }
+    [[nodiscard]] const std::vector<std::string>& publicKeys() const { return m_opened.publicKeys; }
+    [[nodiscard]] std::vector<std::string> describeStores() const;
+    void addMetrics(std::vector<http::MetricFamily>& families) const;
+
+    // A builder says that a build succeeded and where its outputs are. Handed on to the core at once, late, or as a
+    // failure of the machine: when some output is certainly not in the first store. While that is not known, it waits.
+    // A repeat of a result that waits takes its place.
+    void check(SessionId session, protocol::AttemptResult result);
+    void attemptEnded(AttemptId attempt); // for the core
+    void logEnded(AttemptId attempt);     // its log is whole
+
+    void attemptWork(AttemptId attempt, transfer::Answer<transfer::AttemptWork> answer) override;
+    [[nodiscard]] bool isGrant(std::string_view credential) const override;
+    void findGrant(std::string grant, auth::Answer<auth::Identity> answer) override;
+
+private:
+    struct Checked {
+        SessionId session;
+        protocol::AttemptResult result;
+        unsigned tries = 0;
+    };
+    struct Expected {
+        bool isLive = false;
+        std::vector<work::NixOutput> outputs;
+    };
+    template <class T>
+    void ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer);
+    void look(AttemptId attempt);
+    void compare(AttemptId attempt, const Expected& expected);
+    void found(AttemptId attempt, const nix::StorePathSet& asked, const Result<nix::StorePathSet>& present);
+    void handOn(AttemptId attempt, std::string failure);
+    void later(AttemptId attempt, const Error& error);
+    void keepLog(AttemptId attempt, const std::string& drvPath);
+
+    OutputParts m_parts;
+    OpenedOutputs m_opened;
+    std::map<AttemptId, Checked> m_checked;
+    std::uint64_t m_missing = 0;   // results that became failures
+    std::uint64_t m_unknown = 0;   // looks that found out nothing
+    std::uint64_t m_logsKept = 0;
+    std::uint64_t m_logsLost = 0;
+    std::shared_ptr<bool> m_alive; // answers that come home after our end look here first
+    std::unique_ptr<transfer::TransferDesk> m_transfers;
+    std::unique_ptr<transfer::WorkerPool> m_workers; // last: their threads use all of the above
+};
+
+} // namespace penstock::app
