@@ -110,8 +110,6 @@ Result<Instantiated> instantiate(const BuildRequest& request)
         const bool isFile = ::access(target.c_str(), F_OK) == 0;
         if (isDerivation(target)) {
             auto root = parseRoot(target);
-            if (::access(root.drv.c_str(), R_OK) != 0)
-                return fail(ErrorCode::NotFound, fmt::format("no derivation {}", root.drv));
             result.roots.push_back(std::move(root));
         } else if (!isFile && target.find('#') != std::string::npos) {
             PENSTOCK_TRY_VOID(instantiateFlake(result, target));
@@ -131,12 +129,6 @@ Result<std::vector<std::string>> localOutputs(const std::string& drv)
 {
     PENSTOCK_TRY(const auto output, runNix("nix-store", {"--query", "--outputs", drv}));
     return lines(output.out);
-}
-
-bool existsLocally(const std::string& path)
-{
-    struct stat status {};
-    return ::lstat(path.c_str(), &status) == 0;
 }
 
 Result<void> linkResult(const std::string& link, const std::string& path)

@@ -37,7 +37,6 @@ struct Instantiated {
 [[nodiscard]] Result<Instantiated> instantiate(const BuildRequest& request);
 // "nix-store --query --outputs": for answers that do not name them.
 [[nodiscard]] Result<std::vector<std::string>> localOutputs(const std::string& drv);
-[[nodiscard]] bool existsLocally(const std::string& path);
 // A symbolic link that also keeps the path from being collected.
 [[nodiscard]] Result<void> linkResult(const std::string& link, const std::string& path);
 

@@ -75,6 +75,24 @@ void FarmGateway::submit(std::vector<jobs::ParsedJob> jobs, http::Answer<std::ve
             });
 }
 
+void FarmGateway::submitBuild(feed::BuildSubmission build, feed::Answer<feed::BuildReceipt> answer)
+{
+    m_parts.builds.prepare(std::move(build), [this, answer = std::move(answer)](Result<PreparedBuild> prepared) {
+        if (!prepared)
+            return answer(fail(std::move(prepared).error()));
+        feed::BuildReceipt receipt{JobId(0), static_cast<std::uint32_t>(prepared->job.steps.size()), prepared->needless,
+                                   std::move(prepared->note)};
+        std::vector<jobs::ParsedJob> jobs;
+        jobs.push_back(std::move(prepared->job));
+        submit(std::move(jobs), [answer, receipt = std::move(receipt)](Result<std::vector<JobId>> ids) mutable {
+            if (!ids || ids->empty())
+                return answer(fail(ids ? Error{ErrorCode::Internal, "the job got no id"} : std::move(ids).error()));
+            receipt.job = ids->front();
+            answer(std::move(receipt));
+        });
+    });
+}
+
 namespace {
 
 // A reply without a value.

@@ -44,18 +44,60 @@ std::vector<bool> neededSteps(const ParsedJob& job, const std::vector<bool>& the
 
 } // namespace
 
-std::vector<std::string> knownOutputPaths(const ParsedJob& job)
+PresenceWalk::PresenceWalk(const ParsedJob& job) : m_job(job), m_seen(job.steps.size(), false)
+{
+    for (std::uint32_t at = 0; at < job.steps.size(); ++at)
+        if (job.steps[at].root)
+            enqueue(at);
+}
+
+void PresenceWalk::enqueue(std::uint32_t step)
+{
+    if (m_seen[step])
+        return;
+    m_seen[step] = true;
+    m_queue.push_back(step);
+}
+
+void PresenceWalk::descend(std::uint32_t step)
+{
+    for (const std::uint32_t below : m_job.steps[step].dependsOn)
+        enqueue(below);
+}
+
+std::vector<std::string> PresenceWalk::next(std::size_t most)
 {
     std::vector<std::string> paths;
-    for (const ParsedStep& step : job.steps)
-        if (const auto* nix = std::get_if<work::NixWork>(step.spec.work.get()))
-            for (const work::NixOutput& output : nix->outputs)
-                if (!output.path.empty())
-                    paths.push_back(output.path);
-    std::ranges::sort(paths);
-    const auto repeated = std::ranges::unique(paths);
-    paths.erase(repeated.begin(), repeated.end());
+    m_asked.clear();
+    m_descended = 0;
+    while (paths.size() < most) {
+        if (m_next == m_queue.size()) { // no more of this level: look below what is asked about already
+            while (m_next == m_queue.size() && m_descended < m_asked.size())
+                descend(m_asked[m_descended++]);
+            if (m_next == m_queue.size())
+                break;
+        }
+        const std::uint32_t step = m_queue[m_next++];
+        const auto* nix = std::get_if<work::NixWork>(m_job.steps[step].spec.work.get());
+        const bool canBeThere = nix != nullptr && !nix->outputs.empty() &&
+                                std::ranges::none_of(nix->outputs, [](const auto& out) { return out.path.empty(); });
+        if (!canBeThere) {
+            descend(step);
+            continue;
+        }
+        m_asked.push_back(step);
+        for (const work::NixOutput& output : nix->outputs)
+            paths.push_back(output.path);
+    }
     return paths;
+}
+
+void PresenceWalk::answer(const std::set<std::string>& present)
+{
+    m_present.insert(present.begin(), present.end());
+    for (; m_descended < m_asked.size(); ++m_descended)
+        if (!isThere(m_job.steps[m_asked[m_descended]], present))
+            descend(m_asked[m_descended]);
 }
 
 Pruned leaveOutPresent(ParsedJob& job, const std::set<std::string>& present)

@@ -6,6 +6,8 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
+#include <string>
+#include <vector>
 
 namespace penstock::jobs {
 namespace {
@@ -138,16 +140,61 @@ TEST(Presence, NeverTakesACommandAsThere)
 {
     Graph graph("a", {}, "a");
     graph.job.steps[0].spec.work = std::make_shared<const work::Work>(work::CommandWork{{"true"}, {}});
-    EXPECT_TRUE(knownOutputPaths(graph.job).empty());
     EXPECT_EQ(graph.prune("a").there, 0U);
 }
 
-TEST(Presence, AsksForEachKnownPathOnce)
+// What is asked, question by question, when these are there.
+std::vector<std::string> questions(const Graph& graph, std::string_view there, std::size_t most)
 {
-    Graph graph("cba", {}, "abc");
+    std::vector<std::string> asked;
+    PresenceWalk walk(graph.job);
+    for (auto paths = walk.next(most); !paths.empty(); paths = walk.next(most)) {
+        std::set<std::string> present;
+        asked.emplace_back();
+        for (const std::string& path : paths) {
+            asked.back() += path.substr(std::string_view("/nix/store/").size());
+            if (there.find(path.back()) != std::string_view::npos)
+                present.insert(path);
+        }
+        walk.answer(present);
+    }
+    return asked;
+}
+
+TEST(PresenceWalk, AsksFromTheRootsDownAndNotBelowWhatIsThere)
+{
+    const Graph graph("dcba", {"ab", "ac", "bd", "cd"}, "a");
+    EXPECT_EQ(questions(graph, "", 1), (std::vector<std::string>{"a", "b", "c", "d"}));
+    EXPECT_EQ(questions(graph, "bc", 1), (std::vector<std::string>{"a", "b", "c"}));
+    EXPECT_EQ(questions(graph, "a", 1), (std::vector<std::string>{"a"}));
+}
+
+TEST(PresenceWalk, LooksFurtherDownWhereAQuestionHasRoom)
+{
+    const Graph graph("edcba", {"ab", "bc", "cd", "de"}, "a");
+    EXPECT_EQ(questions(graph, "", 100), (std::vector<std::string>{"abcde"}));
+    EXPECT_EQ(questions(graph, "", 2), (std::vector<std::string>{"ab", "cd", "e"}));
+    // c is asked about with b, which is there.
+    EXPECT_EQ(questions(graph, "b", 3), (std::vector<std::string>{"abc", "de"}));
+    EXPECT_EQ(questions(graph, "bc", 3), (std::vector<std::string>{"abc"}));
+}
+
+TEST(PresenceWalk, LooksBelowWhatCannotBeThere)
+{
+    Graph graph("cba", {"ab", "bc"}, "a");
     graph.outputs('b', {{"dev", "/nix/store/b-dev"}, {"out", ""}});
-    graph.outputs('c', {{"out", Graph::pathOf('a')}}); // as two fixed outputs of the same hash
-    EXPECT_EQ(knownOutputPaths(graph.job), (std::vector<std::string>{"/nix/store/a", "/nix/store/b-dev"}));
+    EXPECT_EQ(questions(graph, "", 1), (std::vector<std::string>{"a", "c"}));
+    Graph command("a", {}, "a");
+    command.job.steps[0].spec.work = std::make_shared<const work::Work>(work::CommandWork{{"true"}, {}});
+    EXPECT_TRUE(questions(command, "", 1).empty());
+}
+
+TEST(PresenceWalk, AsksForAllOutputsOfAStepTogether)
+{
+    Graph graph("ba", {"ab"}, "a");
+    graph.outputs('a', {{"dev", "/nix/store/v"}, {"out", "/nix/store/a"}});
+    EXPECT_EQ(questions(graph, "", 1), (std::vector<std::string>{"va", "b"}));
+    EXPECT_EQ(questions(graph, "va", 1), (std::vector<std::string>{"va"}));
 }
 
 TEST(Presence, TakesALongChainWithoutRecursion)
