@@ -13,6 +13,7 @@
 #include "server/logs/log_store.h"
 #include "server/transfer/grants.h"
 #include "server/transfer/transfer_desk.h"
+#include "shared/config/options.h"
 
 #include <cstdint>
 #include <deque>
@@ -47,7 +48,7 @@ struct OutputPlaces {
     std::string dataDir;
     std::string serverName;
     std::string storeDir;
-    std::string credentialsDirectory;
+    config::Environment environment; // systemd's credentials, AWS_* variables
 };
 [[nodiscard]] Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places,
                                                 const Clock& clock, Logger& logger);

@@ -221,7 +221,7 @@ Result<void> ServerApp::Parts::openOutputStores()
 {
     PENSTOCK_TRY(opened, openOutputs(options.outputs,
                                      {options.dataDir, options.serverName, options.storeDir,
-                                      options.credentialsDirectory},
+                                      options.environment},
                                      clock, logger));
     return {};
 }

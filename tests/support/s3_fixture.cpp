@@ -4,20 +4,15 @@
 #include "server/cache/s3_xml.h"
 #include "shared/curl/http_client.h"
 
-#include <array>
 #include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fstream>
 #include <gtest/gtest.h>
-#include <spawn.h>
 #include <sstream>
-#include <sys/wait.h>
 #include <thread>
-#include <unistd.h>
 
 namespace penstock::test {
 namespace {
@@ -26,73 +21,6 @@ namespace {
 {
     fmt::print(stderr, "the tests need an S3 server (./dev setup installs it): {}\n", why);
     std::exit(1);
-}
-
-struct Spawned {
-    pid_t pid = 0;
-    int input = -1;
-    int output = -1;
-};
-
-// Our ends of both pipes are closed in every other child, so that the end of ours is the end of the input.
-Spawned spawn(const std::vector<std::string>& words, const std::map<std::string, std::string>& extra = {})
-{
-    std::array<int, 2> in{};
-    std::array<int, 2> out{};
-    if (::pipe2(in.data(), O_CLOEXEC) != 0 || ::pipe2(out.data(), O_CLOEXEC) != 0)
-        endProgram("no pipe");
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], 0);
-    posix_spawn_file_actions_adddup2(&actions, out[1], 1);
-    posix_spawnattr_t attributes;
-    posix_spawnattr_init(&attributes);
-    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID); // a kill of our group spares what cleans up
-    std::vector<std::string> environment;
-    for (char** each = environ; *each != nullptr; ++each)
-        environment.emplace_back(*each);
-    for (const auto& [name, value] : extra)
-        environment.push_back(fmt::format("{}={}", name, value));
-    const auto pointers = [](const std::vector<std::string>& texts) {
-        std::vector<char*> all;
-        for (const std::string& text : texts)
-            all.push_back(const_cast<char*>(text.c_str()));
-        all.push_back(nullptr);
-        return all;
-    };
-    Spawned spawned;
-    const int failed = ::posix_spawnp(&spawned.pid, words.front().c_str(), &actions, &attributes,
-                                      pointers(words).data(), pointers(environment).data());
-    posix_spawn_file_actions_destroy(&actions);
-    posix_spawnattr_destroy(&attributes);
-    ::close(in[0]);
-    ::close(out[1]);
-    if (failed != 0)
-        endProgram("cannot start " + words.front());
-    spawned.input = in[1];
-    spawned.output = out[0];
-    return spawned;
-}
-
-// Until the end, or a line without text.
-std::string readText(int from, bool untilEmptyLine)
-{
-    std::string text;
-    std::array<char, 4096> bytes{};
-    while (!untilEmptyLine || text.find("\n\n") == std::string::npos) {
-        const ssize_t got = ::read(from, bytes.data(), bytes.size());
-        if (got <= 0)
-            break;
-        text.append(bytes.data(), static_cast<std::size_t>(got));
-    }
-    return text;
-}
-
-int statusOf(pid_t pid)
-{
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 // The letter of /proc: R, S, T when stopped, Z when ended; ? when it is gone.
@@ -123,22 +51,9 @@ std::string script(std::string_view name)
 
 } // namespace
 
-Ended runProgram(const std::vector<std::string>& words)
+S3Server::S3Server() : m_runner({script("run.sh")})
 {
-    const Spawned spawned = spawn(words);
-    ::close(spawned.input);
-    std::string output = readText(spawned.output, false);
-    ::close(spawned.output);
-    return {statusOf(spawned.pid), std::move(output)};
-}
-
-S3Server::S3Server()
-{
-    const Spawned spawned = spawn({script("run.sh")});
-    m_runner = spawned.pid;
-    m_hold = spawned.input;
-    std::istringstream lines(readText(spawned.output, true));
-    ::close(spawned.output);
+    std::istringstream lines(m_runner.readUntil("\n\n"));
     for (std::string line; std::getline(lines, line) && !line.empty();)
         m_values[line.substr(0, line.find('='))] = line.substr(line.find('=') + 1);
     if (!m_values.contains("S3_PORT"))
@@ -148,8 +63,8 @@ S3Server::S3Server()
 S3Server::~S3Server()
 {
     thaw();
-    ::close(m_hold);
-    statusOf(m_runner);
+    m_runner.closeInput(); // then it stops the server
+    m_runner.wait();
 }
 
 std::string S3Server::value(const std::string& name) const

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "server/cache/s3_store.h"
+#include "tests/support/child_program.h"
 
 #include <map>
 #include <string>
@@ -41,18 +42,10 @@ private:
     [[nodiscard]] pid_t gateway() const;
 
     std::map<std::string, std::string> m_values;
-    pid_t m_runner = 0;
-    int m_hold = -1; // the runner stops the server when it is closed
+    ChildProgram m_runner;
     int m_buckets = 0;
 };
 
 [[nodiscard]] S3Server& sharedS3();
-
-// The status of a program, its output in text; ends the test program when it cannot be started.
-struct Ended {
-    int status;
-    std::string output;
-};
-[[nodiscard]] Ended runProgram(const std::vector<std::string>& words);
 
 } // namespace penstock::test
