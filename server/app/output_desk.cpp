@@ -21,6 +21,16 @@ Duration waitAfter(unsigned tries)
     return std::min(kLongestWait, kFirstWait * (1U << std::min(tries, 10U)));
 }
 
+// live: of something Nix builds.
+transfer::AttemptWork attemptWorkOf(core::LiveWork live)
+{
+    auto& nix = std::get<work::NixWork>(live.work);
+    transfer::AttemptWork work{std::move(nix.drvPath), std::move(nix.drv), std::move(nix.inputPaths), {}};
+    for (protocol::ResolvedInput& input : live.resolved)
+        work.revealed.push_back({std::move(input.drvPath), std::move(input.output), std::move(input.path)});
+    return work;
+}
+
 } // namespace
 
 OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
@@ -74,7 +84,7 @@ void OutputDesk::attemptWork(AttemptId attempt, transfer::Answer<transfer::Attem
             auto* nix = live ? std::get_if<work::NixWork>(&live->work) : nullptr;
             if (nix == nullptr)
                 return fail(ErrorCode::NotFound, fmt::format("attempt {} builds nothing now", attempt.value()));
-            return transfer::AttemptWork{std::move(nix->drvPath), std::move(nix->drv)};
+            return attemptWorkOf(*std::move(live));
         },
         std::move(answer));
 }
@@ -135,7 +145,13 @@ void OutputDesk::look(AttemptId attempt)
         [attempt](const core::FarmCore& farm) -> Result<Expected> {
             auto live = farm.liveWork(attempt);
             auto* nix = live ? std::get_if<work::NixWork>(&live->work) : nullptr;
-            return nix == nullptr ? Expected{} : Expected{true, std::move(nix->outputs)};
+            if (nix == nullptr)
+                return Expected{};
+            Expected expected{true, nix->outputs, {}};
+            const auto isOpen = [](const work::NixOutput& output) { return output.path.empty(); };
+            if (std::any_of(nix->outputs.begin(), nix->outputs.end(), isOpen))
+                expected.work = attemptWorkOf(*std::move(live));
+            return expected;
         },
         [this, attempt](const Result<Expected>& expected) { compare(attempt, *expected); });
 }
@@ -147,43 +163,64 @@ void OutputDesk::compare(AttemptId attempt, const Expected& expected)
         return;
     if (!expected.isLive)
         return handOn(attempt, {}); // the core fences it
-    nix::StorePathSet paths;
+    Told told;
     for (const auto& output : expected.outputs) {
-        const auto& told = checked->second.result.outputs;
-        const auto same = std::find_if(told.begin(), told.end(), [&](const auto& each) {
+        const auto& outputs = checked->second.result.outputs;
+        const auto same = std::find_if(outputs.begin(), outputs.end(), [&](const auto& each) {
             return each.name == output.name && (output.path.empty() || each.path == output.path);
         });
-        if (same == told.end())
+        if (same == outputs.end())
             return handOn(attempt, fmt::format("the builder says that the build succeeded and names no output {}{}",
                                                output.name, output.path.empty() ? "" : " as " + output.path));
         auto path = nix::StorePath::parse(m_opened.rules.dir, same->path);
         if (!path)
             return handOn(attempt, fmt::format("output {}: {}", output.name, path.error().message));
-        paths.insert(*std::move(path));
+        if (output.path.empty())
+            told.revealed.emplace(output.name, *path);
+        told.paths.insert(*std::move(path));
     }
-    auto task = [&store = *m_opened.stores.front().store, &loop = m_parts.loop, alive = m_alive, attempt, paths, this] {
-        loop.post([this, alive, attempt, paths, present = store.findMany(paths)] {
+    auto task = [this, alive = m_alive, &loop = m_parts.loop, attempt, told = std::move(told), work = expected.work] {
+        loop.post([this, alive, attempt, wrong = findWrong(attempt, told, work)] {
             if (*alive)
-                found(attempt, paths, present);
+                judged(attempt, wrong);
         });
     };
     if (!m_workers->run(std::move(task)))
         later(attempt, {ErrorCode::Exhausted, "too much is being looked up already"});
 }
 
-void OutputDesk::found(AttemptId attempt, const nix::StorePathSet& asked, const Result<nix::StorePathSet>& present)
+Result<std::string> OutputDesk::findWrong(AttemptId attempt, const Told& told,
+                                          const std::optional<transfer::AttemptWork>& work) const
+{
+    auto& store = *m_opened.stores.front().store;
+    const auto& dir = m_opened.rules.dir;
+    PENSTOCK_TRY(const auto present, store.findMany(told.paths));
+    for (const auto& path : told.paths)
+        if (!present.contains(path))
+            return fmt::format("the build succeeded, but its output {} is not in {}; it is built again",
+                               path.print(dir), store.describe());
+    if (told.revealed.empty() || !work)
+        return std::string();
+    const auto facts = transfer::attemptFacts(attempt, dir, *work);
+    if (!facts)
+        return facts.error().message;
+    for (const auto& [name, path] : told.revealed) {
+        PENSTOCK_TRY(const auto info, store.find(path));
+        if (!info)
+            return fmt::format("output {} is not in {} any more", path.print(dir), store.describe());
+        if (auto verdict = transfer::judgeOutput(dir, *facts, name, *info); !verdict.isWanted())
+            return std::move(verdict.reason);
+    }
+    return std::string();
+}
+
+void OutputDesk::judged(AttemptId attempt, const Result<std::string>& wrong)
 {
     if (!m_checked.contains(attempt))
         return;
-    if (!present)
-        return later(attempt, present.error());
-    for (const auto& path : asked) {
-        if (!present->contains(path))
-            return handOn(attempt, fmt::format("the build succeeded, but its output {} is not in {}; it is built again",
-                                               path.print(m_opened.rules.dir),
-                                               m_opened.stores.front().store->describe()));
-    }
-    handOn(attempt, {});
+    if (!wrong)
+        return later(attempt, wrong.error());
+    handOn(attempt, *wrong);
 }
 
 void OutputDesk::handOn(AttemptId attempt, std::string failure)

@@ -85,12 +85,20 @@ private:
     struct Expected {
         bool isLive = false;
         std::vector<work::NixOutput> outputs;
+        std::optional<transfer::AttemptWork> work; // when some output's path is known only after the build
     };
+    struct Told { // what a result says
+        nix::StorePathSet paths;
+        std::map<std::string, nix::StorePath> revealed; // of these, by output: what nobody could know before
+    };
+    // Blocks. An error: not known; else what is wrong with it, or nothing.
+    [[nodiscard]] Result<std::string> findWrong(AttemptId attempt, const Told& told,
+                                                const std::optional<transfer::AttemptWork>& work) const;
     template <class T>
     void ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer);
     void look(AttemptId attempt);
     void compare(AttemptId attempt, const Expected& expected);
-    void found(AttemptId attempt, const nix::StorePathSet& asked, const Result<nix::StorePathSet>& present);
+    void judged(AttemptId attempt, const Result<std::string>& wrong);
     void handOn(AttemptId attempt, std::string failure);
     void later(AttemptId attempt, const Error& error);
     void keepLog(AttemptId attempt, const std::string& drvPath);

@@ -48,6 +48,7 @@ struct AttemptView {
 struct LiveWork { // of an attempt that is not over
     MachineId machine{0};
     work::Work work;
+    std::vector<protocol::ResolvedInput> resolved; // as its assignment says
 };
 
 struct StepView {

@@ -83,8 +83,7 @@ void TransferDesk::withFacts(const Sender& sender, Answer<Facts> answer)
         onThread<Facts>(
             m_questions,
             [rules = m_rules, attempt, work = *std::move(work)]() -> Result<Facts> {
-                PENSTOCK_TRY(const auto path, nix::StorePath::parse(rules->dir, work.drvPath));
-                PENSTOCK_TRY(auto facts, attemptFacts(attempt, rules->dir, path, work.drv));
+                PENSTOCK_TRY(auto facts, attemptFacts(attempt, rules->dir, work));
                 return std::make_shared<const AttemptFacts>(std::move(facts));
             },
             answer);

@@ -29,11 +29,6 @@ namespace penstock::transfer {
 
 template <class T> using Answer = std::function<void(Result<T>)>;
 
-// What a live attempt builds.
-struct AttemptWork {
-    std::string drvPath;
-    std::string drv; // text of the derivation
-};
 struct AttemptSource {
     virtual ~AttemptSource() = default;
     // Answered on the desk's loop. NotFound: it is over, never was, or builds nothing of Nix.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/transfer/upload_policy.h"
 
+#include "shared/nix/resolution.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -29,6 +31,25 @@ Result<ExpectedOutput> expect(OutputKind kind, const nix::DerivationOutput& outp
         PENSTOCK_TRY(expected.algorithm, nix::parseHashAlgorithm(method.starts_with("r:") ? method.substr(2) : method));
     }
     return expected;
+}
+
+// Only the resolved derivation says where they are: computed here, not taken from the builder.
+Result<nix::OutputMap> deferredOutputs(const nix::StoreDir& dir, const nix::StorePath& drvPath,
+                                       const nix::Derivation& drv, const AttemptWork& work)
+{
+    nix::StorePathSet plain;
+    for (const auto& text : work.inputPaths) {
+        PENSTOCK_TRY(auto path, nix::StorePath::parse(dir, text));
+        plain.insert(std::move(path));
+    }
+    nix::KnownOutputs revealed;
+    for (const auto& each : work.revealed) {
+        PENSTOCK_TRY(auto input, nix::StorePath::parse(dir, each.drvPath));
+        PENSTOCK_TRY(auto path, nix::StorePath::parse(dir, each.path));
+        revealed.insert_or_assign({std::move(input), each.output}, std::move(path));
+    }
+    PENSTOCK_TRY(auto resolved, nix::resolveGiven(dir, drvPath, drv, {work.drv, plain, revealed}));
+    return std::move(resolved.basic.outputs);
 }
 
 // The address must make the path, whatever else makes it welcome: else the server would sign a lie.
@@ -74,8 +95,7 @@ std::optional<Verdict> judgeKnown(const nix::StoreDir& dir, const AttemptFacts& 
     return std::nullopt;
 }
 
-// Outputs whose path only the build tells. Deferred ones are not among them: nothing but the resolved derivation says
-// what their paths are, so that a name alone would let a builder bring anything.
+// Outputs whose path only the build tells. Those of deferred derivations are not among them: their paths are computed.
 std::optional<Verdict> judgeFloating(const nix::StoreDir& dir, const AttemptFacts& attempt, const nix::NarInfo& info,
                                      const std::optional<nix::ContentAddress>& address)
 {
@@ -128,17 +148,44 @@ std::string_view toString(Refusal refusal)
     return "none";
 }
 
-Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, const nix::StorePath& drvPath,
-                                  std::string_view drv)
+Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, const AttemptWork& work)
 {
-    PENSTOCK_TRY(const auto parsed, nix::parseDerivationAt(dir, drvPath, drv));
-    AttemptFacts facts{attempt, parsed.name, drvPath, {}};
+    PENSTOCK_TRY(auto drvPath, nix::StorePath::parse(dir, work.drvPath));
+    PENSTOCK_TRY(const auto parsed, nix::parseDerivationAt(dir, drvPath, work.drv));
+    AttemptFacts facts{attempt, parsed.name, std::move(drvPath), {}};
     const auto kind = parsed.outputKind();
-    for (const auto& [name, output] : parsed.outputs) {
+    auto outputs = parsed.outputs;
+    if (kind == OutputKind::Deferred) {
+        PENSTOCK_TRY(outputs, deferredOutputs(dir, facts.drvPath, parsed, work));
+    }
+    for (const auto& [name, output] : outputs) {
         PENSTOCK_TRY(auto expected, expect(kind, output));
         facts.outputs.emplace(name, std::move(expected));
     }
     return facts;
+}
+
+Verdict judgeOutput(const nix::StoreDir& dir, const AttemptFacts& attempt, const std::string& output,
+                    const nix::NarInfo& shown)
+{
+    const auto expected = attempt.outputs.find(output);
+    if (expected == attempt.outputs.end())
+        return refuse(Refusal::NotAnOutput, fmt::format("{} has no output {}", attempt.drvName, output));
+    if (expected->second.path) {
+        if (*expected->second.path == shown.path)
+            return {};
+        return refuse(Refusal::NotAnOutput, fmt::format("output {} of {} is {}, not {}", output, attempt.drvName,
+                                                        expected->second.path->print(dir), shown.path.print(dir)));
+    }
+    const auto address = checkedAddress(dir, shown);
+    if (!address)
+        return refuse(Refusal::BadAddress, address.error().message);
+    AttemptFacts only = attempt;
+    only.outputs = {*expected};
+    if (auto verdict = judgeFloating(dir, only, shown, *address))
+        return *std::move(verdict);
+    return refuse(Refusal::NotAnOutput, fmt::format("{} cannot be output {} of {}", shown.path.print(dir), output,
+                                                    attempt.drvName));
 }
 
 Verdict judgeUpload(const UploadRules& rules, const AttemptFacts* attempt, const nix::NarInfo& announced)

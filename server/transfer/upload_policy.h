@@ -34,9 +34,21 @@ struct AttemptFacts {
     std::map<std::string, ExpectedOutput> outputs; // by output name
 };
 
-// Invalid or Corrupt when the text is not that derivation.
-[[nodiscard]] Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir,
-                                                const nix::StorePath& drvPath, std::string_view drv);
+// What a live attempt builds, as the server knows it.
+struct AttemptWork {
+    std::string drvPath;
+    std::string drv; // text of the derivation
+    std::vector<std::string> inputPaths = {};
+    struct Revealed { // an output of an input derivation that only its build could tell
+        std::string drvPath;
+        std::string output;
+        std::string path;
+    };
+    std::vector<Revealed> revealed = {};
+};
+
+// Invalid or Corrupt when the text is not that derivation. The paths of deferred outputs are computed.
+[[nodiscard]] Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, const AttemptWork& work);
 
 struct UploadRules {
     nix::StoreDir dir;
@@ -61,6 +73,10 @@ struct Verdict {
     std::string reason; // empty when wanted
     [[nodiscard]] bool isWanted() const { return refusal == Refusal::None; }
 };
+// Whether the path that a result names for an output may be it; shown: what the store says of the path. What only the
+// build could tell must have the output's name and an address of its kind: any other path would be another's work.
+[[nodiscard]] Verdict judgeOutput(const nix::StoreDir& dir, const AttemptFacts& attempt, const std::string& output,
+                                  const nix::NarInfo& shown);
 // attempt: none for a client.
 [[nodiscard]] Verdict judgeUpload(const UploadRules& rules, const AttemptFacts* attempt, const nix::NarInfo& announced);
 

@@ -48,6 +48,8 @@ public:
     ~ExportReader();
     ExportReader(ExportReader&&) noexcept;
     ExportReader& operator=(ExportReader&&) noexcept;
+    ExportReader(const ExportReader&) = delete;
+    ExportReader& operator=(const ExportReader&) = delete;
 
     // How many of the bytes belong to the stream: fewer than given only when it ended within them.
     [[nodiscard]] Result<std::size_t> push(std::string_view bytes);
@@ -67,6 +69,8 @@ public:
     ~ExportWriter();
     ExportWriter(ExportWriter&&) noexcept;
     ExportWriter& operator=(ExportWriter&&) noexcept;
+    ExportWriter(const ExportWriter&) = delete;
+    ExportWriter& operator=(const ExportWriter&) = delete;
 
     // The bytes of one NAR, in pieces of any size. They are parsed, since a reader finds the end only by
     // that.

@@ -50,6 +50,8 @@ public:
     ~NarParser();
     NarParser(NarParser&&) noexcept;
     NarParser& operator=(NarParser&&) noexcept;
+    NarParser(const NarParser&) = delete;
+    NarParser& operator=(const NarParser&) = delete;
 
     // How many of the bytes belong to the archive: fewer than given only when it ended within them.
     [[nodiscard]] Result<std::size_t> push(std::string_view bytes);
@@ -75,6 +77,8 @@ public:
     ~NarWriter();
     NarWriter(NarWriter&&) noexcept;
     NarWriter& operator=(NarWriter&&) noexcept;
+    NarWriter(const NarWriter&) = delete;
+    NarWriter& operator=(const NarWriter&) = delete;
 
     // name: within the directory that is open; "" for the root.
     [[nodiscard]] Result<void> beginDirectory(std::string_view name);

@@ -259,13 +259,13 @@ void mergeProducts(NixSupport& support, std::vector<BuildProduct> products, cons
     }
 }
 
-void mergeMetrics(NixSupport& support, std::map<std::string, BuildMetric> metrics, SupportNotes& notes)
+void mergeMetrics(NixSupport& support, const std::map<std::string, BuildMetric>& metrics, SupportNotes& notes)
 {
-    for (auto& [name, metric] : metrics) {
+    for (const auto& [name, metric] : metrics) {
         if (support.metrics.size() == kMaxMetrics && !support.metrics.contains(name))
             notes.add(fmt::format("more than {} metrics of the build", kMaxMetrics));
         else
-            support.metrics.insert_or_assign(name, std::move(metric));
+            support.metrics.insert_or_assign(name, metric);
     }
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "shared/base/text.h"
 #include "shared/nix/hash.h"
-#include "shared/nix/nar_rules.h"
 #include "shared/nix/nar.h"
+#include "shared/nix/nar_rules.h"
 #include "tests/support/golden.h"
 #include "tests/support/nar_tree.h"
 
@@ -187,10 +187,10 @@ TEST(Nar, StopsAtTheLimitsOfTheCaller)
 {
     const std::string bytes = *narOf(folder({{"a", file("hello")}, {"b", link("a")}}));
     EXPECT_TRUE(treeOf(bytes, 9, {bytes.size(), 3}));
-    const auto large = treeOf(bytes, 9, {bytes.size() - 1, 3});
-    EXPECT_EQ(codeOf(large), ErrorCode::Exhausted);
+    for (std::uint64_t limit = 0; limit < bytes.size(); ++limit)
+        for (const std::size_t piece : {std::size_t{9}, bytes.size()})
+            EXPECT_EQ(codeOf(treeOf(bytes, piece, {limit, 3})), ErrorCode::Exhausted) << limit;
     EXPECT_EQ(codeOf(treeOf(bytes, 9, {bytes.size(), 2})), ErrorCode::Exhausted);
-    EXPECT_EQ(codeOf(treeOf(bytes, 9, {0, 3})), ErrorCode::Exhausted);
 }
 
 TEST(Nar, ChecksAStatedSizeBeforeItTakesContent)
