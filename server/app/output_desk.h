@@ -14,6 +14,7 @@
 #include "server/logs/log_store.h"
 #include "server/transfer/grants.h"
 #include "server/transfer/transfer_desk.h"
+#include "shared/config/options.h"
 
 #include <cstdint>
 #include <deque>
@@ -44,7 +45,7 @@ struct OutputPlaces {
     std::string dataDir;
     std::string serverName;
     std::string storeDir;
-    std::string credentialsDirectory;
+    config::Environment environment; // systemd's credentials, AWS_* variables
 };
 [[nodiscard]] Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places,
                                                 const Clock& clock, Logger& logger);
@@ -55,6 +56,7 @@ public:
     ~OutputDesk() override;
 
     [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
+    [[nodiscard]] cache::OutputStore& firstStore() const { return *m_opened.stores.front().store; }
     [[nodiscard]] std::string grant(AttemptId attempt) const { return m_opened.grants.grant(attempt); }
     [[nodiscard]] const std::vector<std::string>& publicKeys() const { return m_opened.publicKeys; }
     [[nodiscard]] std::vector<std::string> describeStores() const;
@@ -86,9 +88,10 @@ private:
         nix::StorePathSet paths;
         std::map<std::string, nix::StorePath> revealed; // of these, by output: what nobody could know before
     };
-    // Blocks. An error: not known; else what is wrong with it, or nothing.
-    [[nodiscard]] Result<std::string> findWrong(AttemptId attempt, const Told& told,
-                                                const std::optional<transfer::AttemptWork>& work) const;
+    // Looks at what was told, and shows what its content-addressed outputs became. Blocks. An error: not known; else what
+    // is wrong with it, or nothing.
+    [[nodiscard]] Result<std::string> settle(AttemptId attempt, const Told& told,
+                                             const std::optional<transfer::AttemptWork>& work) const;
     template <class T>
     void ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer);
     void look(AttemptId attempt);

@@ -13,8 +13,10 @@ namespace penstock::app {
 Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places, const Clock& clock,
                                   Logger& logger)
 {
-    PENSTOCK_TRY(const auto keys, loadSigningKeys({options.keyFiles, places.dataDir, places.serverName,
-                                                   places.credentialsDirectory}));
+    const auto credentials = places.environment.find("CREDENTIALS_DIRECTORY");
+    PENSTOCK_TRY(const auto keys,
+                 loadSigningKeys({options.keyFiles, places.dataDir, places.serverName,
+                                  credentials == places.environment.end() ? std::string() : credentials->second}));
     PENSTOCK_TRY(auto grants, transfer::GrantKey::make(keys.front().derive("penstock transfer grant")));
     PENSTOCK_TRY(auto directory, nix::StoreDir::parse(places.storeDir));
     OpenedOutputs opened{{}, nullptr, {}, std::move(grants), {std::move(directory), options.trusted}};
@@ -24,7 +26,7 @@ Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlac
         logger.info("server.signing_key", {{"public_key", opened.publicKeys.back()}});
     }
     for (const auto& uri : options.stores) {
-        auto store = openStore(uri, keys, {places.dataDir, options.environment, clock, logger});
+        auto store = openStore(uri, keys, {places.dataDir, places.environment, clock, logger});
         if (!store)
             return fail(std::move(store).error().in(fmt::format("--store {}", uri.text)));
         opened.stores.push_back(*std::move(store));

@@ -41,9 +41,10 @@ struct OpenedStore {
     void stop() const;
 };
 
-struct StorePlaces { // all outlive the stores
+struct StorePlaces {
     std::string dataDir;
-    const config::Environment& environment;
+    const config::Environment& environment; // AWS_* and NIX_* say how stores are reached
+    // Outlive the stores.
     const Clock& clock;
     Logger& logger;
 };

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "shared/nix/modulo.h"
 
-#include "shared/nix/aterm.h"
-
 #include <set>
 #include <string>
 #include <utility>
@@ -11,33 +9,6 @@
 
 namespace penstock::nix {
 namespace {
-
-// The text with hashes in place of input derivations. Keys that fall together unite their output names.
-std::string replaceInputs(const StoreDir& dir, Derivation drv,
-                          const std::map<std::string, std::set<std::string>>& inputs)
-{
-    drv.inputDerivations.clear();
-    std::string text = printDerivation(dir, drv);
-    std::string list;
-    for (const auto& [key, names] : inputs) {
-        list.append(list.empty() ? "(" : ",(");
-        appendAtermString(list, key);
-        char before = '[';
-        list.push_back(',');
-        for (const std::string& name : names) {
-            list.push_back(before);
-            appendAtermString(list, name);
-            before = ',';
-        }
-        list.append("])");
-    }
-    // The list of inputs stands right behind that of outputs: print the outputs alone to know where.
-    Derivation outputsOnly;
-    outputsOnly.outputs = std::move(drv.outputs);
-    const std::string_view kRest = R"(],[],"","",[],[]))"; // "]" of the inputs and all that follows them
-    text.insert(printDerivation(dir, outputsOnly).size() - kRest.size(), list);
-    return text;
-}
 
 Result<StorePath> fixedOutputPath(const StoreDir& dir, std::string_view drvName, std::string_view outputName,
                                   const DerivationOutput& output)
@@ -62,7 +33,7 @@ Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
         return fail(ErrorCode::Invalid,
                     fmt::format("derivation {}: dynamic inputs have no hash modulo", drv.name));
     bool isDeferred = kind != OutputKind::InputAddressed;
-    std::map<std::string, std::set<std::string>> inputs;
+    InputKeys inputs; // keys that fall together unite their output names
     for (const auto& [path, node] : drv.inputDerivations) {
         const auto known = m_hashes.find(path);
         if (known == m_hashes.end())
@@ -72,15 +43,7 @@ Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
         isDeferred = isDeferred || known->second.isDeferred;
         inputs[known->second.hash.base16()].insert(node.outputs.begin(), node.outputs.end());
     }
-    Derivation changed = drv;
-    if (mask) {
-        for (auto& [name, output] : changed.outputs) {
-            output.path.reset();
-            if (const auto variable = changed.environment.find(name); variable != changed.environment.end())
-                variable->second.clear();
-        }
-    }
-    return Modulo{hashOf(replaceInputs(m_dir, std::move(changed), inputs)), isDeferred};
+    return Modulo{hashOf(printForModulo(m_dir, drv, inputs, mask)), isDeferred};
 }
 
 Result<void> ModuloHashes::add(const StorePath& drvPath, const Derivation& drv)

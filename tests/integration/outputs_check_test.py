@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A builder that takes grants, written down as bytes: what it says of a build counts only when the outputs are there."""
+"""A builder that takes grants, written down as bytes: its word on a build counts only when the outputs are there."""
 
 import os
 import subprocess
