@@ -20,6 +20,7 @@
 #include <filesystem>
 #include <fmt/format.h>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -29,7 +30,7 @@ namespace penstock::bench {
 namespace {
 
 constexpr std::size_t kInputs = 6;
-constexpr std::size_t kNear = 400; // inputs are mostly among so many before
+constexpr std::size_t kLayer = 1'000; // as many do not need each other
 
 std::uint64_t residentBytes()
 {
@@ -102,12 +103,14 @@ std::string makeClosure(const nix::StoreDir& dir, std::size_t count, std::size_t
         drv.builder = "/bin/sh";
         drv.arguments = {"-e", source.print(dir)};
         drv.inputSources.insert(source);
-        if (at > 0)
-            drv.inputDerivations[made.back().drv].outputs.insert("out");
-        for (std::size_t input = 1; input < kInputs && at > 0; ++input) {
-            const std::size_t back = 1 + draw(std::min(at, input == kInputs - 1 ? at : kNear));
-            drv.inputDerivations[made[at - back].drv].outputs.insert("out");
-        }
+        const std::size_t below = at / kLayer * kLayer; // those of lower layers
+        if (at >= kLayer)
+            drv.inputDerivations[made[at - kLayer].drv].outputs.insert("out");
+        for (std::size_t input = 1; input < kInputs && below > 0; ++input)
+            drv.inputDerivations[made[draw(below)].drv].outputs.insert("out");
+        if (at + 1 == count)
+            for (std::size_t last = at > kLayer ? at - kLayer : 0; last < at; ++last)
+                drv.inputDerivations[made[last].drv].outputs.insert("out");
         drv.environment["name"] = drv.name;
         drv.environment["out"] = "";
         drv.environment["system"] = drv.platform;
@@ -155,11 +158,11 @@ int run(std::size_t count, std::size_t bytes, const std::string& directory)
         const Phase phase("client: closure read");
         closure = good(client::readClosure(dir, {{root, {}}}, client::readDerivationFile));
     }
-    jobs::BuildAssembler assembler(dir, std::size_t{2} << 30U);
+    std::optional<jobs::BuildAssembler> assembler(std::in_place, dir, std::size_t{2} << 30U);
     {
         const Phase phase("texts read, server: checked");
         for (const std::string& path : closure.derivations) {
-            const auto added = assembler.add(path, good(client::readDerivationFile(path)));
+            const auto added = assembler->add(path, good(client::readDerivationFile(path)));
             if (!added)
                 return fmt::print(stderr, "{}\n", added.error().message), 1;
         }
@@ -168,7 +171,8 @@ int run(std::size_t count, std::size_t bytes, const std::string& directory)
     jobs::ParsedJob job;
     {
         const Phase phase("server: assembled");
-        job = good(std::move(assembler).finish(std::vector<std::string>{root}, {}, {"ann", {}}));
+        job = good(std::move(*assembler).finish(std::vector<std::string>{root}, {}, {"ann", {}}));
+        assembler.reset();
     }
     {
         const Phase phase("server: looked up, none there");

@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <thread>
 #include <unistd.h>
 #include <unordered_map>
 #include <utility>
@@ -19,6 +20,8 @@ namespace {
 
 constexpr std::size_t kMaxDerivationBytes = 32U << 20U;
 constexpr std::size_t kMaxDerivations = 200'000; // as many as the server takes
+constexpr std::size_t kReaders = 8;
+constexpr std::size_t kWorthThreads = 64; // files of a level
 
 class Descriptor {
 public:
@@ -69,69 +72,128 @@ Result<void> readInputDerivation(nix::AtermReader& reader, std::vector<std::stri
     return reader.expect(")");
 }
 
-// A depth-first walk on a stack of its own, as closures are deep.
+struct Found { // of one file
+    std::uint32_t size = 0;
+    Needs needs;
+};
+
+Result<Found> readOne(const DerivationReader& read, const std::string& path)
+{
+    PENSTOCK_TRY(const auto text, read(path));
+    auto needs = needsOf(text);
+    if (!needs)
+        return fail(std::move(needs).error().in(path));
+    return Found{static_cast<std::uint32_t>(text.size()), *std::move(needs)};
+}
+
+// Level by level, since a level's files can be read together: the time is the disk's, not ours.
 class Walk {
 public:
     Walk(const nix::StoreDir& dir, const DerivationReader& read) : m_dir(dir), m_read(read) {}
 
-    Result<void> from(const std::string& root)
+    Result<void> run(const std::vector<Root>& roots)
     {
-        PENSTOCK_TRY_VOID(enter(root));
-        while (!m_open.empty()) {
-            auto& top = m_open.back();
-            if (top.next < top.below.size()) {
-                PENSTOCK_TRY_VOID(enter(std::move(top.below[top.next++])));
-                continue;
-            }
-            m_closure.derivations.push_back(std::move(top.path));
-            m_closure.sizes.push_back(top.size);
-            m_closure.bytes += top.size;
-            m_open.pop_back();
+        for (const auto& root : roots)
+            PENSTOCK_TRY_VOID(enter(root.drv, nullptr));
+        for (std::size_t done = 0; done < m_nodes.size();) {
+            auto level = readLevel(done, m_nodes.size());
+            for (auto& found : level)
+                PENSTOCK_TRY_VOID(take(done++, std::move(found)));
         }
         return {};
     }
+
+    // Dependencies first: depth first, on a stack of its own, as closures are deep.
     Closure take()
     {
-        auto& sources = m_closure.sources;
+        Closure closure;
+        std::vector<std::pair<std::uint32_t, std::size_t>> open;
+        std::vector<bool> seen(m_nodes.size(), false);
+        for (std::uint32_t root = 0; root < m_nodes.size(); ++root) { // the roots are the first
+            if (!seen[root])
+                open.emplace_back(root, 0);
+            seen[root] = true;
+            while (!open.empty()) {
+                auto& [at, next] = open.back();
+                if (next < m_nodes[at].below.size()) {
+                    const auto below = m_nodes[at].below[next++];
+                    if (!seen[below])
+                        open.emplace_back(below, 0);
+                    seen[below] = true;
+                    continue;
+                }
+                closure.derivations.push_back(std::move(m_nodes[at].path));
+                closure.sizes.push_back(m_nodes[at].size);
+                closure.bytes += m_nodes[at].size;
+                open.pop_back();
+            }
+        }
         for (const auto& path : m_sources)
-            sources.push_back(path.print(m_dir));
-        return std::move(m_closure);
+            closure.sources.push_back(path.print(m_dir));
+        return closure;
     }
 
 private:
-    struct Visit {
+    struct Node {
         std::string path;
-        std::uint32_t size;
-        std::vector<std::string> below;
-        std::size_t next = 0;
+        std::uint32_t size = 0;
+        std::vector<std::uint32_t> below;
     };
 
-    Result<void> enter(std::string path)
+    Result<void> enter(const std::string& path, Node* neededBy)
     {
-        PENSTOCK_TRY(auto known, nix::StorePath::parse(m_dir, path));
-        if (!m_seen.emplace(std::move(known), true).second)
+        PENSTOCK_TRY(auto parsed, nix::StorePath::parse(m_dir, path));
+        const auto [known, isNew] = m_places.try_emplace(std::move(parsed), static_cast<std::uint32_t>(m_nodes.size()));
+        if (neededBy != nullptr)
+            neededBy->below.push_back(known->second);
+        if (!isNew)
             return {};
-        if (m_seen.size() > kMaxDerivations)
+        if (m_nodes.size() >= kMaxDerivations)
             return fail(ErrorCode::Exhausted,
                         fmt::format("more than {} derivations in one build; split it", kMaxDerivations));
-        PENSTOCK_TRY(const auto text, m_read(path));
-        auto needs = needsOf(text);
-        if (!needs)
-            return fail(std::move(needs).error().in(path));
-        for (const auto& source : needs->sources) {
+        m_nodes.push_back({path, 0, {}});
+        return {};
+    }
+
+    Result<void> take(std::size_t at, Result<Found> found)
+    {
+        if (!found)
+            return fail(std::move(found).error());
+        Node node{std::move(m_nodes[at].path), found->size, {}};
+        for (const auto& path : found->needs.derivations)
+            PENSTOCK_TRY_VOID(enter(path, &node));
+        for (const auto& source : found->needs.sources) {
             PENSTOCK_TRY(auto parsed, nix::StorePath::parse(m_dir, source));
             m_sources.insert(std::move(parsed));
         }
-        m_open.push_back({std::move(path), static_cast<std::uint32_t>(text.size()), std::move(needs->derivations)});
+        m_nodes[at] = std::move(node);
         return {};
+    }
+
+    [[nodiscard]] std::vector<Result<Found>> readLevel(std::size_t from, std::size_t to) const
+    {
+        std::vector<Result<Found>> found(to - from);
+        const auto readSlice = [&](std::size_t begin, std::size_t end) {
+            for (auto at = begin; at < end; ++at)
+                found[at] = readOne(m_read, m_nodes[from + at].path);
+        };
+        if (found.size() < kWorthThreads) {
+            readSlice(0, found.size());
+            return found;
+        }
+        std::vector<std::thread> readers; // each writes what no other one touches
+        for (std::size_t reader = 0; reader < kReaders; ++reader)
+            readers.emplace_back(readSlice, found.size() * reader / kReaders, found.size() * (reader + 1) / kReaders);
+        for (auto& reader : readers)
+            reader.join();
+        return found;
     }
 
     const nix::StoreDir& m_dir;
     const DerivationReader& m_read;
-    std::unordered_map<nix::StorePath, bool> m_seen;
+    std::vector<Node> m_nodes;
+    std::unordered_map<nix::StorePath, std::uint32_t> m_places;
     nix::StorePathSet m_sources;
-    std::vector<Visit> m_open;
-    Closure m_closure;
 };
 
 } // namespace
@@ -181,8 +243,7 @@ Result<Needs> needsOf(std::string_view text)
 Result<Closure> readClosure(const nix::StoreDir& dir, const std::vector<Root>& roots, const DerivationReader& read)
 {
     Walk walk(dir, read);
-    for (const auto& root : roots)
-        PENSTOCK_TRY_VOID(walk.from(root.drv));
+    PENSTOCK_TRY_VOID(walk.run(roots));
     return walk.take();
 }
 

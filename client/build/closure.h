@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The derivations that roots need, read from their files: which they are, what sources they name, dependencies first.
-// Their texts are not kept: a closure of hundreds of megabytes is read again while it is sent. Blocking, one thread.
+// Their texts are not kept: a closure of hundreds of megabytes is read again while it is sent. Blocking; reads on several
+// threads while the caller waits.
 #pragma once
 
 #include "client/build/local_nix.h"
@@ -22,7 +23,7 @@ struct Closure {
     std::uint64_t bytes = 0;              // of all texts
 };
 
-// The text of a derivation by its full path. NotFound when there is none.
+// The text of a derivation by its full path. NotFound when there is none. Called from several threads at once.
 using DerivationReader = std::function<Result<std::string>(const std::string& path)>;
 [[nodiscard]] Result<std::string> readDerivationFile(const std::string& path);
 

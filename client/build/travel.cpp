@@ -101,8 +101,12 @@ Result<void> Travel::sendSources(const std::vector<std::string>& paths)
         m_invocation.console().note(fmt::format("{} of {} sources are not in the local store; the server must have "
                                                 "them", wanted.size() - valid.size(), wanted.size()));
     transfer::Sender sender({kStreams, "/tmp"});
-    const auto sent = sender.send({std::move(valid), {}, openRoad(m_invocation, m_store.dir()), m_store.maker(),
-                                   std::move(interrupt), shower("sources")});
+    transfer::SendOrder order{.paths = std::move(valid),
+                              .road = openRoad(m_invocation, m_store.dir()),
+                              .store = m_store.maker(),
+                              .interrupt = std::move(interrupt),
+                              .onProgress = shower("sources")};
+    const auto sent = sender.send(order);
     if (!sent && sent.error().code == ErrorCode::Denied)
         return fail(ErrorCode::Denied,
                     fmt::format("{}\nThe server takes sources only when they have a content address or a signature "
@@ -122,9 +126,11 @@ Result<void> Travel::fetch(const std::vector<std::string>& paths, const std::vec
     PENSTOCK_TRY(auto wanted, parsePaths(m_store.dir(), paths));
     PENSTOCK_TRY(auto interrupt, nixdaemon::Interrupt::create());
     transfer::Fetcher fetcher({kStreams, trustedKeys});
-    transfer::FetchOrder order{std::move(wanted), openRoad(m_invocation, m_store.dir()), m_store.maker(),
-                               std::move(interrupt)};
-    order.onProgress = shower("outputs");
+    transfer::FetchOrder order{.paths = std::move(wanted),
+                               .road = openRoad(m_invocation, m_store.dir()),
+                               .store = m_store.maker(),
+                               .interrupt = std::move(interrupt),
+                               .onProgress = shower("outputs")};
     const auto fetched = fetcher.fetch(order);
     if (!fetched)
         return fail(Error(fetched.error()).in("copying the outputs back"));

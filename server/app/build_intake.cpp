@@ -89,7 +89,11 @@ void BuildIntake::prepare(feed::BuildSubmission build, feed::Answer<PreparedBuil
 
 Result<PreparedBuild> BuildIntake::prepareNow(feed::BuildSubmission build) const
 {
-    PENSTOCK_TRY(auto job, std::move(build.assembler).finish(build.roots, build.json, build.submitter));
+    auto assembled = [&] { // what the assembler still holds goes before the store is asked
+        feed::BuildSubmission own = std::move(build);
+        return std::move(own.assembler).finish(own.roots, own.json, own.submitter);
+    }();
+    PENSTOCK_TRY(auto job, std::move(assembled));
     if (m_store == nullptr)
         return PreparedBuild{std::move(job)};
     PreparedBuild prepared = withoutPresent(std::move(job), *m_store, m_clock, kMostTime);

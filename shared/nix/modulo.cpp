@@ -19,7 +19,29 @@ Result<StorePath> fixedOutputPath(const StoreDir& dir, std::string_view drvName,
 
 } // namespace
 
-Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
+Result<ModuloHashes::Inputs> ModuloHashes::inputsOf(const Derivation& drv) const
+{
+    Inputs inputs;
+    const OutputKind kind = drv.outputKind();
+    if (kind == OutputKind::Fixed || kind == OutputKind::Impure)
+        return inputs; // their hash says nothing of inputs
+    if (drv.hasDynamicInputs())
+        return fail(ErrorCode::Invalid,
+                    fmt::format("derivation {}: dynamic inputs have no hash modulo", drv.name));
+    inputs.isDeferred = kind != OutputKind::InputAddressed;
+    for (const auto& [path, node] : drv.inputDerivations) {
+        const auto known = m_hashes.find(path);
+        if (known == m_hashes.end())
+            return fail(ErrorCode::NotFound,
+                        fmt::format("derivation {}: the hash of its input {} is not known", drv.name,
+                                    path.baseName()));
+        inputs.isDeferred = inputs.isDeferred || known->second.isDeferred;
+        inputs.keys[known->second.hash.base16()].insert(node.outputs.begin(), node.outputs.end());
+    }
+    return inputs;
+}
+
+Modulo ModuloHashes::compute(const Derivation& drv, const Inputs& inputs, bool mask) const
 {
     const OutputKind kind = drv.outputKind();
     if (kind == OutputKind::Fixed) {
@@ -29,41 +51,42 @@ Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
     }
     if (kind == OutputKind::Impure)
         return Modulo{hashOf("impure"), true};
-    if (drv.hasDynamicInputs())
-        return fail(ErrorCode::Invalid,
-                    fmt::format("derivation {}: dynamic inputs have no hash modulo", drv.name));
-    bool isDeferred = kind != OutputKind::InputAddressed;
-    InputKeys inputs; // keys that fall together unite their output names
-    for (const auto& [path, node] : drv.inputDerivations) {
-        const auto known = m_hashes.find(path);
-        if (known == m_hashes.end())
-            return fail(ErrorCode::NotFound,
-                        fmt::format("derivation {}: the hash of its input {} is not known", drv.name,
-                                    path.baseName()));
-        isDeferred = isDeferred || known->second.isDeferred;
-        inputs[known->second.hash.base16()].insert(node.outputs.begin(), node.outputs.end());
-    }
-    return Modulo{hashOf(printForModulo(m_dir, drv, inputs, mask)), isDeferred};
+    return Modulo{hashOf(printForModulo(m_dir, drv, inputs.keys, mask)), inputs.isDeferred};
 }
 
 Result<void> ModuloHashes::add(const StorePath& drvPath, const Derivation& drv)
 {
-    PENSTOCK_TRY(const Modulo modulo, compute(drv, false));
-    m_hashes.insert_or_assign(drvPath, modulo);
+    PENSTOCK_TRY(const Inputs inputs, inputsOf(drv));
+    m_hashes.insert_or_assign(drvPath, compute(drv, inputs, false));
+    return {};
+}
+
+Result<void> ModuloHashes::addVerified(const StorePath& drvPath, const Derivation& drv)
+{
+    PENSTOCK_TRY(const Inputs inputs, inputsOf(drv));
+    PENSTOCK_TRY_VOID(verify(drv, inputs));
+    m_hashes.insert_or_assign(drvPath, compute(drv, inputs, false));
     return {};
 }
 
 Result<Modulo> ModuloHashes::masked(const Derivation& drv) const
 {
-    return compute(drv, true);
+    PENSTOCK_TRY(const Inputs inputs, inputsOf(drv));
+    return compute(drv, inputs, true);
 }
 
 Result<void> ModuloHashes::verifyOutputPaths(const Derivation& drv) const
 {
+    PENSTOCK_TRY(const Inputs inputs, inputsOf(drv));
+    return verify(drv, inputs);
+}
+
+Result<void> ModuloHashes::verify(const Derivation& drv, const Inputs& inputs) const
+{
     const OutputKind kind = drv.outputKind();
     if (kind != OutputKind::InputAddressed && kind != OutputKind::Fixed)
         return {};
-    PENSTOCK_TRY(const Modulo modulo, masked(drv));
+    const Modulo modulo = compute(drv, inputs, true);
     if (kind == OutputKind::InputAddressed && modulo.isDeferred)
         return fail(ErrorCode::Invalid,
                     fmt::format("derivation {}: states output paths although they depend on "

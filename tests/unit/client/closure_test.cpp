@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 #include <map>
+#include <mutex>
 #include <numeric>
 
 namespace penstock::client {
@@ -86,6 +87,7 @@ struct ClosureWalk : ::testing::Test {
         for (const auto& root : roots)
             asked.push_back({pathOf(root), {}});
         return readClosure(nix::StoreDir::standard(), asked, [this](const std::string& path) -> Result<std::string> {
+            const std::lock_guard lock(mutex);
             ++reads[path];
             const auto found = texts.find(path);
             if (found == texts.end())
@@ -94,6 +96,7 @@ struct ClosureWalk : ::testing::Test {
         });
     }
     std::map<std::string, std::string> texts;
+    std::mutex mutex;
     std::map<std::string, int> reads;
 };
 
@@ -119,6 +122,29 @@ TEST_F(ClosureWalk, NamesWhatIsMissing)
     const auto closure = read({"a"});
     ASSERT_FALSE(closure);
     EXPECT_NE(closure.error().message.find(pathOf("b")), std::string::npos);
+}
+
+TEST_F(ClosureWalk, ReadsAWideLevelTogether)
+{
+    std::vector<std::string> middle;
+    for (int at = 0; at < 1'000; ++at) {
+        middle.push_back("m" + std::to_string(at));
+        add(middle.back(), {"base"}, {"s" + std::to_string(at % 10)});
+    }
+    add("base", {}, {});
+    add("top", middle, {});
+    const auto closure = read({"top"});
+    ASSERT_TRUE(closure);
+    EXPECT_EQ(closure->derivations.size(), 1'002U);
+    EXPECT_EQ(closure->derivations.front(), pathOf("base"));
+    EXPECT_EQ(closure->derivations.back(), pathOf("top"));
+    EXPECT_EQ(closure->sources.size(), 10U);
+    for (const auto& [path, count] : reads)
+        EXPECT_EQ(count, 1) << path;
+    texts.erase(pathOf("m777"));
+    const auto broken = read({"top"});
+    ASSERT_FALSE(broken);
+    EXPECT_NE(broken.error().message.find("m777"), std::string::npos);
 }
 
 TEST_F(ClosureWalk, GoesAsDeepAsItMust)
