@@ -151,7 +151,7 @@ class Relay:
         self.cut()
 
 
-class NixFarmTest(unittest.TestCase):
+class NixFarm(unittest.TestCase):
     def setUp(self):
         self.place = tempfile.mkdtemp(prefix="pnf-", dir="/tmp")
         self.addCleanup(self.remove)
@@ -287,6 +287,8 @@ class NixFarmTest(unittest.TestCase):
         with open(path, encoding="utf-8") as file:
             return file.read()
 
+
+class NixFarmTest(NixFarm):
     # ---------------------------------------------------------------------------------------------------- good
 
     def test_machines_that_share_nothing_build_together(self):
