@@ -180,7 +180,7 @@ void OutputDesk::compare(AttemptId attempt, const Expected& expected)
         told.paths.insert(*std::move(path));
     }
     auto task = [this, alive = m_alive, &loop = m_parts.loop, attempt, told = std::move(told), work = expected.work] {
-        loop.post([this, alive, attempt, wrong = findWrong(attempt, told, work)] {
+        loop.post([this, alive, attempt, wrong = settle(attempt, told, work)] {
             if (*alive)
                 judged(attempt, wrong);
         });
@@ -189,8 +189,8 @@ void OutputDesk::compare(AttemptId attempt, const Expected& expected)
         later(attempt, {ErrorCode::Exhausted, "too much is being looked up already"});
 }
 
-Result<std::string> OutputDesk::findWrong(AttemptId attempt, const Told& told,
-                                          const std::optional<transfer::AttemptWork>& work) const
+Result<std::string> OutputDesk::settle(AttemptId attempt, const Told& told,
+                                       const std::optional<transfer::AttemptWork>& work) const
 {
     auto& store = *m_opened.stores.front().store;
     const auto& dir = m_opened.rules.dir;
@@ -210,6 +210,9 @@ Result<std::string> OutputDesk::findWrong(AttemptId attempt, const Told& told,
             return fmt::format("output {} is not in {} any more", path.print(dir), store.describe());
         if (auto verdict = transfer::judgeOutput(dir, *facts, name, *info); !verdict.isWanted())
             return std::move(verdict.reason);
+        // So that others, who have the derivation only, find what it became.
+        if (facts->modulo)
+            PENSTOCK_TRY_VOID(store.putRealisation({{*facts->modulo, name}, path, {}, {}}));
     }
     return std::string();
 }
@@ -256,7 +259,9 @@ void OutputDesk::logEnded(AttemptId attempt)
     ask<std::string>(
         [attempt](const core::FarmCore& farm) -> Result<std::string> {
             const auto view = farm.attempt(attempt);
-            const auto step = view ? farm.step(view->step, view->job) : std::nullopt;
+            // An attempt that found all there has nothing to tell that the build itself has not told better.
+            const bool built = view && view->progress.end != work::AttemptEnd::Cached;
+            const auto step = built ? farm.step(view->step, view->job) : std::nullopt;
             return step ? step->drvPath : std::string();
         },
         [this, attempt](const Result<std::string>& drvPath) {

@@ -33,8 +33,8 @@ Result<ExpectedOutput> expect(OutputKind kind, const nix::DerivationOutput& outp
     return expected;
 }
 
-// Only the resolved derivation says where they are: computed here, not taken from the builder.
-Result<nix::OutputMap> deferredOutputs(const nix::StoreDir& dir, const nix::StorePath& drvPath,
+// What is really built: computed here, not taken from the builder.
+Result<nix::ResolvedDerivation> resolve(const nix::StoreDir& dir, const nix::StorePath& drvPath,
                                        const nix::Derivation& drv, const AttemptWork& work)
 {
     nix::StorePathSet plain;
@@ -48,8 +48,7 @@ Result<nix::OutputMap> deferredOutputs(const nix::StoreDir& dir, const nix::Stor
         PENSTOCK_TRY(auto path, nix::StorePath::parse(dir, each.path));
         revealed.insert_or_assign({std::move(input), each.output}, std::move(path));
     }
-    PENSTOCK_TRY(auto resolved, nix::resolveGiven(dir, drvPath, drv, {work.drv, plain, revealed}));
-    return std::move(resolved.basic.outputs);
+    return nix::resolveGiven(dir, drvPath, drv, {work.drv, plain, revealed});
 }
 
 // The address must make the path, whatever else makes it welcome: else the server would sign a lie.
@@ -155,8 +154,10 @@ Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, c
     AttemptFacts facts{attempt, parsed.name, std::move(drvPath), {}};
     const auto kind = parsed.outputKind();
     auto outputs = parsed.outputs;
-    if (kind == OutputKind::Deferred) {
-        PENSTOCK_TRY(outputs, deferredOutputs(dir, facts.drvPath, parsed, work));
+    if (kind == OutputKind::Deferred || kind == OutputKind::Floating) {
+        PENSTOCK_TRY(auto resolved, resolve(dir, facts.drvPath, parsed, work));
+        outputs = std::move(resolved.basic.outputs); // those of a deferred one have paths now
+        facts.modulo = std::move(resolved.modulo);
     }
     for (const auto& [name, output] : outputs) {
         PENSTOCK_TRY(auto expected, expect(kind, output));

@@ -32,6 +32,7 @@ struct AttemptFacts {
     std::string drvName; // without .drv
     nix::StorePath drvPath;
     std::map<std::string, ExpectedOutput> outputs; // by output name
+    std::optional<nix::Hash> modulo = {}; // of what is really built, where that names its realisations
 };
 
 // What a live attempt builds, as the server knows it.

@@ -35,9 +35,9 @@ struct ResolvedDerivation {
 [[nodiscard]] Result<ResolvedDerivation> resolveDerivation(const StoreDir& dir, const StorePath& drvPath,
                                                            const Derivation& drv, const KnownOutputs& known);
 
-// The same for somebody who has the derivation's text but not those of its inputs: the paths that stand in the text come
-// as plain ones, without whose outputs they are, and `revealed` are those that only builds could tell. NotFound when the
-// text still waits for one that is not among them.
+// The same for somebody who has the derivation's text but not those of its inputs: the paths that stand in the text
+// come as plain ones, without whose outputs they are, and `revealed` are those that only builds could tell. NotFound
+// when the text still waits for one that is not among them.
 struct GivenInputs {
     std::string_view text;
     const StorePathSet& plain;

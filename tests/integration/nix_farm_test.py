@@ -71,7 +71,7 @@ class Store:
         os.mkdir(f"{self.root}-home")
         self.daemon = subprocess.Popen(["nix-daemon"], env=dict(self.env, NIX_REMOTE=self.root),
                                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True,
-                                       stderr=open(self.root + ".log", "ab"))
+                                       stderr=subprocess.DEVNULL)
         self.env["NIX_REMOTE"] = f"unix://{self.socket}?root={self.root}"
         until(lambda: self.nix("nix", "store", "ping", check=False).returncode == 0, f"the daemon of {name} answers")
 
@@ -244,7 +244,15 @@ class NixFarmTest(unittest.TestCase):
                                 stderr=subprocess.PIPE, start_new_session=True)
 
     def finish(self, client, check=0):
-        out, said = client.communicate(timeout=LIMIT * 2)
+        try:
+            out, said = client.communicate(timeout=LIMIT)
+        except subprocess.TimeoutExpired:
+            os.killpg(client.pid, signal.SIGKILL)
+            job = self.farm.get("/api/v1/jobs?limit=1")["jobs"][0]["id"]
+            runs = [{key: run.get(key) for key in ("step", "state", "result", "phase", "error")}
+                    for run in self.farm.runs(job)][-10:]
+            told = (runs, self.farm.get(f"/api/v1/jobs/{job}/explain"))
+            raise AssertionError(f"the build did not end: {told}; {client.communicate()[1][-2000:].decode()}") from None
         if check is not None:
             self.assertEqual(client.returncode, check, said[-3000:].decode())
         return out.decode(), said.decode()
@@ -307,7 +315,8 @@ class NixFarmTest(unittest.TestCase):
         self.start_builder("b")
         self.build("plain")
         self.assertEqual({step["result"] for step in self.steps()} - {"cached"}, set())
-        self.assertEqual([name for name in os.listdir(self.stores["b"].root + "/nix/store") if "-" in name], [])
+        self.assertEqual([name for name in os.listdir(self.stores["b"].root + "/nix/store")
+                          if not name.startswith(".") and "trust-probe" not in name], [])
 
 
 if __name__ == "__main__":
