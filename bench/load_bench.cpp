@@ -67,8 +67,8 @@ public:
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - m_began;
         rusage usage{};
         ::getrusage(RUSAGE_SELF, &usage);
-        fmt::print("{:<28} {:>8.2f} s, {:>6.2f} s of cpu   {:>6} MB resident, {:>6} MB of our own, peak {} MB\n", m_name,
-                   took.count(), cpuSeconds() - m_cpuBefore, residentBytes() >> 20U, bytesInUse() >> 20,
+        fmt::print("{:<28} {:>8.2f} s, {:>6.2f} s of cpu   {:>6} MB resident, {:>6} MB of our own, peak {} MB\n",
+                   m_name, took.count(), cpuSeconds() - m_cpuBefore, residentBytes() >> 20U, bytesInUse() >> 20,
                    usage.ru_maxrss >> 10);
         std::fflush(stdout);
     }
@@ -205,7 +205,8 @@ int run(std::size_t count, std::size_t bytes, const std::string& directory)
         commands.clear();
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-    fmt::print("{:<28} {:>8.2f} s for {} steps\n", "in all", took.count(), core.totals().stepsBlocked + core.totals().stepsReady);
+    fmt::print("{:<28} {:>8.2f} s for {} steps\n", "in all", took.count(),
+               core.totals().stepsBlocked + core.totals().stepsReady);
     return 0;
 }
 
