@@ -40,13 +40,16 @@ public:
             if (isCancelled())
                 return fail(ErrorCode::Cancelled, fmt::format("sending {}: cancelled", m_info.path.baseName()));
             const bool isPast = m_plan.parts || m_plan.put->isPastServer();
-            const bool hasExpired = isPast && code == ErrorCode::Denied && ++renewals <= kMaxRenewals;
+            // A server that was started anew knows nothing of what was announced.
+            const bool isForgotten = code == ErrorCode::NotFound && !m_isStoreBroken;
+            const bool hasExpired =
+                (isForgotten || (isPast && code == ErrorCode::Denied)) && ++renewals <= kMaxRenewals;
             const bool isAway = code == ErrorCode::Unavailable;
             if (m_isStoreBroken || (!hasExpired && !isAway))
                 return fail(outcome.error());
             if (isAway && !isPast && !m_tools.road.waitBefore(retry, [this] { return isCancelled(); }))
                 return fail(outcome.error());
-            if (isPast) {
+            if (isPast || isForgotten) {
                 PENSTOCK_TRY(const bool isPresent, renew(isAway));
                 if (isPresent)
                     return std::optional<PartsDone>();

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLookEvery{100}; // for an interrupt
 constexpr std::size_t kMaxRefusalsTold = 5;
+constexpr unsigned kMaxTries = 3;
 
 // References first, as far as they are among the infos. A path of a store never refers to its own referrer.
 std::vector<const nix::NarInfo*> inOrder(const std::map<nix::StorePath, nix::NarInfo>& infos)
@@ -83,6 +84,16 @@ Sender::~Sender()
 }
 
 Result<TransferProgress> Sender::send(const SendOrder& order)
+{
+    for (unsigned tries = 1;; ++tries) {
+        auto outcome = sendOnce(order);
+        if (outcome || outcome.error().code != ErrorCode::NotFound || tries == kMaxTries)
+            return outcome;
+    }
+}
+
+// NotFound also when the server was started anew between bringing and publishing: it has forgotten what was brought.
+Result<TransferProgress> Sender::sendOnce(const SendOrder& order)
 {
     PENSTOCK_TRY(auto interrupt, nixdaemon::Interrupt::create());
     Job job{order.road, order.store, std::move(interrupt)};

@@ -48,6 +48,7 @@ public:
     [[nodiscard]] Result<TransferProgress> send(const SendOrder& order);
 
 private:
+    [[nodiscard]] Result<TransferProgress> sendOnce(const SendOrder& order);
     struct Task;
     struct Job;
 
