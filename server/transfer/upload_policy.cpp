@@ -139,7 +139,8 @@ Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, c
     }
     if (kind != OutputKind::Deferred)
         return facts;
-    PENSTOCK_TRY(const auto resolved, nix::resolveWithInputs(dir, drv.path, parsed, drv.inputs.paths, drv.inputs.revealed));
+    PENSTOCK_TRY(const auto resolved,
+                 nix::resolveWithInputs(dir, drv.path, parsed, drv.inputs.paths, drv.inputs.revealed));
     for (const auto& [name, output] : resolved.basic.outputs)
         facts.outputs.at(name).path = output.path;
     return facts;

@@ -41,20 +41,22 @@ Derivation withoutInputDerivations(std::string name, const BasicDerivation& basi
             basic.arguments, basic.environment};
 }
 
-// Without a path of its own, and nobody told one: its placeholder would stay in the text.
+// Without a path of its own, and nobody told one: what stands for it would stay in the text.
 Result<void> checkIsRevealed(const StorePath& drvPath, const std::string& output, const Derivation& drv,
                              const KnownOutputs& revealed)
 {
-    const std::string placeholder = outputPlaceholder(drvPath, output);
-    const auto has = [&](const std::string& text) { return text.find(placeholder) != std::string::npos; };
-    const bool isLeft = !revealed.contains({drvPath, output}) &&
-                        (has(drv.builder) || std::ranges::any_of(drv.arguments, has) ||
-                         std::ranges::any_of(drv.environment, [&](const auto& entry) { return has(entry.second); }));
+    const std::string standIn = outputPlaceholder(drvPath, output);
+    const auto has = [&](const std::string& text) { return text.find(standIn) != std::string::npos; };
+    const bool isLeft =
+        !revealed.contains({drvPath, output}) &&
+        (has(drv.builder) || std::ranges::any_of(drv.arguments, has) ||
+         std::ranges::any_of(drv.environment, [&](const auto& entry) { return has(entry.second); }));
     if (!isLeft)
         return {};
-    return fail(ErrorCode::NotFound, fmt::format("derivation {}: the path of output {} of its input {} is not known; build "
-                                                 "that first",
-                                                 drv.name, output, drvPath.baseName()));
+    return fail(ErrorCode::NotFound,
+                fmt::format("derivation {}: the path of output {} of its input {} is not known; build "
+                            "that first",
+                            drv.name, output, drvPath.baseName()));
 }
 
 } // namespace
@@ -96,11 +98,12 @@ Result<ResolvedDerivation> resolveDerivation(const StoreDir& dir, const StorePat
     return ResolvedDerivation{std::move(path), std::move(basic), modulo.hash};
 }
 
-Result<ResolvedDerivation> resolveWithInputs(const StoreDir& dir, const StorePath& drvPath, const Derivation& drv,
-                                             const StorePathSet& inputs, const KnownOutputs& revealed)
+Result<ResolvedDerivation> resolveWithInputs(const StoreDir& dir, const StorePath& drvPath,
+                                             const Derivation& drv, const StorePathSet& inputs,
+                                             const KnownOutputs& revealed)
 {
-    // A resolved derivation only has the set of its inputs' paths, so that what is named in the text anyway may come
-    // as plain paths.
+    // A resolved derivation only has the set of its inputs' paths, so that what is named in the text anyway
+    // may come as plain paths.
     Derivation reduced = drv;
     reduced.inputSources.insert(inputs.begin(), inputs.end());
     for (auto input = reduced.inputDerivations.begin(); input != reduced.inputDerivations.end();) {
@@ -108,7 +111,9 @@ Result<ResolvedDerivation> resolveWithInputs(const StoreDir& dir, const StorePat
         InputNode& node = input->second;
         for (const std::string& output : node.outputs)
             PENSTOCK_TRY_VOID(checkIsRevealed(made, output, drv, revealed));
-        std::erase_if(node.outputs, [&](const std::string& output) { return !revealed.contains({made, output}); });
+        std::erase_if(node.outputs, [&](const std::string& output) {
+            return !revealed.contains({made, output});
+        });
         const bool isPlain = node.outputs.empty() && node.dynamic.empty();
         input = isPlain ? reduced.inputDerivations.erase(input) : std::next(input);
     }

@@ -92,7 +92,8 @@ Result<TransferProgress> Sender::send(const SendOrder& order)
     }
 }
 
-// NotFound also when the server was started anew between bringing and publishing: it has forgotten what was brought.
+// NotFound also when the server was started anew between bringing and publishing: it has forgotten what was
+// brought.
 Result<TransferProgress> Sender::sendOnce(const SendOrder& order)
 {
     PENSTOCK_TRY(auto interrupt, nixdaemon::Interrupt::create());
@@ -128,8 +129,9 @@ Result<void> Sender::plan(Job& job, const SendOrder& order) const
         for (const nix::NarInfo& info : infos)
             wave.erase(info.path);
         if (!wave.empty())
-            return fail(ErrorCode::NotFound, fmt::format("{} shall go to the server and is not valid in this store",
-                                                         wave.begin()->print(store->storeDir())));
+            return fail(ErrorCode::NotFound,
+                        fmt::format("{} shall go to the server and is not valid in this store",
+                                    wave.begin()->print(store->storeDir())));
         PENSTOCK_TRY(auto answers, order.road->announce(infos, false, isCancelled));
         std::map<nix::StorePath, nix::NarInfo> byPath;
         for (nix::NarInfo& info : infos)
@@ -139,10 +141,12 @@ Result<void> Sender::plan(Job& job, const SendOrder& order) const
         for (PathPlan& plan : answers) {
             const auto info = byPath.extract(plan.path);
             if (info.empty())
-                return fail(ErrorCode::Corrupt, fmt::format("the server answers about {}, which was not announced",
-                                                            plan.path.baseName()));
+                return fail(ErrorCode::Corrupt,
+                            fmt::format("the server answers about {}, which was not announced",
+                                        plan.path.baseName()));
             if (plan.state == PathState::Refused && ++refusals <= kMaxRefusalsTold)
-                refused += fmt::format("{}{}: {}", refused.empty() ? "" : "; ", plan.path.baseName(), plan.reason);
+                refused +=
+                    fmt::format("{}{}: {}", refused.empty() ? "" : "; ", plan.path.baseName(), plan.reason);
             if (plan.state != PathState::Wanted)
                 continue;
             for (const nix::StorePath& reference : info.mapped().references)
@@ -184,10 +188,12 @@ Result<void> Sender::await(Job& job, const SendOrder& order)
                 job.interrupt.raise();
             }
             if (isStopped && job.running == 0)
-                return order.interrupt.isRaised() ? fail(ErrorCode::Cancelled, "cancelled while outputs were on their way")
-                                                  : fail(*job.error);
+                return order.interrupt.isRaised()
+                           ? fail(ErrorCode::Cancelled, "cancelled while outputs were on their way")
+                           : fail(*job.error);
             const bool isDone = job.progress.pathsDone == job.progress.paths;
-            const auto until = std::chrono::steady_clock::time_point(clock.now().mono.sinceStart + kLookEvery);
+            const auto until =
+                std::chrono::steady_clock::time_point(clock.now().mono.sinceStart + kLookEvery);
             if (!isDone && job.progress == told)
                 m_jobsMoved.waitUntil(m_mutex, until);
             progress = job.progress;

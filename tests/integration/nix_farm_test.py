@@ -3,6 +3,7 @@
 """A farm of machines that share nothing: a client, two builders and a reader, each with a store of its own (chroot
 stores with the usual /nix/store inside), and the server's cache between them. Faults in the middle of transfers."""
 
+import base64
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import time
 import unittest
 
 from farm import LIMIT, Farm, program, until
-from transfer_test import Sender, faults
+from transfer_test import Sender, base32, faults
 
 CONFIG = ("experimental-features = nix-command ca-derivations\nsubstituters =\nbuilders =\nbuild-users-group =\n"
           "sandbox-paths = /bin /usr /lib /lib64\nsystem-features =\n")
@@ -196,7 +197,8 @@ class NixFarmTest(unittest.TestCase):
     def start_builder(self, name, port=None, *more):
         store = self.stores[name]
         own_port, self.farm.port = self.farm.port, port or self.farm.port
-        self.farm.builder(name, "--max-jobs", "2", "--nix-daemon-socket", store.socket, *more, env=store.env, wait=False)
+        self.farm.builder(name, "--max-jobs", "2", "--nix-daemon-socket", store.socket, *more, env=store.env,
+                          wait=False)
         self.farm.port = own_port
         self.farm.wait_machine(name)
 
@@ -207,9 +209,10 @@ class NixFarmTest(unittest.TestCase):
         infos, nars = [], {}
         for info in json.loads(self.client_store.nix("nix", "path-info", "--json", *paths).stdout):
             references = " ".join(os.path.basename(each) for each in info["references"])
-            infos.append((f"StorePath: {info['path']}\nNarHash: {self.base32(info['narHash'])}\nNarSize: {info['narSize']}\n"
-                          f"References: {references}\nCA: {info['ca']}\n").encode())
-            nars[info["path"]] = self.client_store.nix("nix-store", "--dump", self.client_store.root + info["path"]).stdout
+            infos.append((f"StorePath: {info['path']}\nNarHash: {self.base32(info['narHash'])}\n"
+                          f"NarSize: {info['narSize']}\nReferences: {references}\nCA: {info['ca']}\n").encode())
+            file = self.client_store.root + info["path"]
+            nars[info["path"]] = self.client_store.nix("nix-store", "--dump", file).stdout
         status, plans = sender.announce(*infos)
         self.assertEqual(status, 200, plans)
         for plan in plans["paths"]:
@@ -223,10 +226,7 @@ class NixFarmTest(unittest.TestCase):
 
     @staticmethod
     def base32(sri):
-        return subprocess.run(["nix-hash", "--type", "sha256", "--to-base32",
-                               subprocess.run(["nix", "--experimental-features", "nix-command", "hash", "to-base16", sri],
-                                              capture_output=True, check=True, text=True).stdout.strip()],
-                              capture_output=True, check=True, text=True).stdout.strip().join(("sha256:", ""))
+        return "sha256:" + base32(base64.b64decode(sri.removeprefix("sha256-")))
 
     def instantiate(self):
         out = self.client_store.nix("nix-instantiate", self.file).stdout.decode().split()

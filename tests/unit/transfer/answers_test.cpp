@@ -36,8 +36,10 @@ TEST(Plans, OfEveryKindAreRead)
     const auto refused = parsePlans(kDir, plan(R"("state":"refused","reason":"not yours")"));
     EXPECT_EQ(refused->front().reason, "not yours");
     const auto wanted = parsePlans(
-        kDir, plan(R"("state":"wanted","put":{"url":"/transfer/nar/a","compression":"zstd","level":3,"method":"PUT",)"
-                   R"("headers":{"x-a":"b"}})"));
+        kDir,
+        plan(
+            R"("state":"wanted","put":{"url":"/transfer/nar/a","compression":"zstd","level":3,"method":"PUT",)"
+            R"("headers":{"x-a":"b"}})"));
     ASSERT_TRUE(wanted) << wanted.error().message;
     EXPECT_FALSE(wanted->front().put->isPastServer());
     EXPECT_EQ(wanted->front().encoding.level, 3);
@@ -47,8 +49,9 @@ TEST(Plans, OfEveryKindAreRead)
 TEST(Plans, OfPartsAreRead)
 {
     const auto parts = parsePlans(
-        kDir, plan(R"("state":"wanted","parts":{"upload":"id","part_size":8,"compression":"none","level":null,)"
-                   R"("urls":[{"number":1,"url":"https://s3/x?sig"}]})"));
+        kDir,
+        plan(R"("state":"wanted","parts":{"upload":"id","part_size":8,"compression":"none","level":null,)"
+             R"("urls":[{"number":1,"url":"https://s3/x?sig"}]})"));
     ASSERT_TRUE(parts) << parts.error().message;
     EXPECT_EQ(parts->front().parts->partBytes, 8U);
     EXPECT_TRUE(parts->front().parts->parts.front().put.isPastServer());
@@ -67,11 +70,14 @@ TEST(Plans, ThatAreNotAsAgreedNameTheField)
               std::string::npos);
     EXPECT_NE(refusal(R"("state":"wanted","put":{"url":"//other/x","compression":"none"})").find("url"),
               std::string::npos);
-    EXPECT_NE(refusal(R"("state":"wanted","put":{"url":"/x","compression":"none","method":"DELETE"})").find("method"),
+    EXPECT_NE(refusal(R"("state":"wanted","put":{"url":"/x","compression":"none","method":"DELETE"})")
+                  .find("method"),
               std::string::npos);
-    EXPECT_NE(refusal(R"("state":"wanted","parts":{"upload":"i","part_size":268435457,"compression":"none","urls":[]})")
-                  .find("part_size"),
-              std::string::npos);
+    EXPECT_NE(
+        refusal(
+            R"("state":"wanted","parts":{"upload":"i","part_size":268435457,"compression":"none","urls":[]})")
+            .find("part_size"),
+        std::string::npos);
     EXPECT_FALSE(parsePlans(kDir, R"({"paths":[{"path":"/etc/passwd","state":"present"}]})"));
     EXPECT_FALSE(parsePlans(kDir, "[]"));
 }

@@ -13,7 +13,8 @@ nix::StorePath path(unsigned number)
     return *nix::StorePath::fromBaseName(fmt::format("{:032}-p", number));
 }
 
-nix::NarInfo info(unsigned number, std::initializer_list<unsigned> references = {}, std::uint64_t size = kSmallNar + 1)
+nix::NarInfo info(unsigned number, std::initializer_list<unsigned> references = {},
+                  std::uint64_t size = kSmallNar + 1)
 {
     nix::NarInfo made{path(number), "", "", {}, {}, nix::hashOf(""), size, {}, {}, "", {}, ""};
     for (const unsigned reference : references)
@@ -129,7 +130,8 @@ TEST(FetchTable, AFailedBatchKeepsWhatCameBeforeAndRetriesTheRest)
     EXPECT_TRUE(one.error);
     EXPECT_EQ(one.progress.pathsDone, 1U);
     table.withdraw(one);
-    EXPECT_EQ(take(table)->infos.front().path, path(3)) << "wanted by the other one, which looks after itself";
+    EXPECT_EQ(take(table)->infos.front().path, path(3))
+        << "wanted by the other one, which looks after itself";
 }
 
 } // namespace

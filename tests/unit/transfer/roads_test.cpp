@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Road, Fetcher and Sender between a real nix-daemon's store and a small HTTP server that keeps paths in memory, and
-// cuts, refuses and counts as told.
-#include "shared/nixstore/daemon_store.h"
+// Road, Fetcher and Sender between a real nix-daemon's store and a small HTTP server that keeps paths in
+// memory, and cuts, refuses and counts as told.
+#include "shared/base/mutex.h"
+#include "shared/base/text.h"
 #include "shared/nix/nar.h"
+#include "shared/nixstore/daemon_store.h"
 #include "shared/transfer/fetcher.h"
 #include "shared/transfer/sender.h"
 #include "tests/support/loopback_server.h"
 #include "tests/support/nix_fixture.h"
 
+#include <charconv>
 #include <chrono>
 #include <future>
 #include <map>
-#include <mutex>
 #include <set>
-#include <thread>
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
@@ -39,29 +40,35 @@ std::string narOf(const std::string& content)
 // The /transfer routes, as far as a builder needs them; paths are kept in memory.
 class SmallServer {
 public:
-    explicit SmallServer(nix::StoreDir dir) : m_dir(std::move(dir)), m_http([this](auto& link) { serve(link); }) {}
+    explicit SmallServer(nix::StoreDir dir)
+        : m_dir(std::move(dir)), m_http([this](auto& link) { serve(link); })
+    {}
 
     nix::NarInfo put(unsigned number, const std::string& content, const nix::StorePathSet& references = {})
     {
         const auto path = *nix::StorePath::fromBaseName(fmt::format("{:032}-path", number));
         const std::string nar = narOf(content);
-        nix::NarInfo info{path, fmt::format("nar/{}.nar", number), "none", {}, nar.size(), nix::hashOf(nar),
-                          nar.size(), references, {}, "", {}, ""};
-        const std::lock_guard lock(m_mutex);
+        nix::NarInfo info{path,       fmt::format("nar/{}.nar", number),
+                          "none",     {},
+                          nar.size(), nix::hashOf(nar),
+                          nar.size(), references,
+                          {},         "",
+                          {},         ""};
+        const MutexLock lock(m_mutex);
         m_infos.push_back(info);
         m_files["/" + info.url] = nar;
         return info;
     }
     [[nodiscard]] std::string url() const { return m_http.url(""); }
 
-    std::mutex m_mutex; // of all below
+    Mutex m_mutex; // of all below
     std::map<std::string, std::string> m_files;
     std::map<std::string, int> m_gets;
-    std::size_t cutAfter = 0;  // bytes of a file; once for each file
-    int putsRefused = 0;       // answered with 503
-    bool isSlow = false;       // 100 ms for each 64 KiB
+    std::size_t cutAfter = 0; // bytes of a file; once for each file
+    int putsRefused = 0;      // answered with 503
+    std::shared_future<void> gate; // if any, the second half of a file waits for it
     bool isPresignedDead = false;
-    std::string refusal;       // of every announced path
+    std::string refusal; // of every announced path
     std::set<std::string> published;
     std::map<std::string, std::string> staged;
     int presignedPuts = 0;
@@ -69,7 +76,8 @@ public:
 private:
     static std::string answer(unsigned status, const std::string& body, const std::string& more = {})
     {
-        return fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\n{}\r\n{}", status, body.size(), more, body);
+        return fmt::format("HTTP/1.1 {} X\r\nContent-Length: {}\r\n{}\r\n{}", status, body.size(), more,
+                           body);
     }
     static std::string header(const std::string& head, const std::string& name)
     {
@@ -84,7 +92,7 @@ private:
         if (header(head, "Expect") == "100-continue")
             link.send("HTTP/1.1 100 Continue\r\n\r\n");
         if (const auto length = header(head, "Content-Length"); !length.empty())
-            return link.readBytes(std::stoul(length));
+            return link.readBytes(*parseUnsigned(length));
         std::string all;
         while (header(head, "Transfer-Encoding") == "chunked") {
             std::string size;
@@ -94,7 +102,8 @@ private:
                     return all;
                 size += next;
             }
-            const auto count = std::stoul(size, nullptr, 16);
+            std::size_t count = 0;
+            std::from_chars(size.data(), size.data() + size.size(), count, 16);
             all += link.readBytes(count);
             static_cast<void>(link.readBytes(2));
             if (count == 0)
@@ -110,7 +119,8 @@ private:
             if (head.empty())
                 return;
             const auto method = head.substr(0, head.find(' '));
-            const auto target = head.substr(method.size() + 1, head.find(' ', method.size() + 1) - method.size() - 1);
+            const auto target =
+                head.substr(method.size() + 1, head.find(' ', method.size() + 1) - method.size() - 1);
             const std::string text = body(link, head);
             if (method == "GET" ? !get(link, head, target) : !take(link, target, text))
                 return;
@@ -122,7 +132,7 @@ private:
         std::string file;
         bool isCut = false;
         {
-            const std::lock_guard lock(m_mutex);
+            const MutexLock lock(m_mutex);
             const auto found = m_files.find(target);
             if (found == m_files.end()) {
                 link.send(answer(404, ""));
@@ -133,25 +143,25 @@ private:
         }
         std::size_t from = 0;
         if (const auto range = header(head, "Range"); !range.empty())
-            from = std::stoul(range.substr(6));
-        const auto more = from > 0 ? fmt::format("Content-Range: bytes {}-{}/{}\r\n", from, file.size() - 1, file.size())
-                                   : std::string();
+            from = *parseUnsigned(range.substr(6, range.size() - 7));
+        const auto more =
+            from > 0 ? fmt::format("Content-Range: bytes {}-{}/{}\r\n", from, file.size() - 1, file.size())
+                     : std::string();
         const auto all = answer(from > 0 ? 206 : 200, file.substr(from), more);
         if (isCut) {
             link.send(std::string_view(all).substr(0, cutAfter));
             return false;
         }
-        for (std::size_t at = 0; at < all.size(); at += 65'536) {
-            link.send(std::string_view(all).substr(at, 65'536));
-            if (isSlow)
-                std::this_thread::sleep_for(std::chrono::milliseconds(100));
-        }
+        link.send(std::string_view(all).substr(0, all.size() / 2));
+        if (gate.valid())
+            gate.wait();
+        link.send(std::string_view(all).substr(all.size() / 2));
         return true;
     }
 
     bool take(LoopbackConnection& link, const std::string& target, const std::string& text)
     {
-        const std::lock_guard lock(m_mutex);
+        const MutexLock lock(m_mutex);
         if (target == "/transfer/closure") {
             link.send(answer(200, closureOf(text)));
         } else if (target.starts_with("/transfer/uploads")) {
@@ -228,7 +238,10 @@ protected:
         pool = *nixdaemon::DaemonPool::create(nix->socketPath(), options);
         server = std::make_unique<SmallServer>(nix->storeDir());
         road = std::make_shared<const Road>(
-            RoadOptions{[this] { return server->url(); }, "grant", 7, nix->storeDir(),
+            RoadOptions{[this] { return server->url(); },
+                        "grant",
+                        7,
+                        nix->storeDir(),
                         {std::chrono::milliseconds(1), 2, std::chrono::milliseconds(5), 4}},
             std::make_shared<RoadClients>(curl::HttpClientOptions{}));
     }
@@ -238,12 +251,18 @@ protected:
             return std::make_unique<nixstore::DaemonStore>(pool, interrupt);
         };
     }
-    [[nodiscard]] std::unique_ptr<nixstore::StoreAccess> store() const { return maker()(*nixdaemon::Interrupt::create()); }
+    [[nodiscard]] std::unique_ptr<nixstore::StoreAccess> store() const
+    {
+        return maker()(*nixdaemon::Interrupt::create());
+    }
     [[nodiscard]] FetchOrder order(const nix::StorePathSet& paths) const
     {
         return {paths, road, maker(), *nixdaemon::Interrupt::create()};
     }
-    [[nodiscard]] bool has(const nix::StorePath& path) const { return store()->validPaths({path}, false)->contains(path); }
+    [[nodiscard]] bool has(const nix::StorePath& path) const
+    {
+        return store()->validPaths({path}, false)->contains(path);
+    }
 
     std::unique_ptr<test::NixFixture> nix;
     std::shared_ptr<nixdaemon::DaemonPool> pool;
@@ -284,7 +303,8 @@ TEST_F(RoadsTest, DamagedBytesAreNotAddedAndThePathIsNamed)
         const auto fetched = fetcher.fetch(order({path.path}));
         ASSERT_FALSE(fetched);
         EXPECT_EQ(fetched.error().code, ErrorCode::Corrupt) << fetched.error().message;
-        EXPECT_NE(fetched.error().message.find(path.path.baseName()), std::string::npos) << fetched.error().message;
+        EXPECT_NE(fetched.error().message.find(path.path.baseName()), std::string::npos)
+            << fetched.error().message;
         EXPECT_FALSE(has(path.path));
     }
 }
@@ -301,24 +321,31 @@ TEST_F(RoadsTest, WhatNobodyHasIsNamed)
 
 TEST_F(RoadsTest, TwoThatWantThePathWaitForOneTransferAndOneMayLeave)
 {
-    server->isSlow = true;
+    std::promise<void> release;
+    server->gate = release.get_future().share();
     const auto path = server->put(1, std::string(1'000'000, 'x'));
     Fetcher fetcher({2});
-    const FetchOrder leaving = order({path.path});
+    // Told for the first time when the path is asked for.
+    std::promise<void> firstWaits;
+    std::promise<void> secondWaits;
+    FetchOrder leaving = order({path.path});
+    leaving.onProgress = [&](const TransferProgress&) { firstWaits.set_value(); };
     auto first = std::async(std::launch::async, [&] { return fetcher.fetch(leaving); });
-    while ([&] {
-        const std::lock_guard lock(server->m_mutex);
-        return server->m_gets["/nar/1.nar"] == 0;
-    }())
-        std::this_thread::yield();
-    auto second = std::async(std::launch::async, [&] { return fetcher.fetch(order({path.path})); });
-    std::this_thread::sleep_for(std::chrono::milliseconds(300)); // so that it waits too
+    firstWaits.get_future().wait();
+    FetchOrder staying = order({path.path});
+    staying.onProgress = [&](const TransferProgress& progress) {
+        if (progress.pathsDone == 0)
+            secondWaits.set_value();
+    };
+    auto second = std::async(std::launch::async, [&] { return fetcher.fetch(staying); });
+    secondWaits.get_future().wait();
     const auto began = std::chrono::steady_clock::now();
     leaving.interrupt.raise();
     const auto left = first.get();
     ASSERT_FALSE(left);
     EXPECT_EQ(left.error().code, ErrorCode::Cancelled);
     EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(1));
+    release.set_value();
     const auto stayed = second.get();
     ASSERT_TRUE(stayed) << stayed.error().message;
     EXPECT_EQ(server->m_gets["/nar/1.nar"], 1);
@@ -356,7 +383,8 @@ protected:
     {
         const auto path = *nix::StorePath::fromBaseName(fmt::format("{:032}-mine", number));
         const std::string nar = narOf(content);
-        const nix::NarInfo info{path, "", "", {}, {}, nix::hashOf(nar), nar.size(), references, {}, "", {}, ""};
+        const nix::NarInfo info{path,       "",         "", {}, {}, nix::hashOf(nar),
+                                nar.size(), references, {}, "", {}, ""};
         std::size_t at = 0;
         EXPECT_TRUE(store()->addNar(info, [&](std::span<char> into) -> Result<std::size_t> {
             const auto count = std::min(into.size(), nar.size() - at);
