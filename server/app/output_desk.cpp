@@ -15,6 +15,8 @@ constexpr transfer::PoolSize kWorkers{4, 5'000};
 constexpr std::size_t kMaxChecked = 20'000;
 constexpr Duration kFirstWait = std::chrono::seconds(1);
 constexpr Duration kLongestWait = std::chrono::minutes(1);
+constexpr Duration kTidyTime = std::chrono::hours(24);
+constexpr Duration kTidyRetry = std::chrono::minutes(10);
 
 Duration waitAfter(unsigned tries)
 {
@@ -42,15 +44,53 @@ OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
     };
     options.waiting = [further = m_opened.further.get()](std::size_t most) { return further->waiting(most); };
     auto& first = m_opened.stores.front();
+    options.signedExpiry = first.signedExpiry;
+    if (first.partBytes > 0)
+        options.partBytes = first.partBytes;
     m_transfers = std::make_unique<transfer::TransferDesk>(
         transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files},
         std::move(options));
     m_workers = std::make_unique<transfer::WorkerPool>(kWorkers);
+    for (std::size_t store = 0; store < m_opened.stores.size(); ++store)
+        tidy(store);
 }
 
 OutputDesk::~OutputDesk()
 {
     *m_alive = false;
+    for (const auto& each : m_opened.stores)
+        each.stop();
+}
+
+// A store that is away is asked again sooner than one that has answered.
+void OutputDesk::tidy(std::size_t store)
+{
+    const auto& opened = m_opened.stores[store];
+    if (!opened.tidy)
+        return;
+    auto task = [&opened, &logger = m_parts.logger] {
+        const auto done = opened.tidy();
+        if (!done)
+            logger.warning("store.not_tidied", {{"store", opened.store->describe()}, {"error", done.error().message}});
+        else if (!done->empty())
+            logger.info("store.tidied", {{"store", opened.store->describe()}, {"removed", *done}});
+        return done.has_value();
+    };
+    const auto again = [this, alive = m_alive, store](Duration wait) {
+        m_parts.loop.postAt(m_parts.clock.now().mono + wait, [this, alive, store] {
+            if (*alive)
+                tidy(store);
+        });
+    };
+    const bool isQueued = m_workers->run([&loop = m_parts.loop, alive = m_alive, task, again] {
+        const Duration wait = task() ? kTidyTime : kTidyRetry;
+        loop.post([alive, again, wait] {
+            if (*alive)
+                again(wait);
+        });
+    });
+    if (!isQueued)
+        again(kTidyRetry);
 }
 
 std::vector<std::string> OutputDesk::describeStores() const

@@ -6,6 +6,7 @@
 
 #include "server/app/further_stores.h"
 #include "server/app/output_options.h"
+#include "server/app/store_opening.h"
 #include "server/auth/authenticator.h"
 #include "server/cache/output_store.h"
 #include "server/dispatch/dispatcher.h"
@@ -32,11 +33,7 @@ struct OutputParts { // all outlive the desk
     logs::LogStore& logs;
 };
 
-// A store, and what it is made of where that are files. Opened before anything else; blocking.
-struct OpenedStore {
-    std::unique_ptr<cache::OutputStore> store;
-    cache::ObjectStore* files = nullptr;
-};
+// Opened before anything else; blocking.
 struct OpenedOutputs {
     std::vector<OpenedStore> stores; // the first is the one whose presence counts
     std::unique_ptr<FurtherStores> further; // feeds the others; after the stores, as it uses them
@@ -103,6 +100,7 @@ private:
     void handOn(AttemptId attempt, std::string failure);
     void later(AttemptId attempt, const Error& error);
     void keepLog(AttemptId attempt, const std::string& drvPath);
+    void tidy(std::size_t store);
 
     OutputParts m_parts;
     OpenedOutputs m_opened;

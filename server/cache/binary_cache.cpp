@@ -84,9 +84,26 @@ Result<std::unique_ptr<BinaryCache>> BinaryCache::open(std::unique_ptr<ObjectSto
         return fail(std::move(encoder).error().in(objects->describe()));
     std::unique_ptr<BinaryCache> cache(
         new BinaryCache(std::move(objects), std::move(options), clock, logger));
-    if (auto checked = cache->checkCacheInfo(); !checked)
-        return fail(std::move(checked).error().in(cache->describe()));
+    if (auto checked = cache->checkCacheInfoOnce(); !checked) {
+        // Invalid: no bucket of that name, another store directory. Corrupt: no nix-cache-info, but something.
+        const bool mayPass = checked.error().code != ErrorCode::Invalid && checked.error().code != ErrorCode::Corrupt;
+        if (!mayPass || !cache->m_options.mayBeAway)
+            return fail(std::move(checked).error());
+        logger.error("cache.away", {{"store", cache->describe()},
+                                    {"error", checked.error().message},
+                                    {"until", "it answers, what is in it is not known, and nothing is shown in it"}});
+    }
     return cache;
+}
+
+Result<void> BinaryCache::checkCacheInfoOnce()
+{
+    if (m_isInfoChecked)
+        return {};
+    if (auto checked = checkCacheInfo(); !checked)
+        return fail(std::move(checked).error().in(describe()));
+    m_isInfoChecked = true;
+    return {};
 }
 
 Result<void> BinaryCache::checkCacheInfo()

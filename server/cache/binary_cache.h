@@ -13,6 +13,7 @@
 #include "shared/base/log.h"
 #include "shared/nix/signing.h"
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -38,6 +39,9 @@ struct BinaryCacheOptions {
     std::size_t parallel = 8; // requests of one call in flight at once
     // Log paths of this cache that are written in a NAR and are not among its references; a look-up each.
     bool reportUnstated = true;
+    // A store that does not answer at the opening is opened all the same, and its nix-cache-info looked at before
+    // anything is shown in it.
+    bool mayBeAway = false;
 };
 // What a `--store` URI asks for, with the keys that sign there.
 [[nodiscard]] BinaryCacheOptions binaryCacheOptions(const StoreUri& uri, std::vector<nix::SecretKey> keys);
@@ -46,6 +50,7 @@ class BinaryCache final : public OutputStore {
 public:
     // Writes nix-cache-info where there is none. Invalid when the cache is of another store directory or an
     // option is out of its scale. clock and logger outlive it.
+    // With mayBeAway only what another try cannot change is an error.
     [[nodiscard]] static Result<std::unique_ptr<BinaryCache>> open(std::unique_ptr<ObjectStore> objects,
                                                                    BinaryCacheOptions options,
                                                                    const Clock& clock, Logger& logger);
@@ -79,6 +84,7 @@ private:
     BinaryCache(std::unique_ptr<ObjectStore> objects, BinaryCacheOptions options, const Clock& clock,
                 Logger& logger);
     [[nodiscard]] Result<void> checkCacheInfo();
+    [[nodiscard]] Result<void> checkCacheInfoOnce();
     [[nodiscard]] Result<Info> lookUp(std::string_view digest);
     [[nodiscard]] Result<Info> load(std::string_view digest);
     [[nodiscard]] Result<std::optional<std::string>> readText(std::string_view key, std::size_t maxBytes);
@@ -112,6 +118,7 @@ private:
     detail::Presence m_presence;
     detail::PathClaims m_claims;
     detail::Staged m_staged;
+    std::atomic<bool> m_isInfoChecked = false;
 };
 
 } // namespace penstock::cache

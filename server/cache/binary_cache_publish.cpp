@@ -24,6 +24,7 @@ Result<void> BinaryCache::publish(std::vector<nix::NarInfo> staged)
     nix::StorePathSet paths;
     std::erase_if(staged, [&paths](const nix::NarInfo& info) { return !paths.insert(info.path).second; });
     const detail::PathClaims::Claim claim(m_claims, paths);
+    PENSTOCK_TRY_VOID(checkCacheInfoOnce());
     PENSTOCK_TRY_VOID(checkReferences(staged));
     PENSTOCK_TRY(staged, withoutPresent(std::move(staged)));
     PENSTOCK_TRY(const auto rounds, detail::roundsOf(staged));

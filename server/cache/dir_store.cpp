@@ -318,6 +318,18 @@ Result<std::optional<ObjectInfo>> DirStore::head(std::string_view key)
     return ObjectInfo{static_cast<std::uint64_t>(info.st_size), {}};
 }
 
+Result<std::optional<WallTime>> DirStore::modifiedAt(std::string_view key)
+{
+    PENSTOCK_TRY_VOID(checkKey(key));
+    struct stat info {};
+    if (::fstatat(m_root.get(), std::string(key).c_str(), &info, 0) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return std::nullopt;
+        return fail(detail::systemError(errno, "looking at " + pathOf(key)));
+    }
+    return WallTime{std::chrono::seconds(info.st_mtim.tv_sec)};
+}
+
 Result<void> DirStore::get(std::string_view key, ByteRange range, const ByteSink& sink)
 {
     PENSTOCK_TRY_VOID(checkKey(key));

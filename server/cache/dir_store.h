@@ -9,6 +9,7 @@
 #include "server/cache/detail/file_io.h"
 #include "server/cache/detail/group_sync.h"
 #include "server/cache/object_store.h"
+#include "shared/base/clock.h"
 #include "shared/base/mutex.h"
 
 #include <cstdint>
@@ -36,6 +37,8 @@ public:
     [[nodiscard]] Result<void> list(std::string_view prefix,
                                     const std::function<bool(std::string_view)>& visit) override;
     [[nodiscard]] std::string describe() const override { return "file://" + m_path; }
+    // When its content came; none when it is not there.
+    [[nodiscard]] Result<std::optional<WallTime>> modifiedAt(std::string_view key);
 
 private:
     friend class DirWriter;

@@ -4,6 +4,7 @@
 #include "server/cache/detail/file_io.h"
 #include "server/cache/detail/nar_check.h"
 #include "server/cache/detail/order.h"
+#include "server/cache/local_files.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -134,7 +135,12 @@ private:
 
 LocalStore::LocalStore(nixstore::StoreAccess& store, std::unique_ptr<ObjectStore> beside,
                        LocalStoreOptions options, Logger& logger)
-    : m_store(store), m_beside(std::move(beside)), m_options(std::move(options)), m_logger(logger)
+    : m_store(store),
+      m_beside(std::move(beside)),
+      m_options(std::move(options)),
+      m_logger(logger),
+      m_files(std::make_unique<LocalFiles>(*this, *m_beside)),
+      m_newRoots(m_options.maxRoots)
 {}
 
 Result<std::unique_ptr<LocalStore>> LocalStore::open(nixstore::StoreAccess& store,
@@ -155,7 +161,7 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(nixstore::StoreAccess& stor
 
 std::string LocalStore::narKey(const nix::NarInfo& announced) const
 {
-    return fmt::format("nar/{}.nar", announced.narHash.base32());
+    return localNarKey(announced);
 }
 
 compress::EncoderOptions LocalStore::wantedEncoding() const
@@ -349,16 +355,6 @@ Result<void> LocalStore::addToStore(const nix::NarInfo& info)
             all.push_back(std::move(signature));
     }
     return m_store.addNar(registered, [&source](std::span<char> to) { return source.read(to); });
-}
-
-Result<void> LocalStore::addRoots(const nix::StorePathSet& paths)
-{
-    if (m_options.rootsDirectory.empty())
-        return {};
-    for (const nix::StorePath& path : paths)
-        PENSTOCK_TRY_VOID(
-            m_store.addRoot(path, fmt::format("{}/{}", m_options.rootsDirectory, path.baseName())));
-    return {};
 }
 
 Result<void> LocalStore::putLog(std::string_view drvBaseName, const ByteSource& text)

@@ -79,6 +79,7 @@ struct SignedUploads {
     [[nodiscard]] virtual Result<std::string> beginParts(std::string_view key, const PutOptions& options) = 0;
     [[nodiscard]] virtual Result<SignedRequest> signPart(std::string_view key, const std::string& upload,
                                                          unsigned number, std::chrono::seconds expiry) = 0;
+    // Conflict when the object is there already; the upload is then still open.
     [[nodiscard]] virtual Result<void> completeParts(std::string_view key, const std::string& upload,
                                                      const std::vector<UploadedPart>& parts) = 0;
     [[nodiscard]] virtual Result<void> abortParts(std::string_view key, const std::string& upload) = 0;

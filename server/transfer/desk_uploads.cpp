@@ -15,7 +15,8 @@ constexpr std::uint64_t kMostParts = 9'000; // S3 allows 10,000; compression may
 
 cache::PutOptions putOptions()
 {
-    return {.contentType = "application/x-nix-nar", .contentEncoding = {}};
+    // The file of another path with the same content may be signed already.
+    return {.contentType = "application/x-nix-nar", .contentEncoding = {}, .ifAbsent = true};
 }
 
 std::uint64_t partBytes(const DeskOptions& options, std::uint64_t narSize)
@@ -58,6 +59,18 @@ Result<void> signPast(const Signing& signing, const DeskOptions& options, const 
     PENSTOCK_TRY(parts.parts, signParts(signing, key, parts.upload, numbers));
     plan.parts = std::move(parts);
     return {};
+}
+
+// What an upload in parts has brought becomes a file, unless another path with the same content has one already.
+Result<void> complete(cache::OutputStore& store, const nix::NarInfo& info, const Publication& publication)
+{
+    if (publication.upload.empty())
+        return {};
+    const auto key = store.narKey(info);
+    auto completed = store.signedUploads()->completeParts(key, publication.upload, publication.parts);
+    if (completed || completed.error().code != ErrorCode::Conflict)
+        return completed;
+    return store.signedUploads()->abortParts(key, publication.upload);
 }
 
 // Signatures that nobody here can check would be shown as if they were good.
@@ -310,9 +323,7 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
                                             path.print(rules->dir)));
             }
             for (const auto& each : batch->past) {
-                if (!each.publication.upload.empty())
-                    PENSTOCK_TRY_VOID(store.signedUploads()->completeParts(
-                        store.narKey(each.announced), each.publication.upload, each.publication.parts));
+                PENSTOCK_TRY_VOID(complete(store, each.announced, each.publication));
                 PENSTOCK_TRY(auto staged, store.adopt(each.announced, each.method));
                 batch->staged.push_back(std::move(staged));
             }

@@ -46,6 +46,35 @@ Error errorOf(const curl::HttpResponse& answer, std::string_view what)
                  "; is this a Penstock server, and of a version that goes with this program?");
 }
 
+// Of whoever a signed address leads to: S3, which says why in <Code>.
+std::string codeOf(std::string_view body)
+{
+    constexpr std::string_view kBegin = "<Code>";
+    constexpr std::size_t kLongest = 100;
+    const std::size_t at = body.find(kBegin);
+    if (at == std::string_view::npos)
+        return {};
+    const std::string_view code = body.substr(at + kBegin.size());
+    return toValidUtf8(code.substr(0, std::min(code.find('<'), kLongest)));
+}
+
+Error pastErrorOf(const curl::HttpResponse& answer, std::string_view what)
+{
+    const std::string code = codeOf(answer.body);
+    const auto error = [&](ErrorCode kind, std::string_view todo) {
+        return Error{kind, fmt::format("{}: the server's store in S3 says {}{}{}{}", what, answer.status,
+                                       code.empty() ? "" : " ", code, todo)};
+    };
+    if (code == "QuotaExceeded" || answer.status == 507)
+        return error(ErrorCode::Exhausted, "; free space or raise the quota");
+    if (answer.status == 401 || answer.status == 403)
+        return error(ErrorCode::Denied, "; are the server's credentials for it good, and the clocks right?");
+    // 501: it knows no conditions, which the server can do without.
+    if (curl::isWorthRetrying(answer.status) || answer.status == 501)
+        return error(ErrorCode::Unavailable, "; try again later");
+    return error(answer.status == 404 ? ErrorCode::NotFound : ErrorCode::Invalid, "; ask who runs the server");
+}
+
 std::optional<Duration> retryAfterOf(const curl::HttpResponse& answer)
 {
     const std::string* text = answer.header("retry-after");
@@ -216,8 +245,10 @@ Result<std::string> Road::put(const nix::StorePath& path, const PutOrder& order,
     auto answer = m_clients->quick.take()->perform(request);
     if (!answer)
         return fail(std::move(answer.error()).in(what));
-    if (answer->status / 100 != 2)
-        return fail(errorOf(*answer, what));
+    // The same content is there already, of another path or of a former try; the server reads what it is.
+    const bool isThere = order.isPastServer() && answer->status == 412;
+    if (answer->status / 100 != 2 && !isThere)
+        return fail(order.isPastServer() ? pastErrorOf(*answer, what) : errorOf(*answer, what));
     const std::string* etag = answer->header("etag");
     return etag == nullptr ? std::string() : *etag;
 }

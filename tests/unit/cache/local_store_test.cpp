@@ -33,7 +33,7 @@ TEST_F(LocalStoreTest, AddsReferencesFirstAndSigns)
     EXPECT_EQ(nix.added(), (std::vector{a.info.path, b.info.path, c.info.path}));
     const auto info = store->find(c.info.path).value();
     ASSERT_TRUE(info);
-    EXPECT_EQ(info->url, "nar/" + c.info.narHash.base32() + ".nar");
+    EXPECT_EQ(info->url, "nar/" + std::string(c.info.path.digest()) + "-" + c.info.narHash.base32() + ".nar");
     EXPECT_EQ(info->compression, "none");
     EXPECT_EQ(info->fileSize, c.info.narSize);
     EXPECT_TRUE(nix::isSignedBy({testKey().publicKey()}, info->signatures,
