@@ -49,7 +49,7 @@ Result<std::unique_ptr<BuilderApp>> BuilderApp::start(BuilderOptions options, Lo
     std::unique_ptr<BuilderApp> app(new BuilderApp(std::move(options), std::move(directory), std::move(guardian),
                                                    std::move(facts), std::move(recovered), logger,
                                                    std::move(finished), std::move(instance)));
-    app->buildHost(std::move(journal));
+    PENSTOCK_TRY_VOID(app->buildHost(std::move(journal)));
     app->m_link.start();
     return app;
 }
@@ -58,7 +58,8 @@ BuilderApp::BuilderApp(BuilderOptions options, WorkDirectory directory, Guardian
                        std::vector<RecoveredAttempt> recovered, Logger& logger, std::function<void()> finished,
                        std::string instance)
     : m_options(std::move(options)), m_directory(std::move(directory)), m_guardian(std::move(guardian)),
-      m_logger(logger), m_finished(std::move(finished)), m_instance(std::move(instance)), m_nix(std::move(facts.nix)),
+      m_logger(logger), m_finished(std::move(finished)), m_instance(std::move(instance)),
+      m_serverUrl(std::make_shared<Latest<std::string>>(m_options.link.urls.front())), m_nix(std::move(facts.nix)),
       m_core(facts.facts, std::move(recovered)), m_probe(m_directory.path(), facts.facts.storeDir),
       m_watch(m_options.thresholds), m_cleaner("cleaner"), m_exec("exec"), m_link(m_options.link, linkEvents(), logger)
 {
@@ -70,21 +71,38 @@ BuilderApp::~BuilderApp()
     runAndWait(m_cleaner, [] {}); // what it still measures is posted to m_exec
 }
 
-void BuilderApp::buildHost(Journal journal)
+Result<NixMachine> BuilderApp::nixMachine() const
 {
+    curl::HttpClientOptions http;
+    http.caFile = m_options.trust.authority;
+    http.clientCertFile = m_options.trust.certificate;
+    http.clientKeyFile = m_options.trust.key;
+    http.userAgent = fmt::format("penstock-builder/{}", config::version());
+    const auto server = [url = m_serverUrl] { return url->get(); };
+    PENSTOCK_TRY(auto roads, openNixRoads({server, http, m_options.nix.socketPath, m_nix->storeDir,
+                                           m_directory.path(), m_options.transfers}));
+    return NixMachine{m_options.nix.socketPath, m_nix->storeDir, m_nix->trust, m_options.substitute,
+                      m_nix->config.features.contains("ca-derivations"), std::move(roads)};
+}
+
+Result<void> BuilderApp::buildHost(Journal journal)
+{
+    std::optional<NixMachine> nix;
+    if (m_nix) {
+        PENSTOCK_TRY(nix, nixMachine());
+    }
     auto shared = std::make_shared<Journal>(std::move(journal));
     runAndWait(m_exec, [&] {
         m_host = std::make_unique<AttemptHost>(
             m_exec, m_cleaner, std::move(*shared), m_logger,
             HostSettings{m_options.name, m_directory.attemptsPath(), m_directory.logsPath()}, hostEvents());
         m_host->addExecutor(std::make_unique<CommandExecutor>(m_exec));
-        if (m_nix) {
-            NixExecutorOptions nix{{m_options.nix.socketPath, m_nix->storeDir, m_nix->trust, false},
-                                   m_core.facts().maxJobs};
-            m_host->addExecutor(std::make_unique<NixExecutor>(m_exec, std::move(nix), m_clock));
-        }
+        if (nix)
+            m_host->addExecutor(std::make_unique<NixExecutor>(
+                m_exec, NixExecutorOptions{*std::move(nix), m_core.facts().maxJobs}, m_clock));
         m_host->adoptLogs();
     });
+    return {};
 }
 
 // Called on the exec loop; everything goes over to the main loop as values. Tasks that are still waiting when this
@@ -115,7 +133,10 @@ LinkEvents BuilderApp::linkEvents()
 {
     return {
         [this] { return hello(); },
-        [this](const protocol::Welcome&) { push(LinkUp{}); },
+        [this](const protocol::Welcome&) {
+            m_serverUrl->publish(m_link.url());
+            push(LinkUp{});
+        },
         [this](protocol::ServerMessage message) { onServerMessage(std::move(message)); },
         [this] {
             push(LinkDown{});

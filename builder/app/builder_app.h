@@ -9,8 +9,10 @@
 #include "builder/core/builder_core.h"
 #include "builder/core/load_watch.h"
 #include "builder/exec/attempt_host.h"
+#include "builder/exec/nix_attempt.h"
 #include "builder/link/server_link.h"
 #include "builder/probe/machine_probe.h"
+#include "shared/base/latest.h"
 #include "shared/base/log.h"
 #include "shared/base/std_loop.h"
 #include "shared/qt/qt_loop.h"
@@ -43,7 +45,8 @@ private:
     BuilderApp(BuilderOptions options, WorkDirectory directory, Guardian guardian, GatheredFacts facts,
                std::vector<RecoveredAttempt> recovered, Logger& logger, std::function<void()> finished,
                std::string instance);
-    void buildHost(Journal journal);
+    [[nodiscard]] Result<void> buildHost(Journal journal);
+    [[nodiscard]] Result<NixMachine> nixMachine() const;
     [[nodiscard]] HostEvents hostEvents();
     [[nodiscard]] LinkEvents linkEvents();
     [[nodiscard]] protocol::Hello hello() const;
@@ -68,6 +71,7 @@ private:
     std::function<void()> m_finished;
     std::string m_instance;
     SystemClock m_clock;
+    std::shared_ptr<Latest<std::string>> m_serverUrl; // of the link, for the threads that move store paths
     std::optional<nixdaemon::NixFacts> m_nix;
     qt::QtLoop m_loop;
     BuilderCore m_core;

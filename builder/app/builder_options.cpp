@@ -5,6 +5,7 @@
 #include "shared/config/files.h"
 #include "shared/nixdaemon/daemon_connection.h"
 #include "shared/protocol/limits.h"
+#include "shared/transfer/fetcher.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -175,6 +176,10 @@ config::ProgramSpec builderProgram()
                  .fallbackNote = "nix's own"});
     o.push_back({.name = "store-dir", .help = "directory of the Nix store", .valueName = "DIR",
                  .fallbackNote = "$NIX_STORE_DIR, else /nix/store"});
+    o.push_back({.name = "substitute", .kind = Kind::Flag,
+                 .help = "let the nix-daemon fetch inputs and outputs from its own substituters first"});
+    o.push_back({.name = "transfers", .kind = Kind::Integer, .help = "store paths fetched, and sent, at a time",
+                 .valueName = "N", .fallback = "4", .least = 1, .most = transfer::kMaxStreams});
     o.push_back({.name = "drain-timeout", .kind = Kind::Duration, .help = "how long SIGTERM waits for running work",
                  .valueName = "TIME", .fallback = "1h"});
     return program;
@@ -219,6 +224,8 @@ Result<BuilderOptions> readBuilderOptions(const config::Values& values, const co
                                  : nixdaemon::defaultSocketPath(variable(environment, "NIX_DAEMON_SOCKET_PATH"),
                                                                 variable(environment, "NIX_STATE_DIR"));
     options.nix.storeDir = values.has("store-dir") ? values.text("store-dir") : variable(environment, "NIX_STORE_DIR");
+    options.substitute = values.flag("substitute");
+    options.transfers = static_cast<std::uint32_t>(values.integer("transfers"));
     options.drainTimeout = values.duration("drain-timeout");
     return options;
 }

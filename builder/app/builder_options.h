@@ -31,6 +31,8 @@ struct BuilderOptions {
     protocol::Thresholds thresholds;
     std::map<std::string, std::uint64_t> resources;
     NixPlace nix;
+    bool substitute = false;    // the daemon may ask its own substituters first
+    std::uint32_t transfers = 4; // store paths at a time, each way
     Duration drainTimeout{0};
 };
 

@@ -37,18 +37,36 @@ void AttemptRunner::start(Executor& executor)
 {
     m_loop.checkHere();
     m_running = executor.start(m_spec, *this);
-    const protocol::Limits& limits = m_spec.assignment.limits;
-    if (limits.timeout.count() > 0) {
-        m_timeout = m_loop.postAt(SystemClock{}.now().mono + limits.timeout, [this, limits] {
-            m_timeout.reset();
-            end(Outcome::TimedOut,
-                fmt::format("timed out after {} s",
-                            Duration(limits.timeout) / std::chrono::duration<double>(1)),
-                false);
-        });
-    }
-    armSilence();
+    m_timeLeft = m_spec.assignment.limits.timeout;
+    onClock(true);
     watchOutputs();
+}
+
+void AttemptRunner::onClock(bool isRunning)
+{
+    if (m_ended || std::exchange(m_isClockRunning, isRunning) == isRunning)
+        return;
+    const Instant now = SystemClock{}.now().mono;
+    if (isRunning) {
+        m_clockStarted = m_lastOutput = now;
+        armTimeout();
+        return armSilence();
+    }
+    m_timeLeft = std::max(m_timeLeft - (now - m_clockStarted), Duration{1});
+    cancel(m_timeout);
+    cancel(m_silence);
+}
+
+void AttemptRunner::armTimeout()
+{
+    const auto limit = m_spec.assignment.limits.timeout;
+    if (limit.count() == 0)
+        return;
+    m_timeout = m_loop.postAt(m_clockStarted + m_timeLeft, [this, limit] {
+        m_timeout.reset();
+        end(Outcome::TimedOut,
+            fmt::format("timed out after {} s", Duration(limit) / std::chrono::duration<double>(1)), false);
+    });
 }
 
 // Of a derivation Nix knows the sizes itself, at the end.

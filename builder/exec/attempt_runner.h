@@ -55,11 +55,13 @@ private:
 
     void onOutput(protocol::Stream stream, std::string_view bytes) override;
     void onPhase(std::string phase) override;
+    void onClock(bool isRunning) override;
     void onExit(AttemptExit exit) override;
 
     void end(protocol::Outcome outcome, std::string text, bool atOnce);
     void write(protocol::Stream stream, std::string_view bytes);
     void writeSystemLine(std::string_view text);
+    void armTimeout();
     void armSilence();
     void onSilenceTimer();
     void watchOutputs();
@@ -81,6 +83,9 @@ private:
     bool m_reading = true;
     bool m_truncated = false;
     bool m_ended = false;
+    bool m_isClockRunning = false;
+    Duration m_timeLeft{0}; // of the limit, when its timer was armed
+    Instant m_clockStarted;
     std::optional<Loop::TimerId> m_timeout;
     std::optional<Loop::TimerId> m_silence;
     std::string m_phase;

@@ -41,6 +41,9 @@ struct AttemptSink {
     virtual ~AttemptSink() = default;
     virtual void onOutput(protocol::Stream stream, std::string_view bytes) = 0;
     virtual void onPhase(std::string phase) = 0; // the words are in proto/README.md
+    // The limits of time count from now on, or no longer: a build is not to blame for how long its inputs travel.
+    // They count from the start unless said otherwise.
+    virtual void onClock(bool /*isRunning*/) {}
     // Last call, exactly once, never from within start(). The Running may be destroyed in it.
     virtual void onExit(AttemptExit exit) = 0;
 };

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "builder/exec/nix_attempt.h"
 
+#include "builder/exec/nix_work.h"
 #include "shared/base/text.h"
-#include "shared/nix/drv.h"
 #include "shared/nixdaemon/daemon_connection.h"
 #include "shared/protocol/limits.h"
 
@@ -34,9 +34,19 @@ constexpr std::size_t kMaxPhaseBytes = protocol::kMaxNameBytes / 3;
 // Passes log lines on in pieces. Without a credit it waits: the daemon then waits too, and so does the build.
 class BuildLog final : public nixdaemon::DaemonEvents {
 public:
-    BuildLog(const NixAttemptLinks& links, const Clock& clock)
-        : m_links(links), m_clock(clock), m_startedAt(clock.now().mono)
+    BuildLog(const NixAttemptLinks& links, const Clock& clock, bool isTransferring)
+        : m_links(links), m_clock(clock), m_isTransferring(isTransferring), m_startedAt(clock.now().mono)
     {}
+
+    // Where paths travel, the limits of time are for the build alone.
+    void runClock(bool isRunning)
+    {
+        if (!m_isTransferring)
+            return;
+        flush();
+        m_startedAt = m_clock.now().mono;
+        tell(NixClockNews{isRunning});
+    }
 
     void logLine(std::uint64_t, std::string_view line) override
     {
@@ -68,39 +78,10 @@ private:
 
     const NixAttemptLinks& m_links;
     const Clock& m_clock;
-    Instant m_startedAt;
+    const bool m_isTransferring;
+    Instant m_startedAt; // of what elapsed() counts
     std::string m_pending; // at most kFlushBytes and one line
 };
-
-struct Work {
-    nix::StorePath drvPath;
-    std::optional<nix::Derivation> drv; // none: only the .drv in the store
-    nix::StorePathSet inputs;
-    std::map<std::string, nix::StorePath> outputs; // those known beforehand
-    bool knowsAllOutputs = true;
-};
-
-Result<Work> parseWork(const nix::StoreDir& dir, const protocol::NixWork& given)
-{
-    PENSTOCK_TRY(auto drvPath, nix::StorePath::parse(dir, given.drvPath));
-    Work work{std::move(drvPath), {}, {}, {}, true};
-    if (!given.drv.empty()) {
-        PENSTOCK_TRY(work.drv, nix::parseDerivationAt(dir, work.drvPath, given.drv));
-    }
-    for (const std::string& text : given.inputPaths) {
-        PENSTOCK_TRY(auto path, nix::StorePath::parse(dir, text));
-        work.inputs.insert(std::move(path));
-    }
-    for (const protocol::NixOutput& output : given.outputs) {
-        work.knowsAllOutputs = work.knowsAllOutputs && !output.path.empty();
-        if (output.path.empty())
-            continue;
-        PENSTOCK_TRY(auto path, nix::StorePath::parse(dir, output.path));
-        work.outputs.insert_or_assign(output.name, std::move(path));
-    }
-    work.knowsAllOutputs = work.knowsAllOutputs && !work.outputs.empty();
-    return work;
-}
 
 std::uint64_t wholeSeconds(std::chrono::milliseconds time)
 {
@@ -123,9 +104,13 @@ nixdaemon::ConnectionSettings settingsFor(const NixMachine& machine, const proto
 class NixAttempt {
 public:
     NixAttempt(const NixMachine& machine, const protocol::Assignment& assignment, DaemonConnection& daemon,
-               Work work, BuildLog& log)
-        : m_machine(machine), m_assignment(assignment), m_daemon(daemon), m_work(std::move(work)), m_log(log)
-    {}
+               NixBuild work, const NixAttemptLinks& links, BuildLog& log)
+        : m_machine(machine), m_assignment(assignment), m_daemon(daemon), m_work(std::move(work)), m_links(links),
+          m_log(log)
+    {
+        if (!std::get<protocol::NixWork>(assignment.work).grant.empty() && machine.roads)
+            m_transfer.emplace(*machine.roads, daemon, assignment, links.interrupt, machine.useSubstitutes);
+    }
 
     // The verdict with outputs; an error is the machine's trouble or a cancellation.
     Result<AttemptExit> run()
@@ -133,23 +118,19 @@ public:
         PENSTOCK_TRY_VOID(m_daemon.setOptions(settingsFor(m_machine, m_assignment)));
         PENSTOCK_TRY_VOID(keepFromCollector());
         AttemptExit result;
-        PENSTOCK_TRY(result.cached, hasAllOutputs());
-        if (result.cached) {
-            result.outcome = Outcome::Succeeded;
-            result.nixStatus = static_cast<std::uint32_t>(BuildStatus::AlreadyValid);
-            PENSTOCK_TRY_VOID(describeOutputs(m_work.outputs, result));
-            holdToLimit(result);
+        PENSTOCK_TRY(const bool isHere, hasAllOutputs());
+        if (isHere) {
+            beCached(result);
+            PENSTOCK_TRY_VOID(deliver(m_work.outputs, result));
             return result;
         }
-        PENSTOCK_TRY_VOID(checkInputs());
-        m_log.phase(0, "building");
-        PENSTOCK_TRY(const BuildResult built, build());
-        m_log.phase(0, "finishing");
-        judge(built, result);
+        PENSTOCK_TRY(const bool isThere, takeFromServer(result));
+        if (isThere)
+            return result;
+        PENSTOCK_TRY_VOID(bringInputs());
+        PENSTOCK_TRY(const BuildResult built, buildInSlot(result));
         if (result.outcome == Outcome::Succeeded)
-            PENSTOCK_TRY_VOID(
-                describeOutputs(built.outputs.empty() ? m_work.outputs : built.outputs, result));
-        holdToLimit(result);
+            PENSTOCK_TRY_VOID(deliver(built.outputs.empty() ? m_work.outputs : built.outputs, result));
         return result;
     }
 
@@ -162,6 +143,13 @@ private:
         return m_daemon.addTempRoots(paths);
     }
 
+    static void beCached(AttemptExit& result)
+    {
+        result.cached = true;
+        result.outcome = Outcome::Succeeded;
+        result.nixStatus = static_cast<std::uint32_t>(BuildStatus::AlreadyValid);
+    }
+
     Result<bool> hasAllOutputs()
     {
         if (!m_work.knowsAllOutputs)
@@ -171,6 +159,29 @@ private:
             wanted.insert(path);
         PENSTOCK_TRY(const auto valid, m_daemon.queryValidPaths(wanted, m_machine.useSubstitutes));
         return valid.size() == wanted.size();
+    }
+
+    // What the server has need not be built, nor come here.
+    Result<bool> takeFromServer(AttemptExit& result)
+    {
+        if (!m_transfer || !m_work.knowsAllOutputs)
+            return false;
+        PENSTOCK_TRY(auto outputs, m_transfer->outputsAtServer(m_work.outputs));
+        if (!outputs)
+            return false;
+        beCached(result);
+        result.outputs = *std::move(outputs);
+        holdToLimit(result);
+        return true;
+    }
+
+    Result<void> bringInputs()
+    {
+        if (m_transfer && !m_work.inputs.empty()) {
+            m_log.phase(0, "sending-inputs");
+            PENSTOCK_TRY_VOID(m_transfer->fetch(m_work.inputs));
+        }
+        return checkInputs();
     }
 
     Result<void> checkInputs()
@@ -188,13 +199,46 @@ private:
                                 count, m_work.inputs.size(), first->print(m_machine.storeDir)));
     }
 
+    Result<BuildResult> buildInSlot(AttemptExit& result)
+    {
+        if (m_links.buildSlots && !m_links.buildSlots->take(m_links.interrupt))
+            return fail(ErrorCode::Cancelled, "cancelled while waiting for other builds of this machine");
+        m_log.phase(0, "building");
+        m_log.runClock(true);
+        auto built = build();
+        if (m_links.buildSlots)
+            m_links.buildSlots->give();
+        if (built)
+            judge(*built, result);
+        m_log.runClock(false);
+        return built;
+    }
+
+    // Outputs above the limit do not leave the machine.
+    Result<void> deliver(const std::map<std::string, nix::StorePath>& outputs, AttemptExit& result)
+    {
+        if (!m_transfer)
+            m_log.phase(0, "finishing");
+        PENSTOCK_TRY_VOID(describeOutputs(outputs, result));
+        holdToLimit(result);
+        if (!m_transfer || result.outcome != Outcome::Succeeded)
+            return {};
+        m_log.phase(0, "uploading");
+        nix::StorePathSet paths;
+        for (const auto& [name, path] : outputs)
+            paths.insert(path);
+        PENSTOCK_TRY_VOID(m_transfer->send(paths, m_work.inputs));
+        m_log.phase(0, "finishing");
+        return {};
+    }
+
     // A trusted client gives the derivation itself; any client may name one that lies in the store.
     Result<BuildResult> build()
     {
-        const bool needsTrust = !m_work.drv || m_work.drv->outputKind() == nix::OutputKind::InputAddressed;
+        const bool needsTrust = m_work.needsTrust();
         if (!m_work.drv || (needsTrust && m_machine.trust == nixdaemon::Trust::NotTrusted))
             return buildFromStore();
-        auto built = m_daemon.buildDerivation(m_work.drvPath, nix::resolve(*m_work.drv, m_work.inputs),
+        auto built = m_daemon.buildDerivation(m_work.drvPath, *m_work.basic,
                                               nixdaemon::BuildMode::Normal, m_log);
         const bool mayBeDistrust = needsTrust && m_machine.trust == nixdaemon::Trust::Unknown;
         if (!built && built.error().code == ErrorCode::Invalid && mayBeDistrust)
@@ -280,22 +324,27 @@ private:
     const NixMachine& m_machine;
     const protocol::Assignment& m_assignment;
     DaemonConnection& m_daemon;
-    Work m_work;
+    NixBuild m_work;
+    const NixAttemptLinks& m_links;
     BuildLog& m_log;
+    std::optional<NixTransfer> m_transfer; // none: the stores are shared
 };
 
 Result<AttemptExit> attempt(const NixMachine& machine, const protocol::Assignment& assignment,
-                            const nixdaemon::Interrupt& interrupt, BuildLog& log)
+                            const NixAttemptLinks& links, BuildLog& log)
 {
     const auto* given = std::get_if<protocol::NixWork>(&assignment.work);
     if (given == nullptr)
         return fail(ErrorCode::Invalid, "the assignment has no Nix work");
-    PENSTOCK_TRY(Work work, parseWork(machine.storeDir, *given));
+    if (!given->grant.empty() && !machine.roads)
+        return fail(ErrorCode::Unavailable, "the server wants inputs and outputs to travel, and this builder cannot");
+    PENSTOCK_TRY(NixBuild work, readNixWork(machine.storeDir, *given));
     nixdaemon::DaemonOptions options;
     options.storeDir = machine.storeDir;
-    options.interrupt = interrupt;
+    options.interrupt = links.interrupt;
+    options.hasCaDerivations = machine.hasCaDerivations;
     PENSTOCK_TRY(const auto daemon, DaemonConnection::open(machine.socketPath, std::move(options)));
-    return NixAttempt(machine, assignment, *daemon, std::move(work), log).run();
+    return NixAttempt(machine, assignment, *daemon, std::move(work), links, log).run();
 }
 
 std::string clipped(std::string text)
@@ -309,25 +358,25 @@ std::string clipped(std::string text)
 
 } // namespace
 
-NewsCredits::NewsCredits(nixdaemon::FileDescriptor semaphore)
+Credits::Credits(nixdaemon::FileDescriptor semaphore)
     : m_semaphore(std::make_shared<const nixdaemon::FileDescriptor>(std::move(semaphore)))
 {}
 
-Result<NewsCredits> NewsCredits::create(unsigned count)
+Result<Credits> Credits::create(unsigned count)
 {
     nixdaemon::FileDescriptor semaphore(::eventfd(count, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));
     if (!semaphore.isOpen())
         return fail(ErrorCode::Internal, "eventfd failed: too many open files?");
-    return NewsCredits(std::move(semaphore));
+    return Credits(std::move(semaphore));
 }
 
-void NewsCredits::give() const
+void Credits::give() const
 {
     // Cannot fail: the counter never holds more than it was made with.
     static_cast<void>(::eventfd_write(m_semaphore->number(), 1));
 }
 
-bool NewsCredits::take(const nixdaemon::Interrupt& interrupt) const
+bool Credits::take(const nixdaemon::Interrupt& interrupt) const
 {
     for (;;) {
         std::array<pollfd, 2> waits{{{m_semaphore->number(), POLLIN, 0}, {interrupt.pollable(), POLLIN, 0}}};
@@ -367,9 +416,11 @@ Outcome outcomeOf(BuildStatus status, Outcome timedOut)
 AttemptExit runNixAttempt(const NixMachine& machine, const protocol::Assignment& assignment,
                           const NixAttemptLinks& links, const Clock& clock)
 {
-    BuildLog log(links, clock);
+    const auto* work = std::get_if<protocol::NixWork>(&assignment.work);
+    BuildLog log(links, clock, work != nullptr && !work->grant.empty());
     log.phase(0, "preparing");
-    auto ended = attempt(machine, assignment, links.interrupt, log);
+    log.runClock(false);
+    auto ended = attempt(machine, assignment, links, log);
     log.flush();
     AttemptExit result;
     if (ended) {

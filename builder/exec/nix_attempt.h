@@ -5,6 +5,7 @@
 #pragma once
 
 #include "builder/exec/executor.h"
+#include "builder/exec/nix_transfer.h"
 #include "shared/base/clock.h"
 #include "shared/nix/store_path.h"
 #include "shared/nixdaemon/daemon_types.h"
@@ -13,6 +14,7 @@
 #include <cstddef>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -23,21 +25,23 @@ struct NixMachine {
     nix::StoreDir storeDir = nix::StoreDir::standard();
     nixdaemon::Trust trust = nixdaemon::Trust::Unknown; // as the probe found it
     bool useSubstitutes = false;
+    bool hasCaDerivations = false;
+    std::shared_ptr<const NixRoads> roads = nullptr; // null: inputs and outputs cannot travel
 };
 
-// How much news may be under way to the loop: the attempt's thread takes a credit for each piece and the loop
-// gives it back when the piece is delivered. So a slow log slows the build, and nothing grows. Copies share
-// it.
-class NewsCredits {
+// So many of something at a time, on whatever threads: news under way to the loop (the attempt's thread takes a credit
+// for each piece and the loop gives it back when the piece is delivered, so that a slow log slows the build and nothing
+// grows), builds of a machine. Copies share it.
+class Credits {
 public:
-    [[nodiscard]] static Result<NewsCredits> create(unsigned count);
+    [[nodiscard]] static Result<Credits> create(unsigned count);
 
     void give() const;
     // Waits for one. False: the interrupt was raised.
     [[nodiscard]] bool take(const nixdaemon::Interrupt& interrupt) const;
 
 private:
-    explicit NewsCredits(nixdaemon::FileDescriptor semaphore);
+    explicit Credits(nixdaemon::FileDescriptor semaphore);
     std::shared_ptr<const nixdaemon::FileDescriptor> m_semaphore;
 };
 
@@ -47,13 +51,17 @@ struct NixOutputNews {
 struct NixPhaseNews {
     std::string phase;
 };
-using NixNews = std::variant<NixOutputNews, NixPhaseNews>;
+struct NixClockNews {
+    bool isRunning; // whether the limits of time count: not while paths travel or wait
+};
+using NixNews = std::variant<NixOutputNews, NixPhaseNews, NixClockNews>;
 using TellNews = std::function<void(NixNews)>; // called with a credit taken, on the attempt's thread
 
 struct NixAttemptLinks {
     nixdaemon::Interrupt interrupt;
-    NewsCredits credits;
+    Credits credits;
     TellNews tell;
+    std::optional<Credits> buildSlots; // one is held while it builds; none: it need not wait for one
 };
 
 // The assignment must be NixWork.

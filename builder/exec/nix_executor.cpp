@@ -35,7 +35,7 @@ template <class Action> void postTo(Loop& loop, RunningRef running, Action actio
 class RunningNix final : public Running {
 public:
     RunningNix(Loop& loop, AttemptSink& sink, std::optional<nixdaemon::Interrupt> interrupt,
-               std::optional<NewsCredits> credits)
+               std::optional<Credits> credits)
         : m_loop(loop),
           m_self(std::make_shared<RunningNix*>(this)),
           m_sink(sink),
@@ -99,6 +99,8 @@ private:
                 m_sink.onOutput(protocol::Stream::Out, output->data);
             else if (const auto* phase = std::get_if<NixPhaseNews>(&news))
                 m_sink.onPhase(phase->phase);
+            else if (const auto* time = std::get_if<NixClockNews>(&news))
+                m_sink.onClock(time->isRunning);
             if (*self == nullptr)
                 return;
         }
@@ -112,7 +114,7 @@ private:
     RunningRef m_self;
     AttemptSink& m_sink;
     std::optional<nixdaemon::Interrupt> m_interrupt; // none: it could not start
-    std::optional<NewsCredits> m_credits;
+    std::optional<Credits> m_credits;
     std::deque<NixNews> m_news; // at most kNewsUnderWay
     std::optional<AttemptExit> m_exit;
     bool m_isReading = true;
@@ -131,10 +133,10 @@ AttemptExit infrastructure(std::string error)
 } // namespace
 
 NixExecutor::NixExecutor(Loop& loop, NixExecutorOptions options, const Clock& clock)
-    : m_loop(loop), m_machine(std::move(options.machine)), m_clock(clock), m_jobs(kMaxNixThreads + kMaxWaiting)
+    : m_loop(loop), m_machine(std::move(options.machine)), m_slots(std::clamp(options.slots, 1U, kMaxNixThreads)),
+      m_buildSlots(Credits::create(m_slots)), m_clock(clock), m_jobs(kMaxNixThreads + kMaxWaiting)
 {
-    const unsigned slots = std::clamp(options.slots, 1U, kMaxNixThreads);
-    for (unsigned i = 0; i < slots; ++i)
+    for (unsigned i = 0; i < m_slots; ++i)
         addThread();
 }
 
@@ -160,10 +162,16 @@ void NixExecutor::tryToGrow()
     }
 }
 
+// Without the descriptor that counts them (out of files) the server's own count has to do.
+std::optional<Credits> NixExecutor::slotsFor(const protocol::Assignment& assignment) const
+{
+    return m_buildSlots && !assignment.beyondSlots ? std::optional(*m_buildSlots) : std::nullopt;
+}
+
 std::unique_ptr<Running> NixExecutor::start(const AttemptSpec& spec, AttemptSink& sink)
 {
     auto interrupt = nixdaemon::Interrupt::create();
-    auto credits = NewsCredits::create(kNewsUnderWay);
+    auto credits = Credits::create(kNewsUnderWay);
     if (!interrupt || !credits) {
         auto unable = std::make_unique<RunningNix>(m_loop, sink, std::nullopt, std::nullopt);
         const std::string error = interrupt ? credits.error().message : interrupt.error().message;
@@ -182,11 +190,12 @@ std::unique_ptr<Running> NixExecutor::start(const AttemptSpec& spec, AttemptSink
         postTo(loop, self,
                [exit = std::move(exit)](RunningNix& told) mutable { told.ended(std::move(exit)); });
     };
-    const bool mayGrow = spec.assignment.beyondSlots && m_threads.size() < kMaxNixThreads;
+    const std::size_t most = spec.assignment.beyondSlots ? kMaxNixThreads : 2 * std::size_t{m_slots};
+    const bool mayGrow = m_threads.size() < std::min<std::size_t>(most, kMaxNixThreads);
     if (++*m_busy > m_threads.size() && mayGrow)
         tryToGrow();
     const bool hasRoom = *m_busy <= m_threads.size() + kMaxWaiting;
-    if (!hasRoom || !m_jobs.push(Job{spec.assignment, {*interrupt, *credits, tell}, end}))
+    if (!hasRoom || !m_jobs.push(Job{spec.assignment, {*interrupt, *credits, tell, slotsFor(spec.assignment)}, end}))
         end(infrastructure(
             fmt::format("more than {} Nix attempts wait for a slot of this machine", kMaxWaiting)));
     return running;

@@ -58,6 +58,7 @@ public:
     void stop(const std::string& text);
 
     [[nodiscard]] bool isUp() const { return m_up; }
+    [[nodiscard]] const std::string& url() const { return m_url; } // of the last connection
     [[nodiscard]] std::uint64_t unknownMessages() const { return m_unknown; }
 
 private:

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t kMaxWords = 1000;
 constexpr std::size_t kMaxWordLength = 256;
+constexpr std::string_view kCaDerivations = "ca-derivations";
 
 // A setting's value as words: newer Nix gives lists, older text.
 Result<std::vector<std::string>> words(const nix::JsonValue& config, std::string_view setting)
@@ -58,6 +59,9 @@ Result<ShowConfig> parseShowConfig(std::string_view json)
             result.systems.push_back(platform);
     PENSTOCK_TRY(const auto features, words(*config, "system-features"));
     result.features.insert(features.begin(), features.end());
+    PENSTOCK_TRY(const auto experimental, words(*config, "experimental-features"));
+    if (std::find(experimental.begin(), experimental.end(), kCaDerivations) != experimental.end())
+        result.features.emplace(kCaDerivations);
     return result;
 }
 

@@ -20,7 +20,7 @@ namespace penstock::nixdaemon {
 
 struct ShowConfig {
     std::vector<std::string> systems; // the machine's own first, then the extra platforms
-    std::set<std::string> features;
+    std::set<std::string> features; // with "ca-derivations" where that experimental feature is on
 };
 
 struct NixFacts {

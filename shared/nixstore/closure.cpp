@@ -87,6 +87,13 @@ Result<std::vector<nix::NarInfo>> StoreAccess::infos(const nix::StorePathSet& pa
     return found;
 }
 
+Result<void> StoreAccess::addNars(const std::vector<NarToTake>& nars, std::size_t& added)
+{
+    for (added = 0; added < nars.size(); ++added)
+        PENSTOCK_TRY_VOID(addNar(nars[added].info, nars[added].nar));
+    return {};
+}
+
 Result<std::vector<nix::NarInfo>> closureOf(StoreAccess& store, const nix::StorePathSet& paths,
                                             std::size_t maxPaths)
 {

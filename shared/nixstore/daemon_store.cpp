@@ -128,6 +128,30 @@ Result<void> DaemonStore::addNar(const nix::NarInfo& info, const ByteSource& nar
     return daemon->addToStoreNar(toNarToAdd(info, nar), {false, true});
 }
 
+Result<void> DaemonStore::addNars(const std::vector<NarToTake>& nars, std::size_t& added)
+{
+    added = 0;
+    std::vector<nixdaemon::NarToAdd> all;
+    all.reserve(nars.size());
+    for (const NarToTake& each : nars)
+        all.push_back(toNarToAdd(each.info, each.nar));
+    const auto outcome = [&]() -> Result<void> {
+        PENSTOCK_TRY(const auto daemon, m_pool->lease(m_interrupt));
+        return daemon->addMultipleToStore(all, {false, true});
+    }();
+    if (outcome) {
+        added = nars.size();
+        return {};
+    }
+    nix::StorePathSet paths;
+    for (const NarToTake& each : nars)
+        paths.insert(each.info.path);
+    const auto valid = validPaths(paths, false);
+    while (valid && added < nars.size() && valid->contains(nars[added].info.path))
+        ++added;
+    return outcome;
+}
+
 Result<void> DaemonStore::addRoot(const nix::StorePath& path, const std::string& link)
 {
     PENSTOCK_TRY(const auto daemon, m_pool->lease(m_interrupt));

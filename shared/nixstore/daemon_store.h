@@ -27,6 +27,7 @@ public:
     [[nodiscard]] Result<std::vector<nix::NarInfo>> infos(const nix::StorePathSet& paths) override;
     [[nodiscard]] Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) override;
     [[nodiscard]] Result<void> addNar(const nix::NarInfo& info, const ByteSource& nar) override;
+    [[nodiscard]] Result<void> addNars(const std::vector<NarToTake>& nars, std::size_t& added) override;
     [[nodiscard]] Result<void> addRoot(const nix::StorePath& path, const std::string& link) override;
 
 private:

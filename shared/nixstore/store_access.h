@@ -17,6 +17,12 @@
 
 namespace penstock::nixstore {
 
+// A path to be added: source is asked only when its turn has come.
+struct NarToTake {
+    nix::NarInfo info;
+    ByteSource nar;
+};
+
 class StoreAccess {
 public:
     virtual ~StoreAccess() = default;
@@ -34,6 +40,9 @@ public:
     // All references must be valid; checked by the store against narHash and narSize. Valid already: no
     // error. The store takes it without a signature, so the caller has verified where it comes from.
     [[nodiscard]] virtual Result<void> addNar(const nix::NarInfo& info, const ByteSource& nar) = 0;
+    // The same for many, references first, in as few questions as it takes. Stops at the first error; added: how many
+    // of the first ones are then in the store.
+    [[nodiscard]] virtual Result<void> addNars(const std::vector<NarToTake>& nars, std::size_t& added);
     // A symbolic link outside of the store that keeps the path from being collected.
     [[nodiscard]] virtual Result<void> addRoot(const nix::StorePath& path, const std::string& link) = 0;
 };
