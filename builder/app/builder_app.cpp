@@ -149,8 +149,9 @@ LinkEvents BuilderApp::linkEvents()
 
 protocol::Hello BuilderApp::hello() const
 {
-    const protocol::Dialect dialect = protocol::ownDialect();
-    return {dialect.protocolMin, dialect.protocolMax,           dialect.features,  m_directory.identity(),
+    protocol::Dialect dialect = protocol::ownDialect();
+    dialect.features.emplace_back(protocol::kGrantsFeature);
+    return {dialect.protocolMin, dialect.protocolMax,           std::move(dialect.features), m_directory.identity(),
             m_instance,          std::string(config::version()), m_core.facts()};
 }
 

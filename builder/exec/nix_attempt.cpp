@@ -227,7 +227,7 @@ private:
         nix::StorePathSet paths;
         for (const auto& [name, path] : outputs)
             paths.insert(path);
-        PENSTOCK_TRY_VOID(m_transfer->send(paths, m_work.inputs));
+        PENSTOCK_TRY_VOID(m_transfer->send(paths));
         m_log.phase(0, "finishing");
         return {};
     }

@@ -70,10 +70,10 @@ Result<void> NixTransfer::fetch(const nix::StorePathSet& inputs)
     return fetched ? Result<void>() : fail(Error(fetched.error()).in("inputs"));
 }
 
-Result<void> NixTransfer::send(const nix::StorePathSet& outputs, const nix::StorePathSet& inputs)
+Result<void> NixTransfer::send(const nix::StorePathSet& outputs)
 {
     PENSTOCK_TRY_VOID(m_holder.addTempRoots(outputs));
-    const auto sent = m_roads.sender->send({outputs, inputs, m_road, storeMaker(), m_interrupt});
+    const auto sent = m_roads.sender->send({outputs, m_road, storeMaker(), m_interrupt});
     return sent ? Result<void>() : fail(Error(sent.error()).in("outputs"));
 }
 

@@ -45,8 +45,7 @@ public:
     [[nodiscard]] Result<std::optional<std::vector<protocol::NixOutput>>>
     outputsAtServer(const std::map<std::string, nix::StorePath>& outputs) const;
     [[nodiscard]] Result<void> fetch(const nix::StorePathSet& inputs);
-    // inputs: what the server has anyway.
-    [[nodiscard]] Result<void> send(const nix::StorePathSet& outputs, const nix::StorePathSet& inputs);
+    [[nodiscard]] Result<void> send(const nix::StorePathSet& outputs);
 
 private:
     [[nodiscard]] transfer::StoreMaker storeMaker() const;

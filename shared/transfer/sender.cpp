@@ -109,7 +109,7 @@ Result<void> Sender::plan(Job& job, const SendOrder& order) const
     const auto isCancelled = [&] { return order.interrupt.isRaised(); };
     std::map<nix::StorePath, nix::NarInfo> wanted;
     std::map<nix::StorePath, PathPlan> plans;
-    nix::StorePathSet asked = order.known;
+    nix::StorePathSet asked;
     nix::StorePathSet wave = order.paths;
     while (!wave.empty()) {
         asked.insert(wave.begin(), wave.end());

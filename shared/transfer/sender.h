@@ -30,7 +30,6 @@ struct SenderOptions {
 
 struct SendOrder {
     nix::StorePathSet paths;
-    nix::StorePathSet known; // the server has these with all they need; they are not asked about
     std::shared_ptr<const Road> road;
     StoreMaker store;
     nixdaemon::Interrupt interrupt; // ends it within a second
