@@ -44,6 +44,17 @@ private:
     std::string m_error;
 };
 
+// They quote what the build wrote.
+std::string printable(std::string text)
+{
+    const auto isControl = [](char c) {
+        const auto byte = static_cast<unsigned char>(c);
+        return byte < 0x20U || byte == 0x7FU;
+    };
+    std::ranges::replace_if(text, isControl, '?');
+    return text;
+}
+
 protocol::BuildProduct productOf(nix::BuildProduct&& from, std::string output)
 {
     return {std::move(from.type),
@@ -164,7 +175,7 @@ CollectedResults ResultCollector::convert(nix::NixSupport&& support) const
             results.metrics.push_back(std::move(converted));
     }
     for (const std::string& note : support.notes.texts())
-        collected.notes.push_back("nix-support: " + note);
+        collected.notes.push_back("nix-support: " + printable(note));
     if (support.notes.count() > collected.notes.size())
         collected.notes.push_back(fmt::format("nix-support: and {} more", support.notes.count() - collected.notes.size()));
     if (results.products.size() < support.products.size() || results.metrics.size() < support.metrics.size())
