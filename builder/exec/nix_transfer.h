@@ -46,7 +46,12 @@ public:
     [[nodiscard]] Result<std::optional<std::vector<protocol::NixOutput>>>
     outputsAtServer(const std::map<std::string, nix::StorePath>& outputs) const;
     [[nodiscard]] Result<void> fetch(const nix::StorePathSet& inputs);
-    [[nodiscard]] Result<void> send(const nix::StorePathSet& outputs);
+    [[nodiscard]] Result<void> send(const nix::StorePathSet& outputs, transfer::TapNar tap);
+    // The NAR of a valid path of this machine's store, or of one that the server has.
+    [[nodiscard]] Result<void> readHere(const nix::StorePath& path, const ByteSink& sink) const;
+    [[nodiscard]] Result<void> readAtServer(const nix::StorePath& path, const ByteSink& sink) const;
+    // Of the NARs of all that the paths need.
+    [[nodiscard]] Result<std::uint64_t> closureSizeAtServer(const nix::StorePathSet& paths) const;
 
 private:
     [[nodiscard]] transfer::StoreMaker storeMaker() const;

@@ -85,7 +85,12 @@ private:
         };
         const auto produced = [&]() -> Result<void> {
             PENSTOCK_TRY(const auto encoder, compress::makeEncoder(m_plan.encoding));
-            const auto encode = [&](std::string_view bytes) { return encoder->push(bytes, noting); };
+            const ByteSink tap = m_tools.tap ? m_tools.tap(m_info.path) : ByteSink();
+            const auto encode = [&](std::string_view bytes) -> Result<void> {
+                if (tap)
+                    PENSTOCK_TRY_VOID(tap(bytes));
+                return encoder->push(bytes, noting);
+            };
             PENSTOCK_TRY_VOID(m_tools.store(m_tools.interrupt)->readNar(m_info, encode));
             return encoder->finish(noting);
         }();

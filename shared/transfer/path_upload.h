@@ -17,6 +17,7 @@ struct UploadTools {
     const StoreMaker& store;
     const nixdaemon::Interrupt& interrupt;
     const std::string& spoolDirectory;
+    const TapNar& tap;
 };
 
 // What publishing has to name: the parts, where it went in parts.

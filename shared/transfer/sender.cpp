@@ -58,6 +58,7 @@ struct Sender::Job {
     std::shared_ptr<const Road> road;
     StoreMaker store;
     nixdaemon::Interrupt interrupt; // its own: raised for the caller's, and when a path fails
+    TapNar tap;
     std::vector<Task> tasks = {};   // references first; stays in place while they run
     std::size_t running = 0;
     TransferProgress progress = {};
@@ -97,7 +98,7 @@ Result<TransferProgress> Sender::send(const SendOrder& order)
 Result<TransferProgress> Sender::sendOnce(const SendOrder& order)
 {
     PENSTOCK_TRY(auto interrupt, nixdaemon::Interrupt::create());
-    Job job{order.road, order.store, std::move(interrupt)};
+    Job job{order.road, order.store, std::move(interrupt), order.tap};
     PENSTOCK_TRY_VOID(plan(job, order));
     PENSTOCK_TRY_VOID(await(job, order));
     const auto isCancelled = [&] { return order.interrupt.isRaised(); };
@@ -223,7 +224,7 @@ void Sender::work()
 {
     while (Task* const task = takeTask()) {
         Job& job = *task->job;
-        const UploadTools tools{*job.road, job.store, job.interrupt, m_options.spoolDirectory};
+        const UploadTools tools{*job.road, job.store, job.interrupt, m_options.spoolDirectory, job.tap};
         auto outcome = uploadPath(tools, task->info, std::move(task->plan));
         const MutexLock lock(m_mutex);
         if (outcome) {

@@ -34,6 +34,7 @@ struct SendOrder {
     StoreMaker store;
     nixdaemon::Interrupt interrupt; // ends it within a second
     OnProgress onProgress = {};
+    TapNar tap = {};
 };
 
 class Sender {
