@@ -135,6 +135,7 @@ class Relay:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        source.close()  # what is still sent to it is answered with a reset, as by a machine that is gone
 
     def cut(self):
         self.is_open = False
