@@ -155,7 +155,7 @@ class Relay:
         self.cut()
 
 
-class NixFarmTest(unittest.TestCase):
+class NixFarm(unittest.TestCase):
     def setUp(self):
         self.place = tempfile.mkdtemp(prefix="pnf-", dir="/tmp")
         self.addCleanup(self.remove)
@@ -299,6 +299,8 @@ class NixFarmTest(unittest.TestCase):
         jobs = self.farm.get("/api/v1/jobs?limit=1")["jobs"]
         return [run["error"] for job in jobs for run in self.farm.runs(job["id"]) if run.get("error")]
 
+
+class NixFarmTest(NixFarm):
     # ---------------------------------------------------------------------------------------------------- good
 
     def test_machines_that_share_nothing_build_together(self):

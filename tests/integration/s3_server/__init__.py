@@ -4,7 +4,9 @@
     with S3Server() as s3:
         farm with s3.environment (AWS_* variables) and f"s3://bucket?{s3.parameters}"
 """
+import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -77,8 +79,23 @@ class S3Server:
                        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, timeout=120)
 
     def make_bucket(self, name):
+        self.put(name)
+
+    def open_bucket(self, name):
+        """Everybody may read it."""
+        self.put(f"{name}?policy=", json.dumps({"Version": "2012-10-17", "Statement": [
+            {"Effect": "Allow", "Principal": "*", "Action": ["s3:GetObject", "s3:ListBucket"],
+             "Resource": [f"arn:aws:s3:::{name}", f"arn:aws:s3:::{name}/*"]}]}))
+
+    def requests(self):
+        """What was asked: (method, path, status, who), oldest first."""
+        with open(os.path.join(self.directory, "log", "client.rgw.log"), encoding="utf-8", errors="replace") as file:
+            found = [re.search(r'"(\w+) (\S+) HTTP/[\d.]+" (\d+) .*? "([^"]*)" ?\S* latency', line) for line in file]
+        return [(match[1], match[2], int(match[3]), match[4]) for match in found if match]
+
+    def put(self, path, body=""):
         """By curl, so that nothing of ours is needed to test ours."""
         key, secret = self.environment["AWS_ACCESS_KEY_ID"], self.environment["AWS_SECRET_ACCESS_KEY"]
         subprocess.run(["curl", "-sS", "--fail-with-body", "-X", "PUT", "--aws-sigv4", "aws:amz:us-east-1:s3",
                         "--user", f"{key}:{secret}", "-H", "x-amz-content-sha256: UNSIGNED-PAYLOAD",
-                        f"http://127.0.0.1:{self.port}/{name}"], check=True, timeout=60)
+                        "--data-binary", body, f"http://127.0.0.1:{self.port}/{path}"], check=True, timeout=60)
