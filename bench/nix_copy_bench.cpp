@@ -160,7 +160,7 @@ std::size_t argument(int count, char** values, int index, std::size_t otherwise)
 {
     if (index >= count)
         return otherwise;
-    return static_cast<std::size_t>(orDie(parseUnsigned(values[index])));
+    return orDie(parseUnsigned(values[index]));
 }
 
 } // namespace

@@ -76,7 +76,7 @@ private:
     const NixAttemptLinks& m_links;
     const Clock& m_clock;
     const bool m_isTransferring;
-    Instant m_startedAt; // of what elapsed() counts
+    Instant m_startedAt;   // of what elapsed() counts
     std::string m_pending; // at most kFlushBytes and one line
 };
 
@@ -102,7 +102,11 @@ class NixAttempt {
 public:
     NixAttempt(const NixMachine& machine, const protocol::Assignment& assignment, DaemonConnection& daemon,
                NixBuild work, const NixAttemptLinks& links, BuildLog& log)
-        : m_machine(machine), m_assignment(assignment), m_daemon(daemon), m_work(std::move(work)), m_links(links),
+        : m_machine(machine),
+          m_assignment(assignment),
+          m_daemon(daemon),
+          m_work(std::move(work)),
+          m_links(links),
           m_log(log)
     {
         if (!std::get<protocol::NixWork>(assignment.work).grant.empty() && machine.roads)
@@ -283,8 +287,8 @@ private:
         const bool needsTrust = m_work.needsTrust();
         if (!m_work.drv || (needsTrust && m_machine.trust == nixdaemon::Trust::NotTrusted))
             return buildFromStore();
-        auto built = m_daemon.buildDerivation(m_work.drvPath, *m_work.basic,
-                                              nixdaemon::BuildMode::Normal, m_log);
+        auto built =
+            m_daemon.buildDerivation(m_work.drvPath, *m_work.basic, nixdaemon::BuildMode::Normal, m_log);
         const bool mayBeDistrust = needsTrust && m_machine.trust == nixdaemon::Trust::Unknown;
         if (!built && built.error().code == ErrorCode::Invalid && mayBeDistrust)
             return buildFromStore();
@@ -352,7 +356,8 @@ private:
         return {};
     }
 
-    // Outputs that were there already count as well, as Hydra counts them: what nobody may have is not handed out.
+    // Outputs that were there already count as well, as Hydra counts them: what nobody may have is not handed
+    // out.
     void holdToLimit(AttemptExit& result) const
     {
         const std::uint64_t limit = m_assignment.limits.maxOutputBytes;
@@ -382,7 +387,8 @@ Result<AttemptExit> attempt(const NixMachine& machine, const protocol::Assignmen
     if (given == nullptr)
         return fail(ErrorCode::Invalid, "the assignment has no Nix work");
     if (!given->grant.empty() && !machine.roads)
-        return fail(ErrorCode::Unavailable, "the server wants inputs and outputs to travel, and this builder cannot");
+        return fail(ErrorCode::Unavailable,
+                    "the server wants inputs and outputs to travel, and this builder cannot");
     PENSTOCK_TRY(NixBuild work, readNixWork(machine.storeDir, *given));
     nixdaemon::DaemonOptions options;
     options.storeDir = machine.storeDir;

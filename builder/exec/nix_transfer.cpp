@@ -31,7 +31,8 @@ Result<std::shared_ptr<const NixRoads>> openNixRoads(NixRoadOptions options)
 }
 
 NixTransfer::NixTransfer(const NixRoads& roads, nixdaemon::DaemonConnection& holder,
-                         const protocol::Assignment& assignment, nixdaemon::Interrupt interrupt, bool substitute)
+                         const protocol::Assignment& assignment, nixdaemon::Interrupt interrupt,
+                         bool substitute)
     : m_roads(roads),
       m_holder(holder),
       m_interrupt(std::move(interrupt)),
@@ -57,7 +58,8 @@ NixTransfer::outputsAtServer(const std::map<std::string, nix::StorePath>& output
         PENSTOCK_TRY(const auto info, m_road->info(path, [this] { return m_interrupt.isRaised(); }));
         if (!info)
             return std::nullopt;
-        found.push_back({name, path.print(m_road->storeDir()), info->narHash.prefixedBase16(), info->narSize});
+        found.push_back(
+            {name, path.print(m_road->storeDir()), info->narHash.prefixedBase16(), info->narSize});
     }
     return found;
 }

@@ -6,6 +6,7 @@
 #include "client/app/console.h"
 #include "client/app/exit_code.h"
 #include "client/output/records.h"
+#include "shared/config/options.h"
 
 #include <functional>
 #include <string>
@@ -19,6 +20,10 @@ struct Globals {
     bool json = false;
     bool quiet = false;
     Duration reconnectTimeout{0};
+    std::string tlsCa; // files; empty: none given
+    std::string tlsCert;
+    std::string tlsKey;
+    config::Environment environment; // of the program, for what follows the conventions of others
 };
 
 class Invocation {

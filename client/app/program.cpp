@@ -105,6 +105,10 @@ int execute(const Parsed& parsed, const config::Environment& environment, int ar
     globals.json = values.flag("json");
     globals.quiet = values.flag("quiet");
     globals.reconnectTimeout = values.duration("reconnect-timeout");
+    globals.tlsCa = values.text("tls-ca");
+    globals.tlsCert = values.text("tls-cert");
+    globals.tlsKey = values.text("tls-key");
+    globals.environment = environment;
     Invocation invocation(std::move(globals), console, std::move(*client));
     const int code = parsed.command->execute(invocation, values);
     console.clearLive();

@@ -2,7 +2,6 @@
 #include "client/build/local_nix.h"
 
 #include "shared/base/text.h"
-#include "shared/config/files.h"
 
 #include <fmt/format.h>
 #include <QProcess>
@@ -13,8 +12,6 @@
 namespace penstock::client {
 
 namespace {
-
-constexpr std::size_t kMaxDerivationBytes = 32U << 20U;
 
 struct Output {
     std::string out;
@@ -113,8 +110,6 @@ Result<Instantiated> instantiate(const BuildRequest& request)
         const bool isFile = ::access(target.c_str(), F_OK) == 0;
         if (isDerivation(target)) {
             auto root = parseRoot(target);
-            if (::access(root.drv.c_str(), R_OK) != 0)
-                return fail(ErrorCode::NotFound, fmt::format("no derivation {}", root.drv));
             result.roots.push_back(std::move(root));
         } else if (!isFile && target.find('#') != std::string::npos) {
             PENSTOCK_TRY_VOID(instantiateFlake(result, target));
@@ -130,34 +125,10 @@ Result<Instantiated> instantiate(const BuildRequest& request)
     return result;
 }
 
-Result<std::vector<LocalDerivation>> readClosure(const std::vector<Root>& roots)
-{
-    std::vector<std::string> arguments{"--query", "--requisites"};
-    for (const auto& root : roots)
-        arguments.push_back(root.drv);
-    PENSTOCK_TRY(const auto output, runNix("nix-store", arguments));
-    std::vector<LocalDerivation> closure;
-    for (const auto& path : lines(output.out)) {
-        if (!path.ends_with(".drv"))
-            continue;
-        auto text = config::readTextFile(path, kMaxDerivationBytes);
-        if (!text)
-            return fail(std::move(text).error().in("derivation"));
-        closure.push_back({path, std::move(*text)});
-    }
-    return closure;
-}
-
 Result<std::vector<std::string>> localOutputs(const std::string& drv)
 {
     PENSTOCK_TRY(const auto output, runNix("nix-store", {"--query", "--outputs", drv}));
     return lines(output.out);
-}
-
-bool existsLocally(const std::string& path)
-{
-    struct stat status {};
-    return ::lstat(path.c_str(), &status) == 0;
 }
 
 Result<void> linkResult(const std::string& link, const std::string& path)

@@ -26,11 +26,6 @@ struct Root {
     friend bool operator==(const Root&, const Root&) = default;
 };
 
-struct LocalDerivation {
-    std::string path;
-    std::string text;
-};
-
 struct Instantiated {
     std::vector<Root> roots;
     std::string notes; // what nix said on standard error
@@ -40,11 +35,8 @@ struct Instantiated {
 [[nodiscard]] Root parseRoot(std::string_view line);
 
 [[nodiscard]] Result<Instantiated> instantiate(const BuildRequest& request);
-// All derivations the roots need, dependencies first, with their text.
-[[nodiscard]] Result<std::vector<LocalDerivation>> readClosure(const std::vector<Root>& roots);
 // "nix-store --query --outputs": for answers that do not name them.
 [[nodiscard]] Result<std::vector<std::string>> localOutputs(const std::string& drv);
-[[nodiscard]] bool existsLocally(const std::string& path);
 // A symbolic link that also keeps the path from being collected.
 [[nodiscard]] Result<void> linkResult(const std::string& link, const std::string& path);
 

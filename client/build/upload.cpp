@@ -13,17 +13,17 @@ constexpr std::int64_t kMaxUnsentBytes = 8 << 20;
 
 } // namespace
 
-Result<std::vector<std::size_t>> planParts(std::span<const LocalDerivation> closure, std::size_t limit)
+Result<std::vector<std::size_t>> planParts(const Closure& closure, std::size_t limit)
 {
     std::vector<std::size_t> parts;
     std::size_t count = 0;
     std::size_t bytes = 0;
-    for (const auto& derivation : closure) {
-        const auto size = derivation.path.size() + derivation.text.size() + kOverhead;
+    for (std::size_t at = 0; at < closure.derivations.size(); ++at) {
+        const auto size = closure.derivations[at].size() + closure.sizes[at] + kOverhead;
         if (size > limit)
             return fail(ErrorCode::Exhausted,
-                        fmt::format("derivation {} is {} bytes long; the limit is {}", derivation.path,
-                                    derivation.text.size(), limit - kOverhead));
+                        fmt::format("derivation {} is {} bytes long; the limit is {}", closure.derivations[at],
+                                    closure.sizes[at], limit - kOverhead));
         if (bytes + size > limit) {
             parts.push_back(count);
             count = 0;
@@ -53,6 +53,22 @@ void BuildUpload::onConnected()
     sendMore();
 }
 
+Result<void> BuildUpload::fill(monitor::BuildPart& part)
+{
+    for (std::size_t count = m_job.parts[m_nextPart]; count > 0; --count, ++m_nextDerivation) {
+        const auto& path = m_job.closure.derivations[m_nextDerivation];
+        PENSTOCK_TRY(auto text, m_job.read(path));
+        if (text.size() != m_job.closure.sizes[m_nextDerivation])
+            return fail(ErrorCode::Conflict, fmt::format("derivation {} has changed while it was sent: {} bytes, not "
+                                                         "{}; check the store with nix-store --verify",
+                                                         path, text.size(), m_job.closure.sizes[m_nextDerivation]));
+        auto& sent = *part.add_derivations();
+        sent.set_path(path);
+        sent.set_text(std::move(text));
+    }
+    return {};
+}
+
 void BuildUpload::sendMore()
 {
     while (!m_over && m_session.ready() && m_upload != 0 && m_nextPart < m_job.parts.size() &&
@@ -60,12 +76,8 @@ void BuildUpload::sendMore()
         monitor::ClientMessage message;
         auto& part = *message.mutable_build_part();
         part.set_upload(m_upload);
-        for (std::size_t count = m_job.parts[m_nextPart]; count > 0; --count) {
-            const auto& derivation = m_job.closure[m_nextDerivation++];
-            auto& sent = *part.add_derivations();
-            sent.set_path(derivation.path);
-            sent.set_text(derivation.text);
-        }
+        if (auto filled = fill(part); !filled)
+            return end(fail(std::move(filled).error()));
         ++m_nextPart;
         if (m_nextPart == m_job.parts.size()) {
             part.set_last(true);
@@ -77,17 +89,20 @@ void BuildUpload::sendMore()
     }
 }
 
+void BuildUpload::end(Result<monitor::BuildAccepted> accepted)
+{
+    m_over = true;
+    m_done(std::move(accepted));
+}
+
 void BuildUpload::onMessage(const monitor::FeedMessage& message)
 {
     if (m_over)
         return;
-    if (message.has_build_accepted() && message.build_accepted().upload() == m_upload) {
-        m_over = true;
-        m_done(message.build_accepted());
-    } else if (message.has_problem() && message.problem().watch() == m_upload) {
-        m_over = true;
-        m_done(fail(ErrorCode::Invalid, message.problem().message()));
-    }
+    if (message.has_build_accepted() && message.build_accepted().upload() == m_upload)
+        end(message.build_accepted());
+    else if (message.has_problem() && message.problem().watch() == m_upload)
+        end(fail(ErrorCode::Invalid, message.problem().message()));
 }
 
 } // namespace penstock::client

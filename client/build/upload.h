@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Sends a derivation closure to the server in parts and waits for the job's number. Parts are sent only as
-// fast as the network takes them; a broken connection starts the upload anew, and the job's key keeps it from
+// Sends a derivation closure to the server in parts and waits for the job's number. Texts are read as they are sent,
+// and parts sent only as fast as the network takes them; a broken connection starts the upload anew, and the job's key keeps it from
 // becoming two. One thread; the session must outlive the upload.
 #pragma once
 
-#include "client/build/local_nix.h"
+#include "client/build/closure.h"
 #include "client/follow/monitor_session.h"
 
 #include <functional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -18,13 +17,13 @@ namespace penstock::client {
 inline constexpr std::size_t kMaxPartBytes = 3U << 20U;
 
 // How many derivations go into each part: as many as fit. Exhausted when one alone does not, naming it.
-[[nodiscard]] Result<std::vector<std::size_t>> planParts(std::span<const LocalDerivation> closure,
-                                                         std::size_t limit);
+[[nodiscard]] Result<std::vector<std::size_t>> planParts(const Closure& closure, std::size_t limit);
 
 class BuildUpload {
 public:
     struct Job {
-        std::vector<LocalDerivation> closure;
+        Closure closure;
+        DerivationReader read;
         std::vector<std::size_t> parts; // from planParts
         std::vector<std::string> roots; // derivation paths
         std::string json;               // with a key
@@ -39,6 +38,8 @@ public:
 
 private:
     void sendMore();
+    [[nodiscard]] Result<void> fill(monitor::BuildPart& part);
+    void end(Result<monitor::BuildAccepted> accepted);
 
     MonitorSession& m_session;
     Job m_job;

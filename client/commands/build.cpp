@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // build: Nix derivations instantiated here and built on the farm.
 #include "client/build/build_view.h"
+#include "client/build/closure.h"
 #include "client/build/local_nix.h"
+#include "client/build/local_store.h"
+#include "client/build/travel.h"
 #include "client/build/upload.h"
 #include "client/commands/arguments.h"
 #include "client/commands/job_options.h"
@@ -22,6 +25,11 @@ namespace {
 
 using config::Kind;
 using config::Values;
+
+struct Plan {
+    Instantiated instantiated;
+    LocalStore store;
+};
 
 struct RootOutput {
     std::string name;
@@ -66,16 +74,37 @@ Result<std::string> buildJson(const Globals& globals, const Values& values, cons
     return QJsonDocument(job).toJson(QJsonDocument::Compact).toStdString();
 }
 
-Result<BuildUpload::Job> prepare(Invocation& invocation, const Values& values, const Instantiated& plan)
+// Where the derivations lie: nix's own environment decides, and they say so.
+Result<nix::StoreDir> storeDirOf(const std::vector<Root>& roots)
+{
+    const auto& drv = roots.front().drv;
+    return nix::StoreDir::parse(drv.substr(0, drv.find_last_of('/')));
+}
+
+// With its sources at the server.
+Result<BuildUpload::Job> prepare(Invocation& invocation, const Values& values, const Instantiated& plan,
+                                 const LocalStore& store)
 {
     BuildUpload::Job job;
-    PENSTOCK_TRY(job.closure, readClosure(plan.roots));
+    job.read = store.derivationReader();
+    PENSTOCK_TRY(job.closure, readClosure(store.dir(), plan.roots, job.read));
+    PENSTOCK_TRY_VOID(Travel(invocation, store).sendSources(job.closure.sources));
     PENSTOCK_TRY(job.parts, planParts(job.closure, kMaxPartBytes));
     for (const auto& root : plan.roots)
         if (std::find(job.roots.begin(), job.roots.end(), root.drv) == job.roots.end())
             job.roots.push_back(root.drv);
     PENSTOCK_TRY(job.json, buildJson(invocation.globals(), values, plan));
     return job;
+}
+
+// What is missing of an output that the farm did not tell is asked of the derivation here; a path that only the build
+// can tell has none there.
+Result<void> addLocalOutputs(std::vector<RootOutput>& outputs, const std::string& drv)
+{
+    PENSTOCK_TRY(const auto paths, localOutputs(drv));
+    for (const auto& path : paths)
+        outputs.push_back({"", path});
+    return {};
 }
 
 // The paths asked for, in the order of the roots.
@@ -88,9 +117,7 @@ Result<std::vector<RootOutput>> rootOutputs(const BuildView& view, const std::ve
         });
         const bool told = step != view.steps().end() && step->second.outputs_size() > 0;
         if (!told) {
-            PENSTOCK_TRY(const auto paths, localOutputs(root.drv));
-            for (const auto& path : paths)
-                outputs.push_back({"", path});
+            PENSTOCK_TRY_VOID(addLocalOutputs(outputs, root.drv));
             continue;
         }
         for (const auto& output : step->second.outputs())
@@ -99,6 +126,18 @@ Result<std::vector<RootOutput>> rootOutputs(const BuildView& view, const std::ve
                 outputs.push_back({output.name(), output.path()});
     }
     return outputs;
+}
+
+Result<std::vector<nix::PublicKey>> trustedKeys(const Values& values)
+{
+    std::vector<nix::PublicKey> keys;
+    for (const auto& text : values.list("trusted-public-keys")) {
+        auto key = nix::PublicKey::parse(text);
+        if (!key)
+            return fail(std::move(key).error().in(fmt::format("--trusted-public-keys {}", text)));
+        keys.push_back(*std::move(key));
+    }
+    return keys;
 }
 
 // As nix-build names them: LINK, LINK-2, LINK-dev.
@@ -119,47 +158,66 @@ Result<void> makeLinks(const std::string& link, const std::vector<RootOutput>& o
     return {};
 }
 
-int printOutputs(Invocation& invocation, const Values& values, const BuildView& view,
-                 const std::vector<Root>& roots)
+void sayOutputs(Invocation& invocation, const BuildView& view, const std::vector<RootOutput>& outputs)
 {
-    const auto outputs = rootOutputs(view, roots);
-    if (!outputs)
-        return invocation.complain(outputs.error());
     QJsonArray list;
-    for (const auto& output : *outputs) {
+    for (const auto& output : outputs) {
         if (!invocation.globals().json)
             invocation.console().out(output.path + "\n");
         list.append(QJsonObject{{QStringLiteral("name"), QString::fromStdString(output.name)},
                                 {QStringLiteral("path"), QString::fromStdString(output.path)}});
     }
-    if (invocation.globals().json) {
-        const QJsonObject object{{QStringLiteral("event"), QStringLiteral("finished")},
-                                 {QStringLiteral("id"), static_cast<qint64>(view.ended()->id())},
-                                 {QStringLiteral("state"), QStringLiteral("succeeded")},
-                                 {QStringLiteral("outputs"), list}};
-        invocation.printJson(QJsonDocument(object).toJson(QJsonDocument::Compact).toStdString());
+    if (!invocation.globals().json)
+        return;
+    const QJsonObject object{{QStringLiteral("event"), QStringLiteral("finished")},
+                             {QStringLiteral("id"), static_cast<qint64>(view.ended()->id())},
+                             {QStringLiteral("state"), QStringLiteral("succeeded")},
+                             {QStringLiteral("outputs"), list}};
+    invocation.printJson(QJsonDocument(object).toJson(QJsonDocument::Compact).toStdString());
+}
+
+// What was asked for beside the build itself: the outputs in this machine's store, a link to them.
+Result<void> bringHome(Invocation& invocation, const Values& values, const LocalStore& store,
+                       const std::vector<RootOutput>& outputs)
+{
+    std::vector<std::string> paths;
+    for (const auto& output : outputs)
+        paths.push_back(output.path);
+    if (values.flag("copy-back")) {
+        PENSTOCK_TRY(const auto keys, trustedKeys(values));
+        PENSTOCK_TRY_VOID(Travel(invocation, store).fetch(paths, keys));
     }
-    if (values.flag("copy-back") || values.has("out-link"))
-        for (const auto& output : *outputs)
-            if (!existsLocally(output.path))
-                return invocation.complain(
-                    {ErrorCode::Unavailable,
-                     fmt::format("{} is not in this machine's store. The farm's machines must share one "
-                                 "store in this "
-                                 "version; copying an output back from another is not possible",
-                                 output.path)});
-    if (values.has("out-link"))
-        if (const auto linked = makeLinks(values.text("out-link"), *outputs); !linked)
-            return invocation.complain(linked.error());
+    if (!values.has("out-link"))
+        return {};
+    for (const auto& path : paths) {
+        PENSTOCK_TRY(const bool isHere, store.has(path));
+        if (!isHere)
+            return fail(ErrorCode::Unavailable,
+                        fmt::format("{} is not in this machine's store, so no link is made to it; give --copy-back to "
+                                    "have it copied here, or fetch it with nix copy --from the server's address",
+                                    path));
+    }
+    return makeLinks(values.text("out-link"), outputs);
+}
+
+int printOutputs(Invocation& invocation, const Values& values, const BuildView& view, const Plan& plan)
+{
+    const auto outputs = rootOutputs(view, plan.instantiated.roots);
+    if (!outputs)
+        return invocation.complain(outputs.error());
+    // Said first: they are built, whatever becomes of the rest.
+    sayOutputs(invocation, view, *outputs);
+    if (const auto home = bringHome(invocation, values, plan.store, *outputs); !home)
+        return invocation.complain(home.error());
     return kExitFine;
 }
 
-int reportEnd(Invocation& invocation, const Values& values, BuildView& view, const std::vector<Root>& roots)
+int reportEnd(Invocation& invocation, const Values& values, BuildView& view, const Plan& plan)
 {
     const auto& job = *view.ended();
     if (job.state() == monitor::JOB_SUCCEEDED) {
         invocation.console().note(fmt::format("job {}: {}", job.id(), view.summary()));
-        return printOutputs(invocation, values, view, roots);
+        return printOutputs(invocation, values, view, plan);
     }
     if (invocation.globals().json) {
         const QJsonObject object{
@@ -174,19 +232,43 @@ int reportEnd(Invocation& invocation, const Values& values, BuildView& view, con
     return job.state() == monitor::JOB_CANCELLED ? kExitInterrupted : kExitFailed;
 }
 
+Result<Plan> makePlan(Invocation& invocation, const Values& values)
+{
+    if (const auto keys = trustedKeys(values); !keys)
+        return fail(keys.error());
+    PENSTOCK_TRY(auto instantiated, instantiate(buildRequest(values)));
+    for (const auto line : split(instantiated.notes, '\n'))
+        if (!trim(line).empty())
+            invocation.console().note(printable(line));
+    PENSTOCK_TRY(auto dir, storeDirOf(instantiated.roots));
+    PENSTOCK_TRY(auto store, LocalStore::open(std::move(dir), invocation.globals().environment));
+    return Plan{std::move(instantiated), std::move(store)};
+}
+
+void sayAccepted(Invocation& invocation, const monitor::BuildAccepted& accepted, std::size_t derivations)
+{
+    auto& console = invocation.console();
+    if (accepted.needless() > 0)
+        console.note(fmt::format("job {}: {} of {} derivations need no build: their outputs, or those of what needs "
+                                 "them, are there already",
+                                 accepted.job_id(), accepted.needless(), derivations));
+    if (!accepted.note().empty())
+        console.note(printable(accepted.note()));
+    if (!console.settings().live)
+        console.note(fmt::format("job {}: {} steps", accepted.job_id(), accepted.steps()));
+}
+
 int build(Invocation& invocation, const Values& values)
 {
     auto& console = invocation.console();
-    const auto plan = instantiate(buildRequest(values));
+    const auto plan = makePlan(invocation, values);
     if (!plan)
         return invocation.complain(plan.error());
-    for (const auto line : split(plan->notes, '\n'))
-        if (!trim(line).empty())
-            console.note(printable(line));
-    auto job = prepare(invocation, values, *plan);
+    auto job = prepare(invocation, values, plan->instantiated, plan->store);
     if (!job)
         return invocation.complain(job.error());
-    console.live({fmt::format("sending {} derivations", job->closure.size())});
+    const auto derivations = job->closure.derivations.size();
+    console.live({fmt::format("sending {} derivations", derivations)});
     const bool withLogs = values.flag("print-build-logs");
     BuildView view(invocation, withLogs);
     FollowLoop loop(invocation, view, withLogs);
@@ -196,8 +278,7 @@ int build(Invocation& invocation, const Values& values)
                 loop.end({FollowEnd::Kind::Refused, 0, false, std::move(accepted).error()});
                 return;
             }
-            if (!console.settings().live)
-                console.note(fmt::format("job {}: {} steps", accepted->job_id(), accepted->steps()));
+            sayAccepted(invocation, *accepted, derivations);
             loop.follow(accepted->job_id());
         });
     loop.setConnected([&] { upload.onConnected(); });
@@ -210,7 +291,7 @@ int build(Invocation& invocation, const Values& values)
         console.complain("penstock: the build goes on; `penstock jobs --open` lists it");
     if (const auto code = exitCodeOf(end, kExitFailed))
         return *code;
-    return view.ended() ? reportEnd(invocation, values, view, plan->roots) : kExitFailed;
+    return view.ended() ? reportEnd(invocation, values, view, *plan) : kExitFailed;
 }
 
 } // namespace
@@ -234,20 +315,32 @@ Command buildCommand()
           false,
           false,
           'o'},
-         {"copy-back", Kind::Flag, "make sure that the outputs are in the local store"},
+         {"copy-back", Kind::Flag, "copy the outputs, with all they need, into the local store"},
+         {"trusted-public-keys",
+          Kind::Text,
+          "copy back only what is signed by one of these keys, NAME:BASE64",
+          "KEY",
+          {},
+          {},
+          {},
+          true},
          {"print-build-logs", Kind::Flag, "show the logs of all steps", {}, {}, {}, {}, false, false, 'L'}});
     return {{"build",
              "build Nix derivations on the farm",
              std::move(options),
              {{"TARGET", "FILE.nix, a .drv path, or FLAKE#ATTR", true, true}}},
-            "Instantiates here with the local nix, sends the derivations and all they need, and follows "
-            "every step. Prints\n"
-            "the output paths; exits with 1 when a step failed, after the last lines of its log and what was "
-            "not built\n"
-            "because of it. No result link is made unless -o is given. The farm's machines and this one must "
-            "share one Nix\n"
-            "store in this version, so --copy-back only checks.",
-            {"penstock build default.nix -A hello -o result", "penstock build /nix/store/…-hello-2.10.drv"},
+            "Instantiates here with the local nix, sends the sources that the server lacks, then the derivations and "
+            "all they\n"
+            "need, and follows every step. What the server's store has already is not built. Prints the output paths; "
+            "exits\n"
+            "with 1 when a step failed, after the last lines of its log and what was not built because of it. No "
+            "result link\n"
+            "is made unless -o is given; it needs the outputs in this machine's store: --copy-back brings them there. "
+            "Without\n"
+            "--trusted-public-keys what is copied back is trusted as the server is; each path's hash is checked "
+            "either way.",
+            {"penstock build default.nix -A hello -o result", "penstock build default.nix --copy-back -o result",
+             "penstock build /nix/store/…-hello-2.10.drv"},
             build};
 }
 

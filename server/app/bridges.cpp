@@ -34,12 +34,6 @@ core::Event toEvent(SessionId session, protocol::BuilderMessage&& message)
         std::move(message));
 }
 
-// A command has none, so that nothing is to be looked up.
-bool hasOutputs(const protocol::AttemptResult& result)
-{
-    return result.outcome == protocol::Outcome::Succeeded && !result.outputs.empty();
-}
-
 } // namespace
 
 LinkBridge::LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop,
@@ -62,8 +56,9 @@ void LinkBridge::messages(SessionId session, std::vector<protocol::BuilderMessag
     std::vector<core::Event> events;
     events.reserve(messages.size());
     for (protocol::BuilderMessage& message : messages) {
-        if (auto* result = std::get_if<protocol::AttemptResult>(&message); result != nullptr && hasOutputs(*result) &&
-                                                                           takesGrants(session))
+        // Whether it is a build that has outputs the derivation says, not the builder.
+        auto* result = std::get_if<protocol::AttemptResult>(&message);
+        if (result != nullptr && result->outcome == protocol::Outcome::Succeeded && takesGrants(session))
             m_checkOutputs(session, std::move(*result));
         else
             events.push_back(toEvent(session, std::move(message)));

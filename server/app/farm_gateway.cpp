@@ -20,7 +20,7 @@ core::JobRequest toRequest(jobs::ParsedJob&& job)
     core::JobRequest request{std::move(job.spec), {}};
     request.steps.reserve(job.steps.size());
     for (jobs::ParsedStep& step : job.steps)
-        request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root});
+        request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root, step.cached});
     return request;
 }
 
@@ -73,6 +73,24 @@ void FarmGateway::submit(std::vector<jobs::ParsedJob> jobs, http::Answer<std::ve
                     return answer(fail(reply.answer.error()));
                 answer(std::get<core::Submitted>(*reply.answer).jobs);
             });
+}
+
+void FarmGateway::submitBuild(feed::BuildSubmission build, feed::Answer<feed::BuildReceipt> answer)
+{
+    m_parts.builds.prepare(std::move(build), [this, answer = std::move(answer)](Result<PreparedBuild> prepared) {
+        if (!prepared)
+            return answer(fail(std::move(prepared).error()));
+        feed::BuildReceipt receipt{JobId(0), static_cast<std::uint32_t>(prepared->job.steps.size()), prepared->needless,
+                                   std::move(prepared->note)};
+        std::vector<jobs::ParsedJob> jobs;
+        jobs.push_back(std::move(prepared->job));
+        submit(std::move(jobs), [answer, receipt = std::move(receipt)](Result<std::vector<JobId>> ids) mutable {
+            if (!ids || ids->empty())
+                return answer(fail(ids ? Error{ErrorCode::Internal, "the job got no id"} : std::move(ids).error()));
+            receipt.job = ids->front();
+            answer(std::move(receipt));
+        });
+    });
 }
 
 namespace {

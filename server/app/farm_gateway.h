@@ -4,6 +4,7 @@
 // there and answers there. Questions that wait for the core are bounded; beyond that they are refused as Exhausted.
 #pragma once
 
+#include "server/app/build_intake.h"
 #include "server/auth/authenticator.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/feed/feed_source.h"
@@ -36,6 +37,7 @@ struct GatewayParts { // all outlive the gateway
     dispatch::Dispatcher& dispatcher;
     store::Store& store;
     logs::LogStore& logs;
+    BuildIntake& builds;
 };
 
 class FarmGateway final : public http::Gateway, public feed::FeedSource, public auth::TokenSource {
@@ -90,6 +92,7 @@ public:
     void job(JobId job, feed::Answer<feed::JobRecords> answer) override;
     void jobSteps(JobId job, std::vector<StepId> steps, feed::Answer<feed::JobRecords> answer) override;
     void explain(feed::ExplainQuestion question, feed::Answer<feed::JobReasons> answer) override; // farm_explain.cpp
+    void submitBuild(feed::BuildSubmission build, feed::Answer<feed::BuildReceipt> answer) override;
 
     void findToken(std::string id, auth::Answer<store::TokenRow> answer) override;
 

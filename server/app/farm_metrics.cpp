@@ -94,6 +94,8 @@ Families farmMetrics(const core::FarmCore& farm, Now now)
     count(families, "penstock_jobs_submitted_total", "jobs taken in", counters.jobsSubmitted);
     count(families, "penstock_jobs_finished_total", "jobs finished", counters.jobsFinished);
     count(families, "penstock_steps_finished_total", "steps finished", counters.stepsFinished);
+    count(families, "penstock_steps_there_already_total", "steps whose outputs were there when they came in",
+          counters.stepsThereAlready);
     count(families, "penstock_attempts_started_total", "attempts handed to machines", counters.attemptsStarted);
     families.push_back(labelled("penstock_attempts_ended_total", "attempts ended, by how", "end",
                                 http::MetricType::Counter,

@@ -2,6 +2,7 @@
 #include "server/app/farm_records.h"
 
 #include "server/app/feed_records.h"
+#include "server/work/step.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -78,6 +79,8 @@ feed::StepEntry toEntry(core::StepView&& view)
     entry.drvPath = std::move(view.drvPath);
     entry.dependsOn = std::move(view.dependsOn);
     entry.root = view.root;
+    for (work::NixOutput& output : view.outputs)
+        entry.outputs.push_back({std::move(output.name), std::move(output.path)});
     if (view.newest) {
         addAttempt(entry, view.newest->id, view.newest->progress);
         entry.machine = view.newest->machineName;
@@ -279,6 +282,9 @@ feed::StepEntry toEntry(const store::StepView& view)
     entry.root = view.root;
     if (view.newest)
         addAttempt(entry, view.newest->id, view.newest->progress);
+    else if (view.row.spec.work != nullptr && entry.result && work::isGood(*entry.result))
+        for (work::NixOutput& output : work::knownOutputs(*view.row.spec.work, view.row.progress))
+            entry.outputs.push_back({std::move(output.name), std::move(output.path)});
     entry.machine = view.machine;
     return entry;
 }

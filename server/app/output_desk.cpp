@@ -15,10 +15,22 @@ constexpr transfer::PoolSize kWorkers{4, 5'000};
 constexpr std::size_t kMaxChecked = 20'000;
 constexpr Duration kFirstWait = std::chrono::seconds(1);
 constexpr Duration kLongestWait = std::chrono::minutes(1);
+constexpr Duration kTidyTime = std::chrono::hours(24);
+constexpr Duration kTidyRetry = std::chrono::minutes(10);
 
 Duration waitAfter(unsigned tries)
 {
     return std::min(kLongestWait, kFirstWait * (1U << std::min(tries, 10U)));
+}
+
+// live: of something Nix builds.
+transfer::AttemptWork attemptWorkOf(core::LiveWork live)
+{
+    auto& nix = std::get<work::NixWork>(live.work);
+    transfer::AttemptWork work{std::move(nix.drvPath), std::move(nix.drv), std::move(nix.inputPaths), {}};
+    for (protocol::ResolvedInput& input : live.resolved)
+        work.revealed.push_back({std::move(input.drvPath), std::move(input.output), std::move(input.path)});
+    return work;
 }
 
 } // namespace
@@ -27,16 +39,58 @@ OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
     : m_parts(parts), m_opened(std::move(opened)), m_alive(std::make_shared<bool>(true))
 {
     transfer::DeskOptions options{.rules = m_opened.rules};
+    options.published = [further = m_opened.further.get()](const std::vector<nix::StorePath>& paths) {
+        return further->add(paths, {});
+    };
+    options.waiting = [further = m_opened.further.get()](std::size_t most) { return further->waiting(most); };
     auto& first = m_opened.stores.front();
+    options.signedExpiry = first.signedExpiry;
+    if (first.partBytes > 0)
+        options.partBytes = first.partBytes;
     m_transfers = std::make_unique<transfer::TransferDesk>(
         transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files},
         std::move(options));
     m_workers = std::make_unique<transfer::WorkerPool>(kWorkers);
+    for (std::size_t store = 0; store < m_opened.stores.size(); ++store)
+        tidy(store);
 }
 
 OutputDesk::~OutputDesk()
 {
     *m_alive = false;
+    for (const auto& each : m_opened.stores)
+        each.stop();
+}
+
+// A store that is away is asked again sooner than one that has answered.
+void OutputDesk::tidy(std::size_t store)
+{
+    const auto& opened = m_opened.stores[store];
+    if (!opened.tidy)
+        return;
+    auto task = [&opened, &logger = m_parts.logger] {
+        const auto done = opened.tidy();
+        if (!done)
+            logger.warning("store.not_tidied", {{"store", opened.store->describe()}, {"error", done.error().message}});
+        else if (!done->empty())
+            logger.info("store.tidied", {{"store", opened.store->describe()}, {"removed", *done}});
+        return done.has_value();
+    };
+    const auto again = [this, alive = m_alive, store](Duration wait) {
+        m_parts.loop.postAt(m_parts.clock.now().mono + wait, [this, alive, store] {
+            if (*alive)
+                tidy(store);
+        });
+    };
+    const bool isQueued = m_workers->run([&loop = m_parts.loop, alive = m_alive, task, again] {
+        const Duration wait = task() ? kTidyTime : kTidyRetry;
+        loop.post([alive, again, wait] {
+            if (*alive)
+                again(wait);
+        });
+    });
+    if (!isQueued)
+        again(kTidyRetry);
 }
 
 std::vector<std::string> OutputDesk::describeStores() const
@@ -70,7 +124,7 @@ void OutputDesk::attemptWork(AttemptId attempt, transfer::Answer<transfer::Attem
             auto* nix = live ? std::get_if<work::NixWork>(&live->work) : nullptr;
             if (nix == nullptr)
                 return fail(ErrorCode::NotFound, fmt::format("attempt {} builds nothing now", attempt.value()));
-            return transfer::AttemptWork{std::move(nix->drvPath), std::move(nix->drv)};
+            return attemptWorkOf(*std::move(live));
         },
         std::move(answer));
 }
@@ -131,7 +185,13 @@ void OutputDesk::look(AttemptId attempt)
         [attempt](const core::FarmCore& farm) -> Result<Expected> {
             auto live = farm.liveWork(attempt);
             auto* nix = live ? std::get_if<work::NixWork>(&live->work) : nullptr;
-            return nix == nullptr ? Expected{} : Expected{true, std::move(nix->outputs)};
+            if (nix == nullptr)
+                return Expected{};
+            Expected expected{true, nix->outputs, {}};
+            const auto isOpen = [](const work::NixOutput& output) { return output.path.empty(); };
+            if (std::any_of(nix->outputs.begin(), nix->outputs.end(), isOpen))
+                expected.work = attemptWorkOf(*std::move(live));
+            return expected;
         },
         [this, attempt](const Result<Expected>& expected) { compare(attempt, *expected); });
 }
@@ -143,43 +203,67 @@ void OutputDesk::compare(AttemptId attempt, const Expected& expected)
         return;
     if (!expected.isLive)
         return handOn(attempt, {}); // the core fences it
-    nix::StorePathSet paths;
+    Told told;
     for (const auto& output : expected.outputs) {
-        const auto& told = checked->second.result.outputs;
-        const auto same = std::find_if(told.begin(), told.end(), [&](const auto& each) {
+        const auto& outputs = checked->second.result.outputs;
+        const auto same = std::find_if(outputs.begin(), outputs.end(), [&](const auto& each) {
             return each.name == output.name && (output.path.empty() || each.path == output.path);
         });
-        if (same == told.end())
-            return handOn(attempt, fmt::format("the builder says that the build succeeded and does not name output {}{}",
+        if (same == outputs.end())
+            return handOn(attempt, fmt::format("the builder says that the build succeeded and names no output {}{}",
                                                output.name, output.path.empty() ? "" : " as " + output.path));
         auto path = nix::StorePath::parse(m_opened.rules.dir, same->path);
         if (!path)
             return handOn(attempt, fmt::format("output {}: {}", output.name, path.error().message));
-        paths.insert(*std::move(path));
+        if (output.path.empty())
+            told.revealed.emplace(output.name, *path);
+        told.paths.insert(*std::move(path));
     }
-    auto task = [&store = *m_opened.stores.front().store, &loop = m_parts.loop, alive = m_alive, attempt, paths, this] {
-        loop.post([this, alive, attempt, paths, present = store.findMany(paths)] {
+    auto task = [this, alive = m_alive, &loop = m_parts.loop, attempt, told = std::move(told), work = expected.work] {
+        loop.post([this, alive, attempt, wrong = settle(attempt, told, work)] {
             if (*alive)
-                found(attempt, paths, present);
+                judged(attempt, wrong);
         });
     };
     if (!m_workers->run(std::move(task)))
         later(attempt, {ErrorCode::Exhausted, "too much is being looked up already"});
 }
 
-void OutputDesk::found(AttemptId attempt, const nix::StorePathSet& asked, const Result<nix::StorePathSet>& present)
+Result<std::string> OutputDesk::settle(AttemptId attempt, const Told& told,
+                                       const std::optional<transfer::AttemptWork>& work) const
+{
+    auto& store = *m_opened.stores.front().store;
+    const auto& dir = m_opened.rules.dir;
+    PENSTOCK_TRY(const auto present, store.findMany(told.paths));
+    for (const auto& path : told.paths)
+        if (!present.contains(path))
+            return fmt::format("the build succeeded, but its output {} is not in {}; it is built again",
+                               path.print(dir), store.describe());
+    if (told.revealed.empty() || !work)
+        return std::string();
+    const auto facts = transfer::attemptFacts(attempt, dir, *work);
+    if (!facts)
+        return facts.error().message;
+    for (const auto& [name, path] : told.revealed) {
+        PENSTOCK_TRY(const auto info, store.find(path));
+        if (!info)
+            return fmt::format("output {} is not in {} any more", path.print(dir), store.describe());
+        if (auto verdict = transfer::judgeOutput(dir, *facts, name, *info); !verdict.isWanted())
+            return std::move(verdict.reason);
+        // So that others, who have the derivation only, find what it became.
+        if (facts->modulo)
+            PENSTOCK_TRY_VOID(store.putRealisation({{*facts->modulo, name}, path, {}, {}}));
+    }
+    return std::string();
+}
+
+void OutputDesk::judged(AttemptId attempt, const Result<std::string>& wrong)
 {
     if (!m_checked.contains(attempt))
         return;
-    if (!present)
-        return later(attempt, present.error());
-    for (const auto& path : asked) {
-        if (!present->contains(path))
-            return handOn(attempt, fmt::format("the build succeeded, but its output {} is not in {}; it is built again",
-                                               path.print(m_opened.rules.dir),
-                                               m_opened.stores.front().store->describe()));
-    }
-    handOn(attempt, {});
+    if (!wrong)
+        return later(attempt, wrong.error());
+    handOn(attempt, *wrong);
 }
 
 void OutputDesk::handOn(AttemptId attempt, std::string failure)
@@ -216,7 +300,9 @@ void OutputDesk::logEnded(AttemptId attempt)
     ask<std::string>(
         [attempt](const core::FarmCore& farm) -> Result<std::string> {
             const auto view = farm.attempt(attempt);
-            const auto step = view ? farm.step(view->step, view->job) : std::nullopt;
+            // An attempt that found all there has nothing to tell that the build itself has not told better.
+            const bool built = view && view->progress.end != work::AttemptEnd::Cached;
+            const auto step = built ? farm.step(view->step, view->job) : std::nullopt;
             return step ? step->drvPath : std::string();
         },
         [this, attempt](const Result<std::string>& drvPath) {
@@ -267,11 +353,9 @@ void OutputDesk::keepLog(AttemptId attempt, const std::string& drvPath)
     if (!path)
         return;
     auto task = [this, attempt, name = path->baseName(), alive = m_alive] {
-        Result<void> kept;
-        for (const auto& each : m_opened.stores) {
-            if (auto put = each.store->putLog(name, logSource(m_parts.logs, attempt)); !put)
-                kept = fail(std::move(put).error().in(each.store->describe()));
-        }
+        auto kept = m_opened.stores.front().store->putLog(name, logSource(m_parts.logs, attempt));
+        if (kept)
+            kept = m_opened.further->add({}, name);
         m_parts.loop.post([this, alive, name, kept] {
             if (!*alive)
                 return;
@@ -312,6 +396,16 @@ void OutputDesk::addMetrics(std::vector<http::MetricFamily>& families) const
     families.push_back(std::move(refused));
     families.push_back(http::gauge("penstock_cache_uploads_queued", "NARs taken and not shown yet",
                                    static_cast<double>(m_transfers->sessions().stagedCount())));
+    http::MetricFamily copies{"penstock_cache_copies_waiting", "publications that wait for a further store",
+                              http::MetricType::Gauge, {}};
+    http::MetricFamily failures{"penstock_cache_copy_failures_total", "copies to a further store that failed",
+                                http::MetricType::Counter, {}};
+    for (const auto& each : m_opened.further->status()) {
+        copies.samples.push_back({{{"store", each.store}}, static_cast<double>(each.queue.waiting)});
+        failures.samples.push_back({{{"store", each.store}}, static_cast<double>(each.queue.failures)});
+    }
+    families.push_back(std::move(copies));
+    families.push_back(std::move(failures));
     families.push_back(http::gauge("penstock_cache_senders", "attempts and clients that are uploading",
                                    static_cast<double>(m_transfers->sessions().count())));
     families.push_back(http::gauge("penstock_cache_results_waiting", "results whose outputs are being looked up",

@@ -4,7 +4,9 @@
 // loop; what blocks runs on threads of its own.
 #pragma once
 
+#include "server/app/further_stores.h"
 #include "server/app/output_options.h"
+#include "server/app/store_opening.h"
 #include "server/auth/authenticator.h"
 #include "server/cache/output_store.h"
 #include "server/dispatch/dispatcher.h"
@@ -12,6 +14,7 @@
 #include "server/logs/log_store.h"
 #include "server/transfer/grants.h"
 #include "server/transfer/transfer_desk.h"
+#include "shared/config/options.h"
 
 #include <cstdint>
 #include <deque>
@@ -30,13 +33,10 @@ struct OutputParts { // all outlive the desk
     logs::LogStore& logs;
 };
 
-// A store, and what it is made of where that are files. Opened before anything else; blocking.
-struct OpenedStore {
-    std::unique_ptr<cache::OutputStore> store;
-    cache::ObjectStore* files = nullptr;
-};
+// Opened before anything else; blocking.
 struct OpenedOutputs {
     std::vector<OpenedStore> stores; // the first is the one whose presence counts
+    std::unique_ptr<FurtherStores> further; // feeds the others; after the stores, as it uses them
     std::vector<std::string> publicKeys;
     transfer::GrantKey grants;
     transfer::UploadRules rules;
@@ -45,7 +45,7 @@ struct OutputPlaces {
     std::string dataDir;
     std::string serverName;
     std::string storeDir;
-    std::string credentialsDirectory;
+    config::Environment environment; // systemd's credentials, AWS_* variables
 };
 [[nodiscard]] Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places,
                                                 const Clock& clock, Logger& logger);
@@ -56,6 +56,7 @@ public:
     ~OutputDesk() override;
 
     [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
+    [[nodiscard]] cache::OutputStore& firstStore() const { return *m_opened.stores.front().store; }
     [[nodiscard]] std::string grant(AttemptId attempt) const { return m_opened.grants.grant(attempt); }
     [[nodiscard]] const std::vector<std::string>& publicKeys() const { return m_opened.publicKeys; }
     [[nodiscard]] std::vector<std::string> describeStores() const;
@@ -81,15 +82,25 @@ private:
     struct Expected {
         bool isLive = false;
         std::vector<work::NixOutput> outputs;
+        std::optional<transfer::AttemptWork> work; // when some output's path is known only after the build
     };
+    struct Told { // what a result says
+        nix::StorePathSet paths;
+        std::map<std::string, nix::StorePath> revealed; // of these, by output: what nobody could know before
+    };
+    // Looks at what was told, and shows what its content-addressed outputs became. Blocks. An error: not known; else what
+    // is wrong with it, or nothing.
+    [[nodiscard]] Result<std::string> settle(AttemptId attempt, const Told& told,
+                                             const std::optional<transfer::AttemptWork>& work) const;
     template <class T>
     void ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer);
     void look(AttemptId attempt);
     void compare(AttemptId attempt, const Expected& expected);
-    void found(AttemptId attempt, const nix::StorePathSet& asked, const Result<nix::StorePathSet>& present);
+    void judged(AttemptId attempt, const Result<std::string>& wrong);
     void handOn(AttemptId attempt, std::string failure);
     void later(AttemptId attempt, const Error& error);
     void keepLog(AttemptId attempt, const std::string& drvPath);
+    void tidy(std::size_t store);
 
     OutputParts m_parts;
     OpenedOutputs m_opened;

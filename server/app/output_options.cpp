@@ -36,6 +36,11 @@ void addOutputOptions(std::vector<OptionSpec>& options)
                        .help = "paths signed by one of these keys may be uploaded, NAME:BASE64",
                        .valueName = "KEY",
                        .repeatable = true});
+    options.push_back({.name = "use-substitutes",
+                       .help = "do not build what the first store has already",
+                       .valueName = "WORD",
+                       .fallback = "yes",
+                       .choices = {"yes", "no"}});
 }
 
 Result<OutputOptions> readOutputOptions(const config::Values& values, const std::string& dataDir,
@@ -57,6 +62,7 @@ Result<OutputOptions> readOutputOptions(const config::Values& values, const std:
     }
     for (auto& uri : options.stores)
         uri.storeDir = directory;
+    options.lookUp = values.text("use-substitutes") == "yes";
     options.keyFiles = values.list("signing-key");
     for (const auto& text : values.list("trusted-public-keys")) {
         auto key = nix::PublicKey::parse(text);

@@ -16,6 +16,7 @@ struct OutputOptions {
     std::vector<cache::StoreUri> stores; // the first is the one whose presence counts; never empty once read
     std::vector<std::string> keyFiles;   // empty: one in the data directory
     std::vector<nix::PublicKey> trusted; // whose signatures make uploads welcome
+    bool lookUp = true;                  // whether what comes in is built already
 };
 
 void addOutputOptions(std::vector<config::OptionSpec>& options);

@@ -108,6 +108,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<dispatch::Dispatcher> dispatcher;
     std::unique_ptr<OutputDesk> outputs;
     std::unique_ptr<LinkBridge> linkBridge;
+    std::unique_ptr<BuildIntake> builds;
     std::unique_ptr<FarmGateway> gateway;
     std::unique_ptr<auth::Authenticator> authenticator;
     std::unique_ptr<feed::Feed> feed;
@@ -220,7 +221,7 @@ Result<void> ServerApp::Parts::openOutputStores()
 {
     PENSTOCK_TRY(opened, openOutputs(options.outputs,
                                      {options.dataDir, options.serverName, options.storeDir,
-                                      options.credentialsDirectory},
+                                      options.environment},
                                      clock, logger));
     return {};
 }
@@ -236,7 +237,10 @@ void ServerApp::Parts::buildNet()
                        std::string(auth::toString(options.auth)),
                        cluster != nullptr,
                        clock.now().mono};
-    gateway = std::make_unique<FarmGateway>(GatewayParts{netLoop, clock, *dispatcher, *store, *logs}, std::move(facts));
+    builds = std::make_unique<BuildIntake>(netLoop, clock, logger,
+                                           options.outputs.lookUp ? &outputs->firstStore() : nullptr);
+    gateway = std::make_unique<FarmGateway>(GatewayParts{netLoop, clock, *dispatcher, *store, *logs, *builds},
+                                            std::move(facts));
     authenticator = std::make_unique<auth::Authenticator>(clock, *gateway, options.auth);
     authenticator->setGrants(outputs.get());
     gateway->setOutputs({outputs->describeStores(), outputs->publicKeys()});
@@ -323,6 +327,7 @@ ServerApp::Parts::~Parts()
     builderLinks.reset();
     feed.reset();
     authenticator.reset();
+    builds.reset();  // waits for one that is being looked up in the outputs
     outputs.reset(); // after http: no body is on its way any more
     if (coreLoop != nullptr)
         coreLoop->post([this] { dispatcher->stop(); });

@@ -133,7 +133,7 @@ Result<ServerOptions> readServerOptions(const config::Values& values, const conf
     options.serverName = values.has("server-name") ? values.text("server-name") : hostName();
     const std::string storeDir = variable(environment, "NIX_STORE_DIR");
     options.storeDir = storeDir.empty() ? "/nix/store" : storeDir;
-    options.credentialsDirectory = variable(environment, "CREDENTIALS_DIRECTORY");
+    options.environment = environment;
     PENSTOCK_TRY(options.outputs, readOutputOptions(values, options.dataDir, options.storeDir));
     options.heartbeat = millis(values.duration("heartbeat"));
     options.deadline = millis(values.duration("heartbeat-deadline"));

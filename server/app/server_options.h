@@ -33,7 +33,7 @@ struct ServerOptions {
     core::CoreOptions core; // scheduling and the reconnect grace
     std::uint64_t maxLogBytes = 0;
     OutputOptions outputs;
-    std::string credentialsDirectory; // systemd's; empty: none
+    config::Environment environment; // as it was read; for credentials
 };
 
 [[nodiscard]] config::ProgramSpec serverProgram();

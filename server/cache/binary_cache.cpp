@@ -24,9 +24,8 @@ std::string narInfoKey(std::string_view digest)
 Result<void> checkDigest(std::string_view digest)
 {
     const bool isOne = digest.size() == nix::kStoreDigestLength &&
-                       std::all_of(digest.begin(), digest.end(), [](char c) {
-                           return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
-                       });
+                       std::all_of(digest.begin(), digest.end(),
+                                   [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); });
     if (!isOne)
         return fail(ErrorCode::Invalid, "the digest of a store path has 32 characters of 0-9 and a-z");
     return {};
@@ -75,18 +74,36 @@ BinaryCache::BinaryCache(std::unique_ptr<ObjectStore> objects, BinaryCacheOption
       m_clock(clock),
       m_logger(logger),
       m_presence(m_options.presence)
-{
-}
+{}
 
-Result<std::unique_ptr<BinaryCache>> BinaryCache::open(std::unique_ptr<ObjectStore> objects, BinaryCacheOptions options,
-                                                       const Clock& clock, Logger& logger)
+Result<std::unique_ptr<BinaryCache>> BinaryCache::open(std::unique_ptr<ObjectStore> objects,
+                                                       BinaryCacheOptions options, const Clock& clock,
+                                                       Logger& logger)
 {
     if (auto encoder = compress::makeEncoder(options.encoding); !encoder)
         return fail(std::move(encoder).error().in(objects->describe()));
-    std::unique_ptr<BinaryCache> cache(new BinaryCache(std::move(objects), std::move(options), clock, logger));
-    if (auto checked = cache->checkCacheInfo(); !checked)
-        return fail(std::move(checked).error().in(cache->describe()));
+    std::unique_ptr<BinaryCache> cache(
+        new BinaryCache(std::move(objects), std::move(options), clock, logger));
+    if (auto checked = cache->checkCacheInfoOnce(); !checked) {
+        // Invalid: no bucket of that name, another store directory. Corrupt: no nix-cache-info, but something.
+        const bool mayPass = checked.error().code != ErrorCode::Invalid && checked.error().code != ErrorCode::Corrupt;
+        if (!mayPass || !cache->m_options.mayBeAway)
+            return fail(std::move(checked).error());
+        logger.error("cache.away", {{"store", cache->describe()},
+                                    {"error", checked.error().message},
+                                    {"until", "it answers, what is in it is not known, and nothing is shown in it"}});
+    }
     return cache;
+}
+
+Result<void> BinaryCache::checkCacheInfoOnce()
+{
+    if (m_isInfoChecked)
+        return {};
+    if (auto checked = checkCacheInfo(); !checked)
+        return fail(std::move(checked).error().in(describe()));
+    m_isInfoChecked = true;
+    return {};
 }
 
 Result<void> BinaryCache::checkCacheInfo()
@@ -149,11 +166,11 @@ Result<BinaryCache::Info> BinaryCache::load(std::string_view digest)
         return Info();
     auto info = nix::parseNarInfo(m_options.storeDir, *text);
     if (info && info->path.digest() != digest)
-        return fail(ErrorCode::Corrupt, fmt::format("{}.narinfo of {} speaks of {}; remove it", digest, describe(),
-                                                    info->path.baseName()));
+        return fail(ErrorCode::Corrupt, fmt::format("{}.narinfo of {} speaks of {}; remove it", digest,
+                                                    describe(), info->path.baseName()));
     if (!info)
-        return fail(ErrorCode::Corrupt, fmt::format("{}.narinfo of {}: {}; remove it", digest, describe(),
-                                                    info.error().message));
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("{}.narinfo of {}: {}; remove it", digest, describe(), info.error().message));
     return std::make_shared<const nix::NarInfo>(*std::move(info));
 }
 
@@ -223,20 +240,22 @@ Result<void> BinaryCache::readNar(const nix::NarInfo& info, const ByteSink& sink
     const std::string path = info.path.print(m_options.storeDir);
     const ByteSink check = [&](std::string_view nar) -> Result<void> {
         if (nar.size() > info.narSize - hasher.byteCount())
-            return fail(ErrorCode::Corrupt,
-                        fmt::format("{} in {}: its NAR is larger than {} bytes", path, describe(), info.narSize));
+            return fail(ErrorCode::Corrupt, fmt::format("{} in {}: its NAR is larger than {} bytes", path,
+                                                        describe(), info.narSize));
         hasher.update(nar);
         return sink(nar);
     };
-    PENSTOCK_TRY_VOID(readFile(info, {}, [&](std::string_view bytes) { return decoder->push(bytes, check); }));
+    PENSTOCK_TRY_VOID(
+        readFile(info, {}, [&](std::string_view bytes) { return decoder->push(bytes, check); }));
     PENSTOCK_TRY_VOID(decoder->finish(check));
     const std::uint64_t size = hasher.byteCount();
     const nix::Hash hash = std::move(hasher).finish();
     if (size != info.narSize || hash != info.narHash)
-        return fail(ErrorCode::Corrupt, fmt::format("{} in {}: its NAR has {} bytes and the hash {}, it should have "
-                                                    "{} and {}",
-                                                    path, describe(), size, hash.prefixedBase32(), info.narSize,
-                                                    info.narHash.prefixedBase32()));
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("{} in {}: its NAR has {} bytes and the hash {}, it should have "
+                                "{} and {}",
+                                path, describe(), size, hash.prefixedBase32(), info.narSize,
+                                info.narHash.prefixedBase32()));
     return {};
 }
 
@@ -290,8 +309,9 @@ Result<void> BinaryCache::putRealisation(const nix::Realisation& realisation)
         nix::sign(signedOne, key);
     const std::string text = nix::printRealisation(signedOne);
     if (text.size() > nix::kMaxRealisationBytes)
-        return fail(ErrorCode::Exhausted, fmt::format("realisation {}: it has {} bytes, the limit is {}",
-                                                      realisation.id.print(), text.size(), nix::kMaxRealisationBytes));
+        return fail(ErrorCode::Exhausted,
+                    fmt::format("realisation {}: it has {} bytes, the limit is {}", realisation.id.print(),
+                                text.size(), nix::kMaxRealisationBytes));
     PutOptions options;
     options.contentType = "application/json";
     return m_objects->putText(nix::realisationKey(realisation.id), text, options);

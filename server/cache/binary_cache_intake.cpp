@@ -36,8 +36,7 @@ public:
           m_check(std::move(check)),
           m_toStore([this](std::string_view bytes) { return store(bytes); }),
           m_toCheck([this](std::string_view nar) { return take(nar); })
-    {
-    }
+    {}
     Result<void> begin(compress::Method body)
     {
         PENSTOCK_TRY(m_decoder, compress::makeDecoder(body, UINT64_MAX)); // the check knows the size
@@ -53,8 +52,9 @@ public:
             return fail(*m_failed);
         m_received += bytes.size();
         auto done = m_received > m_staged.narSize + m_staged.narSize / 8 + kMaxOverhead
-                        ? fail(ErrorCode::Corrupt, fmt::format("its {} compressed bytes are more than the {} of its NAR",
-                                                               m_received, m_staged.narSize))
+                        ? fail(ErrorCode::Corrupt,
+                               fmt::format("its {} compressed bytes are more than the {} of its NAR",
+                                           m_received, m_staged.narSize))
                         : keep(bytes);
         if (!done)
             m_failed = std::move(done).error().in(m_staged.path.baseName());
@@ -166,7 +166,8 @@ Result<std::unique_ptr<NarIntake>> BinaryCache::receive(const nix::NarInfo& anno
 Result<BinaryCache::Verified> BinaryCache::verifyStored(nix::NarInfo info, bool* isAnnouncedNar)
 {
     PENSTOCK_TRY(const compress::Method method, compress::parseMethod(info.compression));
-    PENSTOCK_TRY(const auto check, detail::NarCheck::begin(m_options.storeDir, info, m_options.writeListings));
+    PENSTOCK_TRY(const auto check,
+                 detail::NarCheck::begin(m_options.storeDir, info, m_options.writeListings));
     PENSTOCK_TRY(const auto decoder, compress::makeDecoder(method, UINT64_MAX));
     nix::Hasher hasher;
     const ByteSink toCheck = [&check](std::string_view nar) { return check->push(nar); };

@@ -24,6 +24,7 @@ Result<void> BinaryCache::publish(std::vector<nix::NarInfo> staged)
     nix::StorePathSet paths;
     std::erase_if(staged, [&paths](const nix::NarInfo& info) { return !paths.insert(info.path).second; });
     const detail::PathClaims::Claim claim(m_claims, paths);
+    PENSTOCK_TRY_VOID(checkCacheInfoOnce());
     PENSTOCK_TRY_VOID(checkReferences(staged));
     PENSTOCK_TRY(staged, withoutPresent(std::move(staged)));
     PENSTOCK_TRY(const auto rounds, detail::roundsOf(staged));
@@ -73,10 +74,11 @@ Result<void> BinaryCache::checkReferences(const std::vector<nix::NarInfo>& stage
     for (const nix::NarInfo& info : staged)
         for (const nix::StorePath& reference : info.references)
             if (outside.contains(reference) && !there.contains(reference))
-                return fail(ErrorCode::Invalid,
-                            fmt::format("{} refers to {}, which is neither in {} nor published with it; send that "
-                                        "first",
-                                        info.path.baseName(), reference.baseName(), describe()));
+                return fail(
+                    ErrorCode::Invalid,
+                    fmt::format("{} refers to {}, which is neither in {} nor published with it; send that "
+                                "first",
+                                info.path.baseName(), reference.baseName(), describe()));
     return {};
 }
 
@@ -95,7 +97,8 @@ Result<std::vector<nix::NarInfo>> BinaryCache::withoutPresent(std::vector<nix::N
     return missing;
 }
 
-Result<void> BinaryCache::checkNars(const std::vector<nix::NarInfo>& staged, std::vector<detail::NarFacts>& facts)
+Result<void> BinaryCache::checkNars(const std::vector<nix::NarInfo>& staged,
+                                    std::vector<detail::NarFacts>& facts)
 {
     const auto check = [&](std::size_t i) -> Result<void> {
         const nix::NarInfo& info = staged[i];
@@ -110,21 +113,23 @@ Result<void> BinaryCache::checkNars(const std::vector<nix::NarInfo>& staged, std
         // Staged by a former run, or dropped from the list: nobody's word is signed.
         auto verified = verifyStored(info);
         if (!verified && verified.error().code == ErrorCode::NotFound)
-            return fail(ErrorCode::Invalid, fmt::format("{}: its NAR {} is not in {}; upload it", info.path.baseName(),
-                                                        info.url, describe()));
+            return fail(ErrorCode::Invalid, fmt::format("{}: its NAR {} is not in {}; upload it",
+                                                        info.path.baseName(), info.url, describe()));
         if (!verified)
             return fail(std::move(verified).error());
         if (verified->info != info)
-            return fail(ErrorCode::Corrupt, fmt::format("{}: {} has the hash {}, {} was staged", info.path.baseName(),
-                                                        info.url, verified->info.fileHash->prefixedBase32(),
-                                                        info.fileHash ? info.fileHash->prefixedBase32() : "none"));
+            return fail(ErrorCode::Corrupt,
+                        fmt::format("{}: {} has the hash {}, {} was staged", info.path.baseName(), info.url,
+                                    verified->info.fileHash->prefixedBase32(),
+                                    info.fileHash ? info.fileHash->prefixedBase32() : "none"));
         facts[i] = std::move(verified->facts);
         return {};
     };
     return detail::parallelFor(staged.size(), m_options.parallel, check);
 }
 
-Result<void> BinaryCache::putSideFiles(const std::vector<nix::NarInfo>& staged, std::vector<detail::NarFacts>& facts)
+Result<void> BinaryCache::putSideFiles(const std::vector<nix::NarInfo>& staged,
+                                       std::vector<detail::NarFacts>& facts)
 {
     if (!m_options.writeListings && !m_options.writeDebugInfo)
         return {};
@@ -146,7 +151,8 @@ Result<void> BinaryCache::putListing(const nix::NarInfo& info, const detail::Nar
         if (!made && made.error().code != ErrorCode::Invalid && made.error().code != ErrorCode::Exhausted)
             return fail(std::move(made).error());
         if (!made) { // readers take the NAR then
-            m_logger.info("cache.no_listing", {{"path", info.path.baseName()}, {"reason", made.error().message}});
+            m_logger.info("cache.no_listing",
+                          {{"path", info.path.baseName()}, {"reason", made.error().message}});
             return {};
         }
         text = *std::move(made);
@@ -178,7 +184,8 @@ Result<void> BinaryCache::putDebugLinks(const nix::NarInfo& info, const detail::
         const auto done = m_objects->putText(
             fmt::format("debuginfo/{}.debug", file.buildId),
             fmt::format(R"({{"archive":"../{}","member":"{}"}})", info.url, file.member), options);
-        if (!done && done.error().code != ErrorCode::Conflict) // the same build id, found in another path before
+        if (!done &&
+            done.error().code != ErrorCode::Conflict) // the same build id, found in another path before
             return done;
     }
     return {};
@@ -194,9 +201,9 @@ void BinaryCache::sign(nix::NarInfo& info) const
         signatures.push_back(key.sign(message));
     for (std::string& signature : info.signatures) {
         // One that bears our name and is not ours helps nobody.
-        const bool isOurs = std::any_of(m_options.keys.begin(), m_options.keys.end(), [&](const nix::SecretKey& key) {
-            return key.name() == nameOfSignature(signature);
-        });
+        const bool isOurs =
+            std::any_of(m_options.keys.begin(), m_options.keys.end(),
+                        [&](const nix::SecretKey& key) { return key.name() == nameOfSignature(signature); });
         if (!isOurs && signatures.size() < nix::kMaxSignatures)
             signatures.push_back(std::move(signature));
     }

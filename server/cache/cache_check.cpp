@@ -16,14 +16,15 @@ constexpr std::string_view kInfoEnding = ".narinfo";
 
 class Walk {
 public:
-    Walk(ObjectStore& objects, const CacheCheckOptions& options, const std::function<void(const CacheFinding&)>& onFinding)
+    Walk(ObjectStore& objects, const CacheCheckOptions& options,
+         const std::function<void(const CacheFinding&)>& onFinding)
         : m_objects(objects), m_options(options), m_onFinding(onFinding)
-    {
-    }
+    {}
 
     Result<CacheCheckSummary> run()
     {
-        // Paths first: those that come while we walk may be referred to by those we read later, never the other way.
+        // Paths first: those that come while we walk may be referred to by those we read later, never the
+        // other way.
         std::vector<std::string> infos;
         PENSTOCK_TRY_VOID(m_objects.list({}, [&](std::string_view key) {
             if (key.find('/') == std::string_view::npos && key.ends_with(kInfoEnding)) {
@@ -72,7 +73,8 @@ private:
         for (const nix::StorePath& reference : info->references)
             PENSTOCK_TRY_VOID(checkReference(key, reference));
         if (!m_options.trusted.empty() && info->contentAddress.empty() &&
-            !nix::isSignedBy(m_options.trusted, info->signatures, nix::fingerprint(m_options.storeDir, *info)))
+            !nix::isSignedBy(m_options.trusted, info->signatures,
+                             nix::fingerprint(m_options.storeDir, *info)))
             found(CacheFault::BadSignature, key, "no trusted key has signed it");
         m_files.insert(info->url);
         return checkFile(key, *info);
@@ -83,7 +85,8 @@ private:
         if (m_digests.contains(std::string(reference.digest())))
             return {};
         // Newer than our list, perhaps.
-        PENSTOCK_TRY(const auto there, m_objects.head(std::string(reference.digest()) + std::string(kInfoEnding)));
+        PENSTOCK_TRY(const auto there,
+                     m_objects.head(std::string(reference.digest()) + std::string(kInfoEnding)));
         if (!there)
             found(CacheFault::MissingReference, key, reference.baseName() + " is not in the cache");
         return {};
@@ -120,7 +123,8 @@ private:
         nix::Hasher hasher;
         Result<void> content;
         const ByteSink toCheck = [&](std::string_view nar) { return (*check)->push(nar); };
-        // The whole file is hashed, however bad its beginning is: which of the two is wrong tells what happened.
+        // The whole file is hashed, however bad its beginning is: which of the two is wrong tells what
+        // happened.
         PENSTOCK_TRY_VOID(m_objects.get(info.url, {}, [&](std::string_view bytes) -> Result<void> {
             hasher.update(bytes);
             if (content)
@@ -129,8 +133,9 @@ private:
         }));
         const nix::Hash hash = std::move(hasher).finish();
         if (info.fileHash && *info.fileHash != hash)
-            found(CacheFault::WrongFile, key, fmt::format("{} has the hash {}, {} is stated", info.url,
-                                                          hash.prefixedBase32(), info.fileHash->prefixedBase32()));
+            found(CacheFault::WrongFile, key,
+                  fmt::format("{} has the hash {}, {} is stated", info.url, hash.prefixedBase32(),
+                              info.fileHash->prefixedBase32()));
         if (content)
             content = decoder->finish(toCheck);
         if (content)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// checkCache: walks a binary cache and says what is wrong with it: what a client would stumble over. Changes nothing.
-// Blocking. Memory: a digest and a few bytes a path.
+// checkCache: walks a binary cache and says what is wrong with it: what a client would stumble over. Changes
+// nothing. Blocking. Memory: a digest and a few bytes a path.
 #pragma once
 
 #include "server/cache/object_store.h"

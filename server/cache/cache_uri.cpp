@@ -13,8 +13,8 @@ namespace penstock::cache {
 namespace {
 
 constexpr std::size_t kMaxUriBytes = 8192;
-constexpr std::uint64_t kMinBufferBytes = 5U << 20U;    // S3's smallest part
-constexpr std::uint64_t kMaxBufferBytes = 5ULL << 30U;  // and its largest
+constexpr std::uint64_t kMinBufferBytes = 5U << 20U;   // S3's smallest part
+constexpr std::uint64_t kMaxBufferBytes = 5ULL << 30U; // and its largest
 constexpr std::uint64_t kMinExpirySeconds = 60;
 constexpr std::uint64_t kMaxExpirySeconds = 86'400;
 constexpr std::int64_t kMaxLevel = 1000; // the method's own scale is checked where the encoder is made
@@ -74,7 +74,8 @@ Result<void> setLevel(StoreUri& uri, std::string_view value)
 {
     PENSTOCK_TRY(const std::int64_t level, parseSigned(value));
     if (level < -kMaxLevel || level > kMaxLevel)
-        return fail(ErrorCode::Invalid, fmt::format("{} is not within {} and {}", level, -kMaxLevel, kMaxLevel));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} is not within {} and {}", level, -kMaxLevel, kMaxLevel));
     // Nix's word for the default of the method.
     uri.compressionLevel = level == -1 ? std::optional<int>() : std::optional<int>(static_cast<int>(level));
     return {};
@@ -165,8 +166,10 @@ constexpr auto kParameters = std::to_array<Parameter>({
     {"write-debug-info", false, true, true, [](StoreUri& u, auto v) { return setBool(u.writeDebugInfo, v); }},
     {"narinfo-compression", false, false, true,
      [](StoreUri& u, auto v) { return setMethod(u.narInfoCompression, v); }},
-    {"ls-compression", false, false, true, [](StoreUri& u, auto v) { return setMethod(u.listingCompression, v); }},
-    {"log-compression", false, false, true, [](StoreUri& u, auto v) { return setMethod(u.logCompression, v); }},
+    {"ls-compression", false, false, true,
+     [](StoreUri& u, auto v) { return setMethod(u.listingCompression, v); }},
+    {"log-compression", false, false, true,
+     [](StoreUri& u, auto v) { return setMethod(u.logCompression, v); }},
     {"region", false, false, true, [](StoreUri& u, auto v) { return setText(u.s3.region, v); }},
     {"scheme", false, false, true, setScheme},
     {"endpoint", false, false, true, setEndpoint},
@@ -207,8 +210,9 @@ Error unknown(std::string_view name, StoreKind kind)
     const bool elsewhere =
         std::any_of(kParameters.begin(), kParameters.end(), [name](const auto& p) { return p.name == name; });
     const std::string_view nearest = nearestWord(name, names);
-    std::string text = elsewhere ? fmt::format("the parameter {} is not for {} stores", name, nameOf(kind))
-                                 : fmt::format("there is no parameter \"{}\" for {} stores", name, nameOf(kind));
+    std::string text = elsewhere
+                           ? fmt::format("the parameter {} is not for {} stores", name, nameOf(kind))
+                           : fmt::format("there is no parameter \"{}\" for {} stores", name, nameOf(kind));
     if (!elsewhere && !nearest.empty())
         text += fmt::format("; did you mean {}?", nearest);
     else
@@ -255,9 +259,9 @@ Result<void> setParameters(StoreUri& uri, std::string_view query)
             return fail(ErrorCode::Invalid, fmt::format("\"{}\" is not NAME=VALUE", word));
         PENSTOCK_TRY(const std::string name, decode(word.substr(0, equals)));
         PENSTOCK_TRY(const std::string value, decode(word.substr(equals + 1)));
-        const auto* const parameter = std::find_if(kParameters.begin(), kParameters.end(), [&](const auto& p) {
-            return p.name == name && isFor(p, uri.kind);
-        });
+        const auto* const parameter =
+            std::find_if(kParameters.begin(), kParameters.end(),
+                         [&](const auto& p) { return p.name == name && isFor(p, uri.kind); });
         if (parameter == kParameters.end())
             return fail(unknown(name, uri.kind));
         if (!seen.insert(name).second && name != "secret-key")
@@ -279,7 +283,8 @@ Result<void> setPlace(StoreUri& uri, std::string_view text)
         uri.kind = StoreKind::Directory;
         PENSTOCK_TRY(uri.directory, decode(text.substr(7)));
         if (!uri.directory.starts_with('/'))
-            return fail(ErrorCode::Invalid, "the directory has to be absolute, with three slashes: file:///DIR");
+            return fail(ErrorCode::Invalid,
+                        "the directory has to be absolute, with three slashes: file:///DIR");
         while (uri.directory.size() > 1 && uri.directory.back() == '/')
             uri.directory.pop_back();
         return {};
@@ -295,17 +300,19 @@ Result<void> setPlace(StoreUri& uri, std::string_view text)
                    c == '.' || c == '_';
         });
         if (bucket.size() < 3 || bucket.size() > 255 || !plain)
-            return fail(ErrorCode::Invalid, fmt::format("\"{}\" is no name of a bucket: 3 to 255 letters, digits, "
-                                                        "dots, dashes; no path after it",
-                                                        bucket));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("\"{}\" is no name of a bucket: 3 to 255 letters, digits, "
+                                    "dots, dashes; no path after it",
+                                    bucket));
         uri.s3.bucket = std::string(bucket);
         return {};
     }
-    return fail(ErrorCode::Invalid, text.starts_with('/')
-                                        ? fmt::format("it has to be local, file:///DIR or s3://BUCKET; did you mean "
-                                                      "file://{}?",
-                                                      text)
-                                        : std::string("it has to be local, file:///DIR or s3://BUCKET"));
+    return fail(ErrorCode::Invalid,
+                text.starts_with('/')
+                    ? fmt::format("it has to be local, file:///DIR or s3://BUCKET; did you mean "
+                                  "file://{}?",
+                                  text)
+                    : std::string("it has to be local, file:///DIR or s3://BUCKET"));
 }
 
 } // namespace

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// StoreUri: what `--store URI` asks for: `local[?root=/DIR]`, `file:///DIR?…`, `s3://BUCKET?…` with the parameters of
-// Nix and of Hydra's queue runner (hydra-queue-runner 12.1), values taken as they are written, percent escapes decoded.
-// Pure. Errors: Invalid, naming the URI, the parameter and, for an unknown one, the nearest that there is.
+// StoreUri: what `--store URI` asks for: `local[?root=/DIR]`, `file:///DIR?…`, `s3://BUCKET?…` with the
+// parameters of Nix and of Hydra's queue runner (hydra-queue-runner 12.1), values taken as they are written,
+// percent escapes decoded. Pure. Errors: Invalid, naming the URI, the parameter and, for an unknown one, the
+// nearest that there is.
 #pragma once
 
 #include "shared/base/result.h"

@@ -14,7 +14,8 @@ constexpr std::size_t kPublishedTogether = 500;
 constexpr std::size_t kMaxLogBytes = 256U << 20U;
 
 // Infos of what is missing at the target, in no order.
-Result<std::vector<nix::NarInfo>> missingOf(OutputStore& from, OutputStore& to, const nix::StorePathSet& paths)
+Result<std::vector<nix::NarInfo>> missingOf(OutputStore& from, OutputStore& to,
+                                            const nix::StorePathSet& paths)
 {
     std::vector<nix::NarInfo> missing;
     nix::StorePathSet seen;
@@ -27,20 +28,23 @@ Result<std::vector<nix::NarInfo>> missingOf(OutputStore& from, OutputStore& to, 
                 continue;
             PENSTOCK_TRY(auto info, from.find(path));
             if (!info)
-                return fail(ErrorCode::NotFound, fmt::format("{} is not in {}", path.baseName(), from.describe()));
+                return fail(ErrorCode::NotFound,
+                            fmt::format("{} is not in {}", path.baseName(), from.describe()));
             for (const nix::StorePath& reference : info->references)
                 if (!seen.contains(reference))
                     found.insert(reference);
             missing.push_back(*std::move(info));
             if (missing.size() > kMaxCopiedPaths)
-                return fail(ErrorCode::Exhausted, fmt::format("a closure has more than {} paths", kMaxCopiedPaths));
+                return fail(ErrorCode::Exhausted,
+                            fmt::format("a closure has more than {} paths", kMaxCopiedPaths));
         }
         next = std::move(found);
     }
     return missing;
 }
 
-Result<nix::NarInfo> copyFile(OutputStore& from, OutputStore& to, const nix::NarInfo& info, const CancelToken& cancel)
+Result<nix::NarInfo> copyFile(OutputStore& from, OutputStore& to, const nix::NarInfo& info,
+                              const CancelToken& cancel)
 {
     PENSTOCK_TRY(const compress::Method method, compress::parseMethod(info.compression));
     PENSTOCK_TRY(const auto intake, to.receive(info, method));

@@ -29,7 +29,8 @@ Result<void> writeName(const std::string& directory, const std::string& uri)
     const std::string path = directory + kNameFile;
     const std::string temporary = path + ".tmp";
     {
-        PENSTOCK_TRY(const auto file, detail::openAt(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_TRUNC, temporary));
+        PENSTOCK_TRY(const auto file,
+                     detail::openAt(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_TRUNC, temporary));
         PENSTOCK_TRY_VOID(detail::writeAll(file.get(), uri + "\n", temporary));
         PENSTOCK_TRY_VOID(detail::syncFile(file.get(), temporary));
     }
@@ -48,8 +49,8 @@ Result<std::string> readName(const std::string& directory)
 } // namespace
 
 Result<std::unique_ptr<CopyOutbox>> CopyOutbox::open(const std::string& directory,
-                                                     const std::vector<std::string>& stores, CopyQueueOptions options,
-                                                     Logger& logger)
+                                                     const std::vector<std::string>& stores,
+                                                     CopyQueueOptions options, Logger& logger)
 {
     std::unique_ptr<CopyOutbox> outbox(new CopyOutbox(logger));
     PENSTOCK_TRY_VOID(detail::makeDirectories(directory));
@@ -99,7 +100,8 @@ Result<bool> CopyOutbox::run(std::size_t store, OutputStore& from, OutputStore& 
         PENSTOCK_TRY_VOID(queue->finished(entry->number));
         return true;
     }
-    m_logger.warning("outbox.failed", {{"store", uri}, {"entry", entry->number}, {"error", copied.error().message}});
+    m_logger.warning("outbox.failed",
+                     {{"store", uri}, {"entry", entry->number}, {"error", copied.error().message}});
     queue->failed(entry->number, copied.error(), clock.now().mono);
     return true;
 }

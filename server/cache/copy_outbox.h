@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// CopyOutbox: what was published in the first store and has still to reach the others: a CopyQueue for each, so that
-// one store that is away holds up nobody else. Queues of stores that are no longer asked for stay on disk and are
-// counted. Any thread; run() blocks as long as a copy takes.
+// CopyOutbox: what was published in the first store and has still to reach the others: a CopyQueue for each,
+// so that one store that is away holds up nobody else. Queues of stores that are no longer asked for stay on
+// disk and are counted. Any thread; run() blocks as long as a copy takes.
 #pragma once
 
 #include "server/cache/closure_copy.h"
@@ -29,7 +29,8 @@ public:
                                                                   const std::vector<std::string>& stores,
                                                                   CopyQueueOptions options, Logger& logger);
 
-    // To every further store. Durable when it returns. paths: references first; log: base name of a .drv, or empty.
+    // To every further store. Durable when it returns. paths: references first; log: base name of a .drv, or
+    // empty.
     [[nodiscard]] Result<void> add(const std::vector<nix::StorePath>& paths, const std::string& log);
     [[nodiscard]] std::size_t storeCount() const { return m_queues.size(); }
     [[nodiscard]] CopyQueue& queue(std::size_t store) { return *m_queues[store].second; }

@@ -66,7 +66,8 @@ Result<CopyEntry> parse(std::string_view text)
             PENSTOCK_TRY(const auto path, nix::StorePath::fromBaseName(line.substr(4)));
             entry.log = path.baseName();
         } else if (line != "end" && !line.empty()) {
-            return fail(ErrorCode::Corrupt, fmt::format("it has the line \"{}\"", toValidUtf8(line.substr(0, 80))));
+            return fail(ErrorCode::Corrupt,
+                        fmt::format("it has the line \"{}\"", toValidUtf8(line.substr(0, 80))));
         }
     }
     return entry;
@@ -104,8 +105,7 @@ Result<std::vector<std::string>> namesIn(const std::string& directory)
 
 CopyQueue::CopyQueue(std::string directory, CopyQueueOptions options)
     : m_directory(std::move(directory)), m_options(options)
-{
-}
+{}
 
 Result<std::unique_ptr<CopyQueue>> CopyQueue::open(std::string directory, CopyQueueOptions options)
 {
@@ -132,7 +132,8 @@ Result<void> CopyQueue::count()
                 ++m_status.waiting;
                 m_lastNumber = std::max(m_lastNumber, *number);
             } else if (name.ends_with(".tmp")) {
-                ::unlink(fmt::format("{}/{}/{}", m_directory, shard, name).c_str()); // of a crash; nobody was told of it
+                ::unlink(fmt::format("{}/{}/{}", m_directory, shard, name)
+                             .c_str()); // of a crash; nobody was told of it
             } else {
                 ++m_status.unreadable;
             }
@@ -192,7 +193,8 @@ Result<std::uint64_t> CopyQueue::write(const CopyEntry& entry)
     const std::string path = fileOf(m_directory, number);
     const std::string temporary = path + ".tmp";
     const auto put = [&]() -> Result<void> {
-        PENSTOCK_TRY(const auto file, detail::openAt(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_TRUNC, temporary));
+        PENSTOCK_TRY(const auto file,
+                     detail::openAt(AT_FDCWD, temporary, O_WRONLY | O_CREAT | O_TRUNC, temporary));
         PENSTOCK_TRY_VOID(detail::writeAll(file.get(), print(entry), temporary));
         PENSTOCK_TRY_VOID(detail::syncFile(file.get(), temporary));
         if (std::rename(temporary.c_str(), path.c_str()) != 0)
@@ -266,7 +268,8 @@ Result<std::optional<CopyEntry>> CopyQueue::take(Instant now)
     while (m_heldUntil <= now && !m_due.empty() && m_due.begin()->first <= now) {
         const std::uint64_t number = m_due.begin()->second;
         auto entry = read(number);
-        if (!entry && (entry.error().code == ErrorCode::Corrupt || entry.error().code == ErrorCode::NotFound)) {
+        if (!entry &&
+            (entry.error().code == ErrorCode::Corrupt || entry.error().code == ErrorCode::NotFound)) {
             m_status.lastError = entry.error().message;
             dropUnreadable(number);
             continue;

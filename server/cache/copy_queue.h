@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // CopyQueue: what has still to be copied to one further store: a durable queue, one small file an entry
-// (DIR/SHARD/NUMBER), written to a temporary file, synced and renamed. Oldest first, so references that were added
-// first are copied first. What cannot be copied now comes again after a growing pause: the store as a whole when it
-// does not answer, else the entry alone. In memory: a few bytes for each of at most maxLoaded entries; the rest waits on
-// disk. Any thread; add() waits for the disk only. Errors: those of the file system.
+// (DIR/SHARD/NUMBER), written to a temporary file, synced and renamed. Oldest first, so references that were
+// added first are copied first. What cannot be copied now comes again after a growing pause: the store as a
+// whole when it does not answer, else the entry alone. In memory: a few bytes for each of at most maxLoaded
+// entries; the rest waits on disk. Any thread; add() waits for the disk only. Errors: those of the file
+// system.
 #pragma once
 
 #include "server/cache/detail/file_io.h"
@@ -41,8 +42,8 @@ struct CopyQueueOptions {
 struct CopyQueueStatus {
     std::uint64_t waiting = 0; // those that are being copied included
     std::uint64_t copying = 0;
-    std::uint64_t finished = 0;  // since the start
-    std::uint64_t failures = 0;  // since the start
+    std::uint64_t finished = 0;   // since the start
+    std::uint64_t failures = 0;   // since the start
     std::uint64_t unreadable = 0; // files that are no entries, left alone
     std::string lastError;
 };
@@ -57,7 +58,8 @@ struct CopyListing {
 class CopyQueue {
 public:
     // directory: made when missing; of this queue alone.
-    [[nodiscard]] static Result<std::unique_ptr<CopyQueue>> open(std::string directory, CopyQueueOptions options);
+    [[nodiscard]] static Result<std::unique_ptr<CopyQueue>> open(std::string directory,
+                                                                 CopyQueueOptions options);
 
     // Durable when it returns. Split into entries of at most kMaxEntryPaths.
     [[nodiscard]] Result<void> add(const std::vector<nix::StorePath>& paths, const std::string& log);
@@ -82,7 +84,8 @@ private:
 
     CopyQueue(std::string directory, CopyQueueOptions options);
     [[nodiscard]] Result<void> count();
-    [[nodiscard]] Result<std::vector<std::uint64_t>> numbersFrom(std::uint64_t first, std::size_t limit) const;
+    [[nodiscard]] Result<std::vector<std::uint64_t>> numbersFrom(std::uint64_t first,
+                                                                 std::size_t limit) const;
     [[nodiscard]] Result<void> load() PENSTOCK_REQUIRES(m_mutex);
     [[nodiscard]] Result<std::uint64_t> write(const CopyEntry& entry) PENSTOCK_REQUIRES(m_adding);
     [[nodiscard]] Result<CopyEntry> read(std::uint64_t number) const;
@@ -97,7 +100,8 @@ private:
 
     Mutex m_mutex;
     std::map<std::uint64_t, State> m_loaded PENSTOCK_GUARDED_BY(m_mutex);
-    std::set<std::pair<Instant, std::uint64_t>> m_due PENSTOCK_GUARDED_BY(m_mutex); // of loaded ones that nobody took
+    std::set<std::pair<Instant, std::uint64_t>>
+        m_due PENSTOCK_GUARDED_BY(m_mutex);                        // of loaded ones that nobody took
     std::uint64_t m_nextUnloaded PENSTOCK_GUARDED_BY(m_mutex) = 1; // all below are loaded
     std::uint64_t m_highest PENSTOCK_GUARDED_BY(m_mutex) = 0;      // number that is on disk
     Instant m_heldUntil PENSTOCK_GUARDED_BY(m_mutex);

@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <set>
+#include <span>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -23,6 +24,9 @@ constexpr std::size_t kReadBytes = 256U << 10U;
 constexpr std::size_t kWriteBytes = 64U << 10U; // small pieces are gathered up to this
 // A journal takes the syncs of several threads in one go.
 constexpr std::size_t kParallelSyncs = 8;
+// From here on one sync of the whole file system is cheaper than one a file.
+constexpr std::size_t kSyncTogether = 32;
+constexpr std::size_t kPutTogether = 256; // open files at once
 
 std::string parentOf(std::string_view key)
 {
@@ -35,9 +39,11 @@ std::string parentOf(std::string_view key)
 class DirWriter final : public ObjectWriter {
 public:
     DirWriter(DirStore& store, std::string key, PutOptions options, DirStore::TempFile temporary)
-        : m_store(store), m_key(std::move(key)), m_options(std::move(options)), m_temporary(std::move(temporary))
-    {
-    }
+        : m_store(store),
+          m_key(std::move(key)),
+          m_options(std::move(options)),
+          m_temporary(std::move(temporary))
+    {}
     ~DirWriter() override
     {
         if (!m_shown)
@@ -88,15 +94,15 @@ DirStore::DirStore(std::string path, DirAccess access, detail::Descriptor root)
       m_access(access),
       m_root(std::move(root)),
       m_groupSync([this](const std::string& directory) { return syncDirectory(directory); })
-{
-}
+{}
 
 Result<std::unique_ptr<DirStore>> DirStore::open(std::string path, DirAccess access)
 {
     while (path.size() > 1 && path.back() == '/')
         path.pop_back();
     if (!path.starts_with('/'))
-        return fail(ErrorCode::Invalid, fmt::format("the directory {} of a cache has to be an absolute path", path));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("the directory {} of a cache has to be an absolute path", path));
     if (access == DirAccess::ReadWrite)
         PENSTOCK_TRY_VOID(detail::makeDirectories(path));
     PENSTOCK_TRY(auto root, detail::openAt(AT_FDCWD, path, O_RDONLY | O_DIRECTORY, path));
@@ -174,8 +180,8 @@ Result<std::unique_ptr<ObjectWriter>> DirStore::create(std::string_view key, Put
     if (m_access == DirAccess::ReadOnly)
         return fail(ErrorCode::Denied, fmt::format("{} was opened for reading only", describe()));
     if (!options.contentEncoding.empty())
-        return fail(ErrorCode::Invalid,
-                    fmt::format("{}: a directory cannot keep the content encoding {}", path, options.contentEncoding));
+        return fail(ErrorCode::Invalid, fmt::format("{}: a directory cannot keep the content encoding {}",
+                                                    path, options.contentEncoding));
     PENSTOCK_TRY(auto temporary, makeTemporary(path));
     return std::make_unique<DirWriter>(*this, std::string(key), std::move(options), std::move(temporary));
 }
@@ -231,31 +237,53 @@ Result<void> DirStore::syncDirectory(const std::string& directory)
     return detail::syncFile(opened.get(), path);
 }
 
+Result<void> DirStore::syncAll()
+{
+    if (::syncfs(m_root.get()) != 0)
+        return fail(detail::systemError(errno, "making durable " + m_path));
+    return {};
+}
+
 Result<void> DirStore::putMany(std::vector<SmallObject> objects)
 {
+    if (m_access == DirAccess::ReadOnly)
+        return fail(ErrorCode::Denied, fmt::format("{} was opened for reading only", describe()));
     std::set<std::string> directories;
-    for (const SmallObject& object : objects)
-        directories.insert(parentOf(object.key));
-    const auto put = [&](std::size_t i) -> Result<void> {
-        const SmallObject& object = objects[i];
+    for (const SmallObject& object : objects) {
         PENSTOCK_TRY_VOID(checkKey(object.key));
-        const std::string path = pathOf(object.key);
-        if (m_access == DirAccess::ReadOnly)
-            return fail(ErrorCode::Denied, fmt::format("{} was opened for reading only", describe()));
-        PENSTOCK_TRY(const auto temporary, makeTemporary(path));
-        auto done = detail::writeAll(temporary.file.get(), object.text, path);
-        if (done)
-            done = detail::syncFile(temporary.file.get(), path);
-        if (done)
-            done = show(temporary, object.key, object.options.ifAbsent);
-        if (!done)
-            discard(temporary);
-        return done;
-    };
-    PENSTOCK_TRY_VOID(detail::parallelFor(objects.size(), kParallelSyncs, put));
+        directories.insert(parentOf(object.key));
+    }
+    const std::span<const SmallObject> all(objects);
+    for (std::size_t at = 0; at < all.size(); at += kPutTogether)
+        PENSTOCK_TRY_VOID(putBatch(all.subspan(at, std::min(kPutTogether, all.size() - at))));
     for (const std::string& directory : directories)
         PENSTOCK_TRY_VOID(m_groupSync.sync(directory));
     return {};
+}
+
+Result<void> DirStore::putBatch(std::span<const SmallObject> objects)
+{
+    const bool isTogether = objects.size() >= kSyncTogether;
+    std::vector<TempFile> temporaries(objects.size());
+    const auto write = [&](std::size_t i) -> Result<void> {
+        const std::string path = pathOf(objects[i].key);
+        PENSTOCK_TRY(temporaries[i], makeTemporary(path));
+        PENSTOCK_TRY_VOID(detail::writeAll(temporaries[i].file.get(), objects[i].text, path));
+        return isTogether ? Result<void>() : detail::syncFile(temporaries[i].file.get(), path);
+    };
+    auto done = detail::parallelFor(objects.size(), kParallelSyncs, write);
+    if (done && isTogether)
+        done = syncAll();
+    std::size_t shown = 0;
+    for (; shown < objects.size() && done; ++shown)
+        done = show(temporaries[shown], objects[shown].key, objects[shown].options.ifAbsent);
+    if (done)
+        return done;
+    for (std::size_t i = shown == 0 ? 0 : shown - 1; i < objects.size();
+         ++i) // the last one shown is the one that failed
+        if (temporaries[i].file.isOpen())
+            discard(temporaries[i]);
+    return done;
 }
 
 Result<void> DirStore::sync(const std::vector<std::string>& keys)
@@ -263,6 +291,8 @@ Result<void> DirStore::sync(const std::vector<std::string>& keys)
     std::set<std::string> directories;
     for (const std::string& key : keys)
         directories.insert(parentOf(key));
+    if (keys.size() >= kSyncTogether)
+        return syncAll();
     const auto syncOne = [&](std::size_t i) -> Result<void> {
         PENSTOCK_TRY_VOID(checkKey(keys[i]));
         PENSTOCK_TRY(const auto file, detail::openAt(m_root.get(), keys[i], O_RDONLY, pathOf(keys[i])));
@@ -288,6 +318,18 @@ Result<std::optional<ObjectInfo>> DirStore::head(std::string_view key)
     return ObjectInfo{static_cast<std::uint64_t>(info.st_size), {}};
 }
 
+Result<std::optional<WallTime>> DirStore::modifiedAt(std::string_view key)
+{
+    PENSTOCK_TRY_VOID(checkKey(key));
+    struct stat info {};
+    if (::fstatat(m_root.get(), std::string(key).c_str(), &info, 0) != 0) {
+        if (errno == ENOENT || errno == ENOTDIR)
+            return std::nullopt;
+        return fail(detail::systemError(errno, "looking at " + pathOf(key)));
+    }
+    return WallTime{std::chrono::seconds(info.st_mtim.tv_sec)};
+}
+
 Result<void> DirStore::get(std::string_view key, ByteRange range, const ByteSink& sink)
 {
     PENSTOCK_TRY_VOID(checkKey(key));
@@ -300,7 +342,8 @@ Result<void> DirStore::get(std::string_view key, ByteRange range, const ByteSink
         return fail(ErrorCode::NotFound, path + " is no file");
     const auto size = static_cast<std::uint64_t>(info.st_size);
     if (range.offset != 0 && range.offset >= size)
-        return fail(ErrorCode::Invalid, fmt::format("a range of {} begins at {}, it has {} bytes", path, range.offset, size));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("a range of {} begins at {}, it has {} bytes", path, range.offset, size));
     std::uint64_t left = std::min(range.length.value_or(size), size - range.offset);
     std::uint64_t at = range.offset;
     std::string buffer(static_cast<std::size_t>(std::min<std::uint64_t>(left, kReadBytes)), '\0');
@@ -312,7 +355,8 @@ Result<void> DirStore::get(std::string_view key, ByteRange range, const ByteSink
         if (got < 0)
             return fail(detail::systemError(errno, fmt::format("reading {} at {}", path, at)));
         if (got == 0)
-            return fail(ErrorCode::Corrupt, fmt::format("{} became shorter than {} bytes while it was read", path, size));
+            return fail(ErrorCode::Corrupt,
+                        fmt::format("{} became shorter than {} bytes while it was read", path, size));
         PENSTOCK_TRY_VOID(sink(std::string_view(buffer.data(), static_cast<std::size_t>(got))));
         at += static_cast<std::uint64_t>(got);
         left -= static_cast<std::uint64_t>(got);

@@ -4,6 +4,7 @@
 #include "server/cache/detail/file_io.h"
 #include "server/cache/detail/nar_check.h"
 #include "server/cache/detail/order.h"
+#include "server/cache/local_files.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -27,10 +28,10 @@ Result<std::string> logKey(std::string_view drvBaseName)
 // A staged file decompressed piece by piece as it is asked for.
 class StagedSource {
 public:
-    StagedSource(ObjectStore& objects, std::string key, std::uint64_t size, std::unique_ptr<compress::Decoder> decoder)
+    StagedSource(ObjectStore& objects, std::string key, std::uint64_t size,
+                 std::unique_ptr<compress::Decoder> decoder)
         : m_objects(objects), m_key(std::move(key)), m_size(size), m_decoder(std::move(decoder))
-    {
-    }
+    {}
     Result<std::size_t> read(std::span<char> to)
     {
         while (m_ready.size() == m_given && !m_isFinished)
@@ -78,8 +79,7 @@ public:
     LocalIntake(LocalStore& store, nix::NarInfo announced, compress::Method body,
                 std::unique_ptr<detail::NarCheck> check)
         : m_store(store), m_info(std::move(announced)), m_body(body), m_check(std::move(check))
-    {
-    }
+    {}
     Result<void> begin()
     {
         PENSTOCK_TRY(m_decoder, compress::makeDecoder(m_body, UINT64_MAX)); // the check knows the size
@@ -115,8 +115,9 @@ private:
     {
         m_received += bytes.size();
         if (m_received > m_info.narSize + m_info.narSize / 8 + kMaxOverhead)
-            return fail(ErrorCode::Corrupt, fmt::format("{}: its {} compressed bytes are more than the {} of its NAR",
-                                                        m_info.path.baseName(), m_received, m_info.narSize));
+            return fail(ErrorCode::Corrupt,
+                        fmt::format("{}: its {} compressed bytes are more than the {} of its NAR",
+                                    m_info.path.baseName(), m_received, m_info.narSize));
         PENSTOCK_TRY_VOID(m_writer->write(bytes));
         return m_decoder->push(bytes, [this](std::string_view nar) { return m_check->push(nar); });
     }
@@ -132,13 +133,18 @@ private:
     std::optional<Error> m_failed;
 };
 
-LocalStore::LocalStore(nixstore::StoreAccess& store, std::unique_ptr<ObjectStore> beside, LocalStoreOptions options,
-                       Logger& logger)
-    : m_store(store), m_beside(std::move(beside)), m_options(std::move(options)), m_logger(logger)
-{
-}
+LocalStore::LocalStore(nixstore::StoreAccess& store, std::unique_ptr<ObjectStore> beside,
+                       LocalStoreOptions options, Logger& logger)
+    : m_store(store),
+      m_beside(std::move(beside)),
+      m_options(std::move(options)),
+      m_logger(logger),
+      m_files(std::make_unique<LocalFiles>(*this, *m_beside)),
+      m_newRoots(m_options.maxRoots)
+{}
 
-Result<std::unique_ptr<LocalStore>> LocalStore::open(nixstore::StoreAccess& store, std::unique_ptr<ObjectStore> beside,
+Result<std::unique_ptr<LocalStore>> LocalStore::open(nixstore::StoreAccess& store,
+                                                     std::unique_ptr<ObjectStore> beside,
                                                      LocalStoreOptions options, Logger& logger)
 {
     std::vector<std::string> leftovers;
@@ -155,7 +161,7 @@ Result<std::unique_ptr<LocalStore>> LocalStore::open(nixstore::StoreAccess& stor
 
 std::string LocalStore::narKey(const nix::NarInfo& announced) const
 {
-    return fmt::format("nar/{}.nar", announced.narHash.base32());
+    return localNarKey(announced);
 }
 
 compress::EncoderOptions LocalStore::wantedEncoding() const
@@ -315,10 +321,11 @@ Result<void> LocalStore::checkReferences(const std::vector<nix::NarInfo>& staged
     for (const nix::NarInfo& info : staged)
         for (const nix::StorePath& reference : info.references)
             if (!own.contains(reference) && !there.contains(reference))
-                return fail(ErrorCode::Invalid,
-                            fmt::format("{} refers to {}, which is neither in {} nor published with it; send that "
-                                        "first",
-                                        info.path.baseName(), reference.baseName(), describe()));
+                return fail(
+                    ErrorCode::Invalid,
+                    fmt::format("{} refers to {}, which is neither in {} nor published with it; send that "
+                                "first",
+                                info.path.baseName(), reference.baseName(), describe()));
     return {};
 }
 
@@ -326,11 +333,13 @@ Result<void> LocalStore::addToStore(const nix::NarInfo& info)
 {
     const auto file = staged(info);
     if (!file)
-        return fail(ErrorCode::Invalid, fmt::format("{} was not received; upload it again", info.path.baseName()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("{} was not received; upload it again", info.path.baseName()));
     PENSTOCK_TRY(const auto object, m_beside->head(file->key));
     if (!object)
-        return fail(ErrorCode::Unavailable, fmt::format("{}: its staged file {} of {} is gone; upload it again",
-                                                        info.path.baseName(), file->key, m_beside->describe()));
+        return fail(ErrorCode::Unavailable,
+                    fmt::format("{}: its staged file {} of {} is gone; upload it again", info.path.baseName(),
+                                file->key, m_beside->describe()));
     PENSTOCK_TRY(auto decoder, compress::makeDecoder(file->body, info.narSize + kReadBytes));
     StagedSource source(*m_beside, file->key, object->size, std::move(decoder));
     nix::NarInfo registered = info;
@@ -346,15 +355,6 @@ Result<void> LocalStore::addToStore(const nix::NarInfo& info)
             all.push_back(std::move(signature));
     }
     return m_store.addNar(registered, [&source](std::span<char> to) { return source.read(to); });
-}
-
-Result<void> LocalStore::addRoots(const nix::StorePathSet& paths)
-{
-    if (m_options.rootsDirectory.empty())
-        return {};
-    for (const nix::StorePath& path : paths)
-        PENSTOCK_TRY_VOID(m_store.addRoot(path, fmt::format("{}/{}", m_options.rootsDirectory, path.baseName())));
-    return {};
 }
 
 Result<void> LocalStore::putLog(std::string_view drvBaseName, const ByteSource& text)

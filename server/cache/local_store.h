@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// LocalStore: an OutputStore that is the machine's own Nix store (`--store local`). What comes in is verified, kept
-// compressed in a directory beside until it is published, and added then, references first. Read as a binary cache it
-// is without compression: nar/NARHASH.nar, made from the store while it is sent. Logs and realisations are in the
-// directory beside. Blocking, any thread, several at once.
+// LocalStore: an OutputStore that is the machine's own Nix store (`--store local`). What comes in is
+// verified, kept compressed in a directory beside until it is published, and added then, references first.
+// Read as a binary cache it is without compression: nar/DIGEST-NARHASH.nar, made from the store while it is
+// sent. Logs and realisations are in the directory beside. Blocking, any thread, several at once.
 #pragma once
 
 #include "server/cache/detail/path_claims.h"
@@ -26,7 +26,10 @@ namespace penstock::cache {
 struct LocalStoreOptions {
     std::vector<nix::SecretKey> keys; // all sign what is published here
     std::string rootsDirectory;       // a link for each published path; empty: none is kept from collection
-    // The valid path of a digest, as only the store's own index knows it; readers of the binary cache ask by digest.
+    std::size_t maxRoots = 100'000;   // beyond it the oldest go, a tenth at a time
+    std::string name = "the local store"; // for people
+    // The valid path of a digest, as only the store's own index knows it; readers of the binary cache ask by
+    // digest.
     std::function<Result<std::optional<nix::StorePath>>(std::string_view digest)> pathOfDigest;
 };
 
@@ -41,7 +44,8 @@ public:
     [[nodiscard]] Result<std::optional<nix::NarInfo>> find(const nix::StorePath& path) override;
     [[nodiscard]] Result<std::optional<nix::NarInfo>> findDigest(std::string_view digest) override;
     [[nodiscard]] Result<nix::StorePathSet> findMany(const nix::StorePathSet& paths) override;
-    [[nodiscard]] Result<void> readFile(const nix::NarInfo& info, ByteRange range, const ByteSink& sink) override;
+    [[nodiscard]] Result<void> readFile(const nix::NarInfo& info, ByteRange range,
+                                        const ByteSink& sink) override;
     [[nodiscard]] Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) override;
     [[nodiscard]] Result<std::unique_ptr<NarIntake>> receive(const nix::NarInfo& announced,
                                                              compress::Method body) override;
@@ -54,8 +58,14 @@ public:
     [[nodiscard]] Result<std::optional<std::string>> getLog(std::string_view drvBaseName,
                                                             std::size_t maxBytes) override;
     [[nodiscard]] Result<void> putRealisation(const nix::Realisation& realisation) override;
-    [[nodiscard]] Result<std::optional<std::string>> readSideFile(std::string_view key, std::size_t maxBytes) override;
-    [[nodiscard]] std::string describe() const override { return "the local store"; }
+    [[nodiscard]] Result<std::optional<std::string>> readSideFile(std::string_view key,
+                                                                  std::size_t maxBytes) override;
+    [[nodiscard]] std::string describe() const override { return m_options.name; }
+
+    // As files of a binary cache; lives as long as the store.
+    [[nodiscard]] ObjectStore& files() { return *m_files; }
+    // What was staged of the path with this digest is not going to be published.
+    void forget(std::string_view digest);
 
 private:
     friend class LocalIntake;
@@ -76,15 +86,19 @@ private:
     [[nodiscard]] Result<void> checkReferences(const std::vector<nix::NarInfo>& staged);
     [[nodiscard]] Result<void> addToStore(const nix::NarInfo& info);
     [[nodiscard]] Result<void> addRoots(const nix::StorePathSet& paths);
+    void dropOldRoots() PENSTOCK_REQUIRES(m_mutex);
 
     nixstore::StoreAccess& m_store;
     const std::unique_ptr<ObjectStore> m_beside;
     const LocalStoreOptions m_options;
     Logger& m_logger;
+    const std::unique_ptr<ObjectStore> m_files;
     detail::PathClaims m_claims;
     Mutex m_mutex;
     std::map<nix::StorePath, StagedFile> m_staged PENSTOCK_GUARDED_BY(m_mutex);
     std::uint64_t m_lastKey PENSTOCK_GUARDED_BY(m_mutex) = 0;
+    // Added since the directory was last counted; at first as many as make it be counted.
+    std::size_t m_newRoots PENSTOCK_GUARDED_BY(m_mutex);
 };
 
 } // namespace penstock::cache

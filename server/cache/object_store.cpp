@@ -29,8 +29,8 @@ Result<void> checkKey(std::string_view key)
     if (key.empty())
         return fail(ErrorCode::Invalid, "an object's key is empty");
     if (key.size() > kMaxKeyBytes)
-        return fail(ErrorCode::Invalid, fmt::format("the object key {}… has {} bytes, the limit is {}", shown(key),
-                                                    key.size(), kMaxKeyBytes));
+        return fail(ErrorCode::Invalid, fmt::format("the object key {}… has {} bytes, the limit is {}",
+                                                    shown(key), key.size(), kMaxKeyBytes));
     for (const char letter : key)
         if (isControl(letter))
             return fail(ErrorCode::Invalid,
@@ -47,8 +47,9 @@ Result<void> checkKey(std::string_view key)
             return fail(ErrorCode::Invalid,
                         fmt::format("a part of the object key {} begins with a dot", shown(key)));
         if (part.size() > kMaxKeyComponentBytes)
-            return fail(ErrorCode::Invalid, fmt::format("a part of the object key {} has {} bytes, the limit is {}",
-                                                        shown(key), part.size(), kMaxKeyComponentBytes));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("a part of the object key {} has {} bytes, the limit is {}", shown(key),
+                                    part.size(), kMaxKeyComponentBytes));
         if (slash == std::string_view::npos)
             return {};
         rest.remove_prefix(slash + 1);

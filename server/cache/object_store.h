@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// ObjectStore: named blobs, in a directory or in S3, with streamed bodies. An object is there whole or not at all, and
-// never changes its meaning once committed. Blocking: pool threads only, several at once. Errors: NotFound, Conflict
-// (ifAbsent and it is there), Unavailable (may be tried again), Denied, Exhausted (disk, quota), Invalid (key),
-// Corrupt.
+// ObjectStore: named blobs, in a directory or in S3, with streamed bodies. An object is there whole or not at
+// all, and never changes its meaning once committed. Blocking: pool threads only, several at once. Errors:
+// NotFound, Conflict (ifAbsent and it is there), Unavailable (may be tried again), Denied, Exhausted (disk,
+// quota), Invalid (key), Corrupt.
 #pragma once
 
 #include "shared/base/result.h"
@@ -31,7 +31,8 @@ struct PutOptions {
     std::string contentType;
     std::string contentEncoding; // empty: none
     bool ifAbsent = false;       // Conflict instead of replacing
-    bool syncLater = false;      // commit may return before it is durable; sync() is called before anything shows it
+    bool syncLater =
+        false; // commit may return before it is durable; sync() is called before anything shows it
 };
 
 // An object small enough for memory.
@@ -43,8 +44,8 @@ struct SmallObject {
 
 inline constexpr std::size_t kMaxKeyBytes = 1024;         // of a key, as S3 has it
 inline constexpr std::size_t kMaxKeyComponentBytes = 255; // between two slashes, as file systems have it
-// Parts between slashes, none empty or longer than that, none beginning with a dot; no control character. Invalid
-// names the key.
+// Parts between slashes, none empty or longer than that, none beginning with a dot; no control character.
+// Invalid names the key.
 [[nodiscard]] Result<void> checkKey(std::string_view key);
 
 // A range of bytes of an object.
@@ -78,6 +79,7 @@ struct SignedUploads {
     [[nodiscard]] virtual Result<std::string> beginParts(std::string_view key, const PutOptions& options) = 0;
     [[nodiscard]] virtual Result<SignedRequest> signPart(std::string_view key, const std::string& upload,
                                                          unsigned number, std::chrono::seconds expiry) = 0;
+    // Conflict when the object is there already; the upload is then still open.
     [[nodiscard]] virtual Result<void> completeParts(std::string_view key, const std::string& upload,
                                                      const std::vector<UploadedPart>& parts) = 0;
     [[nodiscard]] virtual Result<void> abortParts(std::string_view key, const std::string& upload) = 0;
@@ -93,7 +95,8 @@ public:
     [[nodiscard]] virtual Result<void> get(std::string_view key, ByteRange range, const ByteSink& sink) = 0;
     // A small object in memory; Exhausted above maxBytes.
     [[nodiscard]] Result<std::string> getText(std::string_view key, std::size_t maxBytes);
-    [[nodiscard]] virtual Result<std::unique_ptr<ObjectWriter>> create(std::string_view key, PutOptions options) = 0;
+    [[nodiscard]] virtual Result<std::unique_ptr<ObjectWriter>> create(std::string_view key,
+                                                                       PutOptions options) = 0;
     [[nodiscard]] Result<void> putText(std::string_view key, std::string_view text, PutOptions options);
     // All of them, in any order and durable when it returns; after an error some may be there.
     [[nodiscard]] virtual Result<void> putMany(std::vector<SmallObject> objects);

@@ -19,6 +19,7 @@ namespace {
 constexpr std::size_t kMaxAnswerBytes = 8U
                                         << 20U; // a list of 1000 keys of 1 KiB, each byte escaped, is 6 MiB
 constexpr std::size_t kShownMessage = 300;
+constexpr unsigned kBadRequest = 400;
 constexpr unsigned kInternalError = 500;
 
 template <std::size_t Size>
@@ -154,8 +155,9 @@ Result<S3Answer> S3Connection::once(const S3Request& request, std::string_view p
     } else if (request.isXmlAnswered) {
         const Result<XmlElement> root = parseXml(answer.response.body);
         if (!root || root->name == "Error") { // S3 had said 200 before it knew
-            answer.response.status = kInternalError;
             answer.code = root ? root->textOf("Code").substr(0, 100) : std::string();
+            answer.response.status =
+                answer.code.empty() || isPassing(answer.code) ? kInternalError : kBadRequest;
         }
     }
     return answer;

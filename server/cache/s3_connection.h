@@ -26,7 +26,7 @@ struct S3StoreOptions {
     bool isPathStyle = true; // https://host/bucket/key; else https://bucket.host/key
     std::string region = "us-east-1";
     curl::AwsCredentials credentials;
-    // Asked when the server says that the credentials have expired; none: they stay.
+    // Asked, by any thread, when the server says that the credentials have expired; none: they stay.
     std::function<Result<curl::AwsCredentials>()> reloadCredentials = {};
 
     std::uint64_t partBytes = 8U << 20U; // smaller objects are one PUT; else the first parts (partBytesOf)

@@ -240,7 +240,7 @@ Result<void> S3Store::completeParts(std::string_view key, const std::string& upl
     std::vector<UploadedPart> ordered = parts;
     std::ranges::sort(ordered, {}, &UploadedPart::number);
     PENSTOCK_TRY_VOID(checkParts(ordered));
-    return s3CompleteUpload(m_connection, {m_connection.keyOf(key), upload, std::move(ordered)});
+    return s3CompleteUpload(m_connection, {m_connection.keyOf(key), upload, std::move(ordered), true});
 }
 
 Result<void> S3Store::abortParts(std::string_view key, const std::string& upload)

@@ -23,6 +23,9 @@ struct StepRequest {
     work::StepSpec spec;
     std::vector<std::uint32_t> dependsOn;
     bool root = true;
+    // Its outputs are where they must be already: a step of its own that is finished from the start and waits for
+    // nothing, whatever dependsOn says.
+    bool cached = false;
 };
 
 struct JobRequest {

@@ -48,6 +48,7 @@ struct AttemptView {
 struct LiveWork { // of an attempt that is not over
     MachineId machine{0};
     work::Work work;
+    std::vector<protocol::ResolvedInput> resolved; // as its assignment says
 };
 
 struct StepView {
@@ -59,6 +60,7 @@ struct StepView {
     std::vector<StepId> dependsOn;
     bool root = false;                  // of the job in question
     std::optional<AttemptView> newest;  // attempt, when it was made since the server started or is live
+    std::vector<work::NixOutput> outputs = {}; // of a step that has ended well and has no newest: known paths
 };
 
 enum class MachineCondition : std::uint8_t { Ready, Draining, Disconnected, Quarantined };
@@ -149,6 +151,7 @@ struct Counters { // since the server started
     std::uint64_t jobsSubmitted = 0;
     std::uint64_t jobsFinished = 0;
     std::uint64_t stepsFinished = 0;
+    std::uint64_t stepsThereAlready = 0; // of these: submitted as cached, so never tried
     std::uint64_t attemptsStarted = 0;
     std::uint64_t finishedOk = 0; // attempts
     std::uint64_t finishedFailed = 0;

@@ -6,7 +6,7 @@
 
 #include "server/feed/explanation.h"
 #include "server/feed/records.h"
-#include "server/jobs/parsed_job.h"
+#include "server/jobs/build_spec.h"
 #include "shared/base/result.h"
 
 #include <cstdint>
@@ -45,6 +45,20 @@ struct JobRecords {
     std::vector<StepEntry> steps;
 };
 
+// All that was sent for a build, checked one by one but not put together yet.
+struct BuildSubmission {
+    jobs::BuildAssembler assembler;
+    std::vector<std::string> roots; // derivation paths
+    std::string json;               // see jobs::parseJobFrame
+    jobs::Submitter submitter;
+};
+struct BuildReceipt {
+    JobId job{0};
+    std::uint32_t steps = 0;    // of the job
+    std::uint32_t needless = 0; // derivations whose build is not needed, as outputs are there already
+    std::string note = {};      // what people should know of that
+};
+
 struct FeedSource {
     virtual ~FeedSource() = default;
 
@@ -57,8 +71,9 @@ struct FeedSource {
     virtual void readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t limit, Answer<LogSlice> answer) = 0;
     // Finished and unknown to the core: no steps. NotFound: "no job 42".
     virtual void explain(ExplainQuestion question, Answer<JobReasons> answer) = 0;
-    // Answered when all is durable.
-    virtual void submit(std::vector<jobs::ParsedJob> jobs, Answer<std::vector<JobId>> answer) = 0;
+    // Puts the derivations together, leaves out what is built already, and submits the rest. Answered when all is
+    // durable.
+    virtual void submitBuild(BuildSubmission build, Answer<BuildReceipt> answer) = 0;
 };
 
 } // namespace penstock::feed

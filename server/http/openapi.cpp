@@ -33,9 +33,9 @@ Path pathOf(std::string_view pattern)
     std::string_view before;
     for (const std::string_view segment : split(pattern.substr(1), '/')) {
         path.text += '/';
-        if (segment == "{}") {
+        if (segment.starts_with("{}")) {
             path.parameters.push_back(parameterOf(before));
-            path.text.append("{").append(parameterOf(before)).append("}");
+            path.text.append("{").append(parameterOf(before)).append("}").append(segment.substr(2));
         } else {
             path.text += segment;
         }
@@ -57,11 +57,16 @@ void writeParameter(JsonWriter& out, std::string_view name, bool inPath)
 void writeResponses(JsonWriter& out, const Route& route)
 {
     const bool isText = route.pattern == "/metrics" || route.pattern == "/healthz" || route.pattern == "/readyz";
-    const bool makes = route.method == "POST" && (route.pattern == "/api/v1/jobs" || route.pattern == "/api/v1/tokens");
+    const bool makes =
+        (route.method == "POST" && (route.pattern == "/api/v1/jobs" || route.pattern == "/api/v1/tokens")) ||
+        route.pattern == "/transfer/nar/{}";
     out.key("responses");
     out.beginObject();
-    out.fieldRaw(makes ? "201" : "200", isText ? R"({"description":"done","content":{"text/plain":{}}})"
-                                               : R"({"description":"done","content":{"application/json":{}}})");
+    // Nix's own formats are described by Nix.
+    const bool isNix = route.traits.password || route.pattern == "/transfer/closure";
+    out.fieldRaw(makes ? "201" : "200", isNix    ? R"({"description":"done"})"
+                                        : isText ? R"({"description":"done","content":{"text/plain":{}}})"
+                                                 : R"({"description":"done","content":{"application/json":{}}})");
     out.fieldRaw("default", R"x({"$ref":"#/components/responses/Problem"})x");
     out.endObject();
 }

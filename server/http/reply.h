@@ -16,8 +16,8 @@
 
 namespace penstock::http {
 
-// A body that is made while it is sent: on a pool thread, which sleeps while the peer is slow. An error before the first
-// byte is answered in place of it; later it breaks the connection off.
+// A body that is made while it is sent: on a pool thread, which sleeps while the peer is slow. An error before the
+// first byte is answered in place of it; later it breaks the connection off.
 struct BodyStream {
     std::optional<std::uint64_t> size; // none: not known before its end, sent in chunks
     std::function<Result<void>(const ByteSink&)> produce;

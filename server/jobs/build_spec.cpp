@@ -4,11 +4,11 @@
 #include "server/jobs/json_text.h"
 #include "server/jobs/object_reader.h"
 #include "shared/nix/build_needs.h"
-#include "shared/nix/modulo.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <set>
 
@@ -51,7 +51,7 @@ std::string definitionOf(std::string_view jobJson, std::span<const std::string> 
 Result<void> BuildAssembler::add(std::string_view path, std::string_view text)
 {
     PENSTOCK_TRY(auto storePath, nix::StorePath::parse(m_dir, path));
-    if (m_derivations.size() >= kMaxDerivations)
+    if (count() >= kMaxDerivations)
         return fail(ErrorCode::Exhausted, fmt::format("more than {} derivations in one build; split it",
                                                       kMaxDerivations));
     if (text.size() > m_maxBytes - m_bytes)
@@ -64,60 +64,88 @@ Result<void> BuildAssembler::add(std::string_view path, std::string_view text)
         return fail(std::move(buildable).error().in(path));
     m_bytes += text.size();
     // The same derivation twice has the same text, as the path is made of it.
-    m_derivations.try_emplace(std::move(storePath), Entry{*std::move(drv), std::string(text)});
-    return {};
-}
-
-// Depth first without recursion; inputs come before what needs them.
-Result<std::vector<nix::StorePath>> BuildAssembler::order(std::span<const nix::StorePath> roots) const
-{
-    struct Visit {
-        const nix::StorePath* path;
-        const nix::Derivation* drv;
-        std::map<nix::StorePath, nix::InputNode>::const_iterator next;
-    };
-    std::vector<nix::StorePath> out;
-    std::set<nix::StorePath> seen;
-    std::vector<Visit> stack;
-    const auto enter = [&](const nix::StorePath& path, const nix::StorePath* neededBy) -> Result<void> {
-        const auto found = m_derivations.find(path);
-        if (found == m_derivations.end())
-            return fail(ErrorCode::Invalid, fmt::format("derivation {} was not sent{}", path.print(m_dir),
-                                                        neededBy ? ", but " + neededBy->print(m_dir) + " needs it"
-                                                                 : " with the build that names it as a root"));
-        if (seen.insert(path).second)
-            stack.push_back({&found->first, &found->second.drv, found->second.drv.inputDerivations.begin()});
+    if (isKnown(storePath) || m_waiting.contains(storePath))
         return {};
-    };
-    for (const auto& root : roots) {
-        PENSTOCK_TRY_VOID(enter(root, nullptr));
-        while (!stack.empty()) {
-            auto& top = stack.back();
-            if (top.next == top.drv->inputDerivations.end()) {
-                out.push_back(*top.path);
-                stack.pop_back();
-            } else {
-                // A cycle cannot be: each path is a hash of the texts below it.
-                const auto& input = (top.next++)->first;
-                PENSTOCK_TRY_VOID(enter(input, top.path));
-            }
-        }
-    }
-    return out;
+    Entry entry{*std::move(drv), std::string(text)};
+    const bool isReady = std::ranges::all_of(entry.drv.inputDerivations,
+                                             [this](const auto& input) { return isKnown(input.first); });
+    if (isReady)
+        return settle(storePath, std::move(entry));
+    m_waiting.emplace(std::move(storePath), std::move(entry));
+    return {};
 }
 
 // A daemon that trusts its builder takes output paths as stated, so wrong ones must not come in here.
-Result<void> BuildAssembler::verifyOutputs(std::span<const nix::StorePath> order) const
+Result<void> BuildAssembler::settle(const nix::StorePath& path, Entry entry)
 {
-    nix::ModuloHashes hashes(m_dir);
-    for (const auto& path : order) {
-        const auto& drv = m_derivations.at(path).drv;
-        if (auto added = hashes.add(path, drv); !added)
-            return fail(std::move(added).error().in(path.print(m_dir)));
-        if (auto good = hashes.verifyOutputPaths(drv); !good)
-            return fail(std::move(good).error().in(path.print(m_dir)));
+    if (auto good = m_hashes.addVerified(path, entry.drv); !good)
+        return fail(std::move(good).error().in(path.print(m_dir)));
+    auto needs = nix::readBuildNeeds(entry.drv);
+    if (!needs)
+        return fail(std::move(needs).error().in(path.print(m_dir)));
+    Node node;
+    node.name = entry.drv.name;
+    node.system = needs->isBuiltin ? "builtin" : std::move(needs->system);
+    node.features.assign(needs->features.begin(), needs->features.end());
+    node.inputs.reserve(entry.drv.inputDerivations.size());
+    for (const auto& [input, outputs] : entry.drv.inputDerivations)
+        node.inputs.push_back(m_indices.at(input));
+    PENSTOCK_TRY(auto work, workOf(path, entry));
+    node.work = std::make_shared<const work::Work>(std::move(work));
+    m_indices.emplace(path, static_cast<std::uint32_t>(m_nodes.size()));
+    m_nodes.push_back(std::move(node));
+    return {};
+}
+
+// What came too early and is needed. Depth first without recursion; a cycle cannot be, as each path is a hash of the
+// texts below it.
+Result<void> BuildAssembler::settleWaiting(const nix::StorePath& root)
+{
+    struct Visit {
+        nix::StorePath path;
+        Entry entry;
+        std::vector<nix::StorePath> below;
+    };
+    std::vector<Visit> stack;
+    const auto enter = [&](const nix::StorePath& path) -> Result<void> {
+        auto found = m_waiting.extract(path);
+        if (found.empty())
+            return fail(ErrorCode::Invalid,
+                        fmt::format("derivation {} was not sent{}", path.print(m_dir),
+                                    stack.empty() ? " with the build that names it as a root"
+                                                  : ", but " + stack.back().path.print(m_dir) + " needs it"));
+        Visit visit{path, std::move(found.mapped()), {}};
+        for (const auto& [input, node] : visit.entry.drv.inputDerivations)
+            visit.below.push_back(input);
+        stack.push_back(std::move(visit));
+        return {};
+    };
+    if (!isKnown(root))
+        PENSTOCK_TRY_VOID(enter(root));
+    while (!stack.empty()) {
+        if (stack.back().below.empty()) {
+            PENSTOCK_TRY_VOID(settle(stack.back().path, std::move(stack.back().entry)));
+            stack.pop_back();
+            continue;
+        }
+        const nix::StorePath next = std::move(stack.back().below.back());
+        stack.back().below.pop_back();
+        if (!isKnown(next))
+            PENSTOCK_TRY_VOID(enter(next));
     }
     return {};
+}
+
+std::vector<bool> BuildAssembler::neededBy(std::span<const nix::StorePath> roots) const
+{
+    std::vector<bool> needed(m_nodes.size(), false);
+    for (const nix::StorePath& root : roots)
+        needed[m_indices.at(root)] = true;
+    for (std::size_t at = m_nodes.size(); at-- > 0;)
+        if (needed[at])
+            for (const std::uint32_t input : m_nodes[at].inputs)
+                needed[input] = true;
+    return needed;
 }
 
 Result<work::NixWork> BuildAssembler::workOf(const nix::StorePath& path, Entry& entry) const
@@ -125,50 +153,43 @@ Result<work::NixWork> BuildAssembler::workOf(const nix::StorePath& path, Entry& 
     work::NixWork work;
     work.drvPath = path.print(m_dir);
     work.drv = std::move(entry.text);
-    std::set<nix::StorePath> inputs(entry.drv.inputSources.begin(), entry.drv.inputSources.end());
+    std::set<std::string> inputs;
+    for (const auto& source : entry.drv.inputSources)
+        inputs.insert(source.print(m_dir));
     for (const auto& [input, node] : entry.drv.inputDerivations) {
-        const auto& outputs = m_derivations.at(input).drv.outputs;
+        const auto& outputs = std::get<work::NixWork>(*m_nodes[m_indices.at(input)].work).outputs;
         for (const auto& name : node.outputs) {
-            const auto output = outputs.find(name);
+            const auto output = std::ranges::find(outputs, name, &work::NixOutput::name);
             if (output == outputs.end())
                 return fail(ErrorCode::Invalid, fmt::format("{} needs output \"{}\" of {}, which has none of that "
                                                             "name", work.drvPath, name, input.print(m_dir)));
-            if (output->second.path) // else its build tells, and the core passes it on
-                inputs.insert(*output->second.path);
+            if (!output->path.empty()) // else its build tells, and the core passes it on
+                inputs.insert(output->path);
         }
     }
     if (inputs.size() > kMaxInputPaths)
         return fail(ErrorCode::Exhausted, fmt::format("{} has {} inputs, more than the limit of {}", work.drvPath,
                                                       inputs.size(), kMaxInputPaths));
-    for (const auto& input : inputs)
-        work.inputPaths.push_back(input.print(m_dir));
+    work.inputPaths.assign(std::make_move_iterator(inputs.begin()), std::make_move_iterator(inputs.end()));
     for (const auto& [name, output] : entry.drv.outputs)
         work.outputs.push_back({name, output.path ? output.path->print(m_dir) : std::string()});
     return work;
 }
 
-Result<ParsedStep> BuildAssembler::stepOf(const nix::StorePath& path, const JobFrame& frame,
-                                          const std::map<nix::StorePath, std::uint32_t>& indices)
+ParsedStep BuildAssembler::stepOf(Node& node, const JobFrame& frame) const
 {
-    auto& entry = m_derivations.at(path);
-    auto needs = nix::readBuildNeeds(entry.drv);
-    if (!needs)
-        return fail(std::move(needs).error().in(path.print(m_dir)));
     ParsedStep step;
     step.root = false;
-    step.spec.name = entry.drv.name;
+    step.spec.name = std::move(node.name);
     step.spec.placement = frame.placement;
     step.spec.placement.executor = "nix";
-    step.spec.placement.system = needs->isBuiltin ? "builtin" : needs->system;
-    std::set<std::string> features(needs->features.begin(), needs->features.end());
+    step.spec.placement.system = std::move(node.system);
+    std::set<std::string> features(node.features.begin(), node.features.end());
     features.insert(frame.placement.features.begin(), frame.placement.features.end());
     step.spec.placement.features.assign(features.begin(), features.end());
     step.spec.retry = frame.retry;
     step.spec.resources = frame.resources;
-    for (const auto& [input, node] : entry.drv.inputDerivations)
-        step.dependsOn.push_back(indices.at(input));
-    PENSTOCK_TRY(auto work, workOf(path, entry));
-    step.spec.work = std::make_shared<const work::Work>(std::move(work));
+    step.spec.work = std::move(node.work);
     return step;
 }
 
@@ -186,22 +207,25 @@ Result<ParsedJob> BuildAssembler::finish(std::span<const std::string> roots, std
         PENSTOCK_TRY(auto path, nix::StorePath::parse(m_dir, root));
         rootPaths.push_back(std::move(path));
     }
-    PENSTOCK_TRY(const auto order, this->order(rootPaths));
-    PENSTOCK_TRY_VOID(verifyOutputs(order));
+    for (const auto& root : rootPaths)
+        PENSTOCK_TRY_VOID(settleWaiting(root));
     ParsedJob job;
     job.spec = std::move(frame.spec);
     if (job.spec.name.empty())
         job.spec.name = jobName(rootPaths.front(), roots.size()).substr(0, kMaxNameBytes);
     job.spec.definition = definitionOf(job.spec.definition, roots);
-    std::map<nix::StorePath, std::uint32_t> indices;
-    job.steps.reserve(order.size());
-    for (const auto& path : order) {
-        PENSTOCK_TRY(auto step, stepOf(path, frame, indices));
-        indices.emplace(path, static_cast<std::uint32_t>(job.steps.size()));
-        job.steps.push_back(std::move(step));
+    const std::vector<bool> needed = neededBy(rootPaths);
+    std::vector<std::uint32_t> places(m_nodes.size());
+    for (std::size_t at = 0; at < m_nodes.size(); ++at) {
+        if (!needed[at])
+            continue;
+        places[at] = static_cast<std::uint32_t>(job.steps.size());
+        job.steps.push_back(stepOf(m_nodes[at], frame));
+        for (const std::uint32_t input : m_nodes[at].inputs)
+            job.steps.back().dependsOn.push_back(places[input]);
     }
     for (const auto& root : rootPaths)
-        job.steps[indices.at(root)].root = true;
+        job.steps[places[m_indices.at(root)]].root = true;
     return job;
 }
 

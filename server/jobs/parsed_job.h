@@ -13,6 +13,7 @@ struct ParsedStep {
     work::StepSpec spec;
     std::vector<std::uint32_t> dependsOn; // indices into ParsedJob::steps, smaller or larger
     bool root = true;                     // asked for, not only needed by another
+    bool cached = false;                  // its outputs are where they must be already: nothing is to be done
 };
 
 struct ParsedJob {

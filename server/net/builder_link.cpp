@@ -4,6 +4,7 @@
 #include "shared/protocol/envelope.h"
 
 #include <QWebSocket>
+#include <algorithm>
 #include <fmt/format.h>
 #include <type_traits>
 #include <variant>
@@ -14,13 +15,22 @@ namespace {
 constexpr std::size_t kFlushBytes = 1U << 20U; // one WebSocket message carries about this much at most
 constexpr Duration kCloseTime = std::chrono::seconds(2);
 
+// Whether a builder takes grants is the builder's to say; the server always can give them.
+protocol::Dialect serverDialect()
+{
+    auto dialect = protocol::ownDialect();
+    if (std::ranges::find(dialect.features, protocol::kGrantsFeature) == dialect.features.end())
+        dialect.features.emplace_back(protocol::kGrantsFeature);
+    return dialect;
+}
+
 } // namespace
 
 BuilderLink::BuilderLink(BuilderLinks& links, SessionId session, QWebSocket* socket, std::string peer,
                          std::string credential)
     : m_links(links), m_session(session), m_socket(socket), m_peer(std::move(peer)),
       m_credential(std::move(credential)),
-      m_state(protocol::Session::forServer(protocol::ownDialect(), links.m_options.timing, links.m_clock.now()))
+      m_state(protocol::Session::forServer(serverDialect(), links.m_options.timing, links.m_clock.now()))
 {
     m_socket->setParent(this);
     connect(m_socket, &QWebSocket::binaryMessageReceived, this, &BuilderLink::received);

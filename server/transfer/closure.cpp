@@ -43,7 +43,7 @@ Result<void> walkClosure(cache::OutputStore& store, InfoMemo& memo, const nix::S
             return {};
         if (seen.size() > maxPaths)
             return fail(ErrorCode::Exhausted,
-                        fmt::format("the closure has more than the limit of {} paths; ask for fewer at once", maxPaths));
+                        fmt::format("the closure has more than {} paths, the limit; ask for fewer at once", maxPaths));
         PENSTOCK_TRY(auto info, lookUp(store, memo, path));
         if (info) {
             const auto first = info->references.begin();

@@ -15,7 +15,8 @@ constexpr std::uint64_t kMostParts = 9'000; // S3 allows 10,000; compression may
 
 cache::PutOptions putOptions()
 {
-    return {.contentType = "application/x-nix-nar", .contentEncoding = {}};
+    // The file of another path with the same content may be signed already.
+    return {.contentType = "application/x-nix-nar", .contentEncoding = {}, .ifAbsent = true};
 }
 
 std::uint64_t partBytes(const DeskOptions& options, std::uint64_t narSize)
@@ -58,6 +59,18 @@ Result<void> signPast(const Signing& signing, const DeskOptions& options, const 
     PENSTOCK_TRY(parts.parts, signParts(signing, key, parts.upload, numbers));
     plan.parts = std::move(parts);
     return {};
+}
+
+// What an upload in parts has brought becomes a file, unless another path with the same content has one already.
+Result<void> complete(cache::OutputStore& store, const nix::NarInfo& info, const Publication& publication)
+{
+    if (publication.upload.empty())
+        return {};
+    const auto key = store.narKey(info);
+    auto completed = store.signedUploads()->completeParts(key, publication.upload, publication.parts);
+    if (completed || completed.error().code != ErrorCode::Conflict)
+        return completed;
+    return store.signedUploads()->abortParts(key, publication.upload);
 }
 
 // Signatures that nobody here can check would be shown as if they were good.
@@ -168,7 +181,7 @@ void TransferDesk::take(Delivery delivery, Answer<void> answer)
     if (item->stage != Stage::Announced)
         return answer(fail(ErrorCode::Conflict, fmt::format("{} is being sent or published already", name)));
     if (!m_holds.hold(item->announced.narHash))
-        return answer(fail(ErrorCode::Unavailable, fmt::format("a NAR with the content of {} is being removed; try again",
+        return answer(fail(ErrorCode::Unavailable, fmt::format("a NAR like that of {} is being removed; try again",
                                                                name)));
     item->stage = Stage::Receiving;
     onThread<Taken>(m_bodies, taking(delivery, item->announced),
@@ -301,7 +314,7 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
         if (!gathered)
             return answer(fail(std::move(gathered).error()));
         auto batch = std::make_shared<Batch>(*std::move(gathered));
-        auto work = [&store = m_parts.store, rules = m_rules, batch]() -> Result<bool> {
+        auto work = [&store = m_parts.store, rules = m_rules, told = m_options.published, batch]() -> Result<bool> {
             PENSTOCK_TRY(const auto present, store.findMany(batch->present));
             for (const auto& path : batch->present) {
                 if (!present.contains(path))
@@ -310,13 +323,17 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
                                             path.print(rules->dir)));
             }
             for (const auto& each : batch->past) {
-                if (!each.publication.upload.empty())
-                    PENSTOCK_TRY_VOID(store.signedUploads()->completeParts(
-                        store.narKey(each.announced), each.publication.upload, each.publication.parts));
+                PENSTOCK_TRY_VOID(complete(store, each.announced, each.publication));
                 PENSTOCK_TRY(auto staged, store.adopt(each.announced, each.method));
                 batch->staged.push_back(std::move(staged));
             }
             PENSTOCK_TRY_VOID(store.publish(batch->staged));
+            // Also what was there before: a former try may have ended between the two.
+            std::vector<nix::StorePath> shown(batch->present.begin(), batch->present.end());
+            for (const auto& info : batch->staged)
+                shown.push_back(info.path);
+            if (told)
+                PENSTOCK_TRY_VOID(told(shown));
             return true;
         };
         onThread<bool>(m_bodies, std::move(work), [this, sender, batch, answer](const Result<bool>& published) {
@@ -324,8 +341,6 @@ void TransferDesk::publish(Sender sender, std::vector<Publication> paths, Answer
             if (!published)
                 return answer(fail(published.error()));
             m_counters.published += batch->staged.size();
-            if (m_published)
-                m_published(batch->staged);
             answer({});
         });
     });

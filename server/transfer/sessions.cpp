@@ -55,7 +55,7 @@ Result<void> Sessions::announce(const Sender& sender, Item item)
     }
     if (session.items.size() >= m_limits.itemsEach || m_items >= m_limits.items)
         return fail(ErrorCode::Exhausted,
-                    fmt::format("{} paths are announced by this sender and {} by all, the limits are {} and {}; publish "
+                    fmt::format("{} paths are announced by this sender, {} by all, the limits are {} and {}; publish "
                                 "what was sent",
                                 session.items.size(), m_items, m_limits.itemsEach, m_limits.items));
     auto path = item.announced.path;

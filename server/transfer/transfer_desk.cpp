@@ -29,9 +29,19 @@ TransferDesk::~TransferDesk()
     m_parts.home.cancel(m_sweep);
 }
 
-void TransferDesk::onPublished(std::function<void(const std::vector<nix::NarInfo>&)> published)
+void TransferDesk::findWaiting(std::size_t most, Answer<std::vector<std::string>> answer)
 {
-    m_published = std::move(published);
+    onThread<std::vector<std::string>>(
+        m_questions,
+        [rules = m_rules, waiting = m_options.waiting, most,
+         paths = m_sessions.staged(m_rules->dir, most)]() mutable -> Result<std::vector<std::string>> {
+            if (waiting) {
+                for (const auto& path : waiting(most - paths.size()))
+                    paths.push_back(path.print(rules->dir));
+            }
+            return std::move(paths);
+        },
+        std::move(answer));
 }
 
 const nix::StoreDir& TransferDesk::storeDir() const
@@ -73,8 +83,7 @@ void TransferDesk::withFacts(const Sender& sender, Answer<Facts> answer)
         onThread<Facts>(
             m_questions,
             [rules = m_rules, attempt, work = *std::move(work)]() -> Result<Facts> {
-                PENSTOCK_TRY(const auto path, nix::StorePath::parse(rules->dir, work.drvPath));
-                PENSTOCK_TRY(auto facts, attemptFacts(attempt, rules->dir, path, work.drv));
+                PENSTOCK_TRY(auto facts, attemptFacts(attempt, rules->dir, work));
                 return std::make_shared<const AttemptFacts>(std::move(facts));
             },
             answer);

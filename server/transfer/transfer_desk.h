@@ -29,11 +29,6 @@ namespace penstock::transfer {
 
 template <class T> using Answer = std::function<void(Result<T>)>;
 
-// What a live attempt builds.
-struct AttemptWork {
-    std::string drvPath;
-    std::string drv; // text of the derivation
-};
 struct AttemptSource {
     virtual ~AttemptSource() = default;
     // Answered on the desk's loop. NotFound: it is over, never was, or builds nothing of Nix.
@@ -57,6 +52,10 @@ struct DeskOptions {
     std::chrono::seconds signedExpiry{3'600};
     std::uint64_t partsFrom = 64U << 20U; // NarSize from which an upload past us is one in parts
     std::uint64_t partBytes = 16U << 20U;
+    // Told of what is in the store now, before its sender is; its error is the sender's. On a thread of the desk's.
+    std::function<Result<void>(const std::vector<nix::StorePath>&)> published = {};
+    // What waits for further stores, at most so many. On a thread of the desk's.
+    std::function<std::vector<nix::StorePath>(std::size_t)> waiting = {};
 };
 
 enum class UploadState : std::uint8_t { Present, Wanted, Refused };
@@ -123,8 +122,8 @@ public:
                    Answer<std::vector<SignedPart>> answer);
     void publish(Sender sender, std::vector<Publication> paths, Answer<void> answer);
     void attemptEnded(AttemptId attempt);
-    // Called with what has just been published, on the home loop.
-    void onPublished(std::function<void(const std::vector<nix::NarInfo>&)> published);
+    // Full paths that wait for being shown, here or in a further store; at most so many.
+    void findWaiting(std::size_t most, Answer<std::vector<std::string>> answer);
 
     // ---- out
     void findDigest(std::string digest, Answer<std::optional<nix::NarInfo>> answer);
@@ -175,7 +174,6 @@ private:
     Sessions m_sessions;
     NarHolds m_holds;
     DeskCounters m_counters;
-    std::function<void(const std::vector<nix::NarInfo>&)> m_published;
     Loop::TimerId m_sweep = 0;
     std::shared_ptr<bool> m_alive; // answers that come home after our end look here first
     WorkerPool m_questions;

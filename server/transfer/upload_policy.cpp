@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/transfer/upload_policy.h"
 
+#include "shared/nix/resolution.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -29,6 +31,24 @@ Result<ExpectedOutput> expect(OutputKind kind, const nix::DerivationOutput& outp
         PENSTOCK_TRY(expected.algorithm, nix::parseHashAlgorithm(method.starts_with("r:") ? method.substr(2) : method));
     }
     return expected;
+}
+
+// What is really built: computed here, not taken from the builder.
+Result<nix::ResolvedDerivation> resolve(const nix::StoreDir& dir, const nix::StorePath& drvPath,
+                                       const nix::Derivation& drv, const AttemptWork& work)
+{
+    nix::StorePathSet plain;
+    for (const auto& text : work.inputPaths) {
+        PENSTOCK_TRY(auto path, nix::StorePath::parse(dir, text));
+        plain.insert(std::move(path));
+    }
+    nix::KnownOutputs revealed;
+    for (const auto& each : work.revealed) {
+        PENSTOCK_TRY(auto input, nix::StorePath::parse(dir, each.drvPath));
+        PENSTOCK_TRY(auto path, nix::StorePath::parse(dir, each.path));
+        revealed.insert_or_assign({std::move(input), each.output}, std::move(path));
+    }
+    return nix::resolveGiven(dir, drvPath, drv, {work.drv, plain, revealed});
 }
 
 // The address must make the path, whatever else makes it welcome: else the server would sign a lie.
@@ -74,8 +94,7 @@ std::optional<Verdict> judgeKnown(const nix::StoreDir& dir, const AttemptFacts& 
     return std::nullopt;
 }
 
-// Outputs whose path only the build tells. Deferred ones are not among them: nothing but the resolved derivation says
-// what their paths are, so that a name alone would let a builder bring anything.
+// Outputs whose path only the build tells. Those of deferred derivations are not among them: their paths are computed.
 std::optional<Verdict> judgeFloating(const nix::StoreDir& dir, const AttemptFacts& attempt, const nix::NarInfo& info,
                                      const std::optional<nix::ContentAddress>& address)
 {
@@ -92,8 +111,8 @@ std::optional<Verdict> judgeFloating(const nix::StoreDir& dir, const AttemptFact
                           (!output.algorithm || *output.algorithm == address->hash.algorithm());
         if (!same)
             return refuse(Refusal::WrongFixedHash,
-                          fmt::format("{} is announced with content address {}, which is of another kind than output {} "
-                                      "of {} has",
+                          fmt::format("{} is announced with content address {}, another kind than output {} "
+                                      "of {} is to have",
                                       info.path.print(dir), info.contentAddress, name, attempt.drvName));
         return Verdict{};
     }
@@ -128,17 +147,46 @@ std::string_view toString(Refusal refusal)
     return "none";
 }
 
-Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, const nix::StorePath& drvPath,
-                                  std::string_view drv)
+Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, const AttemptWork& work)
 {
-    PENSTOCK_TRY(const auto parsed, nix::parseDerivationAt(dir, drvPath, drv));
-    AttemptFacts facts{attempt, parsed.name, drvPath, {}};
+    PENSTOCK_TRY(auto drvPath, nix::StorePath::parse(dir, work.drvPath));
+    PENSTOCK_TRY(const auto parsed, nix::parseDerivationAt(dir, drvPath, work.drv));
+    AttemptFacts facts{attempt, parsed.name, std::move(drvPath), {}};
     const auto kind = parsed.outputKind();
-    for (const auto& [name, output] : parsed.outputs) {
+    auto outputs = parsed.outputs;
+    if (kind == OutputKind::Deferred || kind == OutputKind::Floating) {
+        PENSTOCK_TRY(auto resolved, resolve(dir, facts.drvPath, parsed, work));
+        outputs = std::move(resolved.basic.outputs); // those of a deferred one have paths now
+        facts.modulo = std::move(resolved.modulo);
+    }
+    for (const auto& [name, output] : outputs) {
         PENSTOCK_TRY(auto expected, expect(kind, output));
         facts.outputs.emplace(name, std::move(expected));
     }
     return facts;
+}
+
+Verdict judgeOutput(const nix::StoreDir& dir, const AttemptFacts& attempt, const std::string& output,
+                    const nix::NarInfo& shown)
+{
+    const auto expected = attempt.outputs.find(output);
+    if (expected == attempt.outputs.end())
+        return refuse(Refusal::NotAnOutput, fmt::format("{} has no output {}", attempt.drvName, output));
+    if (expected->second.path) {
+        if (*expected->second.path == shown.path)
+            return {};
+        return refuse(Refusal::NotAnOutput, fmt::format("output {} of {} is {}, not {}", output, attempt.drvName,
+                                                        expected->second.path->print(dir), shown.path.print(dir)));
+    }
+    const auto address = checkedAddress(dir, shown);
+    if (!address)
+        return refuse(Refusal::BadAddress, address.error().message);
+    AttemptFacts only = attempt;
+    only.outputs = {*expected};
+    if (auto verdict = judgeFloating(dir, only, shown, *address))
+        return *std::move(verdict);
+    return refuse(Refusal::NotAnOutput, fmt::format("{} cannot be output {} of {}", shown.path.print(dir), output,
+                                                    attempt.drvName));
 }
 
 Verdict judgeUpload(const UploadRules& rules, const AttemptFacts* attempt, const nix::NarInfo& announced)

@@ -32,11 +32,24 @@ struct AttemptFacts {
     std::string drvName; // without .drv
     nix::StorePath drvPath;
     std::map<std::string, ExpectedOutput> outputs; // by output name
+    std::optional<nix::Hash> modulo = {}; // of what is really built, where that names its realisations
 };
 
-// Invalid or Corrupt when the text is not that derivation.
-[[nodiscard]] Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir,
-                                                const nix::StorePath& drvPath, std::string_view drv);
+// What a live attempt builds, as the server knows it.
+struct AttemptWork {
+    std::string drvPath;
+    std::string drv; // text of the derivation
+    std::vector<std::string> inputPaths = {};
+    struct Revealed { // an output of an input derivation that only its build could tell
+        std::string drvPath;
+        std::string output;
+        std::string path;
+    };
+    std::vector<Revealed> revealed = {};
+};
+
+// Invalid or Corrupt when the text is not that derivation. The paths of deferred outputs are computed.
+[[nodiscard]] Result<AttemptFacts> attemptFacts(AttemptId attempt, const nix::StoreDir& dir, const AttemptWork& work);
 
 struct UploadRules {
     nix::StoreDir dir;
@@ -45,7 +58,15 @@ struct UploadRules {
 };
 
 // Why a path is refused: for counters. The sentence is for people.
-enum class Refusal : std::uint8_t { None, TooLarge, BadAddress, NotAnOutput, WrongFixedHash, NotContentAddressed, Untrusted };
+enum class Refusal : std::uint8_t {
+    None,
+    TooLarge,
+    BadAddress,
+    NotAnOutput,
+    WrongFixedHash,
+    NotContentAddressed,
+    Untrusted
+};
 [[nodiscard]] std::string_view toString(Refusal refusal);
 
 struct Verdict {
@@ -53,6 +74,10 @@ struct Verdict {
     std::string reason; // empty when wanted
     [[nodiscard]] bool isWanted() const { return refusal == Refusal::None; }
 };
+// Whether the path that a result names for an output may be it; shown: what the store says of the path. What only the
+// build could tell must have the output's name and an address of its kind: any other path would be another's work.
+[[nodiscard]] Verdict judgeOutput(const nix::StoreDir& dir, const AttemptFacts& attempt, const std::string& output,
+                                  const nix::NarInfo& shown);
 // attempt: none for a client.
 [[nodiscard]] Verdict judgeUpload(const UploadRules& rules, const AttemptFacts* attempt, const nix::NarInfo& announced);
 

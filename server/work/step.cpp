@@ -211,4 +211,18 @@ Result<StepProgress> next(const StepProgress& progress, const StepEvent& event, 
     return moved;
 }
 
+std::vector<NixOutput> knownOutputs(const Work& work, const StepProgress& progress)
+{
+    std::vector<NixOutput> known;
+    const auto* nix = std::get_if<NixWork>(&work);
+    if (nix == nullptr)
+        return known;
+    for (const NixOutput& output : nix->outputs)
+        if (!output.path.empty())
+            known.push_back(output);
+    for (const OutputFact& output : progress.revealed)
+        known.push_back({output.name, output.path});
+    return known;
+}
+
 } // namespace penstock::work

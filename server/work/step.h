@@ -73,4 +73,8 @@ struct RetryRules {
 [[nodiscard]] Result<StepProgress> next(const StepProgress& progress, const StepEvent& event, const RetryRules& rules,
                                         Now now);
 
+// The outputs whose paths are known: those that the derivation names, and what its build has revealed. None of a
+// command.
+[[nodiscard]] std::vector<NixOutput> knownOutputs(const Work& work, const StepProgress& progress);
+
 } // namespace penstock::work

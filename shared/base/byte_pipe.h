@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// BytePipe: bytes from one thread that pushes them to another that asks for them, at most `limit` at a time. Both
-// sides block. Each must say when it leaves, or the other waits for ever: the writer by finish() or fail(), the
-// reader by abandon(). What was failed or abandoned first is what the other side gets as its error.
+// BytePipe: bytes from one thread that pushes them to another that asks for them, at most `limit` at a time.
+// Both sides block. Each must say when it leaves, or the other waits for ever: the writer by finish() or
+// fail(), the reader by abandon(). What was failed or abandoned first is what the other side gets as its
+// error.
 #pragma once
 
 #include "shared/base/mutex.h"

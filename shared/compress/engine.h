@@ -20,7 +20,7 @@ namespace penstock::compress {
 // needs (zstd 22: 128 MiB, xz 9: 65 MiB), below what a stream may ask for (zstd 2 GiB, xz 4 GiB).
 inline constexpr int kMaxWindowLog = 27;
 inline constexpr std::uint64_t kMaxDecoderBytes = 192ULL << 20U;
-// What an xz encoder may take; fewer threads are used above it.
+// What an encoder may take; fewer threads are used above it.
 inline constexpr std::uint64_t kMaxEncoderBytes = 1ULL << 30U;
 inline constexpr unsigned kMaxThreads = 64;
 

@@ -1,15 +1,38 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "shared/nix/aterm.h"
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
+
 #include <fmt/format.h>
 
 namespace penstock::nix {
+
+namespace {
+
+// Derivations are long strings in which nothing is escaped: what looks for that must be fast.
+constexpr std::array<bool, 256> kEscaped = [] {
+    std::array<bool, 256> table{};
+    for (const char letter : {'"', '\\', '\n', '\r', '\t'})
+        table[static_cast<unsigned char>(letter)] = true;
+    return table;
+}();
+
+std::size_t findEscaped(std::string_view text, std::size_t at)
+{
+    const auto found = std::find_if(text.begin() + static_cast<std::ptrdiff_t>(at), text.end(),
+                                    [](char letter) { return kEscaped[static_cast<unsigned char>(letter)]; });
+    return found == text.end() ? std::string_view::npos : static_cast<std::size_t>(found - text.begin());
+}
+
+} // namespace
 
 void appendAtermString(std::string& out, std::string_view text)
 {
     out.push_back('"');
     for (std::size_t at = 0; at < text.size();) {
-        const std::size_t stop = text.find_first_of("\"\\\n\r\t", at);
+        const std::size_t stop = findEscaped(text, at);
         if (stop == std::string_view::npos) {
             out.append(text.substr(at));
             break;
@@ -45,8 +68,13 @@ Result<std::string> AtermReader::string()
 {
     PENSTOCK_TRY_VOID(expect("\""));
     std::string text;
-    for (;;) {
-        const std::size_t stop = m_text.find_first_of("\"\\", m_at);
+    std::size_t quote = m_at; // the next one from m_at on, once it was looked for
+    for (bool isKnown = false;; isKnown = isKnown && quote >= m_at) {
+        if (!isKnown)
+            quote = m_text.find('"', m_at);
+        isKnown = true;
+        const std::size_t escape = m_text.substr(0, quote).find('\\', m_at);
+        const std::size_t stop = escape == std::string_view::npos ? quote : escape;
         if (stop == std::string_view::npos || (m_text[stop] == '\\' && stop + 1 == m_text.size()))
             return bad("a string has no end");
         text.append(m_text.substr(m_at, stop - m_at));

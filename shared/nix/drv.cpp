@@ -240,6 +240,35 @@ void printStrings(std::string& out, std::initializer_list<std::string_view> text
     out.push_back(')');
 }
 
+void printOutputs(std::string& out, const StoreDir& dir, const Derivation& drv, bool mask)
+{
+    printList(out, drv.outputs, [&](const auto& item) {
+        const DerivationOutput& output = item.second;
+        printStrings(out, {item.first, output.path && !mask ? output.path->print(dir) : "", output.method,
+                           output.hash});
+    });
+}
+
+// All that follows the input derivations.
+void printRest(std::string& out, const StoreDir& dir, const Derivation& drv, bool mask)
+{
+    const auto string = [&](const std::string& text) { appendAtermString(out, text); };
+    out.push_back(',');
+    printList(out, drv.inputSources, [&](const StorePath& path) { appendAtermString(out, path.print(dir)); });
+    out.push_back(',');
+    string(drv.platform);
+    out.push_back(',');
+    string(drv.builder);
+    out.push_back(',');
+    printList(out, drv.arguments, string);
+    out.push_back(',');
+    printList(out, drv.environment, [&](const auto& item) {
+        const bool isMasked = mask && drv.outputs.contains(item.first);
+        printStrings(out, {item.first, isMasked ? std::string_view() : std::string_view(item.second)});
+    });
+    out.push_back(')');
+}
+
 std::string rewritten(std::string text, const Rewrites& rewrites)
 {
     for (const auto& [from, to] : rewrites)
@@ -326,11 +355,7 @@ std::string printDerivation(const StoreDir& dir, const Derivation& drv)
         appendAtermString(out, kDynamicVersion);
         out.push_back(',');
     }
-    printList(out, drv.outputs, [&](const auto& item) {
-        const DerivationOutput& output = item.second;
-        printStrings(out,
-                     {item.first, output.path ? output.path->print(dir) : "", output.method, output.hash});
-    });
+    printOutputs(out, dir, drv, false);
     out.push_back(',');
     printList(out, drv.inputDerivations, [&](const auto& item) {
         out.push_back('(');
@@ -339,17 +364,23 @@ std::string printDerivation(const StoreDir& dir, const Derivation& drv)
         printNode(out, item.second);
         out.push_back(')');
     });
+    printRest(out, dir, drv, false);
+    return out;
+}
+
+std::string printForModulo(const StoreDir& dir, const Derivation& drv, const InputKeys& inputs, bool mask)
+{
+    std::string out = "Derive(";
+    printOutputs(out, dir, drv, mask);
     out.push_back(',');
-    printList(out, drv.inputSources, [&](const StorePath& path) { appendAtermString(out, path.print(dir)); });
-    out.push_back(',');
-    appendAtermString(out, drv.platform);
-    out.push_back(',');
-    appendAtermString(out, drv.builder);
-    out.push_back(',');
-    printList(out, drv.arguments, [&](const std::string& text) { appendAtermString(out, text); });
-    out.push_back(',');
-    printList(out, drv.environment, [&](const auto& item) { printStrings(out, {item.first, item.second}); });
-    out.push_back(')');
+    printList(out, inputs, [&](const auto& item) {
+        out.push_back('(');
+        appendAtermString(out, item.first);
+        out.push_back(',');
+        printList(out, item.second, [&](const std::string& text) { appendAtermString(out, text); });
+        out.push_back(')');
+    });
+    printRest(out, dir, drv, mask);
     return out;
 }
 

@@ -80,6 +80,11 @@ struct BasicDerivation {
 [[nodiscard]] Result<Derivation> parseDerivationAt(const StoreDir& dir, const StorePath& path,
                                                    std::string_view text);
 [[nodiscard]] std::string printDerivation(const StoreDir& dir, const Derivation& drv);
+// The text that a hash modulo is of: with other keys in place of the input derivations and, when masked, nothing in
+// place of the paths of its outputs.
+using InputKeys = std::map<std::string, std::set<std::string>>; // to output names
+[[nodiscard]] std::string printForModulo(const StoreDir& dir, const Derivation& drv, const InputKeys& inputs,
+                                         bool mask);
 // Where the .drv file lies in the store.
 [[nodiscard]] Result<StorePath> computeDerivationPath(const StoreDir& dir, const Derivation& drv);
 

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "shared/nix/modulo.h"
 
-#include "shared/nix/aterm.h"
-
 #include <set>
 #include <string>
 #include <utility>
@@ -11,33 +9,6 @@
 
 namespace penstock::nix {
 namespace {
-
-// The text with hashes in place of input derivations. Keys that fall together unite their output names.
-std::string replaceInputs(const StoreDir& dir, Derivation drv,
-                          const std::map<std::string, std::set<std::string>>& inputs)
-{
-    drv.inputDerivations.clear();
-    std::string text = printDerivation(dir, drv);
-    std::string list;
-    for (const auto& [key, names] : inputs) {
-        list.append(list.empty() ? "(" : ",(");
-        appendAtermString(list, key);
-        char before = '[';
-        list.push_back(',');
-        for (const std::string& name : names) {
-            list.push_back(before);
-            appendAtermString(list, name);
-            before = ',';
-        }
-        list.append("])");
-    }
-    // The list of inputs stands right behind that of outputs: print the outputs alone to know where.
-    Derivation outputsOnly;
-    outputsOnly.outputs = std::move(drv.outputs);
-    const std::string_view kRest = R"(],[],"","",[],[]))"; // "]" of the inputs and all that follows them
-    text.insert(printDerivation(dir, outputsOnly).size() - kRest.size(), list);
-    return text;
-}
 
 Result<StorePath> fixedOutputPath(const StoreDir& dir, std::string_view drvName, std::string_view outputName,
                                   const DerivationOutput& output)
@@ -48,7 +19,29 @@ Result<StorePath> fixedOutputPath(const StoreDir& dir, std::string_view drvName,
 
 } // namespace
 
-Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
+Result<ModuloHashes::Inputs> ModuloHashes::inputsOf(const Derivation& drv) const
+{
+    Inputs inputs;
+    const OutputKind kind = drv.outputKind();
+    if (kind == OutputKind::Fixed || kind == OutputKind::Impure)
+        return inputs; // their hash says nothing of inputs
+    if (drv.hasDynamicInputs())
+        return fail(ErrorCode::Invalid,
+                    fmt::format("derivation {}: dynamic inputs have no hash modulo", drv.name));
+    inputs.isDeferred = kind != OutputKind::InputAddressed;
+    for (const auto& [path, node] : drv.inputDerivations) {
+        const auto known = m_hashes.find(path);
+        if (known == m_hashes.end())
+            return fail(ErrorCode::NotFound,
+                        fmt::format("derivation {}: the hash of its input {} is not known", drv.name,
+                                    path.baseName()));
+        inputs.isDeferred = inputs.isDeferred || known->second.isDeferred;
+        inputs.keys[known->second.hash.base16()].insert(node.outputs.begin(), node.outputs.end());
+    }
+    return inputs;
+}
+
+Modulo ModuloHashes::compute(const Derivation& drv, const Inputs& inputs, bool mask) const
 {
     const OutputKind kind = drv.outputKind();
     if (kind == OutputKind::Fixed) {
@@ -58,49 +51,42 @@ Result<Modulo> ModuloHashes::compute(const Derivation& drv, bool mask) const
     }
     if (kind == OutputKind::Impure)
         return Modulo{hashOf("impure"), true};
-    if (drv.hasDynamicInputs())
-        return fail(ErrorCode::Invalid,
-                    fmt::format("derivation {}: dynamic inputs have no hash modulo", drv.name));
-    bool isDeferred = kind != OutputKind::InputAddressed;
-    std::map<std::string, std::set<std::string>> inputs;
-    for (const auto& [path, node] : drv.inputDerivations) {
-        const auto known = m_hashes.find(path);
-        if (known == m_hashes.end())
-            return fail(ErrorCode::NotFound,
-                        fmt::format("derivation {}: the hash of its input {} is not known", drv.name,
-                                    path.baseName()));
-        isDeferred = isDeferred || known->second.isDeferred;
-        inputs[known->second.hash.base16()].insert(node.outputs.begin(), node.outputs.end());
-    }
-    Derivation changed = drv;
-    if (mask) {
-        for (auto& [name, output] : changed.outputs) {
-            output.path.reset();
-            if (const auto variable = changed.environment.find(name); variable != changed.environment.end())
-                variable->second.clear();
-        }
-    }
-    return Modulo{hashOf(replaceInputs(m_dir, std::move(changed), inputs)), isDeferred};
+    return Modulo{hashOf(printForModulo(m_dir, drv, inputs.keys, mask)), inputs.isDeferred};
 }
 
 Result<void> ModuloHashes::add(const StorePath& drvPath, const Derivation& drv)
 {
-    PENSTOCK_TRY(const Modulo modulo, compute(drv, false));
-    m_hashes.insert_or_assign(drvPath, modulo);
+    PENSTOCK_TRY(const Inputs inputs, inputsOf(drv));
+    m_hashes.insert_or_assign(drvPath, compute(drv, inputs, false));
+    return {};
+}
+
+Result<void> ModuloHashes::addVerified(const StorePath& drvPath, const Derivation& drv)
+{
+    PENSTOCK_TRY(const Inputs inputs, inputsOf(drv));
+    PENSTOCK_TRY_VOID(verify(drv, inputs));
+    m_hashes.insert_or_assign(drvPath, compute(drv, inputs, false));
     return {};
 }
 
 Result<Modulo> ModuloHashes::masked(const Derivation& drv) const
 {
-    return compute(drv, true);
+    PENSTOCK_TRY(const Inputs inputs, inputsOf(drv));
+    return compute(drv, inputs, true);
 }
 
 Result<void> ModuloHashes::verifyOutputPaths(const Derivation& drv) const
 {
+    PENSTOCK_TRY(const Inputs inputs, inputsOf(drv));
+    return verify(drv, inputs);
+}
+
+Result<void> ModuloHashes::verify(const Derivation& drv, const Inputs& inputs) const
+{
     const OutputKind kind = drv.outputKind();
     if (kind != OutputKind::InputAddressed && kind != OutputKind::Fixed)
         return {};
-    PENSTOCK_TRY(const Modulo modulo, masked(drv));
+    const Modulo modulo = compute(drv, inputs, true);
     if (kind == OutputKind::InputAddressed && modulo.isDeferred)
         return fail(ErrorCode::Invalid,
                     fmt::format("derivation {}: states output paths although they depend on "

@@ -11,7 +11,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <map>
+#include <unordered_map>
 
 namespace penstock::nix {
 
@@ -26,6 +26,8 @@ public:
 
     // Remembers the unmasked hash of drv for its dependents. NotFound when an input was not added before.
     Result<void> add(const StorePath& drvPath, const Derivation& drv);
+    // Both of the above and below at once, for less: checks the output paths, then remembers.
+    [[nodiscard]] Result<void> addVerified(const StorePath& drvPath, const Derivation& drv);
     // The hash that output paths are made from.
     [[nodiscard]] Result<Modulo> masked(const Derivation& drv) const;
     // Invalid when an output path that can be computed is not the stated one, or the variable of an output
@@ -35,10 +37,16 @@ public:
     [[nodiscard]] std::size_t size() const { return m_hashes.size(); }
 
 private:
-    [[nodiscard]] Result<Modulo> compute(const Derivation& drv, bool mask) const;
+    struct Inputs { // what stands in the place of the input derivations
+        InputKeys keys; // keys that fall together unite their output names
+        bool isDeferred = false;
+    };
+    [[nodiscard]] Result<Inputs> inputsOf(const Derivation& drv) const;
+    [[nodiscard]] Modulo compute(const Derivation& drv, const Inputs& inputs, bool mask) const;
+    [[nodiscard]] Result<void> verify(const Derivation& drv, const Inputs& inputs) const;
 
     StoreDir m_dir;
-    std::map<StorePath, Modulo> m_hashes; // bounded by the closure that the caller holds anyway
+    std::unordered_map<StorePath, Modulo> m_hashes; // bounded by the closure that the caller holds anyway
 };
 
 } // namespace penstock::nix

@@ -3,6 +3,8 @@
 
 #include "shared/nix/modulo.h"
 
+#include <iterator>
+
 #include <fmt/format.h>
 
 namespace penstock::nix {
@@ -35,6 +37,17 @@ Derivation withoutInputDerivations(std::string name, const BasicDerivation& basi
 {
     return {std::move(name), basic.outputs,    {}, basic.inputs, basic.platform, basic.builder,
             basic.arguments, basic.environment};
+}
+
+// Without a path of its own, and nobody told one: its placeholder would stay in the text.
+Result<void> checkIsKnown(const StorePath& drvPath, const std::string& output, const GivenInputs& given)
+{
+    if (given.revealed.contains({drvPath, output}) ||
+        given.text.find(outputPlaceholder(drvPath, output)) == std::string_view::npos)
+        return {};
+    return fail(ErrorCode::NotFound, fmt::format("output {} of the input {} has no path yet, and the server told none; "
+                                                 "its step must be built first",
+                                                 output, drvPath.baseName()));
 }
 
 } // namespace
@@ -74,6 +87,24 @@ Result<ResolvedDerivation> resolveDerivation(const StoreDir& dir, const StorePat
     }
     PENSTOCK_TRY(StorePath path, computeDerivationPath(dir, built));
     return ResolvedDerivation{std::move(path), std::move(basic), modulo.hash};
+}
+
+Result<ResolvedDerivation> resolveGiven(const StoreDir& dir, const StorePath& drvPath, Derivation drv,
+                                        const GivenInputs& given)
+{
+    // A resolved derivation only has the set of its inputs' paths, so the plain ones need no derivation.
+    drv.inputSources.insert(given.plain.begin(), given.plain.end());
+    for (auto input = drv.inputDerivations.begin(); input != drv.inputDerivations.end();) {
+        auto& [inputPath, node] = *input;
+        for (const std::string& output : node.outputs)
+            PENSTOCK_TRY_VOID(checkIsKnown(inputPath, output, given));
+        std::erase_if(node.outputs, [&, &path = inputPath](const std::string& output) {
+            return !given.revealed.contains({path, output});
+        });
+        const bool isPlain = node.outputs.empty() && node.dynamic.empty();
+        input = isPlain ? drv.inputDerivations.erase(input) : std::next(input);
+    }
+    return resolveDerivation(dir, drvPath, drv, given.revealed);
 }
 
 } // namespace penstock::nix

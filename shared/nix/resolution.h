@@ -12,6 +12,7 @@
 
 #include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 
 namespace penstock::nix {
@@ -33,5 +34,16 @@ struct ResolvedDerivation {
 // known: at least every output that drv names of its input derivations, of whatever kind those are.
 [[nodiscard]] Result<ResolvedDerivation> resolveDerivation(const StoreDir& dir, const StorePath& drvPath,
                                                            const Derivation& drv, const KnownOutputs& known);
+
+// The same for somebody who has the derivation's text but not those of its inputs: the paths that stand in the text
+// come as plain ones, without whose outputs they are, and `revealed` are those that only builds could tell. NotFound
+// when the text still waits for one that is not among them.
+struct GivenInputs {
+    std::string_view text;
+    const StorePathSet& plain;
+    const KnownOutputs& revealed;
+};
+[[nodiscard]] Result<ResolvedDerivation> resolveGiven(const StoreDir& dir, const StorePath& drvPath, Derivation drv,
+                                                      const GivenInputs& given);
 
 } // namespace penstock::nix

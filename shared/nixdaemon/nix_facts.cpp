@@ -42,6 +42,20 @@ Result<std::vector<std::string>> words(const nix::JsonValue& config, std::string
     return found;
 }
 
+// Newer Nix names the experimental features that are on; 2.4 to 2.13 give their numbers, of which this one's is 0.
+Result<bool> isCaDerivationsOn(const nix::JsonValue& config)
+{
+    PENSTOCK_TRY(const auto names, words(config, "experimental-features"));
+    if (std::find(names.begin(), names.end(), kCaDerivations) != names.end())
+        return true;
+    const nix::JsonValue* entry = config.member("experimental-features");
+    const nix::JsonValue* value = entry != nullptr ? entry->member("value") : nullptr;
+    const nix::JsonValue::Array* items = value != nullptr ? value->asArray() : nullptr;
+    return items != nullptr && std::any_of(items->begin(), items->end(), [](const nix::JsonValue& item) {
+               return item.asNumber() != nullptr && item.asNumber()->text == "0";
+           });
+}
+
 } // namespace
 
 Result<ShowConfig> parseShowConfig(std::string_view json)
@@ -59,8 +73,8 @@ Result<ShowConfig> parseShowConfig(std::string_view json)
             result.systems.push_back(platform);
     PENSTOCK_TRY(const auto features, words(*config, "system-features"));
     result.features.insert(features.begin(), features.end());
-    PENSTOCK_TRY(const auto experimental, words(*config, "experimental-features"));
-    if (std::find(experimental.begin(), experimental.end(), kCaDerivations) != experimental.end())
+    PENSTOCK_TRY(const bool hasCaDerivations, isCaDerivationsOn(*config));
+    if (hasCaDerivations)
         result.features.emplace(kCaDerivations);
     return result;
 }

@@ -36,8 +36,8 @@ struct Dialect {
     std::uint32_t protocolMax = kProtocolMax;
     std::vector<std::string> features;
 };
-// A builder that says so fetches inputs from the server and brings outputs to it by the grant of each attempt (NixWork);
-// without, its store is the server's.
+// A builder that says so fetches inputs from the server and brings outputs to it by the grant of each attempt
+// (NixWork); without, its store is the server's.
 inline constexpr std::string_view kGrantsFeature = "grants";
 // This program's. No behaviour beyond protocol 1 exists yet, so its list of features is empty.
 [[nodiscard]] Dialect ownDialect();

@@ -26,9 +26,9 @@ curl::HttpClientOptions patient(curl::HttpClientOptions options)
 Error errorOf(const curl::HttpResponse& answer, std::string_view what)
 {
     const std::string told = problemText(answer.body);
-    const auto error = [&](ErrorCode code, std::string_view todo) {
-        return Error{code, fmt::format("{}: the server says {}{}{}{}", what, answer.status, told.empty() ? "" : ": ",
-                                       told, todo)};
+    const auto error = [&](ErrorCode code, std::string_view advice) {
+        return Error{code, fmt::format("{}: the server says {}{}{}{}", what, answer.status,
+                                       told.empty() ? "" : ": ", told, advice)};
     };
     switch (answer.status) {
     case 401:
@@ -42,7 +42,37 @@ Error errorOf(const curl::HttpResponse& answer, std::string_view what)
     }
     if (curl::isWorthRetrying(answer.status))
         return error(ErrorCode::Unavailable, "; try again later");
-    return error(ErrorCode::Invalid, "; is this a Penstock server, and of a version that goes with this program?");
+    return error(ErrorCode::Invalid,
+                 "; is this a Penstock server, and of a version that goes with this program?");
+}
+
+// Of whoever a signed address leads to: S3, which says why in <Code>.
+std::string codeOf(std::string_view body)
+{
+    constexpr std::string_view kBegin = "<Code>";
+    constexpr std::size_t kLongest = 100;
+    const std::size_t at = body.find(kBegin);
+    if (at == std::string_view::npos)
+        return {};
+    const std::string_view code = body.substr(at + kBegin.size());
+    return toValidUtf8(code.substr(0, std::min(code.find('<'), kLongest)));
+}
+
+Error pastErrorOf(const curl::HttpResponse& answer, std::string_view what)
+{
+    const std::string code = codeOf(answer.body);
+    const auto error = [&](ErrorCode kind, std::string_view todo) {
+        return Error{kind, fmt::format("{}: the server's store in S3 says {}{}{}{}", what, answer.status,
+                                       code.empty() ? "" : " ", code, todo)};
+    };
+    if (code == "QuotaExceeded" || answer.status == 507)
+        return error(ErrorCode::Exhausted, "; free space or raise the quota");
+    if (answer.status == 401 || answer.status == 403)
+        return error(ErrorCode::Denied, "; are the server's credentials for it good, and the clocks right?");
+    // 501: it knows no conditions, which the server can do without.
+    if (curl::isWorthRetrying(answer.status) || answer.status == 501)
+        return error(ErrorCode::Unavailable, "; try again later");
+    return error(answer.status == 404 ? ErrorCode::NotFound : ErrorCode::Invalid, "; ask who runs the server");
 }
 
 std::optional<Duration> retryAfterOf(const curl::HttpResponse& answer)
@@ -53,7 +83,9 @@ std::optional<Duration> retryAfterOf(const curl::HttpResponse& answer)
 
 } // namespace
 
-RoadClients::RoadClients(const curl::HttpClientOptions& options) : quick(options), patient(transfer::patient(options)) {}
+RoadClients::RoadClients(const curl::HttpClientOptions& options)
+    : quick(options), patient(transfer::patient(options))
+{}
 
 Road::Road(RoadOptions options, std::shared_ptr<RoadClients> clients)
     : m_options(std::move(options)), m_clients(std::move(clients))
@@ -76,12 +108,14 @@ std::string Road::attemptQuery(char first) const
     return m_options.attempt ? fmt::format("{}attempt={}", first, *m_options.attempt) : std::string();
 }
 
-bool Road::waitBefore(unsigned retry, const IsCancelled& isCancelled, std::optional<Duration> retryAfter) const
+bool Road::waitBefore(unsigned retry, const IsCancelled& isCancelled,
+                      std::optional<Duration> retryAfter) const
 {
     if (retry >= m_options.backOff.attempts)
         return false;
     // Spreads those that failed together; no secret hangs on it.
-    const auto spread = static_cast<std::uint32_t>(SystemClock{}.now().mono.sinceStart.count()) * 2'654'435'761U;
+    const auto spread =
+        static_cast<std::uint32_t>(SystemClock{}.now().mono.sinceStart.count()) * 2'654'435'761U;
     return curl::pause(curl::delayBefore(m_options.backOff, retry, spread, retryAfter), isCancelled);
 }
 
@@ -94,7 +128,8 @@ Result<curl::HttpResponse> Road::ask(curl::HttpRequest request, std::string_view
         auto answer = (isPatient ? m_clients->patient : m_clients->quick).take()->perform(request);
         if (answer && (answer->status / 100 == 2 || answer->status == 404))
             return answer;
-        const bool mayHelp = answer ? curl::isWorthRetrying(answer->status) : curl::isWorthRetrying(answer.error().code);
+        const bool mayHelp =
+            answer ? curl::isWorthRetrying(answer->status) : curl::isWorthRetrying(answer.error().code);
         const std::optional<Duration> after = answer ? retryAfterOf(*answer) : std::nullopt;
         if (!mayHelp || !waitBefore(retry, request.isCancelled, after)) {
             if (request.isCancelled && request.isCancelled())
@@ -104,7 +139,8 @@ Result<curl::HttpResponse> Road::ask(curl::HttpRequest request, std::string_view
     }
 }
 
-Result<std::optional<nix::NarInfo>> Road::info(const nix::StorePath& path, const IsCancelled& isCancelled) const
+Result<std::optional<nix::NarInfo>> Road::info(const nix::StorePath& path,
+                                               const IsCancelled& isCancelled) const
 {
     curl::HttpRequest request;
     request.maxAnswerBytes = nix::kMaxNarInfoBytes;
@@ -117,12 +153,14 @@ Result<std::optional<nix::NarInfo>> Road::info(const nix::StorePath& path, const
     if (!info)
         return fail(std::move(info.error()).in(what));
     if (info->path != path)
-        return fail(ErrorCode::Corrupt, fmt::format("{}: it tells of {} instead; let the server's store be checked",
-                                                    what, info->path.baseName()));
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("{}: it tells of {} instead; let the server's store be checked", what,
+                                info->path.baseName()));
     return *std::move(info);
 }
 
-Result<std::vector<nix::NarInfo>> Road::closure(const nix::StorePathSet& paths, const IsCancelled& isCancelled) const
+Result<std::vector<nix::NarInfo>> Road::closure(const nix::StorePathSet& paths,
+                                                const IsCancelled& isCancelled) const
 {
     std::vector<nix::NarInfo> closure;
     std::set<nix::StorePath> known;
@@ -172,8 +210,10 @@ Result<std::vector<PathPlan>> Road::announce(const std::vector<nix::NarInfo>& in
         request.text = nix::printNarInfos(m_options.storeDir, some);
         request.maxAnswerBytes = kMaxPlanBytes;
         request.isCancelled = isCancelled;
-        const std::string query = attemptQuery('?') + (isDirect ? (m_options.attempt ? "&direct=1" : "?direct=1") : "");
-        const std::string what = fmt::format("announcing {} paths (first {})", infos.size(), some.front().path.baseName());
+        const std::string query =
+            attemptQuery('?') + (isDirect ? (m_options.attempt ? "&direct=1" : "?direct=1") : "");
+        const std::string what =
+            fmt::format("announcing {} paths (first {})", infos.size(), some.front().path.baseName());
         PENSTOCK_TRY(const auto answer, ask(std::move(request), "/transfer/uploads" + query, what));
         if (answer.status == 404)
             return fail(errorOf(answer, what));
@@ -181,8 +221,8 @@ Result<std::vector<PathPlan>> Road::announce(const std::vector<nix::NarInfo>& in
         if (!told)
             return fail(std::move(told.error()).in(what));
         if (told->size() != some.size())
-            return fail(ErrorCode::Corrupt, fmt::format("{}: {} announced, and the server answers {}", what, some.size(),
-                                                        told->size()));
+            return fail(ErrorCode::Corrupt, fmt::format("{}: {} announced, and the server answers {}", what,
+                                                        some.size(), told->size()));
         std::move(told->begin(), told->end(), std::back_inserter(plans));
     }
     return plans;
@@ -205,8 +245,10 @@ Result<std::string> Road::put(const nix::StorePath& path, const PutOrder& order,
     auto answer = m_clients->quick.take()->perform(request);
     if (!answer)
         return fail(std::move(answer.error()).in(what));
-    if (answer->status / 100 != 2)
-        return fail(errorOf(*answer, what));
+    // The same content is there already, of another path or of a former try; the server reads what it is.
+    const bool isThere = order.isPastServer() && answer->status == 412;
+    if (answer->status / 100 != 2 && !isThere)
+        return fail(order.isPastServer() ? pastErrorOf(*answer, what) : errorOf(*answer, what));
     const std::string* etag = answer->header("etag");
     return etag == nullptr ? std::string() : *etag;
 }
@@ -238,8 +280,10 @@ Result<void> Road::publish(const std::vector<nix::StorePath>& paths, const std::
     request.headers.emplace_back("Content-Type", "application/json");
     request.text = printPaths(m_options.storeDir, paths, uploads);
     request.isCancelled = isCancelled;
-    const std::string what = fmt::format("publishing {} paths (first {})", paths.size(), paths.front().baseName());
-    PENSTOCK_TRY(const auto answer, ask(std::move(request), "/transfer/publish" + attemptQuery('?'), what, true));
+    const std::string what =
+        fmt::format("publishing {} paths (first {})", paths.size(), paths.front().baseName());
+    PENSTOCK_TRY(const auto answer,
+                 ask(std::move(request), "/transfer/publish" + attemptQuery('?'), what, true));
     if (answer.status == 404)
         return fail(errorOf(answer, what));
     const auto published = parsePublished(answer.body);

@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLookEvery{100}; // for an interrupt
 constexpr std::size_t kMaxRefusalsTold = 5;
+constexpr unsigned kMaxTries = 3;
 
 // References first, as far as they are among the infos. A path of a store never refers to its own referrer.
 std::vector<const nix::NarInfo*> inOrder(const std::map<nix::StorePath, nix::NarInfo>& infos)
@@ -85,6 +86,17 @@ Sender::~Sender()
 
 Result<TransferProgress> Sender::send(const SendOrder& order)
 {
+    for (unsigned tries = 1;; ++tries) {
+        auto outcome = sendOnce(order);
+        if (outcome || outcome.error().code != ErrorCode::NotFound || tries == kMaxTries)
+            return outcome;
+    }
+}
+
+// NotFound also when the server was started anew between bringing and publishing: it has forgotten what was
+// brought.
+Result<TransferProgress> Sender::sendOnce(const SendOrder& order)
+{
     PENSTOCK_TRY(auto interrupt, nixdaemon::Interrupt::create());
     Job job{order.road, order.store, std::move(interrupt), order.tap};
     PENSTOCK_TRY_VOID(plan(job, order));
@@ -118,8 +130,9 @@ Result<void> Sender::plan(Job& job, const SendOrder& order) const
         for (const nix::NarInfo& info : infos)
             wave.erase(info.path);
         if (!wave.empty())
-            return fail(ErrorCode::NotFound, fmt::format("{} shall go to the server and is not valid in this store",
-                                                         wave.begin()->print(store->storeDir())));
+            return fail(ErrorCode::NotFound,
+                        fmt::format("{} shall go to the server and is not valid in this store",
+                                    wave.begin()->print(store->storeDir())));
         PENSTOCK_TRY(auto answers, order.road->announce(infos, false, isCancelled));
         std::map<nix::StorePath, nix::NarInfo> byPath;
         for (nix::NarInfo& info : infos)
@@ -129,10 +142,12 @@ Result<void> Sender::plan(Job& job, const SendOrder& order) const
         for (PathPlan& plan : answers) {
             const auto info = byPath.extract(plan.path);
             if (info.empty())
-                return fail(ErrorCode::Corrupt, fmt::format("the server answers about {}, which was not announced",
-                                                            plan.path.baseName()));
+                return fail(ErrorCode::Corrupt,
+                            fmt::format("the server answers about {}, which was not announced",
+                                        plan.path.baseName()));
             if (plan.state == PathState::Refused && ++refusals <= kMaxRefusalsTold)
-                refused += fmt::format("{}{}: {}", refused.empty() ? "" : "; ", plan.path.baseName(), plan.reason);
+                refused +=
+                    fmt::format("{}{}: {}", refused.empty() ? "" : "; ", plan.path.baseName(), plan.reason);
             if (plan.state != PathState::Wanted)
                 continue;
             for (const nix::StorePath& reference : info.mapped().references)
@@ -174,10 +189,12 @@ Result<void> Sender::await(Job& job, const SendOrder& order)
                 job.interrupt.raise();
             }
             if (isStopped && job.running == 0)
-                return order.interrupt.isRaised() ? fail(ErrorCode::Cancelled, "cancelled while outputs were on their way")
-                                                  : fail(*job.error);
+                return order.interrupt.isRaised()
+                           ? fail(ErrorCode::Cancelled, "cancelled while outputs were on their way")
+                           : fail(*job.error);
             const bool isDone = job.progress.pathsDone == job.progress.paths;
-            const auto until = std::chrono::steady_clock::time_point(clock.now().mono.sinceStart + kLookEvery);
+            const auto until =
+                std::chrono::steady_clock::time_point(clock.now().mono.sinceStart + kLookEvery);
             if (!isDone && job.progress == told)
                 m_jobsMoved.waitUntil(m_mutex, until);
             progress = job.progress;

@@ -21,7 +21,10 @@ struct DirWorld final : ObjectStoreWorld {
 struct MemoryWorld final : ObjectStoreWorld {
     std::shared_ptr<test::MemoryObjects> objects = std::make_shared<test::MemoryObjects>();
 
-    std::unique_ptr<ObjectStore> open() override { return std::make_unique<test::MemoryObjectStore>(objects); }
+    std::unique_ptr<ObjectStore> open() override
+    {
+        return std::make_unique<test::MemoryObjectStore>(objects);
+    }
 };
 
 template <class World> std::unique_ptr<ObjectStoreWorld> make()

@@ -180,11 +180,11 @@ TEST_P(ObjectStoreContract, ListsKeysInTheOrderOfTheirBytes)
 {
     for (const char* key : {"nar/b", "nar-x", "nar/a", "nar.y", "z", "log/1", "nar/sub/c", "nara"})
         ASSERT_TRUE(store->putText(key, "x", {}));
-    EXPECT_EQ(keysOf(*store), (std::vector<std::string>{"log/1", "nar-x", "nar.y", "nar/a", "nar/b", "nar/sub/c",
-                                                        "nara", "z"}));
+    EXPECT_EQ(keysOf(*store), (std::vector<std::string>{"log/1", "nar-x", "nar.y", "nar/a", "nar/b",
+                                                        "nar/sub/c", "nara", "z"}));
     EXPECT_EQ(keysOf(*store, "nar/"), (std::vector<std::string>{"nar/a", "nar/b", "nar/sub/c"}));
-    EXPECT_EQ(keysOf(*store, "nar"), (std::vector<std::string>{"nar-x", "nar.y", "nar/a", "nar/b", "nar/sub/c",
-                                                               "nara"}));
+    EXPECT_EQ(keysOf(*store, "nar"),
+              (std::vector<std::string>{"nar-x", "nar.y", "nar/a", "nar/b", "nar/sub/c", "nara"}));
     EXPECT_TRUE(keysOf(*store, "none").empty());
     int seen = 0;
     ASSERT_TRUE(store->list("nar", [&seen](std::string_view) { return ++seen < 2; }));
@@ -193,7 +193,8 @@ TEST_P(ObjectStoreContract, ListsKeysInTheOrderOfTheirBytes)
 
 TEST_P(ObjectStoreContract, TakesKeysWithTheLettersThatNixUses)
 {
-    const std::string key = "realisations/sha256:539e49139b81781798667b7270f46aa680556fa0ee420e73f8e266646791cb87!out.doi";
+    const std::string key =
+        "realisations/sha256:539e49139b81781798667b7270f46aa680556fa0ee420e73f8e266646791cb87!out.doi";
     const std::string other = "log/w9285zka25gz1c406kdnnmnjwcl78cs4-a+b?c=d_e.drv";
     ASSERT_TRUE(store->putText(key, "1", {}));
     ASSERT_TRUE(store->putText(other, "2", {}));
@@ -205,9 +206,10 @@ TEST_P(ObjectStoreContract, TakesKeysWithTheLettersThatNixUses)
 TEST_P(ObjectStoreContract, RefusesKeysThatAreNone)
 {
     const std::string nul("a\0b", 3);
-    for (const std::string& key : {std::string(), std::string("/etc/passwd"), std::string("../up"), std::string("a/../b"),
-                                   std::string("a//b"), std::string("a/"), std::string("./a"), std::string("a\nb"), nul,
-                                   std::string("a/.hidden"), std::string(1025, 'x'), std::string(256, 'x')}) {
+    for (const std::string& key :
+         {std::string(), std::string("/etc/passwd"), std::string("../up"), std::string("a/../b"),
+          std::string("a//b"), std::string("a/"), std::string("./a"), std::string("a\nb"), nul,
+          std::string("a/.hidden"), std::string(1025, 'x'), std::string(256, 'x')}) {
         EXPECT_EQ(store->putText(key, "x", {}).error().code, ErrorCode::Invalid) << key;
         EXPECT_EQ(store->head(key).error().code, ErrorCode::Invalid) << key;
         EXPECT_EQ(store->getText(key, 10).error().code, ErrorCode::Invalid) << key;

@@ -20,6 +20,9 @@ DIGITS = "0123456789abcdfghijklmnpqrsvwxyz"
 SLOW = """derivation { name = "slow"; system = builtins.currentSystem; builder = "/bin/sh";
   args = [ "-c" "/bin/sleep 600; echo done > $out" ]; }"""
 
+QUICK = """derivation { name = "NAME"; system = builtins.currentSystem; builder = "/bin/sh";
+  args = [ "-c" "echo the log of NAME; END" ]; }"""
+
 
 def base32(digest):
     out = ""
@@ -101,7 +104,8 @@ class CacheTest(unittest.TestCase):
         cls.farm = Farm(env={name: env[name] for name in ("HOME", "XDG_CACHE_HOME", "NIX_CONF_DIR", "NIX_CONFIG")})
         cls.farm.env = {name: value for name, value in cls.farm.env.items()
                         if name not in ("NIX_STORE_DIR", "NIX_REMOTE", "NIX_STATE_DIR")}
-        cls.farm.server()
+        cls.second = f"{cls.dir}/second"
+        cls.farm.server("--store", f"file://{cls.farm.data_dir}/cache", "--store", f"file://{cls.second}")
         cls.key = cls.farm.get("/api/v1/status")["signing_keys"][0]
         cls.url = f"http://127.0.0.1:{cls.farm.port}"
         cls.fill()
@@ -194,6 +198,12 @@ class CacheTest(unittest.TestCase):
         self.assertEqual(body.count(b"StorePath: "), 1)
         self.assertIn(self.path.encode(), body)
 
+    def test_what_is_published_reaches_the_second_store(self):
+        name = f"{self.second}/{os.path.basename(self.path)[:32]}.narinfo"
+        until(lambda: os.path.exists(name), "the copy is made")
+        self.assertEqual(faults(self.second), [])
+        until(lambda: self.farm.get("/status/uploads") == {"paths": [], "pathCount": 0}, "nothing waits any more")
+
     def test_status_names_stores_and_keys(self):
         shown = self.farm.client("status", check=0).stdout.decode()
         self.assertIn(self.key, shown)
@@ -210,11 +220,11 @@ class GrantTest(unittest.TestCase):
         cls.nix = NixStore()
         cls.farm = Farm(env=cls.nix.env)
         cls.farm.server()
-        cls.farm.builder("b1")
+        cls.farm.builder("b1", "--max-jobs", "2")
         file = os.path.join(cls.farm.dir, "slow.nix")
         with open(file, "w", encoding="utf-8") as out:
             out.write(SLOW)
-        cls.client = cls.farm.start_client("build", file, "--no-link")
+        cls.client = cls.farm.start_client("build", file)
         step = until(lambda: (cls.farm.get("/api/v1/steps?state=running")["steps"] or [None])[0], "the build runs")
         cls.attempt = step["attempt"]
         drv = subprocess.run(["nix-instantiate", file], env=cls.nix.env, capture_output=True, text=True,
@@ -268,6 +278,31 @@ class GrantTest(unittest.TestCase):
         self.assertIn(os.path.basename(self.output), answer["detail"])
         status, answer = sender.publish(self.output)
         self.assertEqual(status, 409, answer)
+
+    def test_the_output_is_taken_signed_and_shown(self):
+        sender = self.sender()
+        archive = nar(b"built elsewhere")
+        _, plans = sender.announce(nar_info(self.output, archive))
+        self.assertEqual(sender.put(plans["paths"][0], archive)[0], 201)
+        self.assertEqual(self.farm.get("/status/uploads"), {"paths": [self.output], "pathCount": 1})
+        self.assertEqual(sender.publish(self.output), (200, {"published": [self.output]}))
+        digest = os.path.basename(self.output)[:32]
+        text = until(lambda: (lambda got: got[2].decode() if got[0] == 200 else None)(
+            self.farm.request("GET", f"/{digest}.narinfo")), "the narinfo is shown")
+        self.assertIn("\nSig: penstock-", text)
+        self.assertEqual(sender.announce(nar_info(self.output, archive))[1]["paths"][0]["state"], "present")
+
+    def test_logs_are_kept_of_builds_that_went_well_and_of_others(self):
+        for name, end, exit_code in (("good", "echo 1 > $out", 0), ("bad", "exit 3", 1)):
+            file = os.path.join(self.farm.dir, f"{name}.nix")
+            with open(file, "w", encoding="utf-8") as out:
+                out.write(QUICK.replace("NAME", name).replace("END", end))
+            self.farm.client("build", file, check=exit_code)
+            drv = subprocess.run(["nix-instantiate", file], env=self.nix.env, capture_output=True, text=True,
+                                 check=True).stdout.strip()
+            got = until(lambda drv=drv: (lambda answer: answer[2] if answer[0] == 200 else None)(
+                self.farm.request("GET", f"/log/{os.path.basename(drv)}")), "the log is kept")
+            self.assertIn(f"the log of {name}".encode(), got)
 
     def test_a_truncated_body_is_nothing(self):
         sender = self.sender()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// MemoryNixStore: a whole StoreAccess in memory that refuses what Nix refuses: a path whose references are not valid,
-// and bytes that are not what was announced. Any thread.
+// MemoryNixStore: a whole StoreAccess in memory that refuses what Nix refuses: a path whose references are
+// not valid, and bytes that are not what was announced. Any thread.
 #pragma once
 
 #include "shared/base/mutex.h"
@@ -16,7 +16,8 @@ namespace penstock::test {
 class MemoryNixStore final : public nixstore::StoreAccess {
 public:
     [[nodiscard]] const nix::StoreDir& storeDir() const override { return m_dir; }
-    [[nodiscard]] Result<nix::StorePathSet> validPaths(const nix::StorePathSet& paths, bool substitute) override;
+    [[nodiscard]] Result<nix::StorePathSet> validPaths(const nix::StorePathSet& paths,
+                                                       bool substitute) override;
     [[nodiscard]] Result<std::optional<nix::NarInfo>> info(const nix::StorePath& path) override;
     [[nodiscard]] Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) override;
     [[nodiscard]] Result<void> addNar(const nix::NarInfo& info, const ByteSource& nar) override;

@@ -17,8 +17,7 @@ class MemoryWriter final : public cache::ObjectWriter {
 public:
     MemoryWriter(MemoryObjectStore& store, std::string key, cache::PutOptions options)
         : m_store(store), m_key(std::move(key)), m_options(std::move(options))
-    {
-    }
+    {}
     Result<void> write(std::string_view bytes) override
     {
         m_bytes.append(bytes);
@@ -105,7 +104,8 @@ Result<void> MemoryObjectStore::get(std::string_view key, cache::ByteRange range
         bytes = found->second.bytes;
     }
     if (range.offset != 0 && range.offset >= bytes.size())
-        return fail(ErrorCode::Invalid, fmt::format("a range begins at {} of {}", range.offset, bytes.size()));
+        return fail(ErrorCode::Invalid,
+                    fmt::format("a range begins at {} of {}", range.offset, bytes.size()));
     const std::uint64_t length = range.length.value_or(bytes.size());
     std::string_view rest = std::string_view(bytes).substr(range.offset);
     rest = rest.substr(0, std::min<std::uint64_t>(length, rest.size()));
@@ -115,20 +115,23 @@ Result<void> MemoryObjectStore::get(std::string_view key, cache::ByteRange range
     return {};
 }
 
-Result<std::unique_ptr<cache::ObjectWriter>> MemoryObjectStore::create(std::string_view key, cache::PutOptions options)
+Result<std::unique_ptr<cache::ObjectWriter>> MemoryObjectStore::create(std::string_view key,
+                                                                       cache::PutOptions options)
 {
     PENSTOCK_TRY_VOID(ask("create", key));
     return std::make_unique<MemoryWriter>(*this, std::string(key), std::move(options));
 }
 
-Result<void> MemoryObjectStore::put(const std::string& key, std::string bytes, const cache::PutOptions& options)
+Result<void> MemoryObjectStore::put(const std::string& key, std::string bytes,
+                                    const cache::PutOptions& options)
 {
     PENSTOCK_TRY_VOID(ask("put", key));
     const MutexLock lock(m_objects->m_mutex);
     PENSTOCK_TRY(const bool isTold, m_objects->change());
     if (options.ifAbsent && m_objects->m_objects.contains(key))
         return fail(ErrorCode::Conflict, fmt::format("{} is there", key));
-    m_objects->m_objects.insert_or_assign(key, MemoryObjects::Object{std::move(bytes), options, !options.syncLater});
+    m_objects->m_objects.insert_or_assign(
+        key, MemoryObjects::Object{std::move(bytes), options, !options.syncLater});
     return isTold ? Result<void>() : fail(injected());
 }
 
@@ -167,7 +170,8 @@ Result<void> MemoryObjectStore::remove(std::string_view key)
     return isTold ? Result<void>() : fail(injected());
 }
 
-Result<void> MemoryObjectStore::list(std::string_view prefix, const std::function<bool(std::string_view)>& visit)
+Result<void> MemoryObjectStore::list(std::string_view prefix,
+                                     const std::function<bool(std::string_view)>& visit)
 {
     std::vector<std::string> keys;
     {

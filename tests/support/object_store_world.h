@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// ObjectStoreWorld: one kind of ObjectStore under the contract suite (tests/contract/object_store_contract_test.cpp).
-// Each test gets a new world with no objects in it; open() is one more program on the same objects.
+// ObjectStoreWorld: one kind of ObjectStore under the contract suite
+// (tests/contract/object_store_contract_test.cpp). Each test gets a new world with no objects in it; open()
+// is one more program on the same objects.
 #pragma once
 
 #include "server/cache/object_store.h"

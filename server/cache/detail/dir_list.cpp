@@ -95,7 +95,8 @@ Result<std::vector<DirectoryEntry>> entriesOf(int base, const std::string& name,
     }
 }
 
-Result<void> listKeys(DirectoryRoot root, std::string_view prefix, const std::function<bool(std::string_view)>& visit)
+Result<void> listKeys(DirectoryRoot root, std::string_view prefix,
+                      const std::function<bool(std::string_view)>& visit)
 {
     Listing listing{root, prefix, visit};
     PENSTOCK_TRY([[maybe_unused]] const bool whole, listBelow(listing, {}));

@@ -16,7 +16,8 @@ struct DirectoryEntry {
     bool isDirectory;
 };
 // All but "." and "..", in no order. name: below base.
-[[nodiscard]] Result<std::vector<DirectoryEntry>> entriesOf(int base, const std::string& name, const std::string& path);
+[[nodiscard]] Result<std::vector<DirectoryEntry>> entriesOf(int base, const std::string& name,
+                                                            const std::string& path);
 
 struct DirectoryRoot {
     int descriptor;

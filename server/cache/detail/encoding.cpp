@@ -61,7 +61,8 @@ Result<std::string> decodeText(std::string text, std::string_view encoding, std:
             return decoded;
     }
     if (text.size() > maxBytes)
-        return fail(ErrorCode::Exhausted, fmt::format("it has {} bytes, the limit is {}", text.size(), maxBytes));
+        return fail(ErrorCode::Exhausted,
+                    fmt::format("it has {} bytes, the limit is {}", text.size(), maxBytes));
     return text;
 }
 

@@ -33,7 +33,8 @@ Error systemError(int number, std::string_view doing)
     case EDQUOT:
         return {ErrorCode::Exhausted,
                 fmt::format("{}: {}; free space there or choose another place", doing, text)};
-    case EFBIG: return {ErrorCode::Exhausted, fmt::format("{}: {}; raise the limit of file sizes", doing, text)};
+    case EFBIG:
+        return {ErrorCode::Exhausted, fmt::format("{}: {}; raise the limit of file sizes", doing, text)};
     case EACCES:
     case EPERM:
         return {ErrorCode::Denied, fmt::format("{}: {}; let the server's user write there", doing, text)};
@@ -45,7 +46,8 @@ Error systemError(int number, std::string_view doing)
     case ENAMETOOLONG: return {ErrorCode::Invalid, fmt::format("{}: {}", doing, text)};
     case EXDEV:
         return {ErrorCode::Invalid,
-                fmt::format("{}: {}; everything below a cache's directory has to be one file system", doing, text)};
+                fmt::format("{}: {}; everything below a cache's directory has to be one file system", doing,
+                            text)};
     default: return {ErrorCode::Unavailable, fmt::format("{}: {}", doing, text)};
     }
 }
@@ -70,7 +72,8 @@ Result<void> writeAll(int descriptor, std::string_view bytes, const std::string&
         if (wrote < 0) {
             const int number = errno;
             const off_t at = ::lseek(descriptor, 0, SEEK_CUR);
-            return fail(systemError(number, fmt::format("writing {} bytes after {} to {}", rest.size(), at, path)));
+            return fail(
+                systemError(number, fmt::format("writing {} bytes after {} to {}", rest.size(), at, path)));
         }
         rest.remove_prefix(static_cast<std::size_t>(wrote));
     }
@@ -85,7 +88,8 @@ Result<void> syncFile(int descriptor, const std::string& path)
     return {};
 }
 
-Result<std::string> readSmall(int base, const std::string& name, std::size_t maxBytes, const std::string& path)
+Result<std::string> readSmall(int base, const std::string& name, std::size_t maxBytes,
+                              const std::string& path)
 {
     PENSTOCK_TRY(const Descriptor file, openAt(base, name, O_RDONLY, path));
     std::string text;

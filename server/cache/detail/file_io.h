@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The system calls of the directory store and the outbox, with errors that name path and bytes. Blocking, any thread.
-// Errors: Exhausted (no space, quota), Denied (rights, read-only), Unavailable (device or server trouble), NotFound,
-// Conflict (it exists), Invalid (name too long).
+// The system calls of the directory store and the outbox, with errors that name path and bytes. Blocking, any
+// thread. Errors: Exhausted (no space, quota), Denied (rights, read-only), Unavailable (device or server
+// trouble), NotFound, Conflict (it exists), Invalid (name too long).
 #pragma once
 
 #include "shared/base/result.h"
@@ -33,7 +33,8 @@ private:
 [[nodiscard]] Error systemError(int number, std::string_view doing);
 
 // base: of the *at calls; AT_FDCWD for paths of their own. path is what errors call it.
-[[nodiscard]] Result<Descriptor> openAt(int base, const std::string& name, int flags, const std::string& path);
+[[nodiscard]] Result<Descriptor> openAt(int base, const std::string& name, int flags,
+                                        const std::string& path);
 [[nodiscard]] Result<void> writeAll(int descriptor, std::string_view bytes, const std::string& path);
 [[nodiscard]] Result<void> syncFile(int descriptor, const std::string& path);
 [[nodiscard]] Result<std::string> readSmall(int base, const std::string& name, std::size_t maxBytes,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// GroupSync: makes directories durable for several threads at once: who arrives while a sync of the same directory
-// runs shares the next one. Any thread.
+// GroupSync: makes directories durable for several threads at once: who arrives while a sync of the same
+// directory runs shares the next one. Any thread.
 #pragma once
 
 #include "shared/base/mutex.h"
@@ -17,8 +17,7 @@ class GroupSync {
 public:
     explicit GroupSync(std::function<Result<void>(const std::string& directory)> syncNow)
         : m_syncNow(std::move(syncNow))
-    {
-    }
+    {}
     // What was changed in the directory before the call is durable when it returns.
     [[nodiscard]] Result<void> sync(const std::string& directory);
 

@@ -13,11 +13,10 @@ NarCheck::NarCheck(const nix::StoreDir& dir, const nix::NarInfo& announced, bool
       m_facts{wantsListing ? ListingState::Kept : ListingState::Unwanted, {}, {}, {}},
       m_listing(kMaxKeptListing),
       m_visitor(wantsListing ? std::vector<nix::NarVisitor*>{&m_listing, &m_debugInfo}
-                              : std::vector<nix::NarVisitor*>{&m_debugInfo}),
+                             : std::vector<nix::NarVisitor*>{&m_debugInfo}),
       m_parser(m_visitor),
       m_scan(dir, announced.references)
-{
-}
+{}
 
 Result<std::unique_ptr<NarCheck>> NarCheck::begin(const nix::StoreDir& dir, const nix::NarInfo& announced,
                                                   bool wantsListing)
@@ -49,14 +48,15 @@ void NarCheck::finishListing()
     if (listing)
         m_facts.listing = *std::move(listing);
     else
-        m_facts.listingState = listing.error().code == ErrorCode::Exhausted ? ListingState::TooLarge
-                                                                            : ListingState::Impossible;
+        m_facts.listingState =
+            listing.error().code == ErrorCode::Exhausted ? ListingState::TooLarge : ListingState::Impossible;
 }
 
 Result<void> NarCheck::push(std::string_view nar)
 {
     if (nar.size() > m_narSize - m_hasher.byteCount())
-        return fail(ErrorCode::Corrupt, fmt::format("{}: its NAR is larger than the announced {} bytes", m_path, m_narSize));
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("{}: its NAR is larger than the announced {} bytes", m_path, m_narSize));
     m_hasher.update(nar);
     auto taken = m_parser.push(nar);
     if (!taken)

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NarCheck: everything that is asked of the NAR of an announced path while it streams by: it is one (strictly), it has
-// the announced size and hash, it is what its content address says; and what is found on the way: listing, debug links,
-// paths that are written in it and not stated. One thread. Errors: Corrupt, naming the path and both values.
+// NarCheck: everything that is asked of the NAR of an announced path while it streams by: it is one
+// (strictly), it has the announced size and hash, it is what its content address says; and what is found on
+// the way: listing, debug links, paths that are written in it and not stated. One thread. Errors: Corrupt,
+// naming the path and both values.
 #pragma once
 
 #include "server/cache/detail/reference_scan.h"
@@ -38,8 +39,8 @@ struct NarFacts {
 
 class NarCheck {
 public:
-    [[nodiscard]] static Result<std::unique_ptr<NarCheck>> begin(const nix::StoreDir& dir, const nix::NarInfo& announced,
-                                                                 bool wantsListing);
+    [[nodiscard]] static Result<std::unique_ptr<NarCheck>>
+    begin(const nix::StoreDir& dir, const nix::NarInfo& announced, bool wantsListing);
     [[nodiscard]] Result<void> push(std::string_view nar);
     [[nodiscard]] Result<NarFacts> finish();
     // After finish: size and hash are the announced ones, whatever else is wrong.

@@ -39,8 +39,9 @@ Result<std::vector<std::vector<std::size_t>>> roundsOf(const std::vector<nix::Na
         return rounds;
     for (std::size_t i = 0; i < infos.size(); ++i)
         if (missing[i] != 0)
-            return fail(ErrorCode::Invalid, fmt::format("{} refers in a circle to itself; nothing of it is published",
-                                                        infos[i].path.baseName()));
+            return fail(ErrorCode::Invalid,
+                        fmt::format("{} refers in a circle to itself; nothing of it is published",
+                                    infos[i].path.baseName()));
     return rounds;
 }
 

@@ -10,8 +10,8 @@
 
 namespace penstock::cache::detail {
 
-// Indexes of infos in rounds: each refers only to what is in rounds before its own, outside of infos, or to itself.
-// Invalid names a path in a circle. The paths are distinct.
+// Indexes of infos in rounds: each refers only to what is in rounds before its own, outside of infos, or to
+// itself. Invalid names a path in a circle. The paths are distinct.
 [[nodiscard]] Result<std::vector<std::vector<std::size_t>>> roundsOf(const std::vector<nix::NarInfo>& infos);
 
 } // namespace penstock::cache::detail

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// parallelFor: the same work on many items by a few threads, for stores where an item is one wait. The caller's thread
-// takes part and returns when all have ended. After the first error no new item begins; the error of the lowest item
-// is the answer.
+// parallelFor: the same work on many items by a few threads, for stores where an item is one wait. The
+// caller's thread takes part and returns when all have ended. After the first error no new item begins; the
+// error of the lowest item is the answer.
 #pragma once
 
 #include "shared/base/result.h"

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// PathClaims: one publication of a path at a time; who comes second waits and then finds it there. Any thread.
+// PathClaims: one publication of a path at a time; who comes second waits and then finds it there. Any
+// thread.
 #pragma once
 
 #include "shared/base/mutex.h"

@@ -14,7 +14,8 @@ std::size_t bytesOfInfo(const nix::NarInfo* info)
 {
     if (info == nullptr)
         return kEntryBytes;
-    std::size_t bytes = kEntryBytes + sizeof(nix::NarInfo) + info->url.size() + info->references.size() * kReferenceBytes;
+    std::size_t bytes =
+        kEntryBytes + sizeof(nix::NarInfo) + info->url.size() + info->references.size() * kReferenceBytes;
     for (const std::string& signature : info->signatures)
         bytes += sizeof(std::string) + signature.size();
     return bytes;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Presence: what a cache is known to hold and not to hold: narinfos, and digests without one, for a time. What could
-// not be found out is never kept. Bounded by count and bytes; the longest unused goes first. Any thread.
+// Presence: what a cache is known to hold and not to hold: narinfos, and digests without one, for a time.
+// What could not be found out is never kept. Bounded by count and bytes; the longest unused goes first. Any
+// thread.
 #pragma once
 
 #include "shared/base/clock.h"
@@ -32,8 +33,10 @@ public:
     explicit Presence(PresenceOptions options) : m_options(options) {}
 
     // Not known; or known: an info, or null for "not there".
-    [[nodiscard]] std::optional<std::shared_ptr<const nix::NarInfo>> find(std::string_view digest, Instant now);
-    void put(std::string_view digest, std::shared_ptr<const nix::NarInfo> info, Instant now); // null: not there
+    [[nodiscard]] std::optional<std::shared_ptr<const nix::NarInfo>> find(std::string_view digest,
+                                                                          Instant now);
+    void put(std::string_view digest, std::shared_ptr<const nix::NarInfo> info,
+             Instant now); // null: not there
     void forget(std::string_view digest);
     [[nodiscard]] std::size_t size();
 
@@ -50,7 +53,8 @@ private:
     const PresenceOptions m_options;
     Mutex m_mutex;
     Entries m_entries PENSTOCK_GUARDED_BY(m_mutex);
-    std::unordered_map<std::string_view, Entries::iterator> m_index PENSTOCK_GUARDED_BY(m_mutex); // keys in m_entries
+    std::unordered_map<std::string_view, Entries::iterator>
+        m_index PENSTOCK_GUARDED_BY(m_mutex); // keys in m_entries
     std::size_t m_bytes PENSTOCK_GUARDED_BY(m_mutex) = 0;
 };
 

@@ -9,13 +9,15 @@ namespace {
 bool isDigest(std::string_view text)
 {
     return std::all_of(text.begin(), text.end(), [](char c) {
-        return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z' && c != 'e' && c != 'o' && c != 't' && c != 'u');
+        return (c >= '0' && c <= '9') ||
+               (c >= 'a' && c <= 'z' && c != 'e' && c != 'o' && c != 't' && c != 'u');
     });
 }
 
 } // namespace
 
-ReferenceScan::ReferenceScan(const nix::StoreDir& dir, const nix::StorePathSet& stated) : m_prefix(dir.text() + "/")
+ReferenceScan::ReferenceScan(const nix::StoreDir& dir, const nix::StorePathSet& stated)
+    : m_prefix(dir.text() + "/")
 {
     for (const nix::StorePath& path : stated)
         m_stated.emplace(path.digest());

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// ReferenceScan: looks in a stream for paths of the store (STOREDIR/DIGEST-) that are not among the stated references.
-// Nix itself looks for the bare digests of a build's inputs; a cache does not know those, so it takes what is written as
-// a path. Finding one is no proof of a mistake: Nix lets a builder discard references, and a text may name a path that
-// was never an input. One thread.
+// ReferenceScan: looks in a stream for paths of the store (STOREDIR/DIGEST-) that are not among the stated
+// references. Nix itself looks for the bare digests of a build's inputs; a cache does not know those, so it
+// takes what is written as a path. Finding one is no proof of a mistake: Nix lets a builder discard
+// references, and a text may name a path that was never an input. One thread.
 #pragma once
 
 #include "shared/nix/store_path.h"

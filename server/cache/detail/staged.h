@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Staged: what this process has verified and not yet published, so that publish() signs nothing on somebody's word.
-// Bounded: what was dropped is verified again from the stored file when it is published. Any thread.
+// Staged: what this process has verified and not yet published, so that publish() signs nothing on somebody's
+// word. Bounded: what was dropped is verified again from the stored file when it is published. Any thread.
 #pragma once
 
 #include "server/cache/detail/nar_check.h"

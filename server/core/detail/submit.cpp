@@ -26,7 +26,8 @@ Result<void> Farm::checkSubmission(const SubmitJobs& event) const
             return fail(ErrorCode::Invalid, fmt::format("job {} has no steps; give it at least one", job.spec.name));
         if (job.spec.key.empty() || !m_keys.contains({job.spec.nameSpace, job.spec.key}))
             PENSTOCK_TRY_VOID(checkGroup(job.spec, groups));
-        steps += job.steps.size();
+        steps += static_cast<std::uint64_t>(
+            std::ranges::count_if(job.steps, [](const StepRequest& step) { return !step.cached; }));
         if (steps > m_options.maxOpenSteps)
             return fail(ErrorCode::Exhausted,
                         fmt::format("{} steps would be open, the limit is {}; wait until some have finished", steps,
@@ -140,6 +141,11 @@ std::vector<Farm::ResolvedStep> Farm::resolveSteps(JobRequest& request)
     std::vector<ResolvedStep> resolved;
     resolved.reserve(request.steps.size());
     for (const StepRequest& step : request.steps) {
+        if (step.cached) { // stands for nobody's build
+            resolved.push_back({StepId(++m_marks.step), true});
+            m_dag.add(resolved.back().step, work::Dag::Outcome::Good, weightOf(step.spec.name));
+            continue;
+        }
         const std::string& key = step.spec.sharingKey();
         if (const std::optional<StepId> live = liveStepFor(key)) {
             resolved.push_back({*live, false});
@@ -159,7 +165,7 @@ void Farm::connectSteps(const JobRequest& request, const std::vector<ResolvedSte
 {
     std::vector<StepId> below;
     for (std::size_t i = 0; i < resolved.size(); ++i) {
-        if (!resolved[i].isNew || request.steps[i].dependsOn.empty())
+        if (!resolved[i].isNew || request.steps[i].cached || request.steps[i].dependsOn.empty())
             continue;
         below.clear();
         for (const std::uint32_t dependency : request.steps[i].dependsOn)
@@ -222,7 +228,13 @@ void Farm::startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& r
             continue;
         const StepId id = resolved[i].step;
         work::StepProgress progress;
-        if (m_dag.waitsFor(id) == 0) {
+        if (request.steps[i].cached) {
+            progress.state = work::StepState::Finished;
+            progress.result = work::StepResult::Cached;
+            progress.finished = m_now.wall;
+            ++m_counters.stepsFinished;
+            ++m_counters.stepsThereAlready;
+        } else if (m_dag.waitsFor(id) == 0) {
             progress.state = work::StepState::Ready;
             progress.readySince = m_now.wall;
         }

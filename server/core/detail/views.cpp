@@ -2,6 +2,7 @@
 // What the farm tells about itself.
 #include "server/core/detail/survey.h"
 
+#include "server/work/step.h"
 #include "shared/base/text.h"
 
 #include <algorithm>
@@ -83,7 +84,7 @@ std::optional<LiveWork> Farm::liveWork(AttemptId id) const
     const AttemptRecord* attempt = m_attempts.find(id);
     if (attempt == nullptr || !attempt->isLive())
         return std::nullopt;
-    return LiveWork{attempt->machine, m_steps.at(attempt->step).work.work()};
+    return LiveWork{attempt->machine, m_steps.at(attempt->step).work.work(), resolvedInputs(attempt->step)};
 }
 
 std::optional<StepView> Farm::step(StepId id, JobId forJob) const
@@ -100,6 +101,8 @@ std::optional<StepView> Farm::step(StepId id, JobId forJob) const
                   .dependsOn = {below.begin(), below.end()},
                   .root = false,
                   .newest = attempt(step->newest)};
+    if (!view.newest && view.progress.result && work::isGood(*view.progress.result))
+        view.outputs = work::knownOutputs(step->work.work(), view.progress);
     if (const JobRecord* job = m_jobs.find(forJob)) {
         const JobStep* found = job->find(id);
         view.root = found != nullptr && found->root;

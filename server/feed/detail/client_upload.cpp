@@ -62,25 +62,23 @@ void Client::finishUpload(const monitor::BuildPart& part)
     m_upload.reset();
     if (!assembler)
         return; // the refusal was told already
-    const auto number = part.upload();
-    const std::vector<std::string> roots(part.roots().begin(), part.roots().end());
-    auto job = std::move(*assembler).finish(roots, part.job_json(), {m_user, {}});
-    if (!job)
-        return problem(number, job.error());
-    const auto steps = static_cast<std::uint32_t>(job->steps.size());
-    std::vector<jobs::ParsedJob> list;
-    list.push_back(*std::move(job));
-    m_environment.source.submit(std::move(list), [this, alive = std::weak_ptr(m_alive), number,
-                                                  steps](Result<std::vector<JobId>> ids) {
+    BuildSubmission build{*std::move(assembler),
+                                {part.roots().begin(), part.roots().end()},
+                                part.job_json(),
+                                {m_user, {}}};
+    m_environment.source.submitBuild(std::move(build), [this, alive = std::weak_ptr(m_alive),
+                                                        number = part.upload()](Result<BuildReceipt> receipt) {
         if (!alive.lock())
             return;
-        if (!ids || ids->empty())
-            return problem(number, ids ? Error{ErrorCode::Internal, "the job got no id"} : ids.error());
+        if (!receipt)
+            return problem(number, receipt.error());
         monitor::FeedMessage message;
         auto& accepted = *message.mutable_build_accepted();
         accepted.set_upload(number);
-        accepted.set_job_id(ids->front().value());
-        accepted.set_steps(steps);
+        accepted.set_job_id(receipt->job.value());
+        accepted.set_steps(receipt->steps);
+        accepted.set_needless(receipt->needless);
+        accepted.set_note(receipt->note);
         send(message);
     });
 }

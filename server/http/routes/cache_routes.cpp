@@ -31,7 +31,8 @@ Reply nothingAt(const Request& request)
 void cacheInfo(const Site& site, const Request&, Respond respond)
 {
     respond({200, "text/x-nix-cache-info",
-             fmt::format("StoreDir: {}\nWantMassQuery: 1\nPriority: {}\n", site.desk->storeDir().text(), kPriority), {}});
+             fmt::format("StoreDir: {}\nWantMassQuery: 1\nPriority: {}\n", site.desk->storeDir().text(), kPriority),
+             {}});
 }
 
 void narInfo(const Site& site, const Request& request, Respond respond)
@@ -101,13 +102,16 @@ void file(const Site& site, const FileKind& kind, const Request& request, Respon
 void uploads(const Site& site, const Request&, Respond respond)
 {
     constexpr std::size_t kMaxShown = 10'000;
-    const auto paths = site.desk->sessions().staged(site.desk->storeDir(), kMaxShown);
-    JsonWriter out;
-    out.beginObject();
-    out.fieldList("paths", paths);
-    out.field("pathCount", site.desk->sessions().stagedCount());
-    out.endObject();
-    respond(json(std::move(out).take()));
+    site.desk->findWaiting(kMaxShown, [respond = std::move(respond)](const Result<std::vector<std::string>>& paths) {
+        if (!paths)
+            return respond(problem(paths.error()));
+        JsonWriter out;
+        out.beginObject();
+        out.fieldList("paths", *paths);
+        out.field("pathCount", paths->size());
+        out.endObject();
+        respond(json(std::move(out).take()));
+    });
 }
 
 } // namespace

@@ -295,7 +295,9 @@ TEST_F(Follow, AnUploadBeginsAnewAfterABreakAndKeepsItsKey)
     UploadListener listener;
     MonitorSession session({{false, "127.0.0.1", server.port(), ""}, "", std::chrono::minutes(1)}, listener);
     BuildUpload::Job job;
-    job.closure = {{"/nix/store/a.drv", "A"}, {"/nix/store/b.drv", "B"}, {"/nix/store/c.drv", "C"}};
+    job.closure.derivations = {"/nix/store/a.drv", "/nix/store/b.drv", "/nix/store/c.drv"};
+    job.closure.sizes = {1, 1, 1};
+    job.read = [](const std::string&) { return Result<std::string>("D"); };
     job.parts = {2, 1};
     job.roots = {"/nix/store/c.drv"};
     job.json = R"({"key":"k"})";

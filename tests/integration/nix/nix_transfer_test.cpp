@@ -15,6 +15,7 @@ namespace {
 
 using test::addressedSample;
 using test::NarSample;
+using test::NixFixture;
 using test::sampleOf;
 using test::sinkInto;
 using test::sourceOf;
@@ -228,6 +229,34 @@ TEST(NixTransfer, PassesOverAnUntrustingDaemonWithContentAddressesOnly)
     const auto rooted = daemon->addPermRoot(addressed.info.path, nix->root() + "/link");
     EXPECT_TRUE(rooted) << rooted.error().message;
     EXPECT_TRUE(daemon->ping());
+}
+
+TEST(NixTransfer, KeepsRealisationsWhereTheDaemonHasThem)
+{
+    test::NixFixtureOptions fixture;
+    fixture.isChroot = true;
+    fixture.extraConfig = "experimental-features = nix-command ca-derivations";
+    const auto nix = NixFixture::start(fixture);
+    ASSERT_TRUE(nix) << nix.error().message;
+    const NarSample output = addressedSample((*nix)->storeDir(), "output", "o");
+    for (const unsigned minor : {27U, 30U, 31U, 34U, 38U}) {
+        DaemonOptions options;
+        options.announcedMinor = minor;
+        options.hasCaDerivations = true;
+        const auto opened = DaemonConnection::open((*nix)->socketPath(), options);
+        ASSERT_TRUE(opened) << opened.error().message;
+        DaemonConnection& daemon = **opened;
+        ASSERT_TRUE(daemon.addToStoreNar(toAdd(output), kTrusting));
+        const Realisation made{
+            "sha256:" + nix::hashOf(fmt::format("{}", minor)).base16() + "!out", output.info.path, {}, {}};
+        EXPECT_FALSE(daemon.queryRealisation(made.id).value().has_value()) << minor;
+        const auto registered = daemon.registerRealisation(made);
+        ASSERT_TRUE(registered) << minor << ": " << registered.error().message;
+        const auto found = daemon.queryRealisation(made.id);
+        ASSERT_TRUE(found) << minor << ": " << found.error().message;
+        EXPECT_EQ(*found, made) << minor;
+        EXPECT_TRUE(daemon.ping());
+    }
 }
 
 TEST(NixTransfer, KeepsBuildLogs)

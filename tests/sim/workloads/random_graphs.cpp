@@ -44,6 +44,7 @@ core::JobRequest randomJob(Random& random)
     for (std::uint64_t i = 0; i < count; ++i) {
         core::StepRequest step = randomStep(job.spec.user, i, isCommand, random);
         step.root = i + 1 == count;
+        step.cached = !isCommand && random.chance(10); // its outputs were there
         for (std::uint32_t below = 0; below < i; ++below)
             if (random.chance(30))
                 step.dependsOn.push_back(below);

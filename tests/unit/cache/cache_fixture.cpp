@@ -22,7 +22,8 @@ TestPath makePath(const std::string& name, const nix::test::Tree& tree, nix::Sto
     const std::string digest = nix::hashOf(name).base32().substr(20, nix::kStoreDigestLength);
     const auto path = nix::StorePath::fromBaseName(digest + "-" + name).value();
     std::string nar = nix::test::narOf(tree).value();
-    nix::NarInfo info{path, {}, {}, {}, {}, nix::hashOf(nar), nar.size(), std::move(references), {}, {}, {}, {}};
+    nix::NarInfo info{path, {}, {}, {}, {}, nix::hashOf(nar), nar.size(), std::move(references),
+                      {},   {}, {}, {}};
     return {std::move(info), std::move(nar)};
 }
 

@@ -33,9 +33,11 @@ struct TestPath {
     nix::NarInfo info;
     std::string nar;
 };
-[[nodiscard]] TestPath makePath(const std::string& name, const nix::test::Tree& tree, nix::StorePathSet references = {});
+[[nodiscard]] TestPath makePath(const std::string& name, const nix::test::Tree& tree,
+                                nix::StorePathSet references = {});
 [[nodiscard]] TestPath makePath(const std::string& name, const std::vector<TestPath>& references = {});
-[[nodiscard]] std::string compressed(std::string_view bytes, compress::Method method, std::optional<int> level = {});
+[[nodiscard]] std::string compressed(std::string_view bytes, compress::Method method,
+                                     std::optional<int> level = {});
 [[nodiscard]] std::string readAll(OutputStore& store, const nix::NarInfo& info); // the NAR
 [[nodiscard]] nix::SecretKey testKey(const std::string& name = "cache.test-1");
 

@@ -23,9 +23,10 @@ TEST(StoreUri, ReadsTheLocalStore)
 
 TEST(StoreUri, ReadsADirectory)
 {
-    const auto uri = parseStoreUri("file:///srv/My%20Cache/?compression=xz&compression-level=9&parallel-compression=true"
-                                   "&write-nar-listing=1&index-debug-info=1&priority=30&want-mass-query=false"
-                                   "&secret-key=/k/A.sec&secret-keys=/k/b,/k/c&store=/other/store");
+    const auto uri =
+        parseStoreUri("file:///srv/My%20Cache/?compression=xz&compression-level=9&parallel-compression=true"
+                      "&write-nar-listing=1&index-debug-info=1&priority=30&want-mass-query=false"
+                      "&secret-key=/k/A.sec&secret-keys=/k/b,/k/c&store=/other/store");
     ASSERT_TRUE(uri) << uri.error().message;
     EXPECT_EQ(uri->kind, StoreKind::Directory);
     EXPECT_EQ(uri->directory, "/srv/My Cache");
@@ -40,9 +41,10 @@ TEST(StoreUri, ReadsADirectory)
 
 TEST(StoreUri, KeepsTheCaseOfAnS3Uri)
 {
-    const auto uri = parseStoreUri("s3://My-Bucket?region=EU-x&scheme=http&endpoint=Host.Local:9000&profile=Build"
-                                   "&narinfo-compression=br&ls-compression=zst&log-compression=zstd&buffer-size=16MiB"
-                                   "&presigned-url-expiry=60&write-debug-info=true");
+    const auto uri =
+        parseStoreUri("s3://My-Bucket?region=EU-x&scheme=http&endpoint=Host.Local:9000&profile=Build"
+                      "&narinfo-compression=br&ls-compression=zst&log-compression=zstd&buffer-size=16MiB"
+                      "&presigned-url-expiry=60&write-debug-info=true");
     ASSERT_TRUE(uri) << uri.error().message;
     EXPECT_EQ(uri->s3.bucket, "My-Bucket");
     EXPECT_EQ(uri->s3.region, "EU-x");
@@ -87,23 +89,25 @@ TEST(StoreUri, NamesTheNearestParameter)
 TEST(StoreUri, RefusesValuesOutOfScale)
 {
     for (const char* text :
-         {"s3://bucket?buffer-size=1MiB", "s3://bucket?presigned-url-expiry=59", "s3://bucket?presigned-url-expiry=86401",
-          "s3://bucket?scheme=ftp", "s3://bucket?endpoint=http://x", "s3://bucket?endpoint=a/b", "s3://bucket?region=",
-          "file:///c?compression=lz4", "file:///c?compression-level=x", "file:///c?parallel-compression=yes",
-          "file:///c?priority=-1", "file:///c?store=relative", "file:///c?secret-key=relative", "local?root=relative",
+         {"s3://bucket?buffer-size=1MiB", "s3://bucket?presigned-url-expiry=59",
+          "s3://bucket?presigned-url-expiry=86401", "s3://bucket?scheme=ftp", "s3://bucket?endpoint=http://x",
+          "s3://bucket?endpoint=a/b", "s3://bucket?region=", "file:///c?compression=lz4",
+          "file:///c?compression-level=x", "file:///c?parallel-compression=yes", "file:///c?priority=-1",
+          "file:///c?store=relative", "file:///c?secret-key=relative", "local?root=relative",
           "file:///c?compression", "file:///c?compression=xz&compression=xz", "file:///c?store=/x%0ay",
           "file:///c?store=/x%4"}) {
         const auto uri = parseStoreUri(text);
         ASSERT_FALSE(uri) << text;
         EXPECT_EQ(uri.error().code, ErrorCode::Invalid) << text;
-        EXPECT_NE(uri.error().message.find(text), std::string::npos) << "names the URI: " << uri.error().message;
+        EXPECT_NE(uri.error().message.find(text), std::string::npos)
+            << "names the URI: " << uri.error().message;
     }
 }
 
 TEST(StoreUri, RefusesOtherPlaces)
 {
-    for (const char* text : {"", "file://relative", "file:", "s3://", "s3://ab", "s3://bucket/prefix", "http://x", "localx",
-                             "file:///a#b", "S3://bucket"})
+    for (const char* text : {"", "file://relative", "file:", "s3://", "s3://ab", "s3://bucket/prefix",
+                             "http://x", "localx", "file:///a#b", "S3://bucket"})
         EXPECT_FALSE(parseStoreUri(text)) << text;
     EXPECT_NE(errorOf("/srv/cache").find("file:///srv/cache?"), std::string::npos) << errorOf("/srv/cache");
 }

@@ -205,7 +205,8 @@ struct CopyOutboxTest : CacheTest {
 
     std::unique_ptr<BinaryCache> openFurther()
     {
-        return BinaryCache::open(std::make_unique<test::MemoryObjectStore>(further), {}, clock, logger).value();
+        return BinaryCache::open(std::make_unique<test::MemoryObjectStore>(further), {}, clock, logger)
+            .value();
     }
     std::unique_ptr<CopyOutbox> openOutbox(const std::vector<std::string>& stores)
     {

@@ -36,7 +36,8 @@ struct DirStoreTest : ::testing::Test {
     }
 };
 
-// What the work says, from a process of its own in a mount namespace of its own, which an ordinary user may have too.
+// What the work says, from a process of its own in a mount namespace of its own, which an ordinary user may
+// have too.
 std::string inNamespace(const std::function<std::string()>& work)
 {
     int answer[2];
@@ -105,7 +106,8 @@ TEST_F(DirStoreTest, AReadOnlyDiskIsDeniedForWritersAndFineForReaders)
         const auto put = (*before)->putText("k", "new", {});
         const auto opened = DirStore::open(root + "/deeper");
         return fmt::format("{} {} {}", reader ? (*reader)->getText("k", 10).value_or("unread") : "unopened",
-                           put ? "put" : toString(put.error().code), opened ? "opened" : toString(opened.error().code));
+                           put ? "put" : toString(put.error().code),
+                           opened ? "opened" : toString(opened.error().code));
     });
     EXPECT_EQ(said, "text denied denied");
 }

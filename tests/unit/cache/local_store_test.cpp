@@ -33,7 +33,7 @@ TEST_F(LocalStoreTest, AddsReferencesFirstAndSigns)
     EXPECT_EQ(nix.added(), (std::vector{a.info.path, b.info.path, c.info.path}));
     const auto info = store->find(c.info.path).value();
     ASSERT_TRUE(info);
-    EXPECT_EQ(info->url, "nar/" + c.info.narHash.base32() + ".nar");
+    EXPECT_EQ(info->url, "nar/" + std::string(c.info.path.digest()) + "-" + c.info.narHash.base32() + ".nar");
     EXPECT_EQ(info->compression, "none");
     EXPECT_EQ(info->fileSize, c.info.narSize);
     EXPECT_TRUE(nix::isSignedBy({testKey().publicKey()}, info->signatures,
@@ -47,8 +47,8 @@ TEST_F(LocalStoreTest, AddsReferencesFirstAndSigns)
 
 TEST_F(LocalStoreTest, TakesEveryCompression)
 {
-    for (const auto body : {compress::Method::None, compress::Method::Xz, compress::Method::Brotli,
-                            compress::Method::Zstd}) {
+    for (const auto body :
+         {compress::Method::None, compress::Method::Xz, compress::Method::Brotli, compress::Method::Zstd}) {
         const auto store = open();
         const TestPath path = makePath(std::string("p-") + std::string(compress::toString(body)));
         const auto staged = send(*store, path, body);
@@ -79,9 +79,11 @@ TEST_F(LocalStoreTest, ReadsRangesBySkipping)
     EXPECT_EQ(range({49, 3}), a.nar.substr(49, 3));
     EXPECT_EQ(range({100, std::nullopt}), a.nar.substr(100));
     EXPECT_EQ(range({100, 1U << 20U}), a.nar.substr(100));
-    const auto nothing = store->readFile(*info, {a.nar.size(), 1}, [](std::string_view) -> Result<void> { return {}; });
+    const auto nothing =
+        store->readFile(*info, {a.nar.size(), 1}, [](std::string_view) -> Result<void> { return {}; });
     EXPECT_EQ(nothing.error().code, ErrorCode::Invalid);
-    const auto refused = store->readFile(*info, {3, 5}, [](std::string_view) { return fail(ErrorCode::Denied, "no"); });
+    const auto refused =
+        store->readFile(*info, {3, 5}, [](std::string_view) { return fail(ErrorCode::Denied, "no"); });
     EXPECT_EQ(refused.error().code, ErrorCode::Denied) << "the sink's error is told";
 }
 
@@ -102,7 +104,8 @@ TEST_F(LocalStoreTest, MayBeRepeatedAfterAFailureInTheMiddle)
 {
     const auto store = open();
     nix.onAdd = [this](const nix::NarInfo& info) -> Result<void> {
-        return info.path == b.info.path ? Result<void>(fail(ErrorCode::Unavailable, "no daemon")) : Result<void>();
+        return info.path == b.info.path ? Result<void>(fail(ErrorCode::Unavailable, "no daemon"))
+                                        : Result<void>();
     };
     EXPECT_EQ(sendAndPublish(*store, {a, b, c}).error().code, ErrorCode::Unavailable);
     nix.onAdd = nullptr;
@@ -130,7 +133,8 @@ TEST_F(LocalStoreTest, KeepsLogsAndRealisationsBeside)
     }));
     EXPECT_EQ(store->getLog(drv, 100).value(), "the log");
     ASSERT_TRUE(store->putRealisation({{nix::hashOf("x"), "out"}, a.info.path, {}, {}}));
-    EXPECT_TRUE(store->readSideFile("realisations/sha256:" + nix::hashOf("x").base16() + "!out.doi", 10'000).value());
+    EXPECT_TRUE(
+        store->readSideFile("realisations/sha256:" + nix::hashOf("x").base16() + "!out.doi", 10'000).value());
     EXPECT_FALSE(store->readSideFile(std::string(32, 'a') + ".ls", 100).value());
 }
 

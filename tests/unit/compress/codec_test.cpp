@@ -98,7 +98,11 @@ TEST(Codec, UsesFewerThreadsRatherThanMoreMemory)
     const auto packed = compressed({Method::Xz, 9, 1000}, "short");
     ASSERT_TRUE(packed) << packed.error().message;
     EXPECT_EQ(decompressed(Method::Xz, *packed).value(), "short");
-    EXPECT_TRUE(makeEncoder({Method::Zstd, 1, 1000}));
+    for (const int level : {1, 12, 19, 22}) {
+        const auto zstd = compressed({Method::Zstd, level, 1000}, "short");
+        ASSERT_TRUE(zstd) << zstd.error().message;
+        EXPECT_EQ(decompressed(Method::Zstd, *zstd).value(), "short") << level;
+    }
 }
 
 TEST(Codec, ReadsSeveralStreamsInARowAsOne)

@@ -212,13 +212,14 @@ const std::vector<UploadedPart> kTwoParts{{2, "\"b\""}, {1, "\"a\""}};
 TEST(S3Scripted, ReadsTheBodyOfACompletionThatSaidOk)
 {
     const std::string failed = answer("200 OK", "  \n<Error><Code>InternalError</Code></Error>");
-    Script script({failed, answer("200 OK", " \n<?xml version=\"1.0\"?><CompleteMultipartUploadResult/>"), //
-                   answer("200 OK", "<Error><Code>EntityTooSmall</Code></Error>"), failed, failed,
-                   refusal("404 No", "NoSuchUpload")});
+    Script script({notThere(), failed, answer("200 OK", " \n<?xml version=\"1.0\"?><CompleteMultipartUploadResult/>"),
+                   notThere(), answer("200 OK", "<Error><Code>EntityTooSmall</Code></Error>"), //
+                   notThere(), refusal("404 No", "NoSuchUpload"), thereIs(1, "x")});
     S3Store store(script.options());
     EXPECT_TRUE(store.completeParts("k", "id", kTwoParts));
-    EXPECT_FALSE(store.completeParts("k", "id", kTwoParts));
+    EXPECT_EQ(store.completeParts("k", "id", kTwoParts).error().code, ErrorCode::Invalid);
     EXPECT_EQ(store.completeParts("k", "id", kTwoParts).error().code, ErrorCode::NotFound);
+    EXPECT_EQ(store.completeParts("k", "id", kTwoParts).error().code, ErrorCode::Conflict) << "never replaced";
 }
 
 TEST(S3Scripted, AReadGoesOnWhereItWasCutWhileTheObjectIsTheSame)

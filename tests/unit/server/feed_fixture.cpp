@@ -176,11 +176,14 @@ void FakeFarm::readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t li
     });
 }
 
-void FakeFarm::submit(std::vector<jobs::ParsedJob> list, feed::Answer<std::vector<JobId>> answer)
+void FakeFarm::submitBuild(feed::BuildSubmission build, feed::Answer<feed::BuildReceipt> answer)
 {
-    for (auto& job : list)
-        submitted.push_back(std::move(job));
-    answer(std::vector<JobId>{JobId(77)});
+    auto job = std::move(build.assembler).finish(build.roots, build.json, build.submitter);
+    if (!job)
+        return answer(fail(std::move(job).error()));
+    const auto steps = static_cast<std::uint32_t>(job->steps.size());
+    submitted.push_back(*std::move(job));
+    answer(feed::BuildReceipt{JobId(77), steps, 3, "a note"});
 }
 
 FeedFixture::FeedFixture()

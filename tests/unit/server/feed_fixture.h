@@ -67,7 +67,7 @@ public:
     void readLog(AttemptId attempt, std::uint64_t offset, std::uint32_t limit,
                  feed::Answer<feed::LogSlice> answer) override;
     void explain(feed::ExplainQuestion question, feed::Answer<feed::JobReasons> answer) override;
-    void submit(std::vector<jobs::ParsedJob> list, feed::Answer<std::vector<JobId>> answer) override;
+    void submitBuild(feed::BuildSubmission build, feed::Answer<feed::BuildReceipt> answer) override;
 
 private:
     void later(std::function<void()> task);

@@ -76,7 +76,7 @@ struct FakeAttempts final : transfer::AttemptSource, auth::GrantSource {
     {
         if (!isLive)
             return answer(fail(ErrorCode::NotFound, "it is over"));
-        answer(transfer::AttemptWork{drvPath, drv});
+        answer(transfer::AttemptWork{drvPath, drv, {}, {}});
     }
     bool isGrant(std::string_view credential) const override { return credential.starts_with("attempt-"); }
     void findGrant(std::string grant, auth::Answer<auth::Identity> answer) override

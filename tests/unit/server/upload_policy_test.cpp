@@ -3,6 +3,7 @@
 #include "server/transfer/nar_holds.h"
 #include "server/transfer/sessions.h"
 #include "server/transfer/upload_policy.h"
+#include "tests/support/golden.h"
 
 #include <gtest/gtest.h>
 
@@ -103,6 +104,39 @@ TEST_F(UploadPolicy, TakesNoDeferredOutputByItsNameAlone)
 {
     facts.outputs["out"] = {nix::OutputKind::Deferred, std::nullopt};
     EXPECT_EQ(judge(info(path("hello"))), Refusal::NotAnOutput);
+}
+
+TEST_F(UploadPolicy, AResultMayNotNameAnothersPathAsItsOutput)
+{
+    facts.outputs["out"] = {nix::OutputKind::Floating, std::nullopt, {}, nix::AddressMethod::Recursive,
+                            nix::HashAlgorithm::Sha256};
+    facts.outputs["doc"] = {nix::OutputKind::InputAddressed, path("hello-doc")};
+    const auto named = [this](const std::string& output, const nix::NarInfo& shown) {
+        return judgeOutput(kDir, facts, output, shown).refusal;
+    };
+    EXPECT_EQ(named("out", addressed("hello")), Refusal::None);
+    EXPECT_EQ(named("out", addressed("other")), Refusal::NotAnOutput);
+    EXPECT_EQ(named("out", info(path("hello"))), Refusal::NotContentAddressed);
+    EXPECT_EQ(named("doc", info(path("hello-doc"))), Refusal::None);
+    EXPECT_EQ(named("doc", addressed("hello")), Refusal::NotAnOutput);
+    EXPECT_EQ(named("man", addressed("hello")), Refusal::NotAnOutput);
+}
+
+// As Nix computed it: the golden derivation and where Nix built it.
+TEST_F(UploadPolicy, ComputesWhereADeferredOutputMustBe)
+{
+    const auto storePath = [](const char* base) { return kDir.text() + "/" + base; };
+    AttemptWork work;
+    work.drvPath = storePath("xicd7rq8ncsmc2hfqzidd7ih61xqga8x-deferred.drv");
+    work.drv = test::readGolden("nix/drv/deferred.drv");
+    EXPECT_EQ(attemptFacts(AttemptId(7), kDir, work).error().code, ErrorCode::NotFound); // nobody told its input
+    work.revealed.push_back({storePath("nzcxnsnxkx446c3zfrrm3n0v8r8vmd9w-floating.drv"), "out",
+                             storePath("qgggmh3l96fi791a1gqbxc2lmf926cxz-floating")});
+    const auto made = attemptFacts(AttemptId(7), kDir, work);
+    ASSERT_TRUE(made) << made.error().message;
+    facts = *made;
+    EXPECT_EQ(judge(info(*nix::StorePath::fromBaseName("i0a003y587f9dknfri6ix0xvybvlxm7v-deferred"))), Refusal::None);
+    EXPECT_EQ(judge(info(path("deferred"))), Refusal::NotAnOutput);
 }
 
 TEST_F(UploadPolicy, TakesWhatProvesItselfFromEverybody)

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Questions: (1) how long does an output take from files to a signed, durable path in a `file://` cache with
+// zstd, beside `nix copy --to file://…?compression=zstd` of the installed Nix? Goal: at most half. (2) how
+// many tiny paths a second are received and published? Goal: 1,000/s. Sizes that matter: 256 MiB in one path
+// that compresses to about a third; 10,000 paths. Figures are medians of three; exit 1 when a goal is missed.
+//     bench_cache [MEBIBYTES [PATHS]]
+#include "server/cache/binary_cache.h"
+#include "server/cache/dir_store.h"
+#include "shared/base/text.h"
+#include "tests/support/nix_fixture.h"
+#include "tests/support/temp_directory.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+#include <random>
+#include <set>
+#include <thread>
+#include <unistd.h>
+
+namespace penstock::cache {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int kRuns = 3;
+
+struct SilentLogger final : Logger {
+    void log(LogLevel, std::string_view, std::initializer_list<LogField>) override {}
+};
+
+template <class T> T must(Result<T> result)
+{
+    if (!result) {
+        fmt::print(stderr, "bench_cache: {}\n", result.error().message);
+        std::exit(2);
+    }
+    return *std::move(result);
+}
+void must(Result<void> result)
+{
+    if (!result) {
+        fmt::print(stderr, "bench_cache: {}\n", result.error().message);
+        std::exit(2);
+    }
+}
+
+double secondsOf(const std::function<void()>& work)
+{
+    const auto begin = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+double median(const std::function<double()>& run)
+{
+    std::vector<double> times;
+    for (int i = 0; i < kRuns; ++i)
+        times.push_back(run());
+    std::sort(times.begin(), times.end());
+    return times[kRuns / 2];
+}
+
+// Files of words: about a third remains of them.
+void makeTree(const std::string& root, std::size_t mebibytes)
+{
+    std::mt19937 random(1);
+    std::vector<std::string> words;
+    for (int i = 0; i < 4096; ++i) {
+        std::string word;
+        for (auto length = 3 + random() % 9; length > 0; --length)
+            word.push_back(static_cast<char>('a' + random() % 26));
+        words.push_back(word + ' ');
+    }
+    fs::create_directories(root);
+    for (std::size_t i = 0; i < mebibytes; ++i) {
+        std::string text;
+        while (text.size() < (1U << 20U))
+            text += words[random() % words.size()];
+        std::ofstream(fmt::format("{}/file-{:05}", root, i), std::ios::binary) << text;
+    }
+}
+
+void writeFile(nix::NarWriter& nar, const fs::path& path)
+{
+    const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    std::string buffer(256U << 10U, '\0');
+    must(nar.beginFile(path.filename().string(), fs::file_size(path), false));
+    for (ssize_t got = 0; (got = ::read(file, buffer.data(), buffer.size())) > 0;)
+        must(nar.content(std::string_view(buffer).substr(0, static_cast<std::size_t>(got))));
+    ::close(file);
+}
+
+void writeTree(const std::string& root, const ByteSink& sink)
+{
+    nix::NarWriter nar(sink);
+    must(nar.beginDirectory(""));
+    std::set<fs::path> files;
+    for (const auto& entry : fs::directory_iterator(root))
+        files.insert(entry.path());
+    for (const fs::path& path : files)
+        writeFile(nar, path);
+    must(nar.endDirectory());
+    must(nar.finish());
+}
+
+std::unique_ptr<BinaryCache> openCache(const std::string& path, const nix::StoreDir& dir, unsigned threads)
+{
+    static const SystemClock clock;
+    static SilentLogger logger;
+    StoreUri uri = must(parseStoreUri("file://" + path));
+    BinaryCacheOptions options =
+        binaryCacheOptions(uri, {must(nix::SecretKey::fromSeed("bench-1", bytesOf(std::string(32, 'k'))))});
+    options.storeDir = dir;
+    options.encoding.threads = threads;
+    return must(BinaryCache::open(must(DirStore::open(path)), std::move(options), clock, logger));
+}
+
+// As a builder does it, which knows hash and size from its store; and the server, which checks all of it
+// again.
+void store(BinaryCache& cache, const nix::NarInfo& info, const std::string& tree)
+{
+    const auto intake = must(cache.receive(info, compress::Method::Zstd));
+    const auto encoder = must(compress::makeEncoder(cache.wantedEncoding()));
+    const ByteSink toServer = [&](std::string_view bytes) { return intake->push(bytes); };
+    writeTree(tree, [&](std::string_view nar) { return encoder->push(nar, toServer); });
+    must(encoder->finish(toServer));
+    must(cache.publish({must(intake->finish())}));
+}
+
+bool large(std::size_t mebibytes)
+{
+    const test::TempDirectory directory;
+    const auto nix = must(test::NixFixture::start());
+    const std::string tree = directory.path() + "/tree";
+    makeTree(tree, mebibytes);
+    const std::string line = must(nix->run({"nix-store", "--add", tree}));
+    const std::string path = line.substr(0, line.find('\n'));
+    nix::Hasher hasher;
+    writeTree(path, [&hasher](std::string_view bytes) -> Result<void> {
+        hasher.update(bytes);
+        return {};
+    });
+    const std::uint64_t size = hasher.byteCount();
+    const nix::NarInfo info{must(nix::StorePath::parse(nix->storeDir(), path)),
+                            {},
+                            {},
+                            {},
+                            {},
+                            std::move(hasher).finish(),
+                            size,
+                            {},
+                            {},
+                            {},
+                            {},
+                            {}};
+    const std::string target = directory.path() + "/cache";
+    const double theirs = median([&] {
+        fs::remove_all(target);
+        return secondsOf([&] {
+            must(nix->run({"nix", "copy", "--to", "file://" + target + "?compression=zstd", path}));
+        });
+    });
+    const auto ours = [&](unsigned threads) {
+        return median([&] {
+            fs::remove_all(target);
+            const auto cache = openCache(target, nix->storeDir(), threads);
+            return secondsOf([&] { store(*cache, info, path); });
+        });
+    };
+    const double plain = ours(0);
+    const double threaded = ours(2);
+    fmt::print(
+        "{} MiB to file:// with zstd: nix copy {:.2f} s; ours {:.2f} s ({:.2f} x), with parallel-compression "
+        "{:.2f} s ({:.2f} x)\n",
+        mebibytes, theirs, plain, theirs / plain, threaded, theirs / threaded);
+    return theirs / std::min(plain, threaded) >= 2;
+}
+
+std::string smallNar(std::size_t number)
+{
+    std::string nar;
+    nix::NarWriter writer([&nar](std::string_view bytes) -> Result<void> {
+        nar.append(bytes);
+        return {};
+    });
+    must(writer.beginFile("", 20, false));
+    must(writer.content(fmt::format("the content {:08}", number)));
+    must(writer.finish());
+    return nar;
+}
+
+bool small(std::size_t count)
+{
+    const double taken = median([count] {
+        const test::TempDirectory directory;
+        const auto cache = openCache(directory.path() + "/cache", nix::StoreDir::standard(), 0);
+        std::vector<nix::NarInfo> infos;
+        std::vector<std::string> bodies;
+        const auto encoder = [](std::string_view nar) {
+            std::string body;
+            const ByteSink sink = [&body](std::string_view bytes) -> Result<void> {
+                body.append(bytes);
+                return {};
+            };
+            const auto made = must(compress::makeEncoder({}));
+            must(made->push(nar, sink));
+            must(made->finish(sink));
+            return body;
+        };
+        for (std::size_t i = 0; i < count; ++i) {
+            const std::string nar = smallNar(i);
+            const std::string digest = nix::hashOf(fmt::format("p{}", i)).base32().substr(20, 32);
+            nix::StorePathSet references; // chains of 100
+            if (i % 100 != 0)
+                references.insert(infos.back().path);
+            infos.push_back({must(nix::StorePath::fromBaseName(fmt::format("{}-p{}", digest, i))),
+                             {},
+                             {},
+                             {},
+                             {},
+                             nix::hashOf(nar),
+                             nar.size(),
+                             references,
+                             {},
+                             {},
+                             {},
+                             {}});
+            bodies.push_back(encoder(nar));
+        }
+        return secondsOf([&] {
+            std::vector<nix::NarInfo> staged(count, infos.front());
+            std::vector<std::thread> uploads;
+            for (std::size_t t = 0; t < 4; ++t)
+                uploads.emplace_back([&, t] {
+                    for (std::size_t i = t; i < count; i += 4) {
+                        const auto intake = must(cache->receive(infos[i], compress::Method::Zstd));
+                        must(intake->push(bodies[i]));
+                        staged[i] = must(intake->finish());
+                    }
+                });
+            for (std::thread& upload : uploads)
+                upload.join();
+            must(cache->publish(std::move(staged)));
+            nix::StorePathSet paths;
+            for (const nix::NarInfo& info : infos)
+                paths.insert(info.path);
+            if (must(cache->findMany(paths)).size() != count)
+                std::exit(2);
+        });
+    });
+    fmt::print("{} tiny paths received and published: {:.2f} s, {:.0f}/s\n", count, taken,
+               static_cast<double>(count) / taken);
+    return static_cast<double>(count) / taken >= 1000;
+}
+
+} // namespace
+} // namespace penstock::cache
+
+int main(int argc, char** argv)
+{
+    const auto number = [&](int index, std::uint64_t usual) {
+        return argc > index ? penstock::parseUnsigned(argv[index]).value_or(usual) : usual;
+    };
+    const bool isLargeFast = penstock::cache::large(number(1, 256));
+    const bool isSmallFast = penstock::cache::small(number(2, 10'000));
+    return isLargeFast && isSmallFast ? 0 : 1;
+}

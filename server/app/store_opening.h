@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Opening what `--store URI` names: a directory, a bucket, the machine's own Nix store. Blocking, at start-up. A store
+// that is away is opened all the same: what is in it is not known until it answers. Errors are what another try cannot
+// change, and say what was tried and what to do.
+#pragma once
+
+#include "server/cache/cache_uri.h"
+#include "server/cache/object_store.h"
+#include "server/cache/output_store.h"
+#include "shared/base/cancel.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/config/options.h"
+#include "shared/nix/signing.h"
+#include "shared/nixdaemon/unix_socket.h"
+#include "shared/nixstore/store_access.h"
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace penstock::app {
+
+struct OpenedStore {
+    std::unique_ptr<nixstore::StoreAccess> access; // of a local store, used by the next
+    std::unique_ptr<cache::OutputStore> store;
+    cache::ObjectStore* files = nullptr; // what it is made of, as readers see it
+    std::chrono::seconds signedExpiry{3'600};
+    std::uint64_t partBytes = 0; // of uploads past us; 0: the desk's own choice
+    // Removes what others left half done; says what it removed, or nothing. For a pool thread, at the start and once a
+    // day; none: there is nothing to do.
+    std::function<Result<std::string>()> tidy = {};
+    CancelToken stopping = {};
+    std::optional<nixdaemon::Interrupt> interrupt = {};
+
+    // Calls that run end soon, and later ones fail. Any thread.
+    void stop() const;
+};
+
+struct StorePlaces {
+    std::string dataDir;
+    const config::Environment& environment; // AWS_* and NIX_* say how stores are reached
+    // Outlive the stores.
+    const Clock& clock;
+    Logger& logger;
+};
+
+// keys sign there, beside those that the URI names.
+[[nodiscard]] Result<OpenedStore> openStore(const cache::StoreUri& uri, std::vector<nix::SecretKey> keys,
+                                            const StorePlaces& places);
+// The part of it for `local`.
+[[nodiscard]] Result<OpenedStore> openLocalStore(const cache::StoreUri& uri, std::vector<nix::SecretKey> keys,
+                                                 const StorePlaces& places);
+
+} // namespace penstock::app
