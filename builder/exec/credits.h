@@ -9,9 +9,9 @@
 
 namespace penstock::builder {
 
-// So many of something at a time, on whatever threads: news under way to the loop (the attempt's thread takes a credit
-// for each piece and the loop gives it back when the piece is delivered, so that a slow log slows the build and nothing
-// grows), builds of a machine. Copies share it.
+// So many of something at a time, on whatever threads: news under way to the loop (the attempt's thread takes
+// a credit for each piece and the loop gives it back when the piece is delivered, so that a slow log slows
+// the build and nothing grows), builds of a machine. Copies share it.
 class Credits {
 public:
     [[nodiscard]] static Result<Credits> create(unsigned count);

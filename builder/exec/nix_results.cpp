@@ -177,10 +177,12 @@ CollectedResults ResultCollector::convert(nix::NixSupport&& support) const
     for (const std::string& note : support.notes.texts())
         collected.notes.push_back("nix-support: " + printable(note));
     if (support.notes.count() > collected.notes.size())
-        collected.notes.push_back(fmt::format("nix-support: and {} more", support.notes.count() - collected.notes.size()));
+        collected.notes.push_back(
+            fmt::format("nix-support: and {} more", support.notes.count() - collected.notes.size()));
     if (results.products.size() < support.products.size() || results.metrics.size() < support.metrics.size())
         collected.notes.push_back(
-            fmt::format("nix-support: {} products and {} metrics are left out: the limit of all together is {} bytes; name fewer",
+            fmt::format("nix-support: {} products and {} metrics are left out: the limit of all together is {} bytes; "
+                        "name fewer",
                         support.products.size() - results.products.size(),
                         support.metrics.size() - results.metrics.size(), protocol::kMaxResultsBytes));
     return collected;
@@ -210,8 +212,9 @@ Result<std::uint64_t> closureSize(nixdaemon::DaemonConnection& daemon, const nix
     while (!wave.empty()) {
         PENSTOCK_TRY(const auto infos, daemon.queryPathInfos(wave));
         if (infos.size() != wave.size())
-            return fail(ErrorCode::NotFound, fmt::format("{} paths of the closure are not valid in this machine's store",
-                                                         wave.size() - infos.size()));
+            return fail(ErrorCode::NotFound,
+                        fmt::format("{} paths of the closure are not valid in this machine's store",
+                                    wave.size() - infos.size()));
         wave.clear();
         for (const auto& [path, info] : infos) {
             bytes += info.narSize;

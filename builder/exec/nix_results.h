@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the outputs of one build say of themselves, taken from their NARs while those are read for sending; what did not
-// have to travel is read once for this, and outputs that name products a second time, for the hashes. No file is opened.
+// What the outputs of one build say of themselves, taken from their NARs while those are read for sending; what did
+// not have to travel is read once for this, and outputs that name products a second time, for the hashes. No file is
+// opened.
 // In memory: at most kMaxSupportBytes of nix-support files for all outputs, then protocol::kMaxResultsBytes.
 //
 // What a build wrote can never make this fail: it is left out, and said in the notes. Errors: Cancelled and Unavailable

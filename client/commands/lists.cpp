@@ -188,8 +188,9 @@ Command jobsCommand()
 Command jobCommand()
 {
     return {{"job", "show one job and its steps", {}, {{"ID", "the job's number"}}},
-            "With --json the job alone, with its definition as submitted. What a Nix build has made is shown as its outputs say "
-            "it in nix-support: products, metrics, release name, and \"failed with output\" where they say that.",
+            "With --json the job alone, with its definition as submitted. What a Nix build has made is shown as its "
+            "outputs say it in nix-support: products, metrics, release name, and \"failed with output\" where they say "
+            "that.",
             {"penstock job 7"},
             job};
 }

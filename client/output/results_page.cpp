@@ -67,7 +67,8 @@ std::string renderResult(const QJsonObject& record, const View& view)
 {
     Fields fields;
     if (hasField(record, "run"))
-        fields.emplace_back("Built", Cell{fmt::format("{} (run {})", textField(record, "name"), textField(record, "run"))});
+        fields.emplace_back("Built",
+                            Cell{fmt::format("{} (run {})", textField(record, "name"), textField(record, "run"))});
     else
         addText(fields, record, "id", "Run");
     if (record.value(QLatin1String("failed")).toBool())

@@ -59,7 +59,8 @@ void readProduct(FieldReader& fields, const link::BuildProduct& from, BuildProdu
     const std::string& hash = from.sha256();
     if (!hash.empty() && (hash.size() != kSha256Digits || !std::ranges::all_of(hash, isHex)))
         return fields.refuse("nix_results.products.sha256",
-                             fmt::format("must be {} lower-case hex digits, it has {} bytes", kSha256Digits, hash.size()));
+                             fmt::format("must be {} lower-case hex digits, it has {} bytes", kSha256Digits,
+                                         hash.size()));
     to.sha256 = hash;
 }
 
@@ -96,7 +97,7 @@ void encodeResults(const NixResults& from, link::NixResults& to)
     }
     to.set_release_name(from.releaseName);
     to.set_failed(from.failed);
-    to.set_closure_size(from.closureSize);
+    to.set_closure_bytes(from.closureSize);
 }
 
 void readResults(FieldReader& fields, const link::NixResults& from, NixResults& to)
@@ -114,8 +115,8 @@ void readResults(FieldReader& fields, const link::NixResults& from, NixResults& 
         readMetric(fields, entry, to.metrics.emplace_back());
     fields.name("nix_results.release_name", from.release_name(), to.releaseName);
     to.failed = from.failed();
-    fields.atMost("nix_results.closure_size", from.closure_size(), INT64_MAX);
-    to.closureSize = from.closure_size();
+    fields.atMost("nix_results.closure_bytes", from.closure_bytes(), INT64_MAX);
+    to.closureSize = from.closure_bytes();
     fields.atMost("nix_results (all text of it)", to.byteCount(), kMaxResultsBytes);
 }
 

@@ -85,10 +85,11 @@ TEST(ResultCollector, ConvertsEverythingThatOutputsSay)
     using enum protocol::ProductKind;
     const std::string abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
     EXPECT_EQ(collected.results.products,
-              (std::vector<protocol::BuildProduct>{{"doc", "manual", "out", "share", "index.html", "share", Directory, 0, ""},
-                                                   {"file", "bin", "out", "a", "", "a", File, 3, abc},
-                                                   {"file", "l", "out", "l", "", "l", Symlink, 0, ""},
-                                                   {"report", "all", "dev", "", "", "", Directory, 0, ""}}));
+              (std::vector<protocol::BuildProduct>{
+                  {"doc", "manual", "out", "share", "index.html", "share", Directory, 0, ""},
+                  {"file", "bin", "out", "a", "", "a", File, 3, abc},
+                  {"file", "l", "out", "l", "", "l", Symlink, 0, ""},
+                  {"report", "all", "dev", "", "", "", Directory, 0, ""}}));
     EXPECT_EQ(collected.results.metrics, (std::vector<protocol::BuildMetric>{{"a", 1, "s"}, {"b", -2e300, ""}}));
     EXPECT_EQ(collected.results.releaseName, "out-1");
     EXPECT_TRUE(collected.results.failed);
