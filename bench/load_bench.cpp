@@ -41,6 +41,16 @@ std::uint64_t residentBytes()
     return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+double cpuSeconds()
+{
+    rusage usage{};
+    ::getrusage(RUSAGE_SELF, &usage);
+    const auto seconds = [](const timeval& time) {
+        return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    };
+    return seconds(usage.ru_utime) + seconds(usage.ru_stime);
+}
+
 template <class T> T good(Result<T> result)
 {
     if (result)
@@ -57,8 +67,9 @@ public:
         const std::chrono::duration<double> took = std::chrono::steady_clock::now() - m_began;
         rusage usage{};
         ::getrusage(RUSAGE_SELF, &usage);
-        fmt::print("{:<28} {:>8.2f} s   {:>6} MB resident, {:>6} MB of our own, peak {} MB\n", m_name, took.count(),
-                   residentBytes() >> 20U, bytesInUse() >> 20, usage.ru_maxrss >> 10);
+        fmt::print("{:<28} {:>8.2f} s, {:>6.2f} s of cpu   {:>6} MB resident, {:>6} MB of our own, peak {} MB\n",
+                   m_name, took.count(), cpuSeconds() - m_cpuBefore, residentBytes() >> 20U, bytesInUse() >> 20,
+                   usage.ru_maxrss >> 10);
         std::fflush(stdout);
     }
     Phase(const Phase&) = delete;
@@ -67,6 +78,7 @@ public:
 private:
     std::string m_name;
     std::chrono::steady_clock::time_point m_began;
+    double m_cpuBefore = cpuSeconds();
 };
 
 struct Made {
@@ -193,7 +205,8 @@ int run(std::size_t count, std::size_t bytes, const std::string& directory)
         commands.clear();
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-    fmt::print("{:<28} {:>8.2f} s for {} steps\n", "in all", took.count(), core.totals().stepsBlocked + core.totals().stepsReady);
+    fmt::print("{:<28} {:>8.2f} s for {} steps\n", "in all", took.count(),
+               core.totals().stepsBlocked + core.totals().stepsReady);
     return 0;
 }
 

@@ -77,7 +77,8 @@ struct Farm {
     }
     void endOne()
     {
-        planner.giveBack(running.front().machine, running.front().ask, running.front().gates);
+        planner.leaveGates(running.front().ask, running.front().gates);
+        planner.giveRoom(running.front().machine, running.front().ask);
         running.pop_front();
     }
 };

@@ -213,6 +213,8 @@ void AttemptRunner::onExit(AttemptExit exit)
 void AttemptRunner::conclude(AttemptExit exit)
 {
     m_outputs.reset();
+    for (const std::string& note : exit.notes)
+        writeSystemLine(note);
     if (m_cause) {
         exit.outcome = m_cause->outcome;
         exit.error = m_cause->text;
@@ -243,6 +245,8 @@ void AttemptRunner::sayEnded(AttemptExit exit)
     result.outputs = std::move(exit.outputs);
     result.cached = exit.cached;
     result.nixStatus = exit.nixStatus;
+    if (exit.outcome == Outcome::Succeeded)
+        result.results = std::move(exit.results);
     m_events.ended(std::move(result));
 }
 

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <sys/types.h>
+#include <vector>
 
 namespace penstock::builder {
 
@@ -34,6 +35,8 @@ struct AttemptExit {
     std::vector<protocol::NixOutput> outputs;
     bool cached = false;
     std::uint32_t nixStatus = 0;
+    protocol::NixResults results = {};
+    std::vector<std::string> notes = {}; // lines for the log, in Penstock's name
 };
 
 // Called on the exec loop. The views are valid during the call only.

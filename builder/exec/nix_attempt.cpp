@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "builder/exec/nix_attempt.h"
 
+#include "builder/exec/nix_results.h"
 #include "builder/exec/nix_work.h"
 #include "shared/base/text.h"
 #include "shared/nixdaemon/daemon_connection.h"
 #include "shared/protocol/limits.h"
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <chrono>
 #include <map>
 #include <optional>
@@ -16,8 +15,6 @@
 #include <variant>
 
 #include <fmt/format.h>
-#include <poll.h>
-#include <sys/eventfd.h>
 
 namespace penstock::builder {
 namespace {
@@ -79,7 +76,7 @@ private:
     const NixAttemptLinks& m_links;
     const Clock& m_clock;
     const bool m_isTransferring;
-    Instant m_startedAt; // of what elapsed() counts
+    Instant m_startedAt;   // of what elapsed() counts
     std::string m_pending; // at most kFlushBytes and one line
 };
 
@@ -105,7 +102,11 @@ class NixAttempt {
 public:
     NixAttempt(const NixMachine& machine, const protocol::Assignment& assignment, DaemonConnection& daemon,
                NixBuild work, const NixAttemptLinks& links, BuildLog& log)
-        : m_machine(machine), m_assignment(assignment), m_daemon(daemon), m_work(std::move(work)), m_links(links),
+        : m_machine(machine),
+          m_assignment(assignment),
+          m_daemon(daemon),
+          m_work(std::move(work)),
+          m_links(links),
           m_log(log)
     {
         if (!std::get<protocol::NixWork>(assignment.work).grant.empty() && machine.roads)
@@ -172,7 +173,19 @@ private:
         beCached(result);
         result.outputs = *std::move(outputs);
         holdToLimit(result);
+        if (result.outcome == Outcome::Succeeded)
+            PENSTOCK_TRY_VOID(readResultsAtServer(result));
         return true;
+    }
+
+    Result<void> readResultsAtServer(AttemptExit& result)
+    {
+        m_log.phase(0, "finishing");
+        ResultCollector collector(m_machine.storeDir, m_work.outputs);
+        const auto read = [this](const nix::StorePath& path, const ByteSink& sink) {
+            return m_transfer->readAtServer(path, sink);
+        };
+        return addResults(collector, read, m_transfer->closureSizeAtServer(pathsOf(m_work.outputs)), result);
     }
 
     Result<void> bringInputs()
@@ -221,14 +234,50 @@ private:
             m_log.phase(0, "finishing");
         PENSTOCK_TRY_VOID(describeOutputs(outputs, result));
         holdToLimit(result);
-        if (!m_transfer || result.outcome != Outcome::Succeeded)
+        if (result.outcome != Outcome::Succeeded)
             return {};
-        m_log.phase(0, "uploading");
+        const nix::StorePathSet paths = pathsOf(outputs);
+        ResultCollector collector(m_machine.storeDir, outputs);
+        if (m_transfer) {
+            m_log.phase(0, "uploading");
+            PENSTOCK_TRY_VOID(m_transfer->send(paths, [&](const nix::StorePath& path) { return collector.tap(path); }));
+            m_log.phase(0, "finishing");
+        }
+        const auto read = [this](const nix::StorePath& path, const ByteSink& sink) {
+            return m_transfer ? m_transfer->readHere(path, sink) : readBySelf(path, sink);
+        };
+        return addResults(collector, read, closureSize(m_daemon, paths), result);
+    }
+
+    // After an error the connection is of no more use, nor needed: what cannot be read is left out.
+    Result<void> readBySelf(const nix::StorePath& path, const ByteSink& sink)
+    {
+        auto done = m_daemon.narFromPath(path, sink);
+        if (!done && done.error().code != ErrorCode::Cancelled)
+            return fail(ErrorCode::Corrupt, done.error().message);
+        return done;
+    }
+
+    static nix::StorePathSet pathsOf(const std::map<std::string, nix::StorePath>& outputs)
+    {
         nix::StorePathSet paths;
         for (const auto& [name, path] : outputs)
             paths.insert(path);
-        PENSTOCK_TRY_VOID(m_transfer->send(paths));
-        m_log.phase(0, "finishing");
+        return paths;
+    }
+
+    static Result<void> addResults(ResultCollector& collector, const ReadNar& read,
+                                   const Result<std::uint64_t>& closureBytes, AttemptExit& result)
+    {
+        if (!closureBytes && isOfMachine(closureBytes.error()))
+            return fail(closureBytes.error());
+        PENSTOCK_TRY(CollectedResults collected, collector.finish(read));
+        result.results = std::move(collected.results);
+        result.notes = std::move(collected.notes);
+        if (closureBytes)
+            result.results.closureSize = *closureBytes;
+        else
+            result.notes.push_back(fmt::format("the closure's size is not known: {}", closureBytes.error().message));
         return {};
     }
 
@@ -238,8 +287,8 @@ private:
         const bool needsTrust = m_work.needsTrust();
         if (!m_work.drv || (needsTrust && m_machine.trust == nixdaemon::Trust::NotTrusted))
             return buildFromStore();
-        auto built = m_daemon.buildDerivation(m_work.drvPath, *m_work.basic,
-                                              nixdaemon::BuildMode::Normal, m_log);
+        auto built =
+            m_daemon.buildDerivation(m_work.drvPath, *m_work.basic, nixdaemon::BuildMode::Normal, m_log);
         const bool mayBeDistrust = needsTrust && m_machine.trust == nixdaemon::Trust::Unknown;
         if (!built && built.error().code == ErrorCode::Invalid && mayBeDistrust)
             return buildFromStore();
@@ -307,7 +356,8 @@ private:
         return {};
     }
 
-    // Outputs that were there already count as well, as Hydra counts them: what nobody may have is not handed out.
+    // Outputs that were there already count as well, as Hydra counts them: what nobody may have is not handed
+    // out.
     void holdToLimit(AttemptExit& result) const
     {
         const std::uint64_t limit = m_assignment.limits.maxOutputBytes;
@@ -337,7 +387,8 @@ Result<AttemptExit> attempt(const NixMachine& machine, const protocol::Assignmen
     if (given == nullptr)
         return fail(ErrorCode::Invalid, "the assignment has no Nix work");
     if (!given->grant.empty() && !machine.roads)
-        return fail(ErrorCode::Unavailable, "the server wants inputs and outputs to travel, and this builder cannot");
+        return fail(ErrorCode::Unavailable,
+                    "the server wants inputs and outputs to travel, and this builder cannot");
     PENSTOCK_TRY(NixBuild work, readNixWork(machine.storeDir, *given));
     nixdaemon::DaemonOptions options;
     options.storeDir = machine.storeDir;
@@ -357,38 +408,6 @@ std::string clipped(std::string text)
 }
 
 } // namespace
-
-Credits::Credits(nixdaemon::FileDescriptor semaphore)
-    : m_semaphore(std::make_shared<const nixdaemon::FileDescriptor>(std::move(semaphore)))
-{}
-
-Result<Credits> Credits::create(unsigned count)
-{
-    nixdaemon::FileDescriptor semaphore(::eventfd(count, EFD_CLOEXEC | EFD_NONBLOCK | EFD_SEMAPHORE));
-    if (!semaphore.isOpen())
-        return fail(ErrorCode::Internal, "eventfd failed: too many open files?");
-    return Credits(std::move(semaphore));
-}
-
-void Credits::give() const
-{
-    // Cannot fail: the counter never holds more than it was made with.
-    static_cast<void>(::eventfd_write(m_semaphore->number(), 1));
-}
-
-bool Credits::take(const nixdaemon::Interrupt& interrupt) const
-{
-    for (;;) {
-        std::array<pollfd, 2> waits{{{m_semaphore->number(), POLLIN, 0}, {interrupt.pollable(), POLLIN, 0}}};
-        if (::poll(waits.data(), waits.size(), -1) < 0 && errno != EINTR)
-            return false;
-        if (waits[1].revents != 0)
-            return false;
-        eventfd_t one = 0;
-        if (::eventfd_read(m_semaphore->number(), &one) == 0)
-            return true;
-    }
-}
 
 Outcome outcomeOf(BuildStatus status, Outcome timedOut)
 {

@@ -4,6 +4,7 @@
 // nothing else. Never fails: whatever goes wrong is in the exit.
 #pragma once
 
+#include "builder/exec/credits.h"
 #include "builder/exec/executor.h"
 #include "builder/exec/nix_transfer.h"
 #include "shared/base/clock.h"
@@ -27,22 +28,6 @@ struct NixMachine {
     bool useSubstitutes = false;
     bool hasCaDerivations = false;
     std::shared_ptr<const NixRoads> roads = nullptr; // null: inputs and outputs cannot travel
-};
-
-// So many of something at a time, on whatever threads: news under way to the loop (the attempt's thread takes a credit
-// for each piece and the loop gives it back when the piece is delivered, so that a slow log slows the build and nothing
-// grows), builds of a machine. Copies share it.
-class Credits {
-public:
-    [[nodiscard]] static Result<Credits> create(unsigned count);
-
-    void give() const;
-    // Waits for one. False: the interrupt was raised.
-    [[nodiscard]] bool take(const nixdaemon::Interrupt& interrupt) const;
-
-private:
-    explicit Credits(nixdaemon::FileDescriptor semaphore);
-    std::shared_ptr<const nixdaemon::FileDescriptor> m_semaphore;
 };
 
 struct NixOutputNews {

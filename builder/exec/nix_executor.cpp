@@ -12,8 +12,8 @@
 namespace penstock::builder {
 namespace {
 
-// More than its slots are not given to a machine unless it is said, but an attempt may start before the last one's
-// thread is free.
+// More than its slots are not given to a machine unless it is said, but an attempt may start before the last
+// one's thread is free.
 constexpr std::size_t kMaxWaiting = 64;
 // News under way for each attempt: at most this many times 64 KiB.
 constexpr unsigned kNewsUnderWay = 8;
@@ -133,8 +133,12 @@ AttemptExit infrastructure(std::string error)
 } // namespace
 
 NixExecutor::NixExecutor(Loop& loop, NixExecutorOptions options, const Clock& clock)
-    : m_loop(loop), m_machine(std::move(options.machine)), m_slots(std::clamp(options.slots, 1U, kMaxNixThreads)),
-      m_buildSlots(Credits::create(m_slots)), m_clock(clock), m_jobs(kMaxNixThreads + kMaxWaiting)
+    : m_loop(loop),
+      m_machine(std::move(options.machine)),
+      m_slots(std::clamp(options.slots, 1U, kMaxNixThreads)),
+      m_buildSlots(Credits::create(m_slots)),
+      m_clock(clock),
+      m_jobs(kMaxNixThreads + kMaxWaiting)
 {
     for (unsigned i = 0; i < m_slots; ++i)
         addThread();
@@ -195,7 +199,8 @@ std::unique_ptr<Running> NixExecutor::start(const AttemptSpec& spec, AttemptSink
     if (++*m_busy > m_threads.size() && mayGrow)
         tryToGrow();
     const bool hasRoom = *m_busy <= m_threads.size() + kMaxWaiting;
-    if (!hasRoom || !m_jobs.push(Job{spec.assignment, {*interrupt, *credits, tell, slotsFor(spec.assignment)}, end}))
+    if (!hasRoom ||
+        !m_jobs.push(Job{spec.assignment, {*interrupt, *credits, tell, slotsFor(spec.assignment)}, end}))
         end(infrastructure(
             fmt::format("more than {} Nix attempts wait for a slot of this machine", kMaxWaiting)));
     return running;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // NixExecutor: runs derivations through the machine's nix-daemon, each on a thread and with a connection of
-// its own. No more build at a time than there are slots, unless the server goes beyond those; while their inputs and
-// outputs travel they hold none, so there are up to twice as many threads. The threads tell the
-// exec loop, where everything else happens. Stopping an attempt closes its connection, whereupon the daemon kills
-// the build at once, so a grace is not needed. The loop and the clock outlive the executor; every Running ends
-// before it. The destructor joins the threads.
+// its own. No more build at a time than there are slots, unless the server goes beyond those; while their
+// inputs and outputs travel they hold none, so there are up to twice as many threads. The threads tell the
+// exec loop, where everything else happens. Stopping an attempt closes its connection, whereupon the daemon
+// kills the build at once, so a grace is not needed. The loop and the clock outlive the executor; every
+// Running ends before it. The destructor joins the threads.
 #pragma once
 
 #include "builder/exec/executor.h"
@@ -56,7 +56,7 @@ private:
     const Clock& m_clock;
     BoundedQueue<Job> m_jobs;
     std::shared_ptr<unsigned> m_busy = std::make_shared<unsigned>(0); // attempts not ended; on the loop only
-    std::vector<std::thread> m_threads; // last: they use everything above
+    std::vector<std::thread> m_threads;                               // last: they use everything above
 };
 
 } // namespace penstock::builder

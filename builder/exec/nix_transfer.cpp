@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 namespace penstock::builder {
 namespace {
 
@@ -29,7 +31,8 @@ Result<std::shared_ptr<const NixRoads>> openNixRoads(NixRoadOptions options)
 }
 
 NixTransfer::NixTransfer(const NixRoads& roads, nixdaemon::DaemonConnection& holder,
-                         const protocol::Assignment& assignment, nixdaemon::Interrupt interrupt, bool substitute)
+                         const protocol::Assignment& assignment, nixdaemon::Interrupt interrupt,
+                         bool substitute)
     : m_roads(roads),
       m_holder(holder),
       m_interrupt(std::move(interrupt)),
@@ -55,7 +58,8 @@ NixTransfer::outputsAtServer(const std::map<std::string, nix::StorePath>& output
         PENSTOCK_TRY(const auto info, m_road->info(path, [this] { return m_interrupt.isRaised(); }));
         if (!info)
             return std::nullopt;
-        found.push_back({name, path.print(m_road->storeDir()), info->narHash.prefixedBase16(), info->narSize});
+        found.push_back(
+            {name, path.print(m_road->storeDir()), info->narHash.prefixedBase16(), info->narSize});
     }
     return found;
 }
@@ -70,11 +74,40 @@ Result<void> NixTransfer::fetch(const nix::StorePathSet& inputs)
     return fetched ? Result<void>() : fail(Error(fetched.error()).in("inputs"));
 }
 
-Result<void> NixTransfer::send(const nix::StorePathSet& outputs)
+Result<void> NixTransfer::send(const nix::StorePathSet& outputs, transfer::TapNar tap)
 {
     PENSTOCK_TRY_VOID(m_holder.addTempRoots(outputs));
-    const auto sent = m_roads.sender->send({outputs, m_road, storeMaker(), m_interrupt});
+    transfer::SendOrder order{outputs, m_road, storeMaker(), m_interrupt};
+    order.tap = std::move(tap);
+    const auto sent = m_roads.sender->send(order);
     return sent ? Result<void>() : fail(Error(sent.error()).in("outputs"));
+}
+
+Result<void> NixTransfer::readHere(const nix::StorePath& path, const ByteSink& sink) const
+{
+    const auto store = storeMaker()(m_interrupt);
+    PENSTOCK_TRY(const auto info, store->info(path));
+    if (!info)
+        return fail(ErrorCode::NotFound, fmt::format("{} is not valid in this machine's store", path.baseName()));
+    return store->readNar(*info, sink);
+}
+
+Result<void> NixTransfer::readAtServer(const nix::StorePath& path, const ByteSink& sink) const
+{
+    const auto isCancelled = [this] { return m_interrupt.isRaised(); };
+    PENSTOCK_TRY(const auto info, m_road->info(path, isCancelled));
+    if (!info)
+        return fail(ErrorCode::NotFound, fmt::format("the server does not have {} any more", path.baseName()));
+    return m_road->readNar(*info, sink, isCancelled);
+}
+
+Result<std::uint64_t> NixTransfer::closureSizeAtServer(const nix::StorePathSet& paths) const
+{
+    PENSTOCK_TRY(const auto closure, m_road->closure(paths, [this] { return m_interrupt.isRaised(); }));
+    std::uint64_t bytes = 0;
+    for (const nix::NarInfo& info : closure)
+        bytes += info.narSize;
+    return bytes;
 }
 
 } // namespace penstock::builder

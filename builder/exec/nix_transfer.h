@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// How inputs and outputs of derivations travel between this machine's store and the server: what all attempts share
-// (NixRoads), and one attempt's use of it (NixTransfer). Blocking; a NixTransfer is of one attempt's thread.
+// How inputs and outputs of derivations travel between this machine's store and the server: what all attempts
+// share (NixRoads), and one attempt's use of it (NixTransfer). Blocking; a NixTransfer is of one attempt's
+// thread.
 #pragma once
 
 #include "shared/nixdaemon/daemon_connection.h"
@@ -38,14 +39,19 @@ struct NixRoadOptions {
 class NixTransfer {
 public:
     // holder: the attempt's own connection, whose temporary roots keep what travels until it ends.
-    NixTransfer(const NixRoads& roads, nixdaemon::DaemonConnection& holder, const protocol::Assignment& assignment,
-                nixdaemon::Interrupt interrupt, bool substitute);
+    NixTransfer(const NixRoads& roads, nixdaemon::DaemonConnection& holder,
+                const protocol::Assignment& assignment, nixdaemon::Interrupt interrupt, bool substitute);
 
     // What the server knows of the outputs, if it has all of them.
     [[nodiscard]] Result<std::optional<std::vector<protocol::NixOutput>>>
     outputsAtServer(const std::map<std::string, nix::StorePath>& outputs) const;
     [[nodiscard]] Result<void> fetch(const nix::StorePathSet& inputs);
-    [[nodiscard]] Result<void> send(const nix::StorePathSet& outputs);
+    [[nodiscard]] Result<void> send(const nix::StorePathSet& outputs, transfer::TapNar tap);
+    // The NAR of a valid path of this machine's store, or of one that the server has.
+    [[nodiscard]] Result<void> readHere(const nix::StorePath& path, const ByteSink& sink) const;
+    [[nodiscard]] Result<void> readAtServer(const nix::StorePath& path, const ByteSink& sink) const;
+    // Of the NARs of all that the paths need.
+    [[nodiscard]] Result<std::uint64_t> closureSizeAtServer(const nix::StorePathSet& paths) const;
 
 private:
     [[nodiscard]] transfer::StoreMaker storeMaker() const;

@@ -68,10 +68,10 @@ Result<NixBuild> readNixWork(const nix::StoreDir& dir, const protocol::NixWork& 
         PENSTOCK_TRY(build.drv, nix::parseDerivationAt(dir, build.drvPath, work.drv));
         PENSTOCK_TRY_VOID(resolve(dir, work, build));
     }
-    build.knowsAllOutputs = !build.outputs.empty() &&
-                            std::ranges::all_of(work.outputs, [&](const protocol::NixOutput& output) {
-                                return build.outputs.contains(output.name);
-                            });
+    build.knowsAllOutputs =
+        !build.outputs.empty() && std::ranges::all_of(work.outputs, [&](const protocol::NixOutput& output) {
+            return build.outputs.contains(output.name);
+        });
     return build;
 }
 

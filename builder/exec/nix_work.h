@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NixWork, read and made ready to build: paths parsed, and what only earlier builds could tell put in its place. Pure.
-// Errors: Invalid for what is no such work, NotFound for an input's output that nobody has told.
+// NixWork, read and made ready to build: paths parsed, and what only earlier builds could tell put in its
+// place. Pure. Errors: Invalid for what is no such work, NotFound for an input's output that nobody has told.
 #pragma once
 
 #include "shared/base/result.h"
@@ -15,8 +15,8 @@
 namespace penstock::builder {
 
 struct NixBuild {
-    nix::StorePath drvPath; // to be named to the daemon
-    std::optional<nix::Derivation> drv = std::nullopt; // as given; none: only the .drv in the store
+    nix::StorePath drvPath;                                   // to be named to the daemon
+    std::optional<nix::Derivation> drv = std::nullopt;        // as given; none: only the .drv in the store
     std::optional<nix::BasicDerivation> basic = std::nullopt; // what is built; with drv
     nix::StorePathSet inputs = {};
     std::map<std::string, nix::StorePath> outputs = {}; // those known beforehand

@@ -125,7 +125,10 @@ int runs(Invocation& invocation, const Values& values)
         return usageError(invocation, id.error());
     return invocation.show(fmt::format("/api/v1/jobs/{}/runs", *id),
                            [](const QJsonObject& answer, const View& view) {
-                               return renderList(RecordKind::Run, arrayField(answer, "runs"), view);
+                               const auto records = arrayField(answer, "runs");
+                               const auto results = renderResults(records, view, false);
+                               return renderList(RecordKind::Run, records, view) +
+                                      (results.empty() ? results : "\n" + results);
                            });
 }
 
@@ -185,7 +188,9 @@ Command jobsCommand()
 Command jobCommand()
 {
     return {{"job", "show one job and its steps", {}, {{"ID", "the job's number"}}},
-            "With --json the job alone, with its definition as submitted.",
+            "With --json the job alone, with its definition as submitted. What a Nix build has made is shown as its "
+            "outputs say it in nix-support: products, metrics, release name, and \"failed with output\" where they say "
+            "that.",
             {"penstock job 7"},
             job};
 }
@@ -193,7 +198,7 @@ Command jobCommand()
 Command runsCommand()
 {
     return {{"runs", "list the attempts of a job's steps, oldest first", {}, {{"ID", "the job's number"}}},
-            "",
+            "Below them what those that were Nix builds say of themselves: products, metrics, release name.",
             {"penstock runs 7"},
             runs};
 }

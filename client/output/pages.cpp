@@ -36,6 +36,14 @@ void addWaiting(Fields& fields, const QJsonObject& waiting)
         fields.emplace_back("Steps wait for", Cell{text});
 }
 
+bool hasFailedOutput(const QJsonObject& job)
+{
+    const auto results = arrayField(job, "results");
+    return std::any_of(results.begin(), results.end(), [](const auto& result) {
+        return result.toObject().value(QLatin1String("failed")).toBool();
+    });
+}
+
 } // namespace
 
 std::string renderJob(const QJsonObject& job, const View& view)
@@ -47,6 +55,8 @@ std::string renderJob(const QJsonObject& job, const View& view)
     fields.emplace_back("State", stateCell(state, view.style));
     if (const auto result = textField(job, "result"); !result.empty() && result != state)
         fields.emplace_back("Result", stateCell(result, view.style));
+    if (hasFailedOutput(job))
+        fields.emplace_back("Result", outputFailedCell(view.style));
     if (const auto end = endingOf(job); !end.empty())
         fields.emplace_back("Ended with", Cell{end, Colour::Red});
     else
@@ -76,7 +86,10 @@ std::string renderJob(const QJsonObject& job, const View& view)
     if (hasField(definition, "command"))
         fields.emplace_back("Command", Cell{commandText(definition.value(QLatin1String("command")))});
     addText(fields, definition, "drv", "Derivation");
-    return renderFields(fields, view.style);
+    auto page = renderFields(fields, view.style);
+    if (const auto results = renderResults(arrayField(job, "results"), view, true); !results.empty())
+        page += "\n" + results;
+    return page;
 }
 
 std::string renderStatus(const QJsonObject& status, const View& view)

@@ -26,6 +26,19 @@ Cell stateOf(const Row& row, const View& view)
     return stateCell(result.empty() ? textField(row, "state") : result, view.style);
 }
 
+Cell stepStateOf(const Row& row, const View& view)
+{
+    return row.value(QLatin1String("failed_with_output")).toBool() ? outputFailedCell(view.style) : stateOf(row, view);
+}
+
+Cell runStateOf(const Row& row, const View& view)
+{
+    if (row.value(QLatin1String("failed")).toBool())
+        return outputFailedCell(view.style);
+    const auto end = textField(row, "end");
+    return stateCell(end.empty() ? textField(row, "state") : end, view.style);
+}
+
 Cell jobStateOf(const Row& row, const View& view)
 {
     auto cell = stateOf(row, view);
@@ -116,7 +129,7 @@ const std::vector<RecordColumn>& stepColumns()
 {
     static const std::vector<RecordColumn> columns{
         {{"ID", Align::Right}, [](const Row& r, const View&) { return Cell{textField(r, "id")}; }},
-        {{"STATE"}, stateOf},
+        {{"STATE"}, stepStateOf},
         {{"NAME", Align::Left, true}, [](const Row& r, const View&) { return Cell{textField(r, "name")}; }},
         {{"MACHINE"}, [](const Row& r, const View&) { return Cell{textField(r, "machine")}; }},
         {{"TRIES", Align::Right}, [](const Row& r, const View&) { return Cell{textField(r, "attempts")}; }},
@@ -134,11 +147,7 @@ const std::vector<RecordColumn>& runColumns()
         {{"RUN", Align::Right}, [](const Row& r, const View&) { return Cell{textField(r, "id")}; }},
         {{"STEP", Align::Right}, [](const Row& r, const View&) { return Cell{textField(r, "step")}; }},
         {{"TRY", Align::Right}, [](const Row& r, const View&) { return Cell{textField(r, "number")}; }},
-        {{"STATE"},
-         [](const Row& r, const View& v) {
-             const auto end = textField(r, "end");
-             return stateCell(end.empty() ? textField(r, "state") : end, v.style);
-         }},
+        {{"STATE"}, runStateOf},
         {{"MACHINE"}, [](const Row& r, const View&) { return Cell{textField(r, "machine")}; }},
         {{"AGE", Align::Right},
          [](const Row& r, const View& v) { return Cell{ageField(r, "created", v.now)}; }},

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "client/output/style.h"
+#include "client/output/table.h"
 #include "shared/base/clock.h"
 
 #include <cstdint>
@@ -22,6 +23,11 @@ struct View {
 enum class RecordKind : std::uint8_t { Job, Step, Run, Machine, Token };
 
 [[nodiscard]] std::string renderList(RecordKind kind, const QJsonArray& records, const View& view);
+// What attempts, or a job's roots, have built: its products, metrics, release names and sizes; withPlain: also of those
+// that name none. Empty when there is nothing to say.
+[[nodiscard]] std::string renderResults(const QJsonArray& records, const View& view, bool withPlain);
+// Its builder did not fail, and its outputs say that it has.
+[[nodiscard]] Cell outputFailedCell(const Style& style);
 [[nodiscard]] std::string renderJob(const QJsonObject& job, const View& view);
 [[nodiscard]] std::string renderMachine(const QJsonObject& machine, const View& view);
 [[nodiscard]] std::string renderStatus(const QJsonObject& status, const View& view);

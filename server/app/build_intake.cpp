@@ -41,7 +41,8 @@ PreparedBuild withoutPresent(jobs::ParsedJob job, cache::OutputStore& store, con
         if (clock.now().mono >= until) {
             prepared.note = fmt::format("{} took longer than {} seconds to say which outputs it has; what was not "
                                         "asked by then is built",
-                                        store.describe(), std::chrono::duration_cast<std::chrono::seconds>(most).count());
+                                        store.describe(),
+                                        std::chrono::duration_cast<std::chrono::seconds>(most).count());
             break;
         }
         auto present = lookUp(store, paths);

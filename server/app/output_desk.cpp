@@ -276,6 +276,7 @@ void OutputDesk::handOn(AttemptId attempt, std::string failure)
         result.outcome = protocol::Outcome::Infrastructure;
         result.error = std::move(failure);
         result.outputs.clear();
+        result.results = {};
     }
     m_parts.dispatcher.post(core::AttemptFinished{checked.mapped().session, std::move(result)});
 }

@@ -37,26 +37,26 @@ Result<void> BinaryCache::publish(std::vector<nix::NarInfo> staged)
     PENSTOCK_TRY_VOID(putSideFiles(staged, facts));
     for (nix::NarInfo& info : staged)
         sign(info);
+    std::vector<std::vector<SmallObject>> objects;
     for (const auto& round : rounds) {
-        std::vector<SmallObject> objects;
+        auto& infos = objects.emplace_back();
         for (const std::size_t i : round) {
             PENSTOCK_TRY(auto object, textObject(std::string(staged[i].path.digest()) + ".narinfo",
                                                  nix::printNarInfo(m_options.storeDir, staged[i]),
                                                  "text/x-nix-narinfo", m_options.narInfoCompression));
-            objects.push_back(std::move(object));
+            infos.push_back(std::move(object));
         }
-        auto put = m_objects->putMany(std::move(objects));
-        for (const std::size_t i : round) {
-            if (!put) {
-                m_presence.forget(staged[i].path.digest()); // some of them may be there
-                continue;
-            }
-            m_presence.put(staged[i].path.digest(), std::make_shared<const nix::NarInfo>(staged[i]), now());
-            m_staged.forget(staged[i].path);
-        }
-        PENSTOCK_TRY_VOID(std::move(put));
     }
-    return {};
+    auto put = m_objects->putRounds(std::move(objects));
+    for (const nix::NarInfo& info : staged) {
+        if (!put) {
+            m_presence.forget(info.path.digest()); // some of them may be there
+            continue;
+        }
+        m_presence.put(info.path.digest(), std::make_shared<const nix::NarInfo>(info), now());
+        m_staged.forget(info.path);
+    }
+    return put;
 }
 
 Result<void> BinaryCache::checkReferences(const std::vector<nix::NarInfo>& staged)

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <iterator>
 #include <set>
 #include <span>
 #include <sys/file.h>
@@ -261,6 +262,14 @@ Result<void> DirStore::putMany(std::vector<SmallObject> objects)
     return {};
 }
 
+Result<void> DirStore::putRounds(std::vector<std::vector<SmallObject>> rounds)
+{
+    std::vector<SmallObject> all;
+    for (std::vector<SmallObject>& round : rounds)
+        std::move(round.begin(), round.end(), std::back_inserter(all));
+    return putMany(std::move(all));
+}
+
 Result<void> DirStore::putBatch(std::span<const SmallObject> objects)
 {
     const bool isTogether = objects.size() >= kSyncTogether;
@@ -271,7 +280,8 @@ Result<void> DirStore::putBatch(std::span<const SmallObject> objects)
         PENSTOCK_TRY_VOID(detail::writeAll(temporaries[i].file.get(), objects[i].text, path));
         return isTogether ? Result<void>() : detail::syncFile(temporaries[i].file.get(), path);
     };
-    auto done = detail::parallelFor(objects.size(), kParallelSyncs, write);
+    // Without syncs there is nothing to wait for side by side.
+    auto done = detail::parallelFor(objects.size(), isTogether ? 1 : kParallelSyncs, write);
     if (done && isTogether)
         done = syncAll();
     std::size_t shown = 0;

@@ -32,6 +32,8 @@ public:
     [[nodiscard]] Result<std::unique_ptr<ObjectWriter>> create(std::string_view key,
                                                                PutOptions options) override;
     [[nodiscard]] Result<void> putMany(std::vector<SmallObject> objects) override;
+    // One sync for all rounds: see putBatch.
+    [[nodiscard]] Result<void> putRounds(std::vector<std::vector<SmallObject>> rounds) override;
     [[nodiscard]] Result<void> sync(const std::vector<std::string>& keys) override;
     [[nodiscard]] Result<void> remove(std::string_view key) override;
     [[nodiscard]] Result<void> list(std::string_view prefix,
@@ -51,6 +53,8 @@ private:
     [[nodiscard]] Result<void> prepare();
     [[nodiscard]] Result<void> removeLeftovers();
     [[nodiscard]] Result<TempFile> makeTemporary(const std::string& path);
+    // Their contents are durable before the first is shown. They are shown one after the other in one thread: file
+    // systems with a journal keep that order over a power cut, so no sync is needed between them.
     [[nodiscard]] Result<void> putBatch(std::span<const SmallObject> objects);
     [[nodiscard]] Result<void> syncAll(); // the file system
     // Gives the temporary file its name; the directory is not synced yet.

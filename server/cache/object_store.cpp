@@ -83,4 +83,11 @@ Result<void> ObjectStore::putMany(std::vector<SmallObject> objects)
     });
 }
 
+Result<void> ObjectStore::putRounds(std::vector<std::vector<SmallObject>> rounds)
+{
+    for (std::vector<SmallObject>& round : rounds)
+        PENSTOCK_TRY_VOID(putMany(std::move(round)));
+    return {};
+}
+
 } // namespace penstock::cache

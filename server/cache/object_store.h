@@ -100,6 +100,8 @@ public:
     [[nodiscard]] Result<void> putText(std::string_view key, std::string_view text, PutOptions options);
     // All of them, in any order and durable when it returns; after an error some may be there.
     [[nodiscard]] virtual Result<void> putMany(std::vector<SmallObject> objects);
+    // The same, round by round: nobody sees an object, not even after a crash, before all of the rounds before it.
+    [[nodiscard]] virtual Result<void> putRounds(std::vector<std::vector<SmallObject>> rounds);
     // What was committed with syncLater under these keys is durable when it returns.
     [[nodiscard]] virtual Result<void> sync(const std::vector<std::string>& /*keys*/) { return {}; }
     // Not there is no error.

@@ -46,6 +46,11 @@ bool hasExit(const std::optional<work::StepResult>& result)
     return result == work::StepResult::Succeeded || result == work::StepResult::Failed;
 }
 
+bool hasEndedWell(const work::AttemptProgress& progress)
+{
+    return progress.end == work::AttemptEnd::Succeeded || progress.end == work::AttemptEnd::Cached;
+}
+
 bool hasExit(const work::AttemptRow& row)
 {
     return row.progress.end == work::AttemptEnd::Succeeded || row.progress.end == work::AttemptEnd::Failed;
@@ -73,6 +78,21 @@ template <class Outputs> void fieldOutputs(JsonWriter& out, const Outputs& outpu
     out.endArray();
 }
 
+void fieldFacts(JsonWriter& out, std::span<const work::OutputFact> outputs)
+{
+    out.key("outputs");
+    out.beginArray();
+    for (const auto& output : outputs) {
+        out.beginObject();
+        out.field("name", std::string_view(output.name));
+        out.fieldText("path", output.path);
+        out.fieldText("nar_hash", output.narHash);
+        out.field("nar_size_bytes", output.narSize);
+        out.endObject();
+    }
+    out.endArray();
+}
+
 const work::NixWork* nixWork(const work::StepSpec& spec)
 {
     return spec.work ? std::get_if<work::NixWork>(spec.work.get()) : nullptr;
@@ -89,14 +109,11 @@ void writeConcurrency(JsonWriter& out, const work::JobSpec& spec)
     out.endObject();
 }
 
-} // namespace
-
-void writeJob(JsonWriter& out, const store::JobView& job, bool withDefinition)
+void fieldsJob(JsonWriter& out, const store::JobView& job)
 {
     const auto& spec = job.row.spec;
     const auto& progress = job.row.progress;
     const bool isBuild = spec.definition.starts_with("{\"drv\":[");
-    out.beginObject();
     out.field("id", job.row.id.value());
     out.field("name", std::string_view(spec.name));
     out.field("user", std::string_view(spec.user));
@@ -122,8 +139,37 @@ void writeJob(JsonWriter& out, const store::JobView& job, bool withDefinition)
     out.field("running", job.stepsRunning);
     out.field("failed", job.stepsFailed);
     out.endObject();
-    if (withDefinition)
-        out.fieldRaw("definition", spec.definition.empty() ? std::string_view("null") : spec.definition);
+}
+
+} // namespace
+
+void writeJob(JsonWriter& out, const store::JobView& job)
+{
+    out.beginObject();
+    fieldsJob(out, job);
+    out.endObject();
+}
+
+void writeJob(JsonWriter& out, const store::JobView& job, std::span<const store::StepView> roots)
+{
+    const std::string& definition = job.row.spec.definition;
+    out.beginObject();
+    fieldsJob(out, job);
+    out.fieldRaw("definition", definition.empty() ? std::string_view("null") : definition);
+    out.key("results");
+    out.beginArray();
+    for (const store::StepView& step : roots) {
+        if (!nixWork(step.row.spec) || !step.newest || !hasEndedWell(step.newest->progress))
+            continue;
+        out.beginObject();
+        out.field("step", step.row.id.value());
+        out.field("run", step.newest->id.value());
+        out.field("name", std::string_view(step.row.spec.name));
+        fieldFacts(out, step.newest->progress.outputs);
+        fieldsResults(out, step.newest->progress);
+        out.endObject();
+    }
+    out.endArray();
     out.endObject();
 }
 
@@ -157,6 +203,7 @@ void writeStep(JsonWriter& out, const store::StepView& step)
     else
         fieldOutputs(out, std::span<const work::NixOutput>());
     out.field("log_bytes", step.newest ? step.newest->progress.logBytes : 0);
+    out.field("failed_with_output", step.newest && step.newest->progress.results.get().failed);
     out.endObject();
 }
 
@@ -183,7 +230,8 @@ void writeRun(JsonWriter& out, const store::AttemptView& run)
     out.field("max_rss_bytes", progress.maxRssBytes);
     out.field("log_bytes", progress.logBytes);
     out.field("log_truncated", progress.logTruncated);
-    fieldOutputs(out, progress.outputs);
+    fieldFacts(out, progress.outputs);
+    fieldsResults(out, progress);
     out.endObject();
 }
 

@@ -7,9 +7,15 @@
 #include "server/http/json_writer.h"
 #include "server/store/store.h"
 
+#include <span>
+
 namespace penstock::http {
 
-void writeJob(JsonWriter& out, const store::JobView& job, bool withDefinition);
+// In a list; and alone, with its definition and what its roots have built.
+void writeJob(JsonWriter& out, const store::JobView& job);
+void writeJob(JsonWriter& out, const store::JobView& job, std::span<const store::StepView> roots);
+// Of an attempt that has ended well: products, metrics, release_name, failed, size_bytes, closure_size_bytes.
+void fieldsResults(JsonWriter& out, const work::AttemptProgress& progress);
 void writeStep(JsonWriter& out, const store::StepView& step);
 void writeRun(JsonWriter& out, const store::AttemptView& run);
 void writeResources(JsonWriter& out, const work::Resources& resources); // an object

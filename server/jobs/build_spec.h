@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // BuildAssembler: takes a derivation closure piece by piece, checks each text against its path and its output paths
 // against the text, and makes the job of it: one step per derivation that a root needs. Cheapest in time and memory
-// when inputs come before what needs them, but any order is right. Pure; belongs to one upload. Errors are Invalid, Exhausted above a
-// limit, Corrupt when a text is not that of its path; each names the derivation.
+// when inputs come before what needs them, but any order is right. Pure; belongs to one upload. Errors are Invalid,
+// Exhausted above a limit, Corrupt when a text is not that of its path; each names the derivation.
 #pragma once
 
 #include "server/jobs/job_spec.h"

@@ -43,8 +43,8 @@ struct Pruned {
     std::size_t unneeded = 0; // of the others: steps that only such steps needed
 };
 // A step that is there is left out, and edges to it with it; a root that is there stays as cached. What is then needed
-// by no root is left out too. A step with an output whose path only its build can tell is never there. At least one step is left
-// when there was a root.
+// by no root is left out too. A step with an output whose path only its build can tell is never there. At least one
+// step is left when there was a root.
 Pruned leaveOutPresent(ParsedJob& job, const std::set<std::string>& present);
 
 } // namespace penstock::jobs

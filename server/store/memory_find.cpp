@@ -99,7 +99,9 @@ Result<std::vector<StepView>> MemoryTables::findSteps(const StepFilter& filter) 
     for (auto at = filter.before ? m_steps.lower_bound(*filter.before) : m_steps.end();
          at != m_steps.begin() && found.size() < filter.limit;) {
         const work::StepRow& row = (--at)->second;
-        if ((!filter.job || ofJob.contains(row.id)) && (!filter.step || row.id == *filter.step) &&
+        const auto asked = ofJob.find(row.id);
+        const bool ofIt = asked != ofJob.end() && (!filter.rootsOnly || asked->second);
+        if ((!filter.job || ofIt) && (!filter.step || row.id == *filter.step) &&
             (!filter.state || row.progress.state == *filter.state))
             found.push_back(viewOf(row, filter.job));
     }

@@ -61,6 +61,7 @@ struct StepFilter {
     std::optional<JobId> job = {};
     std::optional<StepId> step = {};
     std::optional<work::StepState> state = {};
+    bool rootsOnly = false; // of the job: what was asked for by name
     std::optional<StepId> before = {};
     std::uint32_t limit = 100;
 };

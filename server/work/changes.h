@@ -4,6 +4,7 @@
 // Pure values. Every update carries the whole mutable part of its row, so that applying one twice is harmless.
 #pragma once
 
+#include "server/work/results.h"
 #include "server/work/spec.h"
 #include "server/work/state.h"
 #include "shared/base/ids.h"
@@ -113,6 +114,7 @@ struct AttemptProgress { // the mutable part of an attempt's row
     std::uint64_t logBytes = 0;
     bool logTruncated = false;
     std::vector<OutputFact> outputs;
+    SharedResults results; // when it ended well
     friend bool operator==(const AttemptProgress&, const AttemptProgress&) = default;
 };
 

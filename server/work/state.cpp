@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/work/state.h"
 
+#include "server/work/results.h"
+
 #include <cstddef>
 
 namespace penstock::work {
@@ -41,6 +43,17 @@ std::string_view toString(AttemptState state)
 {
     return kAttemptStates[static_cast<std::size_t>(state)];
 }
+std::string_view toString(ProductKind kind)
+{
+    switch (kind) {
+    case ProductKind::Unknown: break;
+    case ProductKind::File: return "file";
+    case ProductKind::Directory: return "directory";
+    case ProductKind::Symlink: return "symlink";
+    }
+    return "unknown";
+}
+
 std::string_view toString(AttemptEnd end)
 {
     return kAttemptEnds[static_cast<std::size_t>(end)];

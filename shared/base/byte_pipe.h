@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// BytePipe: bytes from one thread that pushes them to another that asks for them, at most `limit` at a time. Both
-// sides block. Each must say when it leaves, or the other waits for ever: the writer by finish() or fail(), the
-// reader by abandon(). What was failed or abandoned first is what the other side gets as its error.
+// BytePipe: bytes from one thread that pushes them to another that asks for them, at most `limit` at a time.
+// Both sides block. Each must say when it leaves, or the other waits for ever: the writer by finish() or
+// fail(), the reader by abandon(). What was failed or abandoned first is what the other side gets as its
+// error.
 #pragma once
 
 #include "shared/base/mutex.h"
@@ -11,9 +12,9 @@
 #include <cstddef>
 #include <optional>
 #include <span>
-#include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace penstock {
 
@@ -26,16 +27,15 @@ public:
     {
         while (!bytes.empty()) {
             const MutexLock lock(m_mutex);
-            while (m_bytes.size() - m_taken >= m_limit && !m_error)
+            while (m_held == m_limit && !m_error)
                 m_changed.wait(m_mutex);
             if (m_error)
                 return penstock::fail(*m_error);
-            if (m_taken > 0) {
-                m_bytes.erase(0, m_taken);
-                m_taken = 0;
-            }
-            const std::size_t count = std::min(bytes.size(), m_limit - m_bytes.size());
-            m_bytes.append(bytes.substr(0, count));
+            m_ring.resize(m_limit); // once
+            const std::size_t end = (m_first + m_held) % m_limit;
+            const std::size_t count = std::min({bytes.size(), m_limit - m_held, m_limit - end});
+            std::copy_n(bytes.data(), count, m_ring.data() + end);
+            m_held += count;
             bytes.remove_prefix(count);
             m_changed.notifyAll();
         }
@@ -54,13 +54,14 @@ public:
     [[nodiscard]] Result<std::size_t> read(std::span<char> into)
     {
         const MutexLock lock(m_mutex);
-        while (m_bytes.size() == m_taken && !m_isFinished && !m_error)
+        while (m_held == 0 && !m_isFinished && !m_error)
             m_changed.wait(m_mutex);
         if (m_error)
             return penstock::fail(*m_error);
-        const std::size_t count = std::min(into.size(), m_bytes.size() - m_taken);
-        std::copy_n(m_bytes.data() + m_taken, count, into.data());
-        m_taken += count;
+        const std::size_t count = std::min({into.size(), m_held, m_limit - m_first});
+        std::copy_n(m_ring.data() + m_first, count, into.data());
+        m_first = (m_first + count) % m_limit;
+        m_held -= count;
         m_changed.notifyAll();
         return count;
     }
@@ -78,8 +79,9 @@ private:
     const std::size_t m_limit;
     Mutex m_mutex;
     Condition m_changed;
-    std::string m_bytes PENSTOCK_GUARDED_BY(m_mutex);
-    std::size_t m_taken PENSTOCK_GUARDED_BY(m_mutex) = 0; // of m_bytes, from the front
+    std::vector<char> m_ring PENSTOCK_GUARDED_BY(m_mutex); // m_limit bytes
+    std::size_t m_first PENSTOCK_GUARDED_BY(m_mutex) = 0;
+    std::size_t m_held PENSTOCK_GUARDED_BY(m_mutex) = 0;
     bool m_isFinished PENSTOCK_GUARDED_BY(m_mutex) = false;
     std::optional<Error> m_error PENSTOCK_GUARDED_BY(m_mutex);
 };

@@ -100,6 +100,9 @@ struct SupportFiles {
 // Takes regular files directly in nix-support, where that is a directory. Never stops the parser.
 class SupportFilesVisitor final : public NarVisitor {
 public:
+    // maxFile: bytes, for who reads many outputs and has to bound them together.
+    explicit SupportFilesVisitor(std::size_t maxFile = kMaxSupportFile) : m_maxFile(maxFile) {}
+
     [[nodiscard]] const SupportFiles& files() const { return m_files; }
     [[nodiscard]] SupportFiles take() && { return std::move(m_files); }
 
@@ -113,6 +116,7 @@ private:
     std::optional<std::string>* contentFor(std::string_view path);
     void noteOther(std::string_view path, std::string_view kind);
 
+    std::size_t m_maxFile;
     SupportFiles m_files;
     std::string* m_open = nullptr; // where content goes
 };

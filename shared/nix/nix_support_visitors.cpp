@@ -58,8 +58,8 @@ Result<void> SupportFilesVisitor::onFile(std::string_view path, const NarFile& f
     if (content == nullptr)
         return {};
     m_files.hasProducts = m_files.hasProducts || path == kProducts;
-    if (file.size > kMaxSupportFile)
-        m_files.notes.add(fmt::format("{} has {} bytes; the limit is {}", path, file.size, kMaxSupportFile));
+    if (file.size > m_maxFile)
+        m_files.notes.add(fmt::format("{} has {} bytes; the limit is {}", path, file.size, m_maxFile));
     else
         m_open = &content->emplace();
     return {};

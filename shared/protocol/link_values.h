@@ -162,6 +162,59 @@ struct NixOutput {
     friend bool operator==(const NixOutput&, const NixOutput&) = default;
 };
 
+enum class ProductKind : std::uint8_t { Unspecified, File, Directory, Symlink };
+
+struct BuildProduct {
+    std::string type;
+    std::string subtype;
+    std::string output; // its name
+    std::string path;   // below the output; empty: the output itself
+    std::string defaultPath;
+    std::string name;
+    ProductKind kind = ProductKind::Unspecified;
+    std::uint64_t size = 0; // of a file
+    std::string sha256;     // of a file
+    // About what it takes on the wire and in the database.
+    [[nodiscard]] std::size_t byteCount() const
+    {
+        constexpr std::size_t kRest = 32; // lengths, kind, size
+        return kRest + type.size() + subtype.size() + output.size() + path.size() + defaultPath.size() + name.size() +
+               sha256.size();
+    }
+    friend bool operator==(const BuildProduct&, const BuildProduct&) = default;
+};
+
+struct BuildMetric {
+    std::string name;
+    double value = 0; // finite
+    std::string unit;
+    [[nodiscard]] std::size_t byteCount() const
+    {
+        constexpr std::size_t kRest = 16;
+        return kRest + name.size() + unit.size();
+    }
+    friend bool operator==(const BuildMetric&, const BuildMetric&) = default;
+};
+
+// What the outputs of a derivation say of themselves.
+struct NixResults {
+    std::vector<BuildProduct> products = {};
+    std::vector<BuildMetric> metrics = {};
+    std::string releaseName = {};
+    bool failed = false;           // there are outputs, and they say that the build has failed
+    std::uint64_t closureSize = 0; // bytes; 0: not known
+    [[nodiscard]] std::size_t byteCount() const
+    {
+        std::size_t bytes = releaseName.size();
+        for (const BuildProduct& product : products)
+            bytes += product.byteCount();
+        for (const BuildMetric& metric : metrics)
+            bytes += metric.byteCount();
+        return bytes;
+    }
+    friend bool operator==(const NixResults&, const NixResults&) = default;
+};
+
 struct AttemptResult {
     AttemptId attempt{0};
     Outcome outcome = Outcome::Infrastructure;
@@ -179,6 +232,7 @@ struct AttemptResult {
     bool cached = false;
     std::uint32_t nixStatus = 0;
     bool coreDumped = false;
+    NixResults results = {}; // when it succeeded
     friend bool operator==(const AttemptResult&, const AttemptResult&) = default;
 };
 

@@ -18,9 +18,10 @@ constexpr std::size_t kMaxUploadId = 1'024;
 
 tl::unexpected<Error> malformed(std::string_view field, std::string_view what)
 {
-    return fail(ErrorCode::Corrupt,
-                fmt::format("the server's answer: {} {}; are server and this program of versions that go together?",
-                            field, what));
+    return fail(
+        ErrorCode::Corrupt,
+        fmt::format("the server's answer: {} {}; are server and this program of versions that go together?",
+                    field, what));
 }
 
 Result<std::string> text(const JsonValue& from, std::string_view field, std::size_t limit)
@@ -38,8 +39,8 @@ Result<std::uint64_t> number(const JsonValue& from, std::string_view field)
 {
     const JsonValue* value = from.member(field);
     const JsonValue::Number* found = value == nullptr ? nullptr : value->asNumber();
-    const auto parsed = found == nullptr ? Result<std::uint64_t>(fail(ErrorCode::Invalid, ""))
-                                         : parseUnsigned(found->text);
+    const auto parsed =
+        found == nullptr ? Result<std::uint64_t>(fail(ErrorCode::Invalid, "")) : parseUnsigned(found->text);
     if (!parsed)
         return malformed(field, "is missing or no whole number");
     return *parsed;
@@ -161,7 +162,8 @@ Result<PathPlan> readPlan(const nix::StoreDir& dir, const JsonValue& from)
     return plan;
 }
 
-// Store paths and upload ids hold nothing but printable characters; the two that JSON cares about are escaped.
+// Store paths and upload ids hold nothing but printable characters; the two that JSON cares about are
+// escaped.
 std::string quoted(std::string_view text)
 {
     std::string out = "\"";
@@ -187,8 +189,9 @@ Result<std::string> httpBase(std::string_view serverUrl)
     if (colon != std::string_view::npos && (isPlain || scheme == "wss" || scheme == "https"))
         host = serverUrl.substr(colon + 3, serverUrl.find_first_of("/?#", colon + 3) - colon - 3);
     if (host.empty() || host.find('@') != std::string_view::npos)
-        return fail(ErrorCode::Invalid,
-                    fmt::format("server is \"{}\", must be ws(s)://HOST:PORT or http(s)://HOST:PORT", serverUrl));
+        return fail(
+            ErrorCode::Invalid,
+            fmt::format("server is \"{}\", must be ws(s)://HOST:PORT or http(s)://HOST:PORT", serverUrl));
     return fmt::format("{}://{}", isPlain ? "http" : "https", host);
 }
 
@@ -249,8 +252,8 @@ std::string printPaths(const nix::StoreDir& dir, const std::vector<nix::StorePat
 std::string printPartNumbers(const nix::StoreDir& dir, const nix::StorePath& path, std::string_view upload,
                              const std::vector<unsigned>& numbers)
 {
-    return fmt::format("{{\"path\":{},\"upload\":{},\"numbers\":[{}]}}", quoted(path.print(dir)), quoted(upload),
-                       fmt::join(numbers, ","));
+    return fmt::format("{{\"path\":{},\"upload\":{},\"numbers\":[{}]}}", quoted(path.print(dir)),
+                       quoted(upload), fmt::join(numbers, ","));
 }
 
 } // namespace penstock::transfer

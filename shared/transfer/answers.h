@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the server's /transfer routes answer, read strictly, and the requests' texts. Pure. Errors: Corrupt for an
-// answer that is not of the agreed form (it names the field), Exhausted above a limit, Invalid for a server address.
+// What the server's /transfer routes answer, read strictly, and the requests' texts. Pure. Errors: Corrupt
+// for an answer that is not of the agreed form (it names the field), Exhausted above a limit, Invalid for a
+// server address.
 #pragma once
 
 #include "shared/base/result.h"

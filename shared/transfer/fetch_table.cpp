@@ -61,7 +61,8 @@ void FetchTable::again(Task& task)
         makeReady(task);
 }
 
-// Somebody who wants a referrer looks after itself: what it waits for is no longer under way, so it may start.
+// Somebody who wants a referrer looks after itself: what it waits for is no longer under way, so it may
+// start.
 void FetchTable::erase(Tasks::iterator task)
 {
     m_ready.erase(task->second.order);
@@ -95,7 +96,8 @@ void FetchTable::withdraw(FetchJob& job)
     std::vector<std::shared_ptr<FetchBatch>> touched;
     for (const nix::StorePath& path : job.tasks) {
         const auto found = m_tasks.find(path);
-        if (found == m_tasks.end() || std::erase(found->second.jobs, &job) == 0 || !found->second.jobs.empty())
+        if (found == m_tasks.end() || std::erase(found->second.jobs, &job) == 0 ||
+            !found->second.jobs.empty())
             continue;
         if (found->second.state == State::Running)
             touched.push_back(found->second.batch);
@@ -153,7 +155,8 @@ std::shared_ptr<FetchBatch> FetchTable::take(nixdaemon::Interrupt interrupt, std
 {
     Task& first = *m_ready.begin()->second;
     FetchJob& job = *first.jobs.front();
-    auto batch = std::make_shared<FetchBatch>(FetchBatch{std::move(interrupt), job.road, job.store, {}, &job});
+    auto batch =
+        std::make_shared<FetchBatch>(FetchBatch{std::move(interrupt), job.road, job.store, {}, &job});
     // A few paths are better fetched side by side than in one batch.
     const std::size_t share = job.tasks.size() / (2 * std::max<std::size_t>(workers, 1)) + 1;
     collect(*batch, first, std::min(kMaxBatchPaths, share));

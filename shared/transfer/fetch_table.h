@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// FetchTable: which store paths are on their way to this machine's store, for whom, and what may be fetched next:
-// each path once, whatever number of jobs want it; references before referrers; small paths in batches. Knows no
-// thread and no clock: Fetcher calls it under its lock. Internal to shared/transfer.
+// FetchTable: which store paths are on their way to this machine's store, for whom, and what may be fetched
+// next: each path once, whatever number of jobs want it; references before referrers; small paths in batches.
+// Knows no thread and no clock: Fetcher calls it under its lock. Internal to shared/transfer.
 #pragma once
 
 #include "shared/transfer/road.h"
@@ -50,8 +50,8 @@ public:
     [[nodiscard]] bool hasReady() const { return !m_ready.empty(); }
     // Something is ready. workers: how many share what is.
     [[nodiscard]] std::shared_ptr<FetchBatch> take(nixdaemon::Interrupt interrupt, std::size_t workers);
-    // The first `good` paths are in the store. With a failure it is that of the next one, for the job whose road it
-    // was; what others want, and the rest, is tried again.
+    // The first `good` paths are in the store. With a failure it is that of the next one, for the job whose
+    // road it was; what others want, and the rest, is tried again.
     void settle(const FetchBatch& batch, std::size_t good, const std::optional<Error>& failure);
     // The job that is first in line cannot be served.
     void refuseFirst(const Error& error);
@@ -77,7 +77,7 @@ private:
     void erase(Tasks::iterator task);
 
     Tasks m_tasks;
-    std::map<std::uint64_t, Task*> m_ready; // by order
+    std::map<std::uint64_t, Task*> m_ready;             // by order
     std::map<nix::StorePath, std::uint64_t> m_finished; // when; while there are jobs
     std::size_t m_jobs = 0;
     std::uint64_t m_serial = 0;

@@ -53,7 +53,8 @@ Fetcher::~Fetcher()
         thread.join();
 }
 
-// ------------------------------------------------------------------------------------------- the caller's thread
+// ------------------------------------------------------------------------------------------- the caller's
+// thread
 
 bool Fetcher::mustProve(const nix::StoreDir& dir, const nix::NarInfo& info) const
 {
@@ -65,10 +66,12 @@ Result<void> Fetcher::checkTrust(const nix::StoreDir& dir, const nix::NarInfo& i
 {
     if (!mustProve(dir, info) || !info.contentAddress.empty()) // the content is checked on its way
         return {};
-    return fail(ErrorCode::Denied,
-                fmt::format("{} is signed by none of the {} trusted public keys; trust the server's key (penstock status "
-                            "shows it), or have the path signed",
-                            info.path.print(dir), m_options.trustedKeys.size()));
+    return fail(
+        ErrorCode::Denied,
+        fmt::format(
+            "{} is signed by none of the {} trusted public keys; trust the server's key (penstock status "
+            "shows it), or have the path signed",
+            info.path.print(dir), m_options.trustedKeys.size()));
 }
 
 // References first. A valid path needs no look at what it refers to: the store keeps closures whole.
@@ -93,10 +96,12 @@ Result<std::vector<nix::NarInfo>> Fetcher::findMissing(const FetchOrder& order) 
         offered.insert(info.path);
     for (const nix::StorePath& path : wanted)
         if (!offered.contains(path))
-            return fail(ErrorCode::NotFound,
-                        fmt::format("neither the server nor this machine's store has {}; bring it to the server (penstock "
-                                    "build uploads sources), or build what makes it",
-                                    path.print(order.road->storeDir())));
+            return fail(
+                ErrorCode::NotFound,
+                fmt::format(
+                    "neither the server nor this machine's store has {}; bring it to the server (penstock "
+                    "build uploads sources), or build what makes it",
+                    path.print(order.road->storeDir())));
     PENSTOCK_TRY(const auto missing, withoutValid(std::move(offered)));
     std::erase_if(closure, [&](const nix::NarInfo& info) { return !missing.contains(info.path); });
     for (const nix::NarInfo& info : closure)
@@ -135,7 +140,8 @@ Result<TransferProgress> Fetcher::await(FetchJob& job, const FetchOrder& order)
         TransferProgress progress;
         {
             const MutexLock lock(m_mutex);
-            const auto until = std::chrono::steady_clock::time_point(clock.now().mono.sinceStart + kLookEvery);
+            const auto until =
+                std::chrono::steady_clock::time_point(clock.now().mono.sinceStart + kLookEvery);
             if (!job.isOver() && job.progress == told)
                 m_jobsMoved.waitUntil(m_mutex, until);
             if (job.error)
@@ -152,7 +158,8 @@ Result<TransferProgress> Fetcher::await(FetchJob& job, const FetchOrder& order)
     }
 }
 
-// ---------------------------------------------------------------------------------------------------- the streams
+// ---------------------------------------------------------------------------------------------------- the
+// streams
 
 void Fetcher::work()
 {
@@ -188,7 +195,8 @@ Result<void> Fetcher::readNar(const FetchBatch& batch, const nix::NarInfo& info,
     if (!mustProve(batch.road->storeDir(), info))
         return batch.road->readNar(info, sink, isCancelled);
     PENSTOCK_TRY(const auto address, nix::ContentAddress::parse(info.contentAddress));
-    PENSTOCK_TRY(auto check, nix::ContentCheck::begin(batch.road->storeDir(), info.path, address, info.references));
+    PENSTOCK_TRY(auto check,
+                 nix::ContentCheck::begin(batch.road->storeDir(), info.path, address, info.references));
     const auto checked = [&](std::string_view bytes) -> Result<void> {
         PENSTOCK_TRY_VOID(check.push(bytes));
         return sink(bytes);
@@ -243,10 +251,12 @@ Result<void> Fetcher::runLarge(const FetchBatch& batch, const nix::NarInfo& info
                 pipe.fail(read.error());
         });
     } catch (const std::system_error& error) {
-        return fail(ErrorCode::Unavailable, fmt::format("no thread to fetch {} with: {}; raise the limit of tasks",
-                                                        info.path.baseName(), error.what()));
+        return fail(ErrorCode::Unavailable,
+                    fmt::format("no thread to fetch {} with: {}; raise the limit of tasks",
+                                info.path.baseName(), error.what()));
     }
-    const auto added = batch.store(batch.interrupt)->addNar(info, [&](std::span<char> into) { return pipe.read(into); });
+    const auto added =
+        batch.store(batch.interrupt)->addNar(info, [&](std::span<char> into) { return pipe.read(into); });
     if (!added)
         pipe.abandon(added.error());
     else

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Fetcher: makes store paths valid in the local store, with all they need, from the server. One for a process: what
-// several callers want travels once, and whoever gives up leaves it to the others. Bounded: so many streams at a time,
-// each with at most 4 MiB of NARs in memory. fetch() blocks; callable from any thread, from several at once.
+// Fetcher: makes store paths valid in the local store, with all they need, from the server. One for a
+// process: what several callers want travels once, and whoever gives up leaves it to the others. Bounded: so
+// many streams at a time, each with at most 4 MiB of NARs in memory. fetch() blocks; callable from any
+// thread, from several at once.
 //
-// Trust: with keys, each path that travels must be signed by one of them, or be content-addressed and prove it. Without
-// keys the link is trusted: the hash that the server says is the one that counts, so give keys where others might
-// stand in for the server (no TLS).
+// Trust: with keys, each path that travels must be signed by one of them, or be content-addressed and prove
+// it. Without keys the link is trusted: the hash that the server says is the one that counts, so give keys
+// where others might stand in for the server (no TLS).
 //
-// Errors: those of Road and StoreAccess; NotFound names a path that neither the server nor the store has; Denied one
-// that is not signed.
+// Errors: those of Road and StoreAccess; NotFound names a path that neither the server nor the store has;
+// Denied one that is not signed.
 #pragma once
 
 #include "shared/base/mutex.h"
@@ -61,7 +62,8 @@ private:
     [[nodiscard]] std::shared_ptr<FetchBatch> takeBatch();
     [[nodiscard]] Result<void> runBatch(const FetchBatch& batch, std::size_t& good) const;
     [[nodiscard]] Result<void> runLarge(const FetchBatch& batch, const nix::NarInfo& info) const;
-    [[nodiscard]] Result<void> readNar(const FetchBatch& batch, const nix::NarInfo& info, const ByteSink& sink) const;
+    [[nodiscard]] Result<void> readNar(const FetchBatch& batch, const nix::NarInfo& info,
+                                       const ByteSink& sink) const;
 
     const FetcherOptions m_options;
     Mutex m_mutex;

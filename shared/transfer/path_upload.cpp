@@ -38,15 +38,19 @@ public:
                 return std::move(m_parts);
             const ErrorCode code = outcome.error().code;
             if (isCancelled())
-                return fail(ErrorCode::Cancelled, fmt::format("sending {}: cancelled", m_info.path.baseName()));
+                return fail(ErrorCode::Cancelled,
+                            fmt::format("sending {}: cancelled", m_info.path.baseName()));
             const bool isPast = m_plan.parts || m_plan.put->isPastServer();
-            const bool hasExpired = isPast && code == ErrorCode::Denied && ++renewals <= kMaxRenewals;
+            // A server that was started anew knows nothing of what was announced.
+            const bool isForgotten = code == ErrorCode::NotFound && !m_isStoreBroken;
+            const bool hasExpired =
+                (isForgotten || (isPast && code == ErrorCode::Denied)) && ++renewals <= kMaxRenewals;
             const bool isAway = code == ErrorCode::Unavailable;
             if (m_isStoreBroken || (!hasExpired && !isAway))
                 return fail(outcome.error());
             if (isAway && !isPast && !m_tools.road.waitBefore(retry, [this] { return isCancelled(); }))
                 return fail(outcome.error());
-            if (isPast) {
+            if (isPast || isForgotten) {
                 PENSTOCK_TRY(const bool isPresent, renew(isAway));
                 if (isPresent)
                     return std::optional<PartsDone>();
@@ -61,10 +65,12 @@ private:
     Result<bool> renew(bool isDirect)
     {
         m_isDirect = m_isDirect || isDirect;
-        PENSTOCK_TRY(auto plans, m_tools.road.announce({m_info}, m_isDirect, [this] { return isCancelled(); }));
+        PENSTOCK_TRY(auto plans,
+                     m_tools.road.announce({m_info}, m_isDirect, [this] { return isCancelled(); }));
         m_plan = std::move(plans.front());
         if (m_plan.state == PathState::Refused)
-            return fail(ErrorCode::Denied, fmt::format("the server refuses {}: {}", m_info.path.baseName(), m_plan.reason));
+            return fail(ErrorCode::Denied,
+                        fmt::format("the server refuses {}: {}", m_info.path.baseName(), m_plan.reason));
         return m_plan.state == PathState::Present;
     }
 
@@ -79,7 +85,12 @@ private:
         };
         const auto produced = [&]() -> Result<void> {
             PENSTOCK_TRY(const auto encoder, compress::makeEncoder(m_plan.encoding));
-            const auto encode = [&](std::string_view bytes) { return encoder->push(bytes, noting); };
+            const ByteSink tap = m_tools.tap ? m_tools.tap(m_info.path) : ByteSink();
+            const auto encode = [&](std::string_view bytes) -> Result<void> {
+                if (tap)
+                    PENSTOCK_TRY_VOID(tap(bytes));
+                return encoder->push(bytes, noting);
+            };
             PENSTOCK_TRY_VOID(m_tools.store(m_tools.interrupt)->readNar(m_info, encode));
             return encoder->finish(noting);
         }();
@@ -89,7 +100,8 @@ private:
 
     Result<void> put(const PutOrder& order, Road::Body body, std::string& etag)
     {
-        PENSTOCK_TRY(etag, m_tools.road.put(m_info.path, order, std::move(body), [this] { return isCancelled(); }));
+        PENSTOCK_TRY(etag,
+                     m_tools.road.put(m_info.path, order, std::move(body), [this] { return isCancelled(); }));
         return {};
     }
     Result<void> putText(const PutOrder& order, const std::string& text, std::string& etag)
@@ -131,10 +143,12 @@ private:
                     pipe.fail(produced.error());
             });
         } catch (const std::system_error& error) {
-            return fail(ErrorCode::Exhausted, fmt::format("no thread to send {} with: {}; raise the limit of tasks",
-                                                          m_info.path.baseName(), error.what()));
+            return fail(ErrorCode::Exhausted,
+                        fmt::format("no thread to send {} with: {}; raise the limit of tasks",
+                                    m_info.path.baseName(), error.what()));
         }
-        auto sent = put(*m_plan.put, {[&](std::span<char> into) { return pipe.read(into); }, std::nullopt}, etag);
+        auto sent =
+            put(*m_plan.put, {[&](std::span<char> into) { return pipe.read(into); }, std::nullopt}, etag);
         pipe.abandon({ErrorCode::Unavailable, "the request ended before the body"});
         producer.join();
         return sent;
@@ -208,8 +222,9 @@ private:
             std::string etag;
             const auto sent = putText(order, part, etag);
             if (sent && etag.empty())
-                return fail(ErrorCode::Corrupt, fmt::format("part {} of {}: the answer has no ETag; is this S3?", number,
-                                                            m_info.path.baseName()));
+                return fail(ErrorCode::Corrupt,
+                            fmt::format("part {} of {}: the answer has no ETag; is this S3?", number,
+                                        m_info.path.baseName()));
             if (sent) {
                 m_parts->etags.push_back(std::move(etag));
                 return {};
@@ -229,9 +244,10 @@ private:
         const auto find = [&] { return std::ranges::find(known, number, &PartOrder::number); };
         if (find() == known.end()) {
             if (number > kMaxParts)
-                return fail(ErrorCode::Exhausted,
-                            fmt::format("{} has more than {} parts of {} bytes; let the server use larger parts",
-                                        m_info.path.baseName(), kMaxParts, m_plan.parts->partBytes));
+                return fail(
+                    ErrorCode::Exhausted,
+                    fmt::format("{} has more than {} parts of {} bytes; let the server use larger parts",
+                                m_info.path.baseName(), kMaxParts, m_plan.parts->partBytes));
             std::vector<unsigned> numbers;
             for (unsigned next = number; next <= kMaxParts && numbers.size() < kPartsAtATime; ++next)
                 numbers.push_back(next);
@@ -239,8 +255,8 @@ private:
                                                        [this] { return isCancelled(); }));
         }
         if (find() == known.end())
-            return fail(ErrorCode::Corrupt, fmt::format("the server gives no address for part {} of {}", number,
-                                                        m_info.path.baseName()));
+            return fail(ErrorCode::Corrupt, fmt::format("the server gives no address for part {} of {}",
+                                                        number, m_info.path.baseName()));
         return find()->put;
     }
 

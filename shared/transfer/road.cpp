@@ -26,9 +26,9 @@ curl::HttpClientOptions patient(curl::HttpClientOptions options)
 Error errorOf(const curl::HttpResponse& answer, std::string_view what)
 {
     const std::string told = problemText(answer.body);
-    const auto error = [&](ErrorCode code, std::string_view todo) {
-        return Error{code, fmt::format("{}: the server says {}{}{}{}", what, answer.status, told.empty() ? "" : ": ",
-                                       told, todo)};
+    const auto error = [&](ErrorCode code, std::string_view advice) {
+        return Error{code, fmt::format("{}: the server says {}{}{}{}", what, answer.status,
+                                       told.empty() ? "" : ": ", told, advice)};
     };
     switch (answer.status) {
     case 401:
@@ -42,7 +42,8 @@ Error errorOf(const curl::HttpResponse& answer, std::string_view what)
     }
     if (curl::isWorthRetrying(answer.status))
         return error(ErrorCode::Unavailable, "; try again later");
-    return error(ErrorCode::Invalid, "; is this a Penstock server, and of a version that goes with this program?");
+    return error(ErrorCode::Invalid,
+                 "; is this a Penstock server, and of a version that goes with this program?");
 }
 
 // Of whoever a signed address leads to: S3, which says why in <Code>.
@@ -82,7 +83,9 @@ std::optional<Duration> retryAfterOf(const curl::HttpResponse& answer)
 
 } // namespace
 
-RoadClients::RoadClients(const curl::HttpClientOptions& options) : quick(options), patient(transfer::patient(options)) {}
+RoadClients::RoadClients(const curl::HttpClientOptions& options)
+    : quick(options), patient(transfer::patient(options))
+{}
 
 Road::Road(RoadOptions options, std::shared_ptr<RoadClients> clients)
     : m_options(std::move(options)), m_clients(std::move(clients))
@@ -105,12 +108,14 @@ std::string Road::attemptQuery(char first) const
     return m_options.attempt ? fmt::format("{}attempt={}", first, *m_options.attempt) : std::string();
 }
 
-bool Road::waitBefore(unsigned retry, const IsCancelled& isCancelled, std::optional<Duration> retryAfter) const
+bool Road::waitBefore(unsigned retry, const IsCancelled& isCancelled,
+                      std::optional<Duration> retryAfter) const
 {
     if (retry >= m_options.backOff.attempts)
         return false;
     // Spreads those that failed together; no secret hangs on it.
-    const auto spread = static_cast<std::uint32_t>(SystemClock{}.now().mono.sinceStart.count()) * 2'654'435'761U;
+    const auto spread =
+        static_cast<std::uint32_t>(SystemClock{}.now().mono.sinceStart.count()) * 2'654'435'761U;
     return curl::pause(curl::delayBefore(m_options.backOff, retry, spread, retryAfter), isCancelled);
 }
 
@@ -123,7 +128,8 @@ Result<curl::HttpResponse> Road::ask(curl::HttpRequest request, std::string_view
         auto answer = (isPatient ? m_clients->patient : m_clients->quick).take()->perform(request);
         if (answer && (answer->status / 100 == 2 || answer->status == 404))
             return answer;
-        const bool mayHelp = answer ? curl::isWorthRetrying(answer->status) : curl::isWorthRetrying(answer.error().code);
+        const bool mayHelp =
+            answer ? curl::isWorthRetrying(answer->status) : curl::isWorthRetrying(answer.error().code);
         const std::optional<Duration> after = answer ? retryAfterOf(*answer) : std::nullopt;
         if (!mayHelp || !waitBefore(retry, request.isCancelled, after)) {
             if (request.isCancelled && request.isCancelled())
@@ -133,7 +139,8 @@ Result<curl::HttpResponse> Road::ask(curl::HttpRequest request, std::string_view
     }
 }
 
-Result<std::optional<nix::NarInfo>> Road::info(const nix::StorePath& path, const IsCancelled& isCancelled) const
+Result<std::optional<nix::NarInfo>> Road::info(const nix::StorePath& path,
+                                               const IsCancelled& isCancelled) const
 {
     curl::HttpRequest request;
     request.maxAnswerBytes = nix::kMaxNarInfoBytes;
@@ -146,12 +153,14 @@ Result<std::optional<nix::NarInfo>> Road::info(const nix::StorePath& path, const
     if (!info)
         return fail(std::move(info.error()).in(what));
     if (info->path != path)
-        return fail(ErrorCode::Corrupt, fmt::format("{}: it tells of {} instead; let the server's store be checked",
-                                                    what, info->path.baseName()));
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("{}: it tells of {} instead; let the server's store be checked", what,
+                                info->path.baseName()));
     return *std::move(info);
 }
 
-Result<std::vector<nix::NarInfo>> Road::closure(const nix::StorePathSet& paths, const IsCancelled& isCancelled) const
+Result<std::vector<nix::NarInfo>> Road::closure(const nix::StorePathSet& paths,
+                                                const IsCancelled& isCancelled) const
 {
     std::vector<nix::NarInfo> closure;
     std::set<nix::StorePath> known;
@@ -201,8 +210,10 @@ Result<std::vector<PathPlan>> Road::announce(const std::vector<nix::NarInfo>& in
         request.text = nix::printNarInfos(m_options.storeDir, some);
         request.maxAnswerBytes = kMaxPlanBytes;
         request.isCancelled = isCancelled;
-        const std::string query = attemptQuery('?') + (isDirect ? (m_options.attempt ? "&direct=1" : "?direct=1") : "");
-        const std::string what = fmt::format("announcing {} paths (first {})", infos.size(), some.front().path.baseName());
+        const std::string query =
+            attemptQuery('?') + (isDirect ? (m_options.attempt ? "&direct=1" : "?direct=1") : "");
+        const std::string what =
+            fmt::format("announcing {} paths (first {})", infos.size(), some.front().path.baseName());
         PENSTOCK_TRY(const auto answer, ask(std::move(request), "/transfer/uploads" + query, what));
         if (answer.status == 404)
             return fail(errorOf(answer, what));
@@ -210,8 +221,8 @@ Result<std::vector<PathPlan>> Road::announce(const std::vector<nix::NarInfo>& in
         if (!told)
             return fail(std::move(told.error()).in(what));
         if (told->size() != some.size())
-            return fail(ErrorCode::Corrupt, fmt::format("{}: {} announced, and the server answers {}", what, some.size(),
-                                                        told->size()));
+            return fail(ErrorCode::Corrupt, fmt::format("{}: {} announced, and the server answers {}", what,
+                                                        some.size(), told->size()));
         std::move(told->begin(), told->end(), std::back_inserter(plans));
     }
     return plans;
@@ -269,8 +280,10 @@ Result<void> Road::publish(const std::vector<nix::StorePath>& paths, const std::
     request.headers.emplace_back("Content-Type", "application/json");
     request.text = printPaths(m_options.storeDir, paths, uploads);
     request.isCancelled = isCancelled;
-    const std::string what = fmt::format("publishing {} paths (first {})", paths.size(), paths.front().baseName());
-    PENSTOCK_TRY(const auto answer, ask(std::move(request), "/transfer/publish" + attemptQuery('?'), what, true));
+    const std::string what =
+        fmt::format("publishing {} paths (first {})", paths.size(), paths.front().baseName());
+    PENSTOCK_TRY(const auto answer,
+                 ask(std::move(request), "/transfer/publish" + attemptQuery('?'), what, true));
     if (answer.status == 404)
         return fail(errorOf(answer, what));
     const auto published = parsePublished(answer.body);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Road: a client of the server's /transfer routes: what a store path needs, its NAR, and how a path comes to the
-// server. Blocking, for pool threads; callable from several at once. What may be tried again is, with growing waits;
-// a download that breaks goes on where it was. Errors: Unavailable (after all tries), Cancelled, Denied (the
-// credential is not, or no longer, good), NotFound, Conflict, Corrupt (what came is damaged, or the server says so of
-// ours), Exhausted (its disk, a limit), Invalid; each names the path, and what to do.
+// Road: a client of the server's /transfer routes: what a store path needs, its NAR, and how a path comes to
+// the server. Blocking, for pool threads; callable from several at once. What may be tried again is, with
+// growing waits; a download that breaks goes on where it was. Errors: Unavailable (after all tries),
+// Cancelled, Denied (the credential is not, or no longer, good), NotFound, Conflict, Corrupt (what came is
+// damaged, or the server says so of ours), Exhausted (its disk, a limit), Invalid; each names the path, and
+// what to do.
 #pragma once
 
 #include "shared/base/result.h"
@@ -62,8 +63,8 @@ public:
 
     // ---- to the server
     // isDirect: the server's own disk or its road to S3 shall take it, since we do not reach S3.
-    [[nodiscard]] Result<std::vector<PathPlan>> announce(const std::vector<nix::NarInfo>& infos, bool isDirect,
-                                                         const IsCancelled& isCancelled) const;
+    [[nodiscard]] Result<std::vector<PathPlan>> announce(const std::vector<nix::NarInfo>& infos,
+                                                         bool isDirect, const IsCancelled& isCancelled) const;
     struct Body {
         ByteSource source;
         std::optional<std::uint64_t> size; // none: chunked; the server takes that, S3 does not
@@ -71,14 +72,17 @@ public:
     // One try; gives the ETag.
     [[nodiscard]] Result<std::string> put(const nix::StorePath& path, const PutOrder& order, Body body,
                                           const IsCancelled& isCancelled) const;
-    [[nodiscard]] Result<std::vector<PartOrder>> moreParts(const nix::StorePath& path, const std::string& upload,
+    [[nodiscard]] Result<std::vector<PartOrder>> moreParts(const nix::StorePath& path,
+                                                           const std::string& upload,
                                                            const std::vector<unsigned>& numbers,
                                                            const IsCancelled& isCancelled) const;
     // paths: at most kMaxPathsInRequest, with what they refer to published before or among them.
-    [[nodiscard]] Result<void> publish(const std::vector<nix::StorePath>& paths, const std::vector<PartsDone>& uploads,
+    [[nodiscard]] Result<void> publish(const std::vector<nix::StorePath>& paths,
+                                       const std::vector<PartsDone>& uploads,
                                        const IsCancelled& isCancelled) const;
 
-    // Waits as long as it is right before the given retry (1, 2, …). False: cancelled, or it was tried often enough.
+    // Waits as long as it is right before the given retry (1, 2, …). False: cancelled, or it was tried often
+    // enough.
     [[nodiscard]] bool waitBefore(unsigned retry, const IsCancelled& isCancelled,
                                   std::optional<Duration> retryAfter = std::nullopt) const;
 
@@ -88,8 +92,8 @@ private:
     void addCredential(curl::Headers& headers) const;
     [[nodiscard]] std::string attemptQuery(char first) const;
     // Tries until there is an answer that trying again would not change; 2xx and 404 are results.
-    [[nodiscard]] Result<curl::HttpResponse> ask(curl::HttpRequest request, std::string_view path, std::string_view what,
-                                                 bool isPatient = false) const;
+    [[nodiscard]] Result<curl::HttpResponse> ask(curl::HttpRequest request, std::string_view path,
+                                                 std::string_view what, bool isPatient = false) const;
     [[nodiscard]] Result<void> readOnce(const nix::NarInfo& info, Resume& resume, const ByteSink& sink,
                                         const IsCancelled& isCancelled) const;
 

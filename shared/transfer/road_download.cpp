@@ -53,11 +53,13 @@ Result<void> Road::readOnce(const nix::NarInfo& info, Resume& resume, const Byte
     request.onHead = [&](const curl::HttpResponse& head) -> Result<void> {
         if (const std::string* etag = head.header("etag")) {
             if (!resume.etag.empty() && resume.etag != *etag)
-                return fail(*(resume.broken = Error{ErrorCode::Unavailable, "the file changed while it was read; try again"}));
+                return fail(*(resume.broken = Error{ErrorCode::Unavailable,
+                                                    "the file changed while it was read; try again"}));
             resume.etag = *etag;
         }
         if (resume.offset > 0 && head.status == 206 && startOf(head) != resume.offset)
-            return fail(*(resume.broken = Error{ErrorCode::Corrupt, "the server gave another range than asked for"}));
+            return fail(
+                *(resume.broken = Error{ErrorCode::Corrupt, "the server gave another range than asked for"}));
         skip = head.status == 206 ? 0 : resume.offset; // all of it once more
         return {};
     };
@@ -67,9 +69,10 @@ Result<void> Road::readOnce(const nix::NarInfo& info, Resume& resume, const Byte
         bytes.remove_prefix(known);
         resume.offset += bytes.size();
         if (info.fileSize && resume.offset > *info.fileSize)
-            return fail(*(resume.broken = Error{ErrorCode::Corrupt,
-                                                fmt::format("the file is longer than the {} bytes it should have",
-                                                            *info.fileSize)}));
+            return fail(
+                *(resume.broken = Error{
+                      ErrorCode::Corrupt,
+                      fmt::format("the file is longer than the {} bytes it should have", *info.fileSize)}));
         auto taken = sink(bytes);
         if (!taken)
             resume.broken = taken.error();
@@ -86,14 +89,16 @@ Result<void> Road::readOnce(const nix::NarInfo& info, Resume& resume, const Byte
     return fail(code, fmt::format("the server says {}: {}", answer->status, problemText(answer->body)));
 }
 
-Result<void> Road::readNar(const nix::NarInfo& info, const ByteSink& nar, const IsCancelled& isCancelled) const
+Result<void> Road::readNar(const nix::NarInfo& info, const ByteSink& nar,
+                           const IsCancelled& isCancelled) const
 {
     const auto named = [&](Error error) {
         return fail(std::move(error).in(fmt::format("fetching {} from the server", info.path.baseName())));
     };
     if (!isFileOfCache(info.url))
-        return named({ErrorCode::Corrupt, fmt::format("its file is said to be at \"{}\", which is not within the cache",
-                                                      toValidUtf8(std::string_view(info.url).substr(0, 200)))});
+        return named({ErrorCode::Corrupt,
+                      fmt::format("its file is said to be at \"{}\", which is not within the cache",
+                                  toValidUtf8(std::string_view(info.url).substr(0, 200)))});
     const auto method = compress::parseMethod(info.compression);
     if (!method)
         return named(method.error());
@@ -120,9 +125,10 @@ Result<void> Road::readNar(const nix::NarInfo& info, const ByteSink& nar, const 
         }
     }
     if (info.fileSize && resume.offset != *info.fileSize)
-        return named({ErrorCode::Corrupt, fmt::format("the file has {} bytes and should have {}; let the server's store "
-                                                      "be checked",
-                                                      resume.offset, *info.fileSize)});
+        return named({ErrorCode::Corrupt,
+                      fmt::format("the file has {} bytes and should have {}; let the server's store "
+                                  "be checked",
+                                  resume.offset, *info.fileSize)});
     auto whole = (*decoder)->finish(nar);
     return whole ? Result<void>() : named(std::move(whole.error()));
 }

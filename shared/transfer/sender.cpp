@@ -18,6 +18,7 @@ namespace {
 
 constexpr std::chrono::milliseconds kLookEvery{100}; // for an interrupt
 constexpr std::size_t kMaxRefusalsTold = 5;
+constexpr unsigned kMaxTries = 3;
 
 // References first, as far as they are among the infos. A path of a store never refers to its own referrer.
 std::vector<const nix::NarInfo*> inOrder(const std::map<nix::StorePath, nix::NarInfo>& infos)
@@ -57,6 +58,7 @@ struct Sender::Job {
     std::shared_ptr<const Road> road;
     StoreMaker store;
     nixdaemon::Interrupt interrupt; // its own: raised for the caller's, and when a path fails
+    TapNar tap;
     std::vector<Task> tasks = {};   // references first; stays in place while they run
     std::size_t running = 0;
     TransferProgress progress = {};
@@ -84,8 +86,19 @@ Sender::~Sender()
 
 Result<TransferProgress> Sender::send(const SendOrder& order)
 {
+    for (unsigned tries = 1;; ++tries) {
+        auto outcome = sendOnce(order);
+        if (outcome || outcome.error().code != ErrorCode::NotFound || tries == kMaxTries)
+            return outcome;
+    }
+}
+
+// NotFound also when the server was started anew between bringing and publishing: it has forgotten what was
+// brought.
+Result<TransferProgress> Sender::sendOnce(const SendOrder& order)
+{
     PENSTOCK_TRY(auto interrupt, nixdaemon::Interrupt::create());
-    Job job{order.road, order.store, std::move(interrupt)};
+    Job job{order.road, order.store, std::move(interrupt), order.tap};
     PENSTOCK_TRY_VOID(plan(job, order));
     PENSTOCK_TRY_VOID(await(job, order));
     const auto isCancelled = [&] { return order.interrupt.isRaised(); };
@@ -117,8 +130,9 @@ Result<void> Sender::plan(Job& job, const SendOrder& order) const
         for (const nix::NarInfo& info : infos)
             wave.erase(info.path);
         if (!wave.empty())
-            return fail(ErrorCode::NotFound, fmt::format("{} shall go to the server and is not valid in this store",
-                                                         wave.begin()->print(store->storeDir())));
+            return fail(ErrorCode::NotFound,
+                        fmt::format("{} shall go to the server and is not valid in this store",
+                                    wave.begin()->print(store->storeDir())));
         PENSTOCK_TRY(auto answers, order.road->announce(infos, false, isCancelled));
         std::map<nix::StorePath, nix::NarInfo> byPath;
         for (nix::NarInfo& info : infos)
@@ -128,10 +142,12 @@ Result<void> Sender::plan(Job& job, const SendOrder& order) const
         for (PathPlan& plan : answers) {
             const auto info = byPath.extract(plan.path);
             if (info.empty())
-                return fail(ErrorCode::Corrupt, fmt::format("the server answers about {}, which was not announced",
-                                                            plan.path.baseName()));
+                return fail(ErrorCode::Corrupt,
+                            fmt::format("the server answers about {}, which was not announced",
+                                        plan.path.baseName()));
             if (plan.state == PathState::Refused && ++refusals <= kMaxRefusalsTold)
-                refused += fmt::format("{}{}: {}", refused.empty() ? "" : "; ", plan.path.baseName(), plan.reason);
+                refused +=
+                    fmt::format("{}{}: {}", refused.empty() ? "" : "; ", plan.path.baseName(), plan.reason);
             if (plan.state != PathState::Wanted)
                 continue;
             for (const nix::StorePath& reference : info.mapped().references)
@@ -173,10 +189,12 @@ Result<void> Sender::await(Job& job, const SendOrder& order)
                 job.interrupt.raise();
             }
             if (isStopped && job.running == 0)
-                return order.interrupt.isRaised() ? fail(ErrorCode::Cancelled, "cancelled while outputs were on their way")
-                                                  : fail(*job.error);
+                return order.interrupt.isRaised()
+                           ? fail(ErrorCode::Cancelled, "cancelled while outputs were on their way")
+                           : fail(*job.error);
             const bool isDone = job.progress.pathsDone == job.progress.paths;
-            const auto until = std::chrono::steady_clock::time_point(clock.now().mono.sinceStart + kLookEvery);
+            const auto until =
+                std::chrono::steady_clock::time_point(clock.now().mono.sinceStart + kLookEvery);
             if (!isDone && job.progress == told)
                 m_jobsMoved.waitUntil(m_mutex, until);
             progress = job.progress;
@@ -206,7 +224,7 @@ void Sender::work()
 {
     while (Task* const task = takeTask()) {
         Job& job = *task->job;
-        const UploadTools tools{*job.road, job.store, job.interrupt, m_options.spoolDirectory};
+        const UploadTools tools{*job.road, job.store, job.interrupt, m_options.spoolDirectory, job.tap};
         auto outcome = uploadPath(tools, task->info, std::move(task->plan));
         const MutexLock lock(m_mutex);
         if (outcome) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Sender: brings store paths from the local store to the server, with everything they refer to that the server lacks,
-// compressed as the server wants it, to the server itself or past it to S3. One for a process; so many streams at a
-// time, each with at most 2 MiB in memory, or one part of an upload in parts, or a file in the spool directory. send()
-// blocks; callable from any thread, from several at once. It returns when everything is published, else nothing is
-// shown of it.
+// Sender: brings store paths from the local store to the server, with everything they refer to that the
+// server lacks, compressed as the server wants it, to the server itself or past it to S3. One for a process;
+// so many streams at a time, each with at most 2 MiB in memory, or one part of an upload in parts, or a file
+// in the spool directory. send() blocks; callable from any thread, from several at once. It returns when
+// everything is published, else nothing is shown of it.
 //
-// Errors: those of Road and StoreAccess; Denied names the paths that the server refuses, with its reason; NotFound a
-// path that is not valid here.
+// Errors: those of Road and StoreAccess; Denied names the paths that the server refuses, with its reason;
+// NotFound a path that is not valid here.
 #pragma once
 
 #include "shared/base/mutex.h"
@@ -34,6 +34,7 @@ struct SendOrder {
     StoreMaker store;
     nixdaemon::Interrupt interrupt; // ends it within a second
     OnProgress onProgress = {};
+    TapNar tap = {};
 };
 
 class Sender {
@@ -48,6 +49,7 @@ public:
     [[nodiscard]] Result<TransferProgress> send(const SendOrder& order);
 
 private:
+    [[nodiscard]] Result<TransferProgress> sendOnce(const SendOrder& order);
     struct Task;
     struct Job;
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What fetching and sending have in common: how they come by a store, and how far they are.
+// What fetching and sending have in common: how they come by a store, how far they are, and who else looks.
 #pragma once
 
 #include "shared/nixdaemon/unix_socket.h"
@@ -24,5 +24,10 @@ struct TransferProgress {
 };
 // Called on the thread that waits for the transfer, a few times a second.
 using OnProgress = std::function<void(const TransferProgress&)>;
+
+// Called at the beginning of each reading of a path that travels, on the thread that reads: what is given is handed all
+// bytes of its NAR in order, and is handed them anew when the path is read once more. Empty: not of interest. Errors of
+// it count as the store's.
+using TapNar = std::function<ByteSink(const nix::StorePath&)>;
 
 } // namespace penstock::transfer

@@ -158,6 +158,22 @@ TEST_P(ObjectStoreContract, PutsManyAtOnce)
     EXPECT_TRUE(store->putMany({}));
 }
 
+TEST_P(ObjectStoreContract, PutsRoundsOneAfterTheOther)
+{
+    std::vector<std::vector<SmallObject>> rounds(3);
+    for (int i = 0; i < 100; ++i)
+        rounds[0].push_back({fmt::format("rounds/a{:03}", i), "text", {}});
+    PutOptions absent;
+    absent.ifAbsent = true;
+    rounds[1].push_back({"rounds/a000", "the second", absent}); // is there by then
+    rounds[2].push_back({"rounds/c", "text", {}});
+    EXPECT_EQ(store->putRounds(std::move(rounds)).error().code, ErrorCode::Conflict);
+    EXPECT_EQ(keysOf(*store, "rounds/").size(), 100U);
+    EXPECT_FALSE(store->head("rounds/c").value());
+    EXPECT_TRUE(store->putRounds({{{"rounds/c", "text", {}}}, {}, {{"rounds/d", "text", {}}}}));
+    EXPECT_TRUE(store->head("rounds/d").value());
+}
+
 TEST_P(ObjectStoreContract, ALateSyncCoversWhatWasCommitted)
 {
     PutOptions options;

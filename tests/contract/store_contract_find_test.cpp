@@ -177,6 +177,9 @@ TEST_P(StoreContract, FindsStepsByEveryFilter)
     EXPECT_EQ(steps({}), (Ids{4, 3, 2, 1}));
     EXPECT_EQ(steps({.job = JobId(1)}), (Ids{3, 2, 1}));
     EXPECT_EQ(steps({.job = JobId(2)}), (Ids{4, 3}));
+    EXPECT_EQ(steps({.job = JobId(1), .rootsOnly = true}), Ids{1});
+    EXPECT_EQ(steps({.job = JobId(2), .rootsOnly = true, .limit = 1}), Ids{4});
+    EXPECT_EQ(steps({.job = JobId(2), .step = StepId(3), .rootsOnly = true}), Ids{});
     EXPECT_EQ(steps({.job = JobId(2), .step = StepId(3)}), Ids{3});
     EXPECT_EQ(steps({.job = JobId(2), .step = StepId(1)}), Ids{});
     EXPECT_EQ(steps({.step = StepId(1)}), Ids{1});

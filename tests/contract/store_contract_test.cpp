@@ -75,6 +75,28 @@ TEST_P(StoreContract, UpdatesReplaceTheWholeMutablePart)
     EXPECT_EQ(recovery.attempts[0].progress, work::AttemptProgress{});
 }
 
+TEST_P(StoreContract, KeepsWhatABuildSaysOfItself)
+{
+    lead();
+    work::Changes changes = oneJob(1);
+    changes.newAttempts = {attemptRow(5, 1, 1), attemptRow(6, 1, 1)};
+    ASSERT_TRUE(persist(changes).has_value());
+    work::BuildResults large = fullResults();
+    while (large.products.size() < 1'000)
+        large.products.push_back(large.products.front());
+    work::Changes ended;
+    ended.attempts = {{AttemptId(5), endedAttempt(work::AttemptEnd::Succeeded)},
+                      {AttemptId(6), endedAttempt(work::AttemptEnd::Cached)}};
+    ended.attempts[0].progress.results = large;
+    ASSERT_TRUE(persist(ended).has_value());
+    (void)restart();
+    const auto found = ask<std::vector<AttemptView>>(*store, &Store::findAttempts, AttemptFilter{});
+    ASSERT_TRUE(found.has_value()) << found.error().message;
+    ASSERT_EQ(found->size(), 2U);
+    EXPECT_EQ(found->at(0).row.progress.results.get(), large);
+    EXPECT_TRUE(found->at(1).row.progress.results.isEmpty());
+}
+
 TEST_P(StoreContract, AnUpdateInTheBatchOfItsInsertWins)
 {
     lead();

@@ -152,7 +152,8 @@ class LoadTest(unittest.TestCase):
         self.start()
         (out,), _ = self.build(self.file, "-A", "deferred", "--copy-back")
         self.assertRegex(out, r"^/nix/store/\w{32}-deferred$")
-        self.assertRegex(self.read(self.client_store.root + out), r"^/nix/store/\w+-floating\n/nix/store/\w+-two\nfixed$")
+        self.assertRegex(self.read(self.client_store.root + out),
+                         r"^/nix/store/\w+-floating\n/nix/store/\w+-two\nfixed$")
         (out,), _ = self.build(self.file, "-A", "floating")
         self.assertRegex(out, r"^/nix/store/\w{32}-floating$")
 

@@ -3,6 +3,7 @@
 """A farm of machines that share nothing: a client, two builders and a reader, each with a store of its own (chroot
 stores with the usual /nix/store inside), and the server's cache between them. Faults in the middle of transfers."""
 
+import base64
 import json
 import os
 import re
@@ -16,7 +17,7 @@ import time
 import unittest
 
 from farm import LIMIT, Farm, program, until
-from transfer_test import Sender, faults
+from transfer_test import Sender, base32, faults
 
 CONFIG = ("experimental-features = nix-command ca-derivations\nsubstituters =\nbuilders =\nbuild-users-group =\n"
           "sandbox-paths = /bin /usr /lib /lib64\nsystem-features =\n")
@@ -93,8 +94,9 @@ class Store:
 class Relay:
     """A road to the server that can be cut: everything that goes over it ends at once."""
 
-    def __init__(self, port):
+    def __init__(self, port, rate):
         self.target = port
+        self.rate = rate  # bytes a second, each way, so that a test can come in between
         self.pairs = []
         self.bytes = 0
         self.is_open = True
@@ -125,6 +127,7 @@ class Relay:
             while data := source.recv(65536):
                 self.bytes += len(data)
                 sink.sendall(data)
+                time.sleep(len(data) / self.rate)
         except OSError:
             pass
         for end in (source, sink):
@@ -132,6 +135,7 @@ class Relay:
                 end.shutdown(socket.SHUT_RDWR)
             except OSError:
                 pass
+        source.close()  # what is still sent to it is answered with a reset, as by a machine that is gone
 
     def cut(self):
         self.is_open = False
@@ -194,7 +198,8 @@ class NixFarm(unittest.TestCase):
     def start_builder(self, name, port=None, *more):
         store = self.stores[name]
         own_port, self.farm.port = self.farm.port, port or self.farm.port
-        self.farm.builder(name, "--max-jobs", "2", "--nix-daemon-socket", store.socket, *more, env=store.env, wait=False)
+        self.farm.builder(name, "--max-jobs", "2", "--nix-daemon-socket", store.socket, *more, env=store.env,
+                          wait=False)
         self.farm.port = own_port
         self.farm.wait_machine(name)
 
@@ -205,9 +210,10 @@ class NixFarm(unittest.TestCase):
         infos, nars = [], {}
         for info in json.loads(self.client_store.nix("nix", "path-info", "--json", *paths).stdout):
             references = " ".join(os.path.basename(each) for each in info["references"])
-            infos.append((f"StorePath: {info['path']}\nNarHash: {self.base32(info['narHash'])}\nNarSize: {info['narSize']}\n"
-                          f"References: {references}\nCA: {info['ca']}\n").encode())
-            nars[info["path"]] = self.client_store.nix("nix-store", "--dump", self.client_store.root + info["path"]).stdout
+            infos.append((f"StorePath: {info['path']}\nNarHash: {self.base32(info['narHash'])}\n"
+                          f"NarSize: {info['narSize']}\nReferences: {references}\nCA: {info['ca']}\n").encode())
+            file = self.client_store.root + info["path"]
+            nars[info["path"]] = self.client_store.nix("nix-store", "--dump", file).stdout
         status, plans = sender.announce(*infos)
         self.assertEqual(status, 200, plans)
         for plan in plans["paths"]:
@@ -221,10 +227,7 @@ class NixFarm(unittest.TestCase):
 
     @staticmethod
     def base32(sri):
-        return subprocess.run(["nix-hash", "--type", "sha256", "--to-base32",
-                               subprocess.run(["nix", "--experimental-features", "nix-command", "hash", "to-base16", sri],
-                                              capture_output=True, check=True, text=True).stdout.strip()],
-                              capture_output=True, check=True, text=True).stdout.strip().join(("sha256:", ""))
+        return "sha256:" + base32(base64.b64decode(sri.removeprefix("sha256-")))
 
     def instantiate(self):
         out = self.client_store.nix("nix-instantiate", self.file).stdout.decode().split()
@@ -287,6 +290,15 @@ class NixFarm(unittest.TestCase):
         with open(path, encoding="utf-8") as file:
             return file.read()
 
+    def relay(self):
+        relay = Relay(self.farm.port, rate=12e6)
+        self.addCleanup(relay.close)
+        return relay
+
+    def errors(self):
+        jobs = self.farm.get("/api/v1/jobs?limit=1")["jobs"]
+        return [run["error"] for job in jobs for run in self.farm.runs(job["id"]) if run.get("error")]
+
 
 class NixFarmTest(NixFarm):
     # ---------------------------------------------------------------------------------------------------- good
@@ -319,6 +331,121 @@ class NixFarmTest(NixFarm):
         self.assertEqual({step["result"] for step in self.steps()} - {"cached"}, set())
         self.assertEqual([name for name in os.listdir(self.stores["b"].root + "/nix/store")
                           if not name.startswith(".") and "trust-probe" not in name], [])
+
+    # -------------------------------------------------------------------------------------------------- faults
+
+    def build_through(self, relay, disturb, attribute="big", name="a"):
+        """Builds, and disturbs when 8 MiB of the big path have gone over the relay; the build must end well."""
+        self.start_builder(name, relay.port)
+        client = self.start_build(attribute)
+        until(lambda: relay.bytes > 8 << 20, "the big path is on its way")
+        disturb()
+        self.finish(client)
+        self.check_cache()
+        path = self.outputs_of(attribute)[0]
+        self.substitute(f"file://{self.cache}", path, f"after-{attribute}")
+
+    def kill_builder(self, name, relay):
+        self.farm.builders[name].kill()
+        self.start_builder(name, relay.port)
+
+    def restart_server(self):
+        self.farm.server_process.kill()
+        self.farm.server()
+
+    @staticmethod
+    def flap(relay):
+        relay.cut()
+        time.sleep(0.5)  # the length of the cut
+        relay.mend()
+
+    def test_a_builder_killed_while_it_uploads(self):
+        self.start(builders=())
+        self.bring_sources()
+        relay = self.relay()
+        self.build_through(relay, lambda: self.kill_builder("a", relay))
+
+    def test_a_server_killed_while_a_builder_uploads(self):
+        self.start(builders=())
+        self.bring_sources()
+        self.build_through(self.relay(), self.restart_server)
+
+    def test_a_road_cut_while_a_builder_uploads(self):
+        self.start(builders=())
+        self.bring_sources()
+        relay = self.relay()
+        self.build_through(relay, lambda: self.flap(relay))
+        self.assertEqual(self.errors(), [], "the upload is tried again by the same attempt")
+
+    def fetching(self, disturb):
+        self.start(builders=("b",))
+        self.bring_sources()
+        self.build("big")
+        self.farm.builders["b"].kill()
+        relay = self.relay()
+        self.build_through(relay, lambda: disturb(relay), attribute="reader")
+
+    def test_a_builder_killed_while_it_fetches(self):
+        self.fetching(lambda relay: self.kill_builder("a", relay))
+
+    def test_a_server_killed_while_a_builder_fetches(self):
+        self.fetching(lambda relay: self.restart_server())
+
+    def test_a_road_cut_while_a_builder_fetches(self):
+        self.fetching(self.flap)
+        self.assertEqual(self.errors(), [], "the download goes on where it was")
+
+    def test_a_damaged_file_in_the_cache_is_never_taken(self):
+        self.start(builders=("b",))
+        self.bring_sources()
+        big = self.outputs_of("big")[0]
+        self.farm.builders["b"].kill()
+        with open(f"{self.cache}/{os.path.basename(big)[:32]}.narinfo", encoding="utf-8") as file:
+            nar = re.search(r"^URL: (.*)$", file.read(), re.M).group(1)
+        with open(f"{self.cache}/{nar}", "r+b") as file:
+            file.seek(30 << 20)
+            old = file.read(1)
+            file.seek(30 << 20)
+            file.write(bytes([old[0] ^ 1]))
+        self.start_builder("a")
+        client = self.start_build("reader")
+        errors = until(self.errors, "the fetch is refused")
+        self.assertIn(os.path.basename(big), errors[0])
+        valid = self.stores["a"].nix("nix-store", "--check-validity", big, check=False)
+        self.assertNotEqual(valid.returncode, 0, "what is left of it is not valid")
+        with open(f"{self.cache}/{nar}", "r+b") as file:
+            file.seek(30 << 20)
+            file.write(old)
+        self.finish(client)
+
+    def test_a_cache_that_is_full_or_read_only_costs_no_build(self):
+        os.makedirs(self.cache)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "none", self.cache], check=True)
+        self.addCleanup(lambda: subprocess.run(["umount", "-l", self.cache], check=False))
+        self.start(builders=("a",))
+        self.bring_sources()
+        client = self.start_build("big")
+        errors = until(self.errors, "the server has no room")
+        self.assertIn("507", errors[0])
+        self.check_cache()
+        subprocess.run(["mount", "-o", "remount,ro,size=256m", self.cache], check=True)
+        until(lambda: any("ead-only" in error for error in self.errors()), "the cache is read-only")
+        subprocess.run(["mount", "-o", "remount,rw", self.cache], check=True)
+        self.finish(client)
+        self.check_cache()
+
+    def test_a_hundred_small_builds_beside_nix_itself(self):
+        self.start(builders=("a",))
+        self.bring_sources()
+        began = time.monotonic()
+        self.build("hundred")
+        ours = time.monotonic() - began
+        drv = self.stores["b"].nix("nix-instantiate", self.file, "-A", "hundred").stdout.decode().strip()
+        began = time.monotonic()
+        self.stores["b"].nix("nix-store", "-r", drv)
+        theirs = time.monotonic() - began
+        print(f"100 builds: {ours:.1f} s here, {theirs:.1f} s by nix-store -r: {ours / theirs:.2f}")
+        self.check_cache()
 
 
 if __name__ == "__main__":

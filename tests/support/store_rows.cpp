@@ -59,16 +59,28 @@ std::string show(const work::StepProgress& p)
                        p.failedDependency ? p.failedDependency->value() : 0, avoid, p.error, revealed);
 }
 
+std::string show(const work::BuildResults& results)
+{
+    std::string text = fmt::format("release {:?} failed {} closure {}", results.releaseName, results.failed,
+                                   results.closureSize);
+    for (const work::BuildProduct& p : results.products)
+        text += fmt::format("; product {:?} {:?} {:?} {:?} {:?} {:?} {} {} {:?}", p.type, p.subtype, p.output, p.path,
+                            p.defaultPath, p.name, toString(p.kind), p.size, p.sha256);
+    for (const work::BuildMetric& m : results.metrics)
+        text += fmt::format("; metric {:?} {} {:?}", m.name, m.value, m.unit);
+    return text;
+}
+
 std::string show(const work::AttemptProgress& p)
 {
     std::string outputs;
     for (const work::OutputFact& output : p.outputs)
         outputs += fmt::format("{:?} {:?} {:?} {};", output.name, output.path, output.narHash, output.narSize);
     return fmt::format("{} end {} started {} stopped {} exit {} signal {} core {} error {:?} cpu {}/{} rss {} log {} "
-                       "{} outputs {}",
+                       "{} outputs {} results {}",
                        toString(p.state), p.end ? toString(*p.end) : "-", show(p.started), show(p.stopped),
                        p.exitCode, p.signal, p.coreDumped, p.error, p.cpuUser.count(), p.cpuSystem.count(),
-                       p.maxRssBytes, p.logBytes, p.logTruncated, outputs);
+                       p.maxRssBytes, p.logBytes, p.logTruncated, outputs, show(p.results.get()));
 }
 
 } // namespace
@@ -159,6 +171,21 @@ work::StepRow fullStep(std::uint64_t id)
     return row;
 }
 
+work::BuildResults fullResults()
+{
+    work::BuildResults results;
+    results.products = {{"doc", "manual", "out", "share/doc " + kOddBytes, "index.html", "doc " + kOddBytes,
+                         work::ProductKind::Directory, 0, ""},
+                        {"file", "", "dev", "", "", "", work::ProductKind::Symlink, 0, ""},
+                        {"file", "iso", "out", "a.iso", "", "a.iso", work::ProductKind::File,
+                         std::numeric_limits<std::uint64_t>::max(), std::string(64, 'f')}};
+    results.metrics = {{"time", -0.1, "s"}, {"huge", std::numeric_limits<double>::max(), ""}, {"none", 0, "%"}};
+    results.releaseName = "hello-" + kOddBytes;
+    results.failed = true;
+    results.closureSize = std::numeric_limits<std::uint64_t>::max();
+    return results;
+}
+
 work::AttemptRow fullAttempt(std::uint64_t id, std::uint64_t step, std::uint64_t job)
 {
     work::AttemptRow row = attemptRow(id, step, job);
@@ -177,7 +204,8 @@ work::AttemptRow fullAttempt(std::uint64_t id, std::uint64_t step, std::uint64_t
                     std::numeric_limits<std::uint64_t>::max(),
                     std::numeric_limits<std::uint64_t>::max() - 3,
                     true,
-                    {{"out", "/nix/store/" + kOddBytes, "sha256:x", 17}, {"", "", "", 0}}};
+                    {{"out", "/nix/store/" + kOddBytes, "sha256:x", 17}, {"", "", "", 0}},
+                    fullResults()};
     return row;
 }
 

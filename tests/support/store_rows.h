@@ -17,6 +17,7 @@ namespace penstock::store {
 // Every field differs from its default.
 [[nodiscard]] work::JobRow fullJob(std::uint64_t id);
 [[nodiscard]] work::StepRow fullStep(std::uint64_t id);
+[[nodiscard]] work::BuildResults fullResults();
 [[nodiscard]] work::AttemptRow fullAttempt(std::uint64_t id, std::uint64_t step, std::uint64_t job);
 [[nodiscard]] work::MachineRow fullMachine(std::uint64_t id);
 [[nodiscard]] work::NamespaceRow fullNamespace(const std::string& name);

@@ -29,6 +29,37 @@ work::AttemptEnd endOf(const protocol::AttemptResult& result)
     return work::AttemptEnd::Infrastructure;
 }
 
+work::ProductKind kindOf(protocol::ProductKind kind)
+{
+    switch (kind) {
+    case protocol::ProductKind::Unspecified: break;
+    case protocol::ProductKind::File: return work::ProductKind::File;
+    case protocol::ProductKind::Directory: return work::ProductKind::Directory;
+    case protocol::ProductKind::Symlink: return work::ProductKind::Symlink;
+    }
+    return work::ProductKind::Unknown;
+}
+
+work::BuildResults resultsOf(protocol::NixResults&& told)
+{
+    work::BuildResults results;
+    for (protocol::BuildProduct& product : told.products)
+        results.products.push_back({std::move(product.type), std::move(product.subtype), std::move(product.output),
+                                    std::move(product.path), std::move(product.defaultPath), std::move(product.name),
+                                    kindOf(product.kind), product.size, std::move(product.sha256)});
+    for (protocol::BuildMetric& metric : told.metrics)
+        results.metrics.push_back({std::move(metric.name), metric.value, std::move(metric.unit)});
+    results.releaseName = std::move(told.releaseName);
+    results.failed = told.failed;
+    results.closureSize = told.closureSize;
+    return results;
+}
+
+bool isGood(std::optional<work::AttemptEnd> end)
+{
+    return end == work::AttemptEnd::Succeeded || end == work::AttemptEnd::Cached;
+}
+
 work::AttemptProgress reportOf(protocol::AttemptResult&& result)
 {
     work::AttemptProgress report;
@@ -49,6 +80,8 @@ work::AttemptProgress reportOf(protocol::AttemptResult&& result)
     for (protocol::NixOutput& output : result.outputs)
         report.outputs.push_back(
             {std::move(output.name), std::move(output.path), std::move(output.narHash), output.narSize});
+    if (isGood(report.end))
+        report.results = resultsOf(std::move(result.results));
     return report;
 }
 
@@ -82,8 +115,7 @@ void Farm::on(AttemptFinished& event)
 // What waits for paths that only this build can tell could never run without them.
 void Farm::holdToPromise(const StepRecord& step, work::AttemptProgress& report)
 {
-    const bool isGood = report.end == work::AttemptEnd::Succeeded || report.end == work::AttemptEnd::Cached;
-    if (!isGood || !step.revealsPaths)
+    if (!isGood(report.end) || !step.revealsPaths)
         return;
     const work::Work work = step.work.work();
     for (const work::NixOutput& output : std::get<work::NixWork>(work).outputs) {
@@ -95,6 +127,7 @@ void Farm::holdToPromise(const StepRecord& step, work::AttemptProgress& report)
         report.end = work::AttemptEnd::Infrastructure;
         report.error = fmt::format("the builder did not say where output {} of {} is", output.name, step.work.name());
         report.outputs.clear();
+        report.results = {};
         return;
     }
 }

@@ -6,6 +6,8 @@
 namespace penstock::http {
 namespace {
 
+constexpr std::uint32_t kMaxRootsShown = 100; // whose results stand in a job's page; `/steps` has all
+
 // What a job may say is in the manual; the server names every fault by its path.
 constexpr std::string_view kJobsBody =
     R"({"oneOf":[{"type":"object"},{"type":"array","items":{"type":"object"},"maxItems":10000}]})";
@@ -86,7 +88,7 @@ void list(const Site& site, const Request& request, Respond respond)
         out.key("jobs");
         out.beginArray();
         for (const auto& job : *jobs)
-            writeJob(out, job, false);
+            writeJob(out, job);
         out.endArray();
         if (jobs->size() >= limit && !jobs->empty())
             out.field("next", jobs->back().row.id.value());
@@ -102,12 +104,20 @@ void show(const Site& site, const Request& request, Respond respond)
     const auto id = readId<JobId>(request.params[0], "job");
     if (!id)
         return respond(problem(id.error()));
-    site.gateway.findJob(*id, [respond = std::move(respond)](Result<store::JobView> job) {
+    site.gateway.findJob(*id, [&site, respond = std::move(respond)](Result<store::JobView> job) {
         if (!job)
             return respond(problem(job.error()));
-        JsonWriter out;
-        writeJob(out, *job, true);
-        respond(json(std::move(out).take()));
+        store::StepFilter roots;
+        roots.job = job->row.id;
+        roots.rootsOnly = true;
+        roots.limit = kMaxRootsShown;
+        site.gateway.findSteps(roots, [job = *std::move(job), respond](Result<std::vector<store::StepView>> steps) {
+            if (!steps)
+                return respond(problem(steps.error()));
+            JsonWriter out;
+            writeJob(out, job, *steps);
+            respond(json(std::move(out).take()));
+        });
     });
 }
 

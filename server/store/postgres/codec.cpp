@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/store/postgres/codec.h"
 
+#include <bit>
+#include <cmath>
 #include <fmt/core.h>
 #include <limits>
 #include <map>
@@ -335,6 +337,67 @@ Result<std::vector<work::OutputFact>> decodeOutputs(std::string_view bytes)
     }
     PENSTOCK_TRY_VOID(in.finish("list of outputs"));
     return outputs;
+}
+
+std::string encodeResults(const work::SharedResults& results)
+{
+    if (results.isEmpty())
+        return {};
+    const work::BuildResults& from = results.get();
+    Writer out;
+    out.number(kListVersion);
+    out.number(from.failed ? 1 : 0);
+    out.number(from.closureSize);
+    out.text(from.releaseName);
+    out.number(from.products.size());
+    for (const work::BuildProduct& product : from.products) {
+        for (const std::string* text : {&product.type, &product.subtype, &product.output, &product.path,
+                                        &product.defaultPath, &product.name, &product.sha256})
+            out.text(*text);
+        out.number(static_cast<std::uint64_t>(product.kind));
+        out.number(product.size);
+    }
+    out.number(from.metrics.size());
+    for (const work::BuildMetric& metric : from.metrics) {
+        out.text(metric.name);
+        out.number(std::bit_cast<std::uint64_t>(metric.value));
+        out.text(metric.unit);
+    }
+    return out.take();
+}
+
+Result<work::SharedResults> decodeResults(std::string_view bytes)
+{
+    if (bytes.empty())
+        return work::SharedResults();
+    Reader in(bytes);
+    in.version(kListVersion);
+    work::BuildResults to;
+    to.failed = in.number() != 0;
+    to.closureSize = in.number();
+    to.releaseName = in.text();
+    to.products.resize(in.count());
+    for (work::BuildProduct& product : to.products) {
+        for (std::string* text : {&product.type, &product.subtype, &product.output, &product.path,
+                                  &product.defaultPath, &product.name, &product.sha256})
+            *text = in.text();
+        const std::uint64_t kind = in.number();
+        if (kind > static_cast<std::uint64_t>(work::ProductKind::Symlink))
+            in.spoil();
+        else
+            product.kind = static_cast<work::ProductKind>(kind);
+        product.size = in.number();
+    }
+    to.metrics.resize(in.count());
+    for (work::BuildMetric& metric : to.metrics) {
+        metric.name = in.text();
+        metric.value = std::bit_cast<double>(in.number());
+        metric.unit = in.text();
+        if (!std::isfinite(metric.value))
+            in.spoil();
+    }
+    PENSTOCK_TRY_VOID(in.finish("results of a build"));
+    return work::SharedResults(std::move(to));
 }
 
 } // namespace penstock::store::postgres

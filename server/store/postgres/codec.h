@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The compact binary form of what no query looks into: a step's spec, the machines it avoids, an attempt's outputs, and
-// what of a job's spec has no column.
+// The compact binary form of what no query looks into: a step's spec, the machines it avoids, an attempt's outputs
+// and results, and what of a job's spec has no column.
 // A version byte, then variable-length integers (7 bits a byte, low first) and strings with their length in front. New
 // fields are appended under a new version; old versions stay readable. Decoding checks every length against what is
 // there and fails with Corrupt; it never reads past the end. Pure.
@@ -35,5 +35,9 @@ struct StoredSpec {
 
 [[nodiscard]] std::string encodeOutputs(const std::vector<work::OutputFact>& outputs);
 [[nodiscard]] Result<std::vector<work::OutputFact>> decodeOutputs(std::string_view bytes);
+
+// Nothing at all for an attempt that has none.
+[[nodiscard]] std::string encodeResults(const work::SharedResults& results);
+[[nodiscard]] Result<work::SharedResults> decodeResults(std::string_view bytes);
 
 } // namespace penstock::store::postgres

@@ -133,6 +133,7 @@ Result<std::vector<StepView>> findSteps(Connection& connection, const StepFilter
     if (filter.job) {
         statement = &sql::kFindStepsOfJob;
         parameters.int64(number(filter.job));
+        parameters.boolean(filter.rootsOnly);
     }
     PENSTOCK_TRY(const Rows rows, connection.runPlanned(*statement, parameters));
     std::vector<StepView> views;

@@ -89,6 +89,7 @@ work::AttemptRow readAttempt(RowReader& row)
     progress.end = row.optionalWord(work::parseAttemptEnd);
     progress.error = row.text();
     progress.outputs = row.decoded(decodeOutputs(row.bytes()));
+    progress.results = row.decoded(decodeResults(row.bytes()));
     return attempt;
 }
 

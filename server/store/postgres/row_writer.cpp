@@ -64,6 +64,7 @@ void fill(Columns& c, const work::AttemptProgress& p)
     c.optionalWord(p.end);
     c.text(p.error);
     c.bytes(encodeOutputs(p.outputs));
+    c.bytes(encodeResults(p.results));
 }
 
 void insertJob(Columns& c, const work::JobRow& row)
@@ -136,7 +137,7 @@ std::vector<Write> insertsOf(const work::Changes& changes)
     slice(writes, changes.newAttempts, sql::kInsertAttempts, "attempt",
           {Any,
            {Int64, Int64, Int64, Int64, Int32, Int64, Int64, Int64, Int64, Int64, Int64, Int64, Int32, Int32,
-            Boolean, Boolean, Text, Text, Text, Bytes}},
+            Boolean, Boolean, Text, Text, Text, Bytes, Bytes}},
           insertAttempt);
     return writes;
 }
@@ -153,7 +154,8 @@ std::vector<Write> updatesOf(const work::Changes& changes)
           });
     slice(writes, changes.attempts, sql::kUpdateAttempts, "attempt",
           {All,
-           {Int64, Int64, Int64, Int64, Int64, Int64, Int64, Int32, Int32, Boolean, Boolean, Text, Text, Text, Bytes}},
+           {Int64, Int64, Int64, Int64, Int64, Int64, Int64, Int32, Int32, Boolean, Boolean, Text, Text, Text, Bytes,
+            Bytes}},
           [](Columns& c, const work::AttemptUpdate& update) {
               c.id(update.id.value());
               fill(c, update.progress);

@@ -13,7 +13,7 @@
 #define ATTEMPT_COLUMNS                                                                                                \
     "a.id, a.step_id, a.job_id, a.machine_id, a.number, a.created_us, a.started_us, a.stopped_us, a.cpu_user_us, "     \
     "a.cpu_system_us, a.max_rss_bytes, a.log_bytes, a.exit_code, a.signal, a.core_dumped, a.log_truncated, a.state, "  \
-    "a.ending, a.error, a.outputs"
+    "a.ending, a.error, a.outputs, a.results"
 
 namespace penstock::store::postgres::sql {
 
@@ -104,7 +104,8 @@ const Statement kFindOpenSteps{
 const Statement kFindStepsOfJob{
     "find_steps_of_job", "SELECT " STEP_COLUMNS("NULL::bytea") ", js.root FROM penstock.job_steps js "
                          "JOIN penstock.steps s ON s.id = js.step_id WHERE js.job_id = $5::bigint "
-                         "AND ($3::bigint IS NULL OR js.step_id < $3) AND " STEP_CONDITIONS
+                         "AND ($3::bigint IS NULL OR js.step_id < $3) AND (NOT $6::boolean OR js.root) "
+                         "AND " STEP_CONDITIONS
                          "ORDER BY js.step_id DESC LIMIT $4::bigint"};
 const Statement kDependenciesOf{"dependencies_of",
                                 "SELECT step_id, depends_on FROM penstock.step_dependencies "

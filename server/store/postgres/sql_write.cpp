@@ -101,10 +101,11 @@ ON CONFLICT DO NOTHING)"};
 const Statement kInsertAttempts{"insert_attempts", R"(
 INSERT INTO penstock.attempts (id, step_id, job_id, machine_id, number, created_us, started_us, stopped_us,
     cpu_user_us, cpu_system_us, max_rss_bytes, log_bytes, exit_code, signal, core_dumped, log_truncated, state, ending,
-    error, outputs)
+    error, outputs, results)
 SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::integer[], $6::bigint[],
     $7::bigint[], $8::bigint[], $9::bigint[], $10::bigint[], $11::bigint[], $12::bigint[], $13::integer[],
-    $14::integer[], $15::boolean[], $16::boolean[], $17::text[], $18::text[], $19::text[], $20::bytea[])
+    $14::integer[], $15::boolean[], $16::boolean[], $17::text[], $18::text[], $19::text[], $20::bytea[],
+    $21::bytea[])
 ON CONFLICT (id) DO NOTHING)"};
 
 const Statement kUpdateJobs{"update_jobs", R"(
@@ -131,11 +132,11 @@ const Statement kUpdateAttempts{"update_attempts", R"(
 UPDATE penstock.attempts a SET started_us = u.started_us, stopped_us = u.stopped_us, cpu_user_us = u.cpu_user_us,
     cpu_system_us = u.cpu_system_us, max_rss_bytes = u.max_rss_bytes, log_bytes = u.log_bytes,
     exit_code = u.exit_code, signal = u.signal, core_dumped = u.core_dumped, log_truncated = u.log_truncated,
-    state = u.state, ending = u.ending, error = u.error, outputs = u.outputs
+    state = u.state, ending = u.ending, error = u.error, outputs = u.outputs, results = u.results
 FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[],
     $8::integer[], $9::integer[], $10::boolean[], $11::boolean[], $12::text[], $13::text[], $14::text[],
-    $15::bytea[]) AS u (id, started_us, stopped_us, cpu_user_us, cpu_system_us, max_rss_bytes, log_bytes, exit_code,
-    signal, core_dumped, log_truncated, state, ending, error, outputs)
+    $15::bytea[], $16::bytea[]) AS u (id, started_us, stopped_us, cpu_user_us, cpu_system_us, max_rss_bytes, log_bytes,
+    exit_code, signal, core_dumped, log_truncated, state, ending, error, outputs, results)
 WHERE a.id = u.id)"};
 
 // Taken over only from a finished job, or kept: fewer rows than keys means that an unfinished job holds one.

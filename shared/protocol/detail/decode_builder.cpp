@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "shared/protocol/detail/codec.h"
 #include "shared/protocol/detail/decode_fields.h"
+#include "shared/protocol/detail/results.h"
 #include "shared/protocol/limits.h"
 
 #include <fmt/format.h>
@@ -187,6 +188,7 @@ Result<AttemptResult> decodeFinished(const link::AttemptFinished& from)
     to.cached = from.cached();
     to.nixStatus = from.nix_status();
     to.coreDumped = from.core_dumped();
+    readResults(fields, from.nix_results(), to.results);
     return fields.finish(std::move(to));
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "shared/base/text.h"
 #include "shared/protocol/detail/codec.h"
+#include "shared/protocol/detail/results.h"
 
 namespace penstock::protocol::detail {
 namespace {
@@ -182,6 +183,8 @@ struct BuilderEncoder {
         to.set_cached(from.cached);
         to.set_nix_status(from.nixStatus);
         to.set_core_dumped(from.coreDumped);
+        if (from.results != NixResults{})
+            encodeResults(from.results, *to.mutable_nix_results());
     }
     void operator()(const LogChunk& from) const
     {

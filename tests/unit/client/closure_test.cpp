@@ -3,10 +3,10 @@
 #include "client/build/closure.h"
 #include "client/build/local_nix.h"
 #include "client/build/upload.h"
+#include "shared/base/mutex.h"
 
 #include <gtest/gtest.h>
 #include <map>
-#include <mutex>
 #include <numeric>
 
 namespace penstock::client {
@@ -57,8 +57,9 @@ TEST(PlanParts, KeepsEveryFrameBelowTheProtocolsLimit)
 
 TEST(Needs, AreReadFromTheBeginningOfADerivation)
 {
-    const auto needs = needsOf(R"(Derive([("out","/s/1","r:sha256","ab")],[("/s/b.drv",["dev","out"]),("/s/c.drv",[])],)"
-                               R"(["/s/src \"quoted\"","/s/two"],"x86_64-linux","/bin/sh",[],[("A","B")]))");
+    const auto needs =
+        needsOf(R"(Derive([("out","/s/1","r:sha256","ab")],[("/s/b.drv",["dev","out"]),("/s/c.drv",[])],)"
+                R"(["/s/src \"quoted\"","/s/two"],"x86_64-linux","/bin/sh",[],[("A","B")]))");
     ASSERT_TRUE(needs) << needs.error().message;
     EXPECT_EQ(needs->derivations, (std::vector<std::string>{"/s/b.drv", "/s/c.drv"}));
     EXPECT_EQ(needs->sources, (std::vector<std::string>{"/s/src \"quoted\"", "/s/two"}));
@@ -87,7 +88,7 @@ struct ClosureWalk : ::testing::Test {
         for (const auto& root : roots)
             asked.push_back({pathOf(root), {}});
         return readClosure(nix::StoreDir::standard(), asked, [this](const std::string& path) -> Result<std::string> {
-            const std::lock_guard lock(mutex);
+            const MutexLock lock(mutex);
             ++reads[path];
             const auto found = texts.find(path);
             if (found == texts.end())
@@ -96,7 +97,7 @@ struct ClosureWalk : ::testing::Test {
         });
     }
     std::map<std::string, std::string> texts;
-    std::mutex mutex;
+    Mutex mutex;
     std::map<std::string, int> reads;
 };
 
@@ -151,7 +152,8 @@ TEST_F(ClosureWalk, GoesAsDeepAsItMust)
 {
     constexpr int kDepth = 50'000;
     for (int at = 0; at < kDepth; ++at)
-        add("n" + std::to_string(at), at == 0 ? std::vector<std::string>{} : std::vector{"n" + std::to_string(at - 1)}, {});
+        add("n" + std::to_string(at),
+            at == 0 ? std::vector<std::string>{} : std::vector{"n" + std::to_string(at - 1)}, {});
     const auto closure = read({"n" + std::to_string(kDepth - 1)});
     ASSERT_TRUE(closure);
     EXPECT_EQ(closure->derivations.size(), std::size_t{kDepth});

@@ -27,6 +27,33 @@ TEST(Records, ListJobsWithAgesAndHowTheyEnded)
               " 7  x failed  test  ann          0  1/1 (1 failed)  10m   30s  exit code 3\n");
 }
 
+TEST(Records, ShowWhatBuildsSayOfThemselves)
+{
+    const auto run = parse(R"({"id":7,"state":"ended","end":"succeeded","failed":true,"release_name":"a-1",
+        "size_bytes":2048,"closure_size_bytes":1048576,"metrics":[{"name":"time","value":-1.5,"unit":"s"},
+        {"name":"n","value":2,"unit":null}],"products":[{"type":"doc","subtype":"manual","path":"/s/a/doc",
+        "kind":"directory","size_bytes":null,"default_path":"index.html"},
+        {"type":"file","subtype":"iso","path":"/s/a.iso","kind":"file","size_bytes":2048,"default_path":null}]})");
+    EXPECT_EQ(renderResults({run}, kView, false),
+              "Run:      7\n"
+              "Result:   x failed with output\n"
+              "Release:  a-1\n"
+              "Size:     2.0 KiB, 1.0 MiB with all it needs\n"
+              "Metrics:  time -1.5 s, n 2\n"
+              "TYPE  SUBTYPE       SIZE  PATH      SHOW\n"
+              "doc   manual   directory  /s/a/doc  index.html\n"
+              "file  iso        2.0 KiB  /s/a.iso\n");
+    EXPECT_NE(renderList(RecordKind::Run, {run}, kView).find("x failed with output"), std::string::npos);
+    const auto step = parse(R"({"id":7,"state":"finished","result":"succeeded","failed_with_output":true})");
+    EXPECT_NE(renderList(RecordKind::Step, {step}, kView).find("x failed with output"), std::string::npos);
+    const auto plain = parse(R"({"id":8,"products":[{"type":"nix-build","path":"/s/a"}],"metrics":[],"failed":false})");
+    EXPECT_EQ(renderResults({plain, QJsonObject()}, kView, false), "");
+    EXPECT_NE(renderResults({plain}, kView, true).find("/s/a"), std::string::npos);
+    const auto job = renderJob(QJsonObject{{QStringLiteral("results"), QJsonArray{run}}}, kView);
+    EXPECT_NE(job.find("Result:"), std::string::npos);
+    EXPECT_NE(job.find("index.html"), std::string::npos);
+}
+
 TEST(Records, ShowNothingForMissingAndOddFields)
 {
     EXPECT_EQ(

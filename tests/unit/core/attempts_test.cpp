@@ -173,6 +173,36 @@ TEST_F(Farm, ShowsPhasesWithoutStoringThem)
     EXPECT_EQ(core->step(stepOf(job), job)->newest->phase, "buildPhase");
 }
 
+TEST_F(Farm, KeepsWhatASuccessSaysOfItself)
+{
+    const SessionId builder = connect("one");
+    for (const auto outcome : {protocol::Outcome::Succeeded, protocol::Outcome::Failed}) {
+        const JobId job = submit(commandJob("a"));
+        const AttemptId attempt = onlyAssigned();
+        protocol::AttemptResult end = result(attempt, outcome);
+        end.results.products = {{"doc", "manual", "out", "share", "i", "n", protocol::ProductKind::Directory, 0, ""},
+                                {"file", "", "out", "f", "", "", protocol::ProductKind::File, 3, std::string(64, 'a')}};
+        end.results.metrics = {{"time", 1.5, "s"}};
+        end.results.releaseName = "a-1";
+        end.results.failed = true;
+        end.results.closureSize = 7;
+        send(AttemptFinished{builder, end});
+        const bool isGood = outcome == protocol::Outcome::Succeeded;
+        ASSERT_TRUE(persist);
+        ASSERT_EQ(persist->changes.attempts.size(), 1U);
+        const work::BuildResults& kept = persist->changes.attempts[0].progress.results.get();
+        const work::BuildResults told{
+            {{"doc", "manual", "out", "share", "i", "n", work::ProductKind::Directory, 0, ""},
+             {"file", "", "out", "f", "", "", work::ProductKind::File, 3, std::string(64, 'a')}},
+            {{"time", 1.5, "s"}},
+            "a-1",
+            true,
+            7};
+        EXPECT_EQ(kept, isGood ? told : work::BuildResults{});
+        EXPECT_EQ(stateOf(job), isGood ? JobState::Succeeded : JobState::Failed) << "what outputs say changes no state";
+    }
+}
+
 TEST_F(Farm, OutputsOnTheirWayOutHoldNoSlot)
 {
     const SessionId builder = connect("one", 1);

@@ -128,6 +128,73 @@ TEST(EnvelopeLimits, HoldForTextsAndLogs)
         kMaxHeldAttempts, "held");
 }
 
+BuildProduct productAt(std::string path)
+{
+    BuildProduct product;
+    product.type = "t";
+    product.output = "o";
+    product.path = std::move(path);
+    return product;
+}
+
+TEST(EnvelopeLimits, HoldForResults)
+{
+    using R = AttemptResult;
+    expectLimit<R>([](R& m, std::size_t n) { m.results.products.assign(n, productAt("")); }, kMaxProducts,
+                   "nix_results.products");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.metrics.assign(n, {"m", 1, ""}); }, kMaxMetrics,
+                   "nix_results.metrics");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.releaseName.assign(n, 'r'); }, kMaxNameBytes, "release_name");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.products[0].type.assign(n, 't'); }, kMaxNameBytes,
+                   "products.type");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.products[0].output.assign(n, 'o'); }, kMaxNameBytes,
+                   "products.output");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.products[0].name.assign(n, 'n'); }, kMaxNameBytes,
+                   "products.name");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.products[0].path.assign(n, 'p'); }, kMaxPathBytes,
+                   "products.path");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.products[0].defaultPath.assign(n, 'p'); }, kMaxPathBytes,
+                   "products.default_path");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.metrics[0].name.assign(n, 'm'); }, kMaxNameBytes,
+                   "metrics.name");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.metrics[0].unit.assign(n, 'u'); }, kMaxNameBytes,
+                   "metrics.unit");
+    expectLimit<R>([](R& m, std::size_t n) { m.results.closureSize = n; }, INT64_MAX, "closure_bytes");
+    const auto fillAll = [](R& m, std::size_t bytes) {
+        m.results = {};
+        while (m.results.byteCount() + 8000 < bytes)
+            m.results.products.push_back(productAt(std::string(4000, 'p')));
+        const std::size_t rest = bytes - m.results.byteCount() - 2 * 34;
+        m.results.products.push_back(productAt(std::string(rest / 2, 'p')));
+        m.results.products.push_back(productAt(std::string(rest - rest / 2, 'p')));
+        EXPECT_EQ(m.results.byteCount(), bytes);
+    };
+    expectLimit<R>(fillAll, kMaxResultsBytes, "all text of it");
+}
+
+TEST(EnvelopeLimits, RefuseResultsThatLeadOutOfTheOutput)
+{
+    using R = AttemptResult;
+    for (const char* path : {"..", "a/../b", "a/..", "/etc", "./a", "a//b", "a/"}) {
+        EXPECT_NE(errorOf<R>([=](R& m) { m.results.products[0].path = path; }).find("products.path"), std::string::npos)
+            << path;
+        EXPECT_NE(errorOf<R>([=](R& m) { m.results.products[0].defaultPath = path; }).find("products.default_path"),
+                  std::string::npos)
+            << path;
+    }
+    EXPECT_EQ(errorOf<R>([](R& m) { m.results.products[0].path = "a..b/..c"; }), "");
+    EXPECT_NE(errorOf<R>([](R& m) { m.results.products[0].type.clear(); }).find("products.type"), std::string::npos);
+    EXPECT_NE(errorOf<R>([](R& m) { m.results.products[0].output.clear(); }).find("products.output"),
+              std::string::npos);
+    EXPECT_NE(errorOf<R>([](R& m) { m.results.products[0].name = "a\nb"; }).find("control"), std::string::npos);
+    EXPECT_NE(errorOf<R>([](R& m) { m.results.products[0].sha256 = "abc"; }).find("64"), std::string::npos);
+    EXPECT_NE(errorOf<R>([](R& m) { m.results.products[0].sha256.assign(64, 'G'); }).find("sha256"), std::string::npos);
+    const auto infinite = [](R& m) { m.results.metrics[0].value = std::numeric_limits<double>::infinity(); };
+    EXPECT_NE(errorOf<R>(infinite).find("value"),
+              std::string::npos);
+    EXPECT_NE(errorOf<R>([](R& m) { m.results.metrics[0].name.clear(); }).find("metrics.name"), std::string::npos);
+}
+
 TEST(EnvelopeLimits, RefuseWhatMakesNoSense)
 {
     EXPECT_NE(errorOf<Hello>([](Hello& m) { m.protocolMin = 0; }).find("protocol_min"), std::string::npos);

@@ -22,10 +22,23 @@ inline LoadSample sampleLoad()
     return {0.5, 1.5, 2.5, 1, 2, 3, 4, 5, PressureSample{pressure, pressure, pressure}, 99.5, 6, 7};
 }
 
+inline NixResults sampleResults()
+{
+    return {{{"doc", "manual", "out", "share/doc", "index.html", "doc", ProductKind::Directory, 0, ""},
+             {"file", "iso", "dev", "a.iso", "", "a.iso", ProductKind::File, 1ULL << 40U, std::string(64, 'f')},
+             {"link", "", "out", "", "", "", ProductKind::Symlink, 0, ""},
+             {"newer", "", "out", "", "", "", ProductKind::Unspecified, 0, ""}},
+            {{"time", -0.5, "s"}, {"none", 0, ""}},
+            "hello-1.0",
+            true,
+            1ULL << 41U};
+}
+
 inline AttemptResult sampleResult()
 {
     return {AttemptId(7), Outcome::Failed, 3, 9, "it broke\n", WallTime::fromMicros(10), WallTime::fromMicros(20),
-            Duration{1}, Duration{2}, 3, 4, true, {{"out", "/nix/store/x", "sha256:00", 5}}, true, 6, true};
+            Duration{1}, Duration{2}, 3, 4, true, {{"out", "/nix/store/x", "sha256:00", 5}}, true, 6, true,
+            sampleResults()};
 }
 
 inline std::vector<BuilderMessage> builderSamples()

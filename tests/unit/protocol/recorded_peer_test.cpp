@@ -58,6 +58,7 @@ TEST(RecordedPeer, AnOldBuilderIsUnderstood)
     const auto finished = decodeBuilderMessage(bytesOf(frames[4]));
     ASSERT_TRUE(finished && *finished);
     EXPECT_EQ(std::get<AttemptResult>(**finished).outcome, Outcome::Succeeded);
+    EXPECT_EQ(std::get<AttemptResult>(**finished).results, NixResults{}); // tells none
     EXPECT_EQ(std::get<AttemptResult>(**finished).logBytes, 6U);
 }
 

@@ -89,8 +89,29 @@ TEST(StoreCodec, RefusesADamagedJobSpec)
     EXPECT_FALSE(decodeJobSpec("\x02" + whole.substr(1), spec).has_value());
 }
 
+TEST(StoreCodec, RefusesEveryCutOfResults)
+{
+    const work::SharedResults results(fullResults());
+    const std::string whole = encodeResults(results);
+    const auto back = decodeResults(whole);
+    ASSERT_TRUE(back.has_value()) << back.error().message;
+    EXPECT_EQ(*back, results);
+    for (std::size_t size = 1; size < whole.size(); ++size)
+        ASSERT_FALSE(decodeResults(whole.substr(0, size)).has_value()) << size;
+    EXPECT_FALSE(decodeResults(whole + "x").has_value());
+    EXPECT_FALSE(decodeResults("\x02" + whole.substr(1)).has_value());
+    // Not failed, closure 7, no release name, one product of an unknown kind; then one metric that is no number.
+    EXPECT_FALSE(decodeResults("\x01\0\x07\0\x01\0\0\0\0\0\0\0\x09\0\0"s).has_value());
+    EXPECT_TRUE(decodeResults("\x01\0\x07\0\x01\0\0\0\0\0\0\0\x03\0\0"s).has_value());
+    EXPECT_FALSE(decodeResults("\x01\0\x07\0\0\x01\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\0"s).has_value());
+    EXPECT_TRUE(decodeResults("\x01\0\x07\0\0\x01\0\0\0"s).has_value());
+}
+
 TEST(StoreCodec, KeepsEmptyListsShort)
 {
+    EXPECT_EQ(encodeResults({}), "");
+    EXPECT_EQ(encodeResults(work::BuildResults{}), "");
+    EXPECT_TRUE(decodeResults("")->isEmpty());
     EXPECT_EQ(encodeAvoid({}), "");
     EXPECT_EQ(encodeOutputs({}), "");
     EXPECT_TRUE(decodeAvoid("")->empty());
