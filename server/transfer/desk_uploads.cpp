@@ -11,6 +11,7 @@ namespace penstock::transfer {
 namespace {
 
 constexpr unsigned kFirstParts = 100;
+constexpr std::size_t kMostLooks = 100; // a round trip each; what is beyond is never removed
 constexpr std::uint64_t kMostParts = 9'000; // S3 allows 10,000; compression may make a NAR longer
 
 cache::PutOptions putOptions()
@@ -106,8 +107,8 @@ void TransferDesk::announce(Announcement announcement, Answer<std::vector<Upload
 std::function<Result<std::vector<TransferDesk::Judged>>()> TransferDesk::judging(Announcement announcement,
                                                                                  Facts facts) const
 {
-    return [&store = m_parts.store, rules = m_rules, options = m_options, announcement = std::move(announcement),
-            facts = std::move(facts)]() -> Result<std::vector<Judged>> {
+    return [&store = m_parts.store, files = m_parts.files, rules = m_rules, options = m_options,
+            announcement = std::move(announcement), facts = std::move(facts)]() -> Result<std::vector<Judged>> {
         nix::StorePathSet asked;
         for (const auto& info : announcement.infos)
             asked.insert(info.path);
@@ -125,8 +126,13 @@ std::function<Result<std::vector<TransferDesk::Judged>>()> TransferDesk::judging
                 plan.encoding = store.wantedEncoding();
                 keepTrusted(*rules, each.info);
             }
-            if (past != nullptr && plan.state == UploadState::Wanted)
+            if (past != nullptr && plan.state == UploadState::Wanted) {
                 PENSTOCK_TRY_VOID(signPast({store, *past, options.signedExpiry}, options, info, plan));
+                if (files != nullptr && judged.size() < kMostLooks) {
+                    PENSTOCK_TRY(const auto there, files->head(store.narKey(info)));
+                    each.isFree = !there;
+                }
+            }
             judged.push_back(std::move(each));
         }
         return judged;
@@ -146,13 +152,45 @@ Result<std::vector<UploadPlan>> TransferDesk::enlist(const Sender& sender, Facts
                                                         {"reason", each.plan.reason}});
         }
         if (each.plan.state == UploadState::Wanted) {
-            const auto upload = each.plan.parts ? each.plan.parts->upload : std::string();
-            PENSTOCK_TRY_VOID(m_sessions.announce(
-                sender, {std::move(each.info), each.plan.encoding.method, Stage::Announced, std::nullopt, upload}));
+            PENSTOCK_TRY_VOID(enlistWanted(sender, each));
         }
         plans.push_back(std::move(each.plan));
     }
     return plans;
+}
+
+// A file that may come past us is held from now on. A repeat keeps what its former has held.
+Result<void> TransferDesk::enlistWanted(const Sender& sender, Judged& judged)
+{
+    const auto& plan = judged.plan;
+    const auto announced = judged.info;
+    Item item{announced, plan.encoding.method, Stage::Announced, std::nullopt, {}};
+    item.upload = plan.parts ? plan.parts->upload : std::string();
+    const auto* former = m_sessions.find(sender, announced.path);
+    const bool isHeld = former != nullptr && former->isPast;
+    const auto formerInfo = isHeld ? former->announced : announced;
+    const bool isSame = formerInfo.narHash == announced.narHash;
+    const bool isNewlyPast = (plan.past || plan.parts) && !(isHeld && isSame);
+    item.isPast = isNewlyPast || (isHeld && isSame);
+    if (isNewlyPast && !m_holds.hold(announced.narHash))
+        return fail(ErrorCode::Unavailable,
+                    fmt::format("a NAR like that of {} is being removed; try again", announced.path.baseName()));
+    if (isNewlyPast && !judged.isFree)
+        m_holds.keep(announced.narHash);
+    auto enlisted = m_sessions.announce(sender, std::move(item));
+    const auto* now = m_sessions.find(sender, announced.path);
+    const bool isTaken = enlisted && now->announced == announced && now->stage == Stage::Announced;
+    if (isNewlyPast && !isTaken)
+        letGo(pastFile(announced), false);
+    if (isHeld && !isSame && isTaken)
+        letGo(pastFile(formerInfo), true);
+    return enlisted;
+}
+
+nix::NarInfo TransferDesk::pastFile(nix::NarInfo announced) const
+{
+    announced.url = m_parts.store.narKey(announced);
+    return announced;
 }
 
 // ----------------------------------------------------------------------------------------------------- receive
@@ -267,7 +305,7 @@ struct TransferDesk::Batch {
         Publication publication;
     };
     std::vector<nix::NarInfo> staged;
-    std::vector<nix::NarInfo> held;     // of those, what was sent to us
+    std::vector<nix::NarInfo> held;     // files to let go of in the end, shown or not
     std::vector<Past> past;             // uploaded past us, to be read back
     nix::StorePathSet present;          // said to be there already
     std::vector<nix::StorePath> taken;  // of the session
@@ -285,8 +323,12 @@ Result<TransferDesk::Batch> TransferDesk::gather(const Sender& sender, const std
         if (item->stage == Stage::Staged) {
             batch.staged.push_back(*item->staged);
             batch.held.push_back(*item->staged);
+            if (item->isPast)
+                batch.held.push_back(pastFile(item->announced));
         } else if (item->stage == Stage::Announced && m_parts.store.signedUploads() != nullptr) {
             batch.past.push_back({item->announced, item->method, publication});
+            if (item->isPast)
+                batch.held.push_back(pastFile(item->announced));
         } else {
             return fail(ErrorCode::Conflict,
                         fmt::format("{} {}", publication.path.print(m_rules->dir),
@@ -391,6 +433,8 @@ void TransferDesk::discard(std::vector<Item> items)
     for (auto& item : items) {
         if (item.staged)
             letGo(*item.staged, true);
+        if (item.isPast)
+            letGo(pastFile(item.announced), true);
         if (item.upload.empty() || m_parts.store.signedUploads() == nullptr)
             continue;
         onThread<bool>(

@@ -79,7 +79,7 @@ std::vector<Item> Sessions::drop(const Sender& sender)
     m_items -= found->second.items.size();
     for (auto& [path, item] : found->second.items) {
         // What is being published belongs to whoever publishes it.
-        if (item.stage != Stage::Publishing && (item.staged || !item.upload.empty()))
+        if (item.stage != Stage::Publishing && (item.staged || !item.upload.empty() || item.isPast))
             left.push_back(std::move(item));
     }
     m_sessions.erase(found);

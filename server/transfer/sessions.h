@@ -32,6 +32,7 @@ struct Item {
     Stage stage = Stage::Announced;
     std::optional<nix::NarInfo> staged = {};
     std::string upload = {}; // id of an upload in parts, past us
+    bool isPast = false;     // its file may come past us at any time; held until the item goes
 };
 
 struct Session {

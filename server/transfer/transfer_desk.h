@@ -145,6 +145,7 @@ private:
         nix::NarInfo info;
         UploadPlan plan;
         Refusal refusal = Refusal::None;
+        bool isFree = false; // nothing lay under its NAR's key, so that what lies there later came by this upload
     };
     struct Batch; // of a publication
 
@@ -152,6 +153,8 @@ private:
     // Facts of the sender's attempt, null for a client; Denied when the attempt is over.
     void withFacts(const Sender& sender, Answer<Facts> answer);
     [[nodiscard]] std::function<Result<std::vector<Judged>>()> judging(Announcement announcement, Facts facts) const;
+    [[nodiscard]] Result<void> enlistWanted(const Sender& sender, Judged& judged);
+    [[nodiscard]] nix::NarInfo pastFile(nix::NarInfo announced) const;
     [[nodiscard]] Result<Plans> enlist(const Sender& sender, Facts facts, std::vector<Judged> judged);
     void take(Delivery delivery, Answer<void> answer);
     [[nodiscard]] Result<Batch> gather(const Sender& sender, const std::vector<Publication>& paths);
