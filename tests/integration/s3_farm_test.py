@@ -3,6 +3,9 @@
 """A farm whose outputs are kept in a bucket: machines that share nothing, the server, and a real S3 server (Ceph's
 gateway) that is killed, full, out of reach or refuses the server's keys."""
 
+import base64
+import hashlib
+import hmac
 import os
 import re
 import signal
@@ -12,6 +15,7 @@ import unittest
 import nix_farm_test
 from farm import BIN, LIMIT, until
 from s3_server import S3Server
+from transfer_test import SLOW, Sender, nar, nar_info
 
 CHECK = os.path.join(BIN, "../tests/check_cache")
 
@@ -41,6 +45,14 @@ class Rewriting:
 
     def shutdown(self, how):
         self.sink.shutdown(how)
+
+
+def grant_of(farm, attempt):
+    with open(f"{farm.data_dir}/signing-key", encoding="ascii") as key:
+        seed = base64.b64decode(key.read().split(":")[1])[:32]
+    text = f"attempt-{attempt}"
+    key = hashlib.blake2b(b"penstock transfer grant", digest_size=32, key=seed).digest()
+    return f"{text}-{hmac.new(key, text.encode(), hashlib.sha256).hexdigest()}"
 
 
 def no_builders(data):
@@ -81,6 +93,11 @@ class S3Farm(nix_farm_test.NixFarm):
                               capture_output=True, text=True, timeout=120, check=False)
         self.assertEqual(done.returncode, code, done.stdout + done.stderr)
         return int(re.search(r"^(\d+) paths", done.stdout, re.M)[1])
+
+    def orphans(self):
+        done = subprocess.run([CHECK, self.uri], env=dict(os.environ, **self.s3.environment), capture_output=True,
+                              text=True, timeout=120, check=True)
+        return int(re.search(r"(\d+) orphans$", done.stdout, re.M)[1])
 
     def asked(self, method, who, what="nar/"):
         return [request for request in self.s3.requests()
@@ -145,6 +162,33 @@ class BucketTest(S3Farm):
         self.check()
         self.assertEqual([status for _, _, status, _ in self.asked("PUT", "penstock-builder")], [403, 200])
         self.assertEqual(self.errors().strip(), "", "one attempt was enough")
+
+    def test_what_an_attempt_leaves_in_the_bucket_is_removed(self):
+        with open(self.file, "w", encoding="utf-8") as file:
+            file.write("{ slow = " + SLOW + "; }")
+        self.run_server()
+        self.start_builder("a")
+        client = self.start_build("slow")
+        step = until(lambda: (self.farm.get("/api/v1/steps?state=running")["steps"] or [None])[0], "the build runs")
+        output = self.client_store.nix("nix-store", "-q", "--outputs", *self.instantiate()).stdout.decode().strip()
+        sender = Sender(self.farm, step["attempt"], grant_of(self.farm, step["attempt"]))
+        archive = nar(b"built elsewhere")
+        status, plans = sender.announce(nar_info(output, archive))
+        self.assertEqual((status, plans["paths"][0]["state"]), (200, "wanted"), plans)
+        put = plans["paths"][0]["put"]
+        packed = subprocess.run(["zstd", "-c"], input=archive, capture_output=True, check=True).stdout
+        headers = [word for name, value in put["headers"].items() for word in ("-H", f"{name}: {value}")]
+        self.assertIn("If-None-Match: *", headers, "a file is never replaced")
+        for expected in ("200", "412"):
+            done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", put["method"], *headers,
+                                   "--data-binary", "@-", put["url"]], input=packed, capture_output=True, check=True)
+            self.assertEqual(done.stdout.decode(), expected)
+        self.assertEqual(self.orphans(), 1)
+        self.farm.client("cancel", "1", check=0)
+        until(lambda: self.orphans() == 0, "nothing is left")
+        self.assertEqual(self.farm.metric("penstock_cache_discarded_total"), 1)
+        client.wait(LIMIT)
+        client.communicate()
 
     def test_keys_that_are_refused_cost_no_build(self):
         self.run_server()
