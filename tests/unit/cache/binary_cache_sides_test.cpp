@@ -207,5 +207,27 @@ TEST_F(BinaryCacheSides, SignsRealisationsOfPathsThatAreThere)
     EXPECT_TRUE(nix::isSignedBy({testKey().publicKey()}, *written));
 }
 
+TEST_F(CacheTest, AStoreThatIsAwayIsOpenedAndLookedAtBeforeAnythingIsShown)
+{
+    bool isAway = true;
+    objects->onOperation = [&isAway](std::string_view, std::string_view) -> Result<void> {
+        return isAway ? Result<void>(fail(ErrorCode::Unavailable, "no route")) : Result<void>();
+    };
+    EXPECT_EQ(tryOpen().error().code, ErrorCode::Unavailable);
+    options.mayBeAway = true;
+    const auto cache = open();
+    const auto path = makePath("p");
+    EXPECT_EQ(cache->find(path.info.path).error().code, ErrorCode::Unavailable) << "not known";
+    isAway = false;
+    test::MemoryObjectStore store(objects);
+    ASSERT_TRUE(store.putText("nix-cache-info", "StoreDir: /other/store\n", {}));
+    EXPECT_EQ(sendAndPublish(*cache, {path}).error().code, ErrorCode::Invalid) << "another store directory";
+    EXPECT_FALSE(cache->find(path.info.path).value());
+    EXPECT_EQ(tryOpen().error().code, ErrorCode::Invalid) << "another try cannot change it";
+    ASSERT_TRUE(store.remove("nix-cache-info"));
+    ASSERT_TRUE(sendAndPublish(*cache, {path}));
+    EXPECT_NE(text("nix-cache-info").find("StoreDir: /nix/store"), std::string::npos);
+}
+
 } // namespace
 } // namespace penstock::cache

@@ -4,6 +4,9 @@
 #include "tests/support/temp_directory.h"
 #include "tests/unit/cache/cache_fixture.h"
 
+#include <filesystem>
+#include <fmt/format.h>
+
 namespace penstock::cache {
 namespace {
 
@@ -14,11 +17,14 @@ struct LocalStoreTest : CacheTest {
     TestPath b = makePath("b", {a});
     TestPath c = makePath("c", {a, b});
 
+    std::size_t maxRoots = 100;
+
     std::unique_ptr<LocalStore> open()
     {
         LocalStoreOptions local;
         local.keys = {testKey()};
         local.rootsDirectory = directory.path() + "/roots";
+        local.maxRoots = maxRoots;
         local.pathOfDigest = [this](std::string_view digest) { return nix.pathOfDigest(digest); };
         auto store = LocalStore::open(nix, std::make_unique<test::MemoryObjectStore>(objects), local, logger);
         EXPECT_TRUE(store) << store.error().message;
@@ -57,6 +63,52 @@ TEST_F(LocalStoreTest, TakesEveryCompression)
         ASSERT_TRUE(store->publish({*staged}));
         EXPECT_TRUE(store->find(path.info.path).value());
     }
+}
+
+TEST_F(LocalStoreTest, IsReadAsFilesOfABinaryCache)
+{
+    const auto store = open();
+    ASSERT_TRUE(sendAndPublish(*store, {a}));
+    auto& files = store->files();
+    const auto key = store->find(a.info.path).value()->url;
+    const auto object = files.head(key).value();
+    ASSERT_TRUE(object);
+    EXPECT_EQ(object->size, a.nar.size());
+    EXPECT_EQ(files.getText(key, a.nar.size()).value(), a.nar);
+    const auto digest = std::string(a.info.path.digest());
+    for (const auto& wrong : {"nar/" + a.info.narHash.base32() + ".nar", "nar/" + digest + "-" + b.info.narHash.base32() + ".nar",
+                              "nar/" + digest, std::string("staged/1-x"), std::string("nix-cache-info")}) {
+        EXPECT_FALSE(files.head(wrong).value()) << wrong;
+        EXPECT_EQ(files.getText(wrong, 100).error().code, ErrorCode::NotFound) << wrong;
+    }
+    EXPECT_EQ(files.putText("log/x", "text", {}).error().code, ErrorCode::Invalid);
+}
+
+TEST_F(LocalStoreTest, ForgetsWhatNobodyPublishes)
+{
+    const auto store = open();
+    const auto staged = send(*store, a);
+    ASSERT_TRUE(staged && send(*store, b));
+    EXPECT_EQ(keys("staged/").size(), 2U);
+    ASSERT_TRUE(store->files().remove(staged->url));
+    EXPECT_EQ(keys("staged/").size(), 1U);
+    EXPECT_EQ(store->publish({*staged}).error().code, ErrorCode::Invalid);
+}
+
+TEST_F(LocalStoreTest, TheOldestRootsGoBeyondTheLimit)
+{
+    const auto place = directory.path() + "/roots";
+    std::filesystem::create_directory(place);
+    std::filesystem::create_directory(place + "/not-ours");
+    for (int i = 0; i < 30; ++i)
+        std::filesystem::create_symlink("/nix/store/x", fmt::format("{}/{:02}", place, i));
+    maxRoots = 20;
+    const auto store = open();
+    ASSERT_TRUE(sendAndPublish(*store, {a}));
+    EXPECT_FALSE(std::filesystem::is_symlink(place + "/11"));
+    EXPECT_TRUE(std::filesystem::is_symlink(place + "/12")) << "a tenth below the limit";
+    EXPECT_TRUE(std::filesystem::is_symlink(place + "/29"));
+    EXPECT_TRUE(std::filesystem::is_directory(place + "/not-ours"));
 }
 
 TEST_F(LocalStoreTest, ReadsRangesBySkipping)
