@@ -98,6 +98,7 @@ Result<std::unique_ptr<BinaryCache>> BinaryCache::open(std::unique_ptr<ObjectSto
 
 Result<void> BinaryCache::checkCacheInfoOnce()
 {
+    const MutexLock lock(m_infoMutex); // whoever comes meanwhile has to wait for the answer anyway
     if (m_isInfoChecked)
         return {};
     if (auto checked = checkCacheInfo(); !checked)
