@@ -98,10 +98,14 @@ Result<std::unique_ptr<BinaryCache>> BinaryCache::open(std::unique_ptr<ObjectSto
 
 Result<void> BinaryCache::checkCacheInfoOnce()
 {
-    if (m_isInfoChecked)
-        return {};
+    {
+        const MutexLock lock(m_mutex);
+        if (m_isInfoChecked)
+            return {};
+    }
     if (auto checked = checkCacheInfo(); !checked)
         return fail(std::move(checked).error().in(describe()));
+    const MutexLock lock(m_mutex);
     m_isInfoChecked = true;
     return {};
 }

@@ -11,9 +11,9 @@
 #include "server/cache/output_store.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/base/mutex.h"
 #include "shared/nix/signing.h"
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -118,7 +118,8 @@ private:
     detail::Presence m_presence;
     detail::PathClaims m_claims;
     detail::Staged m_staged;
-    std::atomic<bool> m_isInfoChecked = false;
+    Mutex m_mutex;
+    bool m_isInfoChecked PENSTOCK_GUARDED_BY(m_mutex) = false;
 };
 
 } // namespace penstock::cache

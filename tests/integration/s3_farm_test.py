@@ -180,8 +180,9 @@ class BucketTest(S3Farm):
         headers = [word for name, value in put["headers"].items() for word in ("-H", f"{name}: {value}")]
         self.assertIn("If-None-Match: *", headers, "a file is never replaced")
         for expected in ("200", "412"):
-            done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", put["method"], *headers,
-                                   "--data-binary", "@-", put["url"]], input=packed, capture_output=True, check=True)
+            done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", put["method"],
+                                   *headers, "--data-binary", "@-", put["url"]], input=packed, capture_output=True,
+                                  check=True)
             self.assertEqual(done.stdout.decode(), expected)
         self.assertEqual(self.orphans(), 1)
         self.farm.client("cancel", "1", check=0)
