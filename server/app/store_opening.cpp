@@ -50,12 +50,21 @@ std::function<Result<std::string>()> abortingUploads(cache::S3Store& store)
     };
 }
 
+// Until a store is opened its answers are waited for only so long, lest one that swallows what is sent to it hold up the
+// whole start.
+struct Life {
+    CancelToken stopping;
+    CancelToken opened;
+    Instant patience;
+};
+constexpr Duration kOpeningTime = std::chrono::seconds(15);
+
 struct OpenedObjects {
     std::unique_ptr<cache::ObjectStore> store;
     std::function<Result<std::string>()> tidy = {};
 };
 
-Result<OpenedObjects> openBucket(const cache::StoreUri& uri, const CancelToken& stopping, const StorePlaces& places)
+Result<OpenedObjects> openBucket(const cache::StoreUri& uri, const Life& life, const StorePlaces& places)
 {
     PENSTOCK_TRY(const auto settings, readAwsSettings(places.environment));
     PENSTOCK_TRY(auto options, cache::s3OptionsOf(uri.s3, settings));
@@ -65,7 +74,10 @@ Result<OpenedObjects> openBucket(const cache::StoreUri& uri, const CancelToken& 
         return cache::s3CredentialsOf(place, now);
     };
     options.http.userAgent = kUserAgent;
-    options.http.isCancelled = [stopping] { return stopping.isCancelled(); };
+    options.http.isCancelled = [life, &clock = places.clock] {
+        return life.stopping.isCancelled() ||
+               (!life.opened.isCancelled() && clock.now().mono > life.patience);
+    };
     options.log = &places.logger;
     auto store = std::make_unique<cache::S3Store>(std::move(options));
     auto tidy = abortingUploads(*store);
@@ -86,11 +98,14 @@ void removeOrphans(cache::DirStore& store, const StorePlaces& places)
         places.logger.info("store.orphans_removed", {{"store", store.describe()}, {"files", swept->removed}});
 }
 
-Result<OpenedObjects> openObjects(const cache::StoreUri& uri, const CancelToken& stopping, const StorePlaces& places)
+Result<OpenedObjects> openObjects(const cache::StoreUri& uri, const Life& life, const StorePlaces& places)
 {
     if (uri.kind == cache::StoreKind::S3)
-        return openBucket(uri, stopping, places);
-    PENSTOCK_TRY(auto store, cache::DirStore::open(uri.directory));
+        return openBucket(uri, life, places);
+    auto opened = cache::DirStore::open(uri.directory);
+    if (!opened)
+        return fail(opened.error().code, opened.error().message + "; name a directory that this user may write");
+    auto store = *std::move(opened);
     removeOrphans(*store, places);
     return OpenedObjects{std::move(store)};
 }
@@ -122,7 +137,8 @@ Result<OpenedStore> openStore(const cache::StoreUri& uri, std::vector<nix::Secre
     if (uri.kind == cache::StoreKind::Local)
         return openLocalStore(uri, std::move(keys), places);
     OpenedStore opened;
-    PENSTOCK_TRY(auto objects, openObjects(uri, opened.stopping, places));
+    const Life life{opened.stopping, {}, places.clock.now().mono + kOpeningTime};
+    PENSTOCK_TRY(auto objects, openObjects(uri, life, places));
     opened.files = objects.store.get();
     opened.tidy = std::move(objects.tidy);
     auto options = cache::binaryCacheOptions(uri, std::move(keys));
@@ -133,6 +149,7 @@ Result<OpenedStore> openStore(const cache::StoreUri& uri, std::vector<nix::Secre
     }
     PENSTOCK_TRY(opened.store,
                  cache::BinaryCache::open(std::move(objects.store), std::move(options), places.clock, places.logger));
+    life.opened.cancel();
     return opened;
 }
 

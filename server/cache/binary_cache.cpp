@@ -98,11 +98,14 @@ Result<std::unique_ptr<BinaryCache>> BinaryCache::open(std::unique_ptr<ObjectSto
 
 Result<void> BinaryCache::checkCacheInfoOnce()
 {
-    const MutexLock lock(m_infoMutex); // whoever comes meanwhile has to wait for the answer anyway
-    if (m_isInfoChecked)
-        return {};
+    {
+        const MutexLock lock(m_mutex);
+        if (m_isInfoChecked)
+            return {};
+    }
     if (auto checked = checkCacheInfo(); !checked)
         return fail(std::move(checked).error().in(describe()));
+    const MutexLock lock(m_mutex);
     m_isInfoChecked = true;
     return {};
 }

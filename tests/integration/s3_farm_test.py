@@ -24,7 +24,7 @@ class Gate(nix_farm_test.Relay):
     """A road to the S3 server on which builders are told apart by what they call themselves."""
 
     def __init__(self, port, rewrite):
-        super().__init__(port)
+        super().__init__(port, rate=1e12)
         self.rewrite = rewrite  # of a request's first bytes; empty: the road ends
 
     def carry(self, source, sink):
@@ -107,7 +107,7 @@ class S3Farm(nix_farm_test.NixFarm):
         jobs = self.farm.get("/api/v1/jobs?limit=1")["jobs"]
         return self.farm.runs(jobs[0]["id"]) if jobs else []
 
-    def errors(self):
+    def said(self):
         return " ".join(run.get("error") or "" for run in self.runs())
 
 
@@ -156,12 +156,13 @@ class BucketTest(S3Farm):
 
         gate = Gate(self.s3.port, age)
         self.addCleanup(gate.close)
-        self.run_server(self.through(gate))
+        self.run_server(self.through(gate) + "&presigned-url-expiry=60")
         self.start_builder("a")
         self.build("fixed")
         self.check()
+        self.assertIn(b"X-Amz-Expires=60&", aged[0])
         self.assertEqual([status for _, _, status, _ in self.asked("PUT", "penstock-builder")], [403, 200])
-        self.assertEqual(self.errors().strip(), "", "one attempt was enough")
+        self.assertEqual(self.said().strip(), "", "one attempt was enough")
 
     def test_what_an_attempt_leaves_in_the_bucket_is_removed(self):
         with open(self.file, "w", encoding="utf-8") as file:
@@ -180,8 +181,9 @@ class BucketTest(S3Farm):
         headers = [word for name, value in put["headers"].items() for word in ("-H", f"{name}: {value}")]
         self.assertIn("If-None-Match: *", headers, "a file is never replaced")
         for expected in ("200", "412"):
-            done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", put["method"], *headers,
-                                   "--data-binary", "@-", put["url"]], input=packed, capture_output=True, check=True)
+            done = subprocess.run(["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", put["method"],
+                                   *headers, "--data-binary", "@-", put["url"]], input=packed, capture_output=True,
+                                  check=True)
             self.assertEqual(done.stdout.decode(), expected)
         self.assertEqual(self.orphans(), 1)
         self.farm.client("cancel", "1", check=0)
@@ -197,8 +199,8 @@ class BucketTest(S3Farm):
         self.run_server(AWS_SECRET_ACCESS_KEY="wrong")
         self.farm.wait_machine("a")
         client = self.start_build("fixed")
-        until(lambda: "SignatureDoesNotMatch" in self.errors(), "the attempt says why")
-        self.assertIn("check the credentials", self.errors())
+        until(lambda: "SignatureDoesNotMatch" in self.said(), "the attempt says why")
+        self.assertIn("check the credentials", self.said())
         self.assertEqual(self.asked("PUT", "penstock-builder"), [])
         self.farm.server_process.stop()
         self.run_server()
@@ -216,6 +218,16 @@ class BucketTest(S3Farm):
         told = "".join(self.farm_log())
         self.assertIn("no-such-bucket", told)
         self.assertIn("create the bucket, or mend its name", told)
+
+    def test_a_gateway_that_never_answers_delays_the_start_for_a_while_only(self):
+        self.s3.signal(signal.SIGSTOP)
+        self.addCleanup(self.s3.signal, signal.SIGCONT)
+        self.run_server()
+        self.assertTrue(any("cache.away" in line for line in self.farm_log()), "it had not answered")
+        self.s3.signal(signal.SIGCONT)
+        self.start_builder("a")
+        self.build("fixed")
+        self.check()
 
     def test_a_gateway_that_is_away_at_the_start_stops_nobody(self):
         self.s3.signal(signal.SIGKILL)
@@ -268,8 +280,8 @@ class SmallBucketTest(S3Farm):
         self.start_builder("a")
         before = self.check()
         client = self.start_build("big")
-        until(lambda: "QuotaExceeded" in self.errors(), "the attempt says why")
-        self.assertIn("raise the quota", self.errors())
+        until(lambda: "QuotaExceeded" in self.said(), "the attempt says why")
+        self.assertIn("raise the quota", self.said())
         job = str(self.farm.get("/api/v1/jobs?limit=1")["jobs"][0]["id"])
         self.assertIn("QuotaExceeded", self.farm.client("job", job, check=0).stdout.decode())
         self.assertEqual(self.check(), before + 1, "its source is shown alone")
