@@ -88,8 +88,8 @@ private:
         nix::StorePathSet paths;
         std::map<std::string, nix::StorePath> revealed; // of these, by output: what nobody could know before
     };
-    // Looks at what was told, and shows what its content-addressed outputs became. Blocks. An error: not known; else what
-    // is wrong with it, or nothing.
+    // Looks at what was told, and shows what its content-addressed outputs became. Blocks. An error: not known; else
+    // what is wrong with it, or nothing.
     [[nodiscard]] Result<std::string> settle(AttemptId attempt, const Told& told,
                                              const std::optional<transfer::AttemptWork>& work) const;
     template <class T>

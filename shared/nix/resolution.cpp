@@ -39,7 +39,7 @@ Derivation withoutInputDerivations(std::string name, const BasicDerivation& basi
             basic.arguments, basic.environment};
 }
 
-// Without a path of its own, and nobody told one: its placeholder would stay in the text.
+// Without a path of its own, and nobody told one: what stands for it would stay in the text.
 Result<void> checkIsKnown(const StorePath& drvPath, const std::string& output, const GivenInputs& given)
 {
     if (given.revealed.contains({drvPath, output}) ||
