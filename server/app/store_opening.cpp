@@ -50,8 +50,8 @@ std::function<Result<std::string>()> abortingUploads(cache::S3Store& store)
     };
 }
 
-// Until a store is opened its answers are waited for only so long, lest one that swallows what is sent to it hold up the
-// whole start.
+// Until a store is opened its answers are waited for only so long, lest one that swallows what is sent to it hold up
+// the whole start.
 struct Life {
     CancelToken stopping;
     CancelToken opened;

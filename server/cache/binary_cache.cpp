@@ -98,14 +98,14 @@ Result<std::unique_ptr<BinaryCache>> BinaryCache::open(std::unique_ptr<ObjectSto
 
 Result<void> BinaryCache::checkCacheInfoOnce()
 {
-    {
-        const MutexLock lock(m_mutex);
+    { // not held while the store is asked: all who wait for one that hangs would wait in turn
+        const MutexLock lock(m_infoMutex);
         if (m_isInfoChecked)
             return {};
     }
     if (auto checked = checkCacheInfo(); !checked)
         return fail(std::move(checked).error().in(describe()));
-    const MutexLock lock(m_mutex);
+    const MutexLock lock(m_infoMutex);
     m_isInfoChecked = true;
     return {};
 }

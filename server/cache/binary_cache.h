@@ -118,8 +118,8 @@ private:
     detail::Presence m_presence;
     detail::PathClaims m_claims;
     detail::Staged m_staged;
-    Mutex m_mutex;
-    bool m_isInfoChecked PENSTOCK_GUARDED_BY(m_mutex) = false;
+    Mutex m_infoMutex;
+    bool m_isInfoChecked PENSTOCK_GUARDED_BY(m_infoMutex) = false;
 };
 
 } // namespace penstock::cache

@@ -61,9 +61,9 @@ std::string codeOf(std::string_view body)
 Error pastErrorOf(const curl::HttpResponse& answer, std::string_view what)
 {
     const std::string code = codeOf(answer.body);
-    const auto error = [&](ErrorCode kind, std::string_view advice) {
+    const auto error = [&](ErrorCode kind, std::string_view remedy) {
         return Error{kind, fmt::format("{}: the server's store in S3 says {}{}{}{}", what, answer.status,
-                                       code.empty() ? "" : " ", code, advice)};
+                                       code.empty() ? "" : " ", code, remedy)};
     };
     if (code == "QuotaExceeded" || answer.status == 507)
         return error(ErrorCode::Exhausted, "; free space or raise the quota");

@@ -77,7 +77,8 @@ TEST_F(LocalStoreTest, IsReadAsFilesOfABinaryCache)
     EXPECT_EQ(files.getText(key, a.nar.size()).value(), a.nar);
     const auto digest = std::string(a.info.path.digest());
     for (const auto& wrong : {"nar/" + a.info.narHash.base32() + ".nar",
-                              "nar/" + digest + "-" + b.info.narHash.base32() + ".nar", "nar/" + digest, std::string("staged/1-x"), std::string("nix-cache-info")}) {
+                              "nar/" + digest + "-" + b.info.narHash.base32() + ".nar", "nar/" + digest,
+                              std::string("staged/1-x"), std::string("nix-cache-info")}) {
         EXPECT_FALSE(files.head(wrong).value()) << wrong;
         EXPECT_EQ(files.getText(wrong, 100).error().code, ErrorCode::NotFound) << wrong;
     }
