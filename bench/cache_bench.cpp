@@ -6,6 +6,7 @@
 //     bench_cache [MEBIBYTES [PATHS]]
 #include "server/cache/binary_cache.h"
 #include "server/cache/dir_store.h"
+#include "shared/base/byte_pipe.h"
 #include "shared/base/text.h"
 #include "tests/support/nix_fixture.h"
 #include "tests/support/temp_directory.h"
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <fcntl.h>
 #include <filesystem>
 #include <fmt/format.h>
@@ -21,6 +23,7 @@
 #include <memory>
 #include <random>
 #include <set>
+#include <sys/resource.h>
 #include <thread>
 #include <unistd.h>
 
@@ -55,6 +58,17 @@ double secondsOf(const std::function<void()>& work)
     const auto begin = std::chrono::steady_clock::now();
     work();
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// Of this program, or of the children it has waited for.
+double cpuSeconds(int whose)
+{
+    rusage used{};
+    ::getrusage(whose, &used);
+    const auto seconds = [](const timeval& time) {
+        return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+    };
+    return seconds(used.ru_utime) + seconds(used.ru_stime);
 }
 
 double median(const std::function<double()>& run)
@@ -121,16 +135,33 @@ std::unique_ptr<BinaryCache> openCache(const std::string& path, const nix::Store
     return must(BinaryCache::open(must(DirStore::open(path)), std::move(options), clock, logger));
 }
 
-// As a builder does it, which knows hash and size from its store; and the server, which checks all of it
-// again.
-void store(BinaryCache& cache, const nix::NarInfo& info, const std::string& tree)
+double threadSeconds()
 {
+    std::timespec time{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
+// As on a farm: a builder, which knows hash and size from its store, compresses; the server checks all of it again
+// meanwhile. Gives the seconds of CPU of the server's half.
+double store(BinaryCache& cache, const nix::NarInfo& info, const std::string& tree)
+{
+    BytePipe link(1U << 20U);
+    std::thread builder([&] {
+        const auto encoder = must(compress::makeEncoder(cache.wantedEncoding()));
+        const ByteSink toServer = [&](std::string_view bytes) { return link.write(bytes); };
+        writeTree(tree, [&](std::string_view nar) { return encoder->push(nar, toServer); });
+        must(encoder->finish(toServer));
+        link.finish();
+    });
+    const double before = threadSeconds();
     const auto intake = must(cache.receive(info, compress::Method::Zstd));
-    const auto encoder = must(compress::makeEncoder(cache.wantedEncoding()));
-    const ByteSink toServer = [&](std::string_view bytes) { return intake->push(bytes); };
-    writeTree(tree, [&](std::string_view nar) { return encoder->push(nar, toServer); });
-    must(encoder->finish(toServer));
+    std::string piece(64U << 10U, '\0');
+    for (std::size_t count = 0; (count = must(link.read(piece))) > 0;)
+        must(intake->push(std::string_view(piece).substr(0, count)));
+    builder.join();
     must(cache.publish({must(intake->finish())}));
+    return threadSeconds() - before;
 }
 
 bool large(std::size_t mebibytes)
@@ -160,25 +191,33 @@ bool large(std::size_t mebibytes)
                             {},
                             {}};
     const std::string target = directory.path() + "/cache";
+    const double childrenBefore = cpuSeconds(RUSAGE_CHILDREN);
     const double theirs = median([&] {
         fs::remove_all(target);
         return secondsOf([&] {
             must(nix->run({"nix", "copy", "--to", "file://" + target + "?compression=zstd", path}));
         });
     });
+    double serverCpu = 0;
     const auto ours = [&](unsigned threads) {
         return median([&] {
             fs::remove_all(target);
             const auto cache = openCache(target, nix->storeDir(), threads);
-            return secondsOf([&] { store(*cache, info, path); });
+            return secondsOf([&] { serverCpu = store(*cache, info, path); });
         });
     };
+    const double theirCpu = (cpuSeconds(RUSAGE_CHILDREN) - childrenBefore) / kRuns;
+    const double before = cpuSeconds(RUSAGE_SELF);
     const double plain = ours(0);
+    const double plainCpu = (cpuSeconds(RUSAGE_SELF) - before) / kRuns;
     const double threaded = ours(2);
+    const double threadedCpu = (cpuSeconds(RUSAGE_SELF) - before) / kRuns - plainCpu;
     fmt::print(
         "{} MiB to file:// with zstd: nix copy {:.2f} s; ours {:.2f} s ({:.2f} x), with parallel-compression "
-        "{:.2f} s ({:.2f} x)\n",
-        mebibytes, theirs, plain, theirs / plain, threaded, theirs / threaded);
+        "{:.2f} s ({:.2f} x); seconds of CPU {:.2f}, {:.2f}, {:.2f}, of which "
+        "the server's half {:.2f}\n",
+        mebibytes, theirs, plain, theirs / plain, threaded, theirs / threaded, theirCpu, plainCpu, threadedCpu,
+        serverCpu);
     return theirs / std::min(plain, threaded) >= 2;
 }
 

@@ -6,8 +6,8 @@
             beside `nix-store -r -j2` of the same derivations in a chroot store of its own. Alternating, the median of
             the ratios counts. Budget: 1.1 times its time.
   paths     N paths of so many bytes from one chroot store into the server's cache, and from there into an empty one, by
-            the code of builders; beside `nix copy` between the same two stores. Budget: large paths (500 of 4 MB) arrive
-            at 1.5 times the speed of nix copy, tiny ones (10,000 of 100 bytes) at 1,000 a second each way.
+            the code of builders; beside `nix copy` between the same two stores. Budget: large paths (500 of 4 MB)
+            arrive at 1.5 times the speed of nix copy, tiny ones (10,000 of 100 bytes) at 1,000 a second each way.
   memory    one path of so many bytes the same way: peak memory of server and tool. Budget: 200 MB each.
 
 Every wait is bounded. Wall times are of this machine in this hour: read ratios. CPU is that of the processes measured
@@ -152,7 +152,7 @@ def peak_of(pid):
 
 def bench_paths(options):
     """A fresh farm each turn; what travels is in a source store that is filled once."""
-    met = True
+    verdicts = []
     with accounted() as cpu, Stores() as stores:
         directory = stores.env["NIX_STORE_DIR"]
         source = stores.open("source")
@@ -178,17 +178,17 @@ def bench_paths(options):
                 names = f"{stores.dir}/names"
                 with open(names, "w", encoding="ascii") as file:
                     file.write(paths)
+                between = f"--from unix://{source.socket}?root={source.root} --to unix://{other.socket}"
                 copied, _ = measured("nix copy", lambda: run(
-                    "sh", "-c", f"xargs -n 20000 nix copy --no-check-sigs --from unix://{source.socket}?root={source.root}"
-                    f" --to unix://{other.socket} < {names}", env=stores.env))
+                    "sh", "-c", f"xargs -n 20000 nix copy --no-check-sigs {between} < {names}", env=stores.env))
                 print(f"paths: from the server {copied / fetched:.2f} times as fast as nix copy; peak memory of the"
                       f" server {peak_of(server.pid):.0f} MB", flush=True)
                 good = copied / fetched >= 1.5 if options.bytes > 100_000 else \
                     min(options.size / there, options.size / fetched) >= 1000
-                met = met and good
+                verdicts.append(good)
                 target.close()
                 other.close()
-    return met
+    return 2 * sum(verdicts) > len(verdicts)
 
 
 def bench_memory(options):

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The roads of builders, for programs that measure: paths into a daemon's store, from there to a server, and from a
-// server into another store, each by the code that builders use. Prints JSON: seconds, CPU seconds and peak memory of
-// this process.
+// server into another store, each by the code that builders use. Prints JSON: seconds, CPU seconds and peak memory
+// of this process.
 //     road_tool fill SOCKET STORE_DIR COUNT BYTES      prints the paths; two thirds of the bytes go in compression
 //     road_tool send|fetch SOCKET STORE_DIR SERVER STREAMS < paths
 #include "shared/base/text.h"

@@ -97,14 +97,23 @@ TEST_P(AnnouncedMinor, RefusesDamagedArchivesAndLeavesNothing)
     const NarSample good = sampleOf("damaged", std::string(300'000, 'g'));
     std::string flipped = good.nar;
     flipped[1000] = 'x';
-    for (const std::string& bytes : {flipped, good.nar.substr(0, 200'000), good.nar + "12345678"}) {
+    constexpr unsigned kFirstFramed = 23;
+    const std::vector<std::string> damaged{flipped, good.nar.substr(0, 200'000), good.nar + "12345678"};
+    for (const std::string& bytes : damaged) {
         const auto daemon = connect(*nix, GetParam());
         const auto added = daemon->addToStoreNar(toAdd(good.info, sourceOf(bytes)), kTrusting);
         ASSERT_FALSE(added);
         EXPECT_EQ(added.error().code, ErrorCode::Corrupt) << added.error().message;
-        EXPECT_FALSE(daemon->isUsable()) << "what was half-sent must not go on";
+        EXPECT_FALSE(daemon->isValidPath(good.info.path).value_or(false));
         const auto text = daemon->addToStore(
             {"text", nix::AddressMethod::Text, nix::HashAlgorithm::Sha256, {}, 1}, sourceOf("a"));
+        // With frames it is the daemon that finds another hash, having taken all.
+        if (GetParam() >= kFirstFramed && &bytes == &damaged.front()) {
+            EXPECT_TRUE(text) << text.error().message;
+            continue;
+        }
+        EXPECT_FALSE(daemon->isUsable()) << "what was half-sent must not go on";
+        ASSERT_FALSE(text);
         EXPECT_EQ(text.error().code, ErrorCode::Unavailable);
     }
     const auto daemon = connect(*nix, GetParam());

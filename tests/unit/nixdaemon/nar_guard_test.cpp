@@ -49,6 +49,23 @@ TEST(NarGuard, RefusesEveryOtherOne)
     EXPECT_EQ(codeOf(wrong, sample.nar), ErrorCode::Corrupt);
 }
 
+TEST(NarGuard, LeavesTheHashAloneWhereTheDaemonLooksAtItAndNothingElse)
+{
+    const test::NarSample sample = test::sampleOf("x", "some content");
+    const auto passes = [&](const std::string& bytes) {
+        NarGuard guard(sample.info.narHash, sample.info.narSize, HashedBy::Daemon);
+        return guard.push(bytes) && guard.finish();
+    };
+    std::string damaged = sample.nar;
+    damaged[damaged.find("content", damaged.find("some"))] = 'C'; // of the file
+    EXPECT_TRUE(passes(sample.nar));
+    EXPECT_TRUE(passes(damaged));
+    EXPECT_FALSE(passes(sample.nar + "x"));
+    EXPECT_FALSE(passes(sample.nar.substr(0, sample.nar.size() - 8)));
+    damaged[0] = static_cast<char>(damaged[0] ^ 1);
+    EXPECT_FALSE(passes(damaged));
+}
+
 TEST(FrameWriter, MakesWholeFramesAndEndsOnce)
 {
     std::string sent;
