@@ -16,10 +16,18 @@ namespace {
 constexpr std::size_t kMaxClosureBytes = 512U << 20U; // of one answer
 constexpr std::size_t kMaxPlanBytes = 64U << 20U;
 constexpr std::chrono::seconds kPatience{3'600};
+// Not a byte for so long, and the server is gone without a word (its machine died, its road was cut).
+constexpr std::chrono::seconds kStall{30};
 
 curl::HttpClientOptions patient(curl::HttpClientOptions options)
 {
     options.stallTime = kPatience; // publishing reads back what went past the server
+    return options;
+}
+
+curl::HttpClientOptions watchful(curl::HttpClientOptions options)
+{
+    options.stallTime = std::min(options.stallTime, kStall);
     return options;
 }
 
@@ -84,7 +92,7 @@ std::optional<Duration> retryAfterOf(const curl::HttpResponse& answer)
 } // namespace
 
 RoadClients::RoadClients(const curl::HttpClientOptions& options)
-    : quick(options), patient(transfer::patient(options))
+    : quick(watchful(options)), patient(transfer::patient(options))
 {}
 
 Road::Road(RoadOptions options, std::shared_ptr<RoadClients> clients)
