@@ -346,6 +346,12 @@ std::uint64_t residentBytes()
     return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
 }
 
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::uint64_t kKept = 150U << 20U; // the sanitizer holds freed memory back for a while
+#else
+constexpr std::uint64_t kKept = 0;
+#endif
+
 TEST(NixTransfer, StreamsBigFilesInLittleMemory)
 {
     const auto from = startNix();
@@ -371,7 +377,7 @@ TEST(NixTransfer, StreamsBigFilesInLittleMemory)
     });
     ASSERT_TRUE(read) << read.error().message;
     EXPECT_EQ(std::move(hasher).finish(), big.narHash);
-    EXPECT_LT(highest - before, 50U << 20U);
+    EXPECT_LT(highest - before, (50U << 20U) + kKept);
     EXPECT_TRUE(target->ping());
 }
 
