@@ -17,10 +17,12 @@ constexpr std::uint32_t kMaxExplained = 1'000;
 
 core::JobRequest toRequest(jobs::ParsedJob&& job)
 {
-    core::JobRequest request{std::move(job.spec), {}};
+    core::JobRequest request{std::move(job.spec), {}, job.claimsRootsOnly ? core::Claims::Roots : core::Claims::All,
+                             job.bumped};
     request.steps.reserve(job.steps.size());
     for (jobs::ParsedStep& step : job.steps)
-        request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root, step.cached});
+        request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root, step.cached,
+                                 step.isReference});
     return request;
 }
 

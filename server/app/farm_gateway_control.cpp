@@ -21,7 +21,7 @@ FarmGateway::Waiting FarmGateway::doneToMachine(std::string nameOrId, http::Answ
 
 void FarmGateway::bump(JobId job, bool bump, http::Answer<void> answer)
 {
-    request([&](RequestId id) { return core::BumpJob{id, job, bump}; }, doneToJob(job, std::move(answer)));
+    request([&](RequestId id) { return core::BumpJob{id, job, bump, {}}; }, doneToJob(job, std::move(answer)));
 }
 
 void FarmGateway::hold(JobId job, bool hold, std::string note, http::Answer<void> answer)

@@ -9,6 +9,7 @@
 #include "shared/protocol/link_values.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -26,11 +27,20 @@ struct StepRequest {
     // Its outputs are where they must be already: a step of its own that is finished from the start and waits for
     // nothing, whatever dependsOn says.
     bool cached = false;
+    // Stands for the live step of its sharing key and says nothing else of it (dependsOn is empty). When there is none,
+    // or it has ended, the submission is refused: Conflict, "no live step for KEY".
+    bool isReference = false;
 };
+
+// Which of its steps a job is told of. Roots: what they need is wanted because they are, and is no entry of the job:
+// for jobs so many, over a graph so large, that they could not all list what they need.
+enum class Claims : std::uint8_t { All, Roots };
 
 struct JobRequest {
     work::JobSpec spec;
     std::vector<StepRequest> steps; // at least one
+    Claims claims = Claims::All;
+    std::optional<WallTime> bumped = {}; // from the start
 };
 
 // The farm's own jobs, such as probes of machines. Submissions to it are refused.
@@ -68,6 +78,7 @@ struct BumpJob {
     RequestId request;
     JobId job;
     bool bump;
+    std::optional<WallTime> at = {}; // when it was bumped; nothing: now
 };
 
 // None of its steps starts for it until it is released. Answered like CancelJob.

@@ -96,6 +96,7 @@ struct JobSpec {
     Limits limits;             // a step gets the most generous of the jobs that need it
     std::string concurrencyGroup;       // of its namespace; empty: none
     std::uint32_t concurrencyLimit = 0; // steps of the group that may run at once; the newest job's counts
+    std::uint64_t sourceId = 0;         // what its source calls it, such as the id of a Hydra build; 0: nothing
     std::string key;        // idempotency key, unique per namespace while it is kept; empty: none
     std::string definition; // the accepted JSON, for GET /jobs/{id} and display; at most 64 KiB
 };

@@ -135,6 +135,7 @@ work::JobRow fullJob(std::uint64_t id)
                        std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max() - 2};
     row.spec.concurrencyGroup = "together " + kOddBytes;
     row.spec.concurrencyLimit = 4'000'000'002;
+    row.spec.sourceId = 4'000'000'003;
     row.spec.key = fmt::format("key {} ", id) + kOddBytes;
     row.spec.definition = "{\"a\": 1}" + kOddBytes;
     row.stepsTotal = 4'000'000'000;
@@ -288,11 +289,11 @@ std::string show(const work::JobRow& row)
 {
     const work::JobSpec& s = row.spec;
     return fmt::format("job {} {:?} user {:?} ns {:?} group {:?} priority {} key {:?} definition {:?} limits {} {} "
-                       "{} {} concurrency {:?} {} created {} total {} | {}",
+                       "{} {} concurrency {:?} {} source {} created {} total {} | {}",
                        row.id.value(), s.name, s.user, s.nameSpace, s.shareGroup, s.priority, s.key, s.definition,
                        s.limits.timeout.count(), s.limits.silentTimeout.count(), s.limits.maxLogBytes,
-                       s.limits.maxOutputBytes, s.concurrencyGroup, s.concurrencyLimit, row.created.micros(),
-                       row.stepsTotal, show(row.progress));
+                       s.limits.maxOutputBytes, s.concurrencyGroup, s.concurrencyLimit, s.sourceId,
+                       row.created.micros(), row.stepsTotal, show(row.progress));
 }
 
 std::string show(const work::StepRow& row)

@@ -33,7 +33,7 @@ void Farm::on(BumpJob& event)
     if (job == nullptr)
         return;
     work::JobProgress progress = job->progress();
-    progress.bumped = event.bump ? std::optional(m_now.wall) : std::nullopt;
+    progress.bumped = event.bump ? std::optional(event.at.value_or(m_now.wall)) : std::nullopt;
     job->setProgress(std::move(progress));
     touch(event.job, *job);
     requeueJob(*job);

@@ -74,6 +74,7 @@ JobId Farm::insertJob(JobRequest& request)
 {
     const JobId id(++m_marks.job);
     work::JobRow row{id, std::move(request.spec), m_now.wall, {}, 0};
+    row.progress.bumped = request.bumped;
     addJob(row);
     const StepId before(m_marks.step);
     const std::vector<ResolvedStep> resolved = resolveSteps(request);

@@ -13,7 +13,8 @@ namespace {
 
 constexpr std::uint64_t kSpecVersion = 2;    // 1 had limits and no named resources
 constexpr std::uint64_t kFormerSpecVersion = 1;
-constexpr std::uint64_t kJobSpecVersion = 1;
+constexpr std::uint64_t kJobSpecVersion = 2; // 1 had no source id
+constexpr std::uint64_t kFormerJobSpecVersion = 1;
 constexpr std::uint64_t kListVersion = 1;
 constexpr std::uint64_t kCommand = 0;
 constexpr std::uint64_t kNix = 1;
@@ -252,7 +253,8 @@ Result<StoredSpec> decodeSpec(std::string_view bytes, std::string_view drv)
 
 std::string encodeJobSpec(const work::JobSpec& spec)
 {
-    if (spec.limits == work::Limits{} && spec.concurrencyGroup.empty() && spec.concurrencyLimit == 0)
+    if (spec.limits == work::Limits{} && spec.concurrencyGroup.empty() && spec.concurrencyLimit == 0 &&
+        spec.sourceId == 0)
         return {};
     Writer out;
     out.number(kJobSpecVersion);
@@ -262,6 +264,7 @@ std::string encodeJobSpec(const work::JobSpec& spec)
     out.number(spec.limits.maxOutputBytes);
     out.text(spec.concurrencyGroup);
     out.number(spec.concurrencyLimit);
+    out.number(spec.sourceId);
     return out.take();
 }
 
@@ -270,13 +273,17 @@ Result<void> decodeJobSpec(std::string_view bytes, work::JobSpec& spec)
     if (bytes.empty())
         return {};
     Reader in(bytes);
-    in.version(kJobSpecVersion);
+    const std::uint64_t version = in.number();
+    if (version != kJobSpecVersion && version != kFormerJobSpecVersion)
+        in.spoil();
     spec.limits.timeout = in.duration();
     spec.limits.silentTimeout = in.duration();
     spec.limits.maxLogBytes = in.number();
     spec.limits.maxOutputBytes = in.number();
     spec.concurrencyGroup = in.text();
     spec.concurrencyLimit = in.small();
+    if (version == kJobSpecVersion)
+        spec.sourceId = in.number();
     return in.finish("spec of a job");
 }
 

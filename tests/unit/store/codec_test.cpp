@@ -64,6 +64,7 @@ TEST(StoreCodec, ReadsBackWhatAJobStates)
     EXPECT_EQ(again.limits, spec.limits);
     EXPECT_EQ(again.concurrencyGroup, spec.concurrencyGroup);
     EXPECT_EQ(again.concurrencyLimit, spec.concurrencyLimit);
+    EXPECT_EQ(again.sourceId, spec.sourceId);
     EXPECT_EQ(encodeJobSpec(work::JobSpec{}), "");
     ASSERT_TRUE(decodeJobSpec("", again = {}).has_value());
     EXPECT_EQ(again.limits, work::Limits{});
@@ -72,6 +73,9 @@ TEST(StoreCodec, ReadsBackWhatAJobStates)
     EXPECT_NE(encodeJobSpec(only), "");
     only = {};
     only.limits.maxOutputBytes = 1;
+    EXPECT_NE(encodeJobSpec(only), "");
+    only = {};
+    only.sourceId = 1;
     EXPECT_NE(encodeJobSpec(only), "");
 }
 
@@ -86,7 +90,7 @@ TEST(StoreCodec, RefusesADamagedJobSpec)
     }
     work::JobSpec spec;
     EXPECT_FALSE(decodeJobSpec(whole + "x", spec).has_value());
-    EXPECT_FALSE(decodeJobSpec("\x02" + whole.substr(1), spec).has_value());
+    EXPECT_FALSE(decodeJobSpec("\x03" + whole.substr(1), spec).has_value());
 }
 
 TEST(StoreCodec, RefusesEveryCutOfResults)
