@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The Hydra that stands around the server in tests, without a server: its evaluator, its web interface, hydra-notify."""
+"""The Hydra that stands around the server in tests, without one: its evaluator, its web interface, hydra-notify."""
 
 import os
 import unittest

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A whole Hydra for tests: PostgreSQL with Hydra's tables, an evaluator, the web interface, hydra-notify, a Nix store, and
-in the place of the queue runner a Penstock server with its builders."""
+"""A whole Hydra for tests: PostgreSQL with Hydra's tables, an evaluator, the web interface, hydra-notify, a Nix store,
+and in the place of the queue runner a Penstock server with its builders."""
 
 import os
 import shutil
