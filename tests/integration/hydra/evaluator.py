@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Hydra's evaluator: derivations are instantiated by Nix itself, builds are inserted in one transaction with their
-outputs, members and notifications, builds of unchanged jobs are used again, and repointed in transactions of their own."""
+outputs, members and notifications, builds of unchanged jobs are used again, and repointed in transactions of their
+own."""
 
 import ast
 import contextlib

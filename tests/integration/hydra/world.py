@@ -36,8 +36,8 @@ class HydraStore(NixStore, NixPrograms):
         return self.env["NIX_STORE_DIR"]
 
     def delete(self, path):
-        """Makes it invalid, whoever refers to it."""
-        self.run("nix-store", "--delete", "--ignore-liveness", path)
+        """Makes it invalid; nothing may refer to it."""
+        self.run("nix-store", "--delete", path)
 
 
 class HydraWorld:
