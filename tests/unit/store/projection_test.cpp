@@ -19,8 +19,9 @@ using postgres::Connection;
 using postgres::Parameters;
 using postgres::Statement;
 
-constexpr Statement kNote{"note", "INSERT INTO noted SELECT $1::bigint, count(*) FROM penstock.jobs WHERE id = $1::bigint "
-                                  "ON CONFLICT (job) DO UPDATE SET writes = noted.writes + 1"};
+constexpr Statement kNote{"note", R"(
+INSERT INTO noted SELECT $1::bigint, count(*) FROM penstock.jobs WHERE id = $1::bigint
+ON CONFLICT (job) DO UPDATE SET writes = noted.writes + 1)"};
 
 // Notes each new job, and whether its own row was there by then.
 struct Notes final : postgres::Projection {
