@@ -42,6 +42,7 @@ class HydraStore(NixStore, NixPrograms):
 
 class HydraWorld:
     count = 0
+    notify_class = HydraNotify
 
     def __init__(self, cluster, store, **notify):
         HydraWorld.count += 1
@@ -54,7 +55,7 @@ class HydraWorld:
         self.session = Session(self.url)
         with open(SCHEMA, encoding="utf-8") as schema:
             self.session.run(schema.read())
-        self.notify = HydraNotify(self.url, **notify)
+        self.notify = self.notify_class(self.url, **notify)
         self.evaluator = Evaluator(self)
         self.web = WebUi(self)
         self.farm = Farm(env=dict(store.env, LOGNAME="hydra-queue-runner"))
