@@ -15,7 +15,8 @@ from hydra.postgres import Cluster  # noqa: E402
 from hydra.world import HydraStore, HydraWorld  # noqa: E402
 
 STATUS = {None: "-", 0: "succeeded", 1: "failed", 2: "dependency failed", 3: "aborted", 4: "cancelled",
-          6: "failed with output", 7: "timed out", 8: "cached failure", 9: "unsupported", 10: "log limit", 11: "output limit"}
+          6: "failed with output", 7: "timed out", 8: "cached failure", 9: "unsupported", 10: "log limit",
+          11: "output limit"}
 
 
 def say(text):
