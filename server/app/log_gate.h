@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// LogGate: holds what builders say of an attempt's end, whatever it is, until the attempt's log is whole, so that nobody
-// who hears of the end finds half a log. Only for attempts whose log somebody else keeps too (LogStore's tap); others
-// pass. Not for long: a log that does not come in time is cut where it is. Lives on the net loop.
+// LogGate: holds what builders say of an attempt's end, whatever it is, until the attempt's log is whole, so that
+// nobody who hears of the end finds half a log. Only for attempts whose log somebody else keeps too (LogStore's tap);
+// others pass. Not for long: a log that does not come in time is cut where it is. Lives on the net loop.
 #pragma once
 
 #include "server/logs/log_store.h"

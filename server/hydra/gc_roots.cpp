@@ -26,11 +26,17 @@ GcRoots::GcRoots(std::string directory, nix::StoreDir store, Logger& logger)
 {
 }
 
+std::uint64_t GcRoots::nextLink()
+{
+    const MutexLock lock(m_mutex);
+    return ++m_links;
+}
+
 Result<void> GcRoots::link(const nix::StorePath& path)
 {
     const std::string root = fmt::format("{}/{}", m_directory, path.baseName());
     // Under another name first: whoever collects meanwhile sees the former link, or this one.
-    const std::string making = fmt::format("{}/.new-{}-{}", m_directory, ::getpid(), m_links.fetch_add(1));
+    const std::string making = fmt::format("{}/.new-{}-{}", m_directory, ::getpid(), nextLink());
     std::error_code error;
     fs::create_symlink(path.print(m_store), making, error);
     if (error == std::errc::file_exists) { // left behind by a process of the same number

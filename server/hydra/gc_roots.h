@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// GcRoots: links that keep outputs from being collected, <directory>/<base name> to the store path, as Hydra names them.
-// Hydra's own hydra-update-gc-roots looks after that directory: it removes links older than a day of builds that are not
-// to be kept, so that each link is made anew, whether or not it is there. Best effort: a link that cannot be made harms
-// no build, and is told. Any thread, several at once; blocking.
+// GcRoots: links that keep outputs from being collected, <directory>/<base name> to the store path, as Hydra names
+// them. Hydra's own hydra-update-gc-roots looks after that directory: it removes links older than a day of builds that
+// are not to be kept, so that each link is made anew, whether or not it is there. Best effort: a link that cannot be
+// made harms no build, and is told. Any thread, several at once; blocking.
 #pragma once
 
 #include "shared/base/log.h"
+#include "shared/base/mutex.h"
 #include "shared/base/result.h"
 #include "shared/nix/store_path.h"
 
-#include <atomic>
 #include <cstdint>
 #include <string>
 
@@ -27,12 +27,14 @@ public:
     void keep(const nix::StorePathSet& paths);
 
 private:
+    [[nodiscard]] std::uint64_t nextLink();
     [[nodiscard]] Result<void> link(const nix::StorePath& path);
 
     const std::string m_directory;
     const nix::StoreDir m_store;
     Logger& m_logger;
-    std::atomic<std::uint64_t> m_links{0}; // of this process: for names of links in the making
+    Mutex m_mutex;
+    std::uint64_t m_links PENSTOCK_GUARDED_BY(m_mutex) = 0; // for names of links in the making
 };
 
 } // namespace penstock::hydra

@@ -105,9 +105,10 @@ Result<LockFile> LockFile::take(const std::string& dataDir)
         if (isStill(path, descriptor))
             return file;
     }
-    return fail(ErrorCode::Conflict, fmt::format("{} is removed again and again while it is being locked; find out which "
-                                                 "queue runner is being restarted, and stop it",
-                                                 path));
+    return fail(ErrorCode::Conflict,
+                fmt::format("{} is removed again and again while it is being locked; find out which queue runner is "
+                            "being restarted, and stop it",
+                            path));
 }
 
 } // namespace penstock::hydra

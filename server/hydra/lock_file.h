@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// LockFile: <data>/queue-runner/lock, by which Hydra's queue runners keep each other out. Held, by both kinds of advisory
-// locks that are in use for it (flock and fcntl), until this is destroyed or the process ends. Never removed: who waits
-// for it would wait for a file that nobody else sees. No other part of the process may open the file, as closing it
-// would give up a lock.
+// LockFile: <data>/queue-runner/lock, by which Hydra's queue runners keep each other out. Held, by both kinds of
+// advisory locks that are in use for it (flock and fcntl), until this is destroyed or the process ends. Never removed:
+// who waits for it would wait for a file that nobody else sees. No other part of the process may open the file, as
+// closing it would give up a lock.
 #pragma once
 
 #include "shared/base/result.h"

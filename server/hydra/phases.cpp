@@ -19,8 +19,8 @@ using store::postgres::Statement;
 constexpr std::size_t kMostTogether = 2'000;
 constexpr unsigned kMostTries = 20; // of a row that is locked: a few seconds
 
-// Rows that a writer has locked are left to it: waiting for them could make a circle with it. The answer: those that are
-// still to be moved, which were locked.
+// Rows that a writer has locked are left to it: waiting for them could make a circle with it. The answer: those that
+// are still to be moved, which were locked.
 constexpr Statement kMove{"hydra_phases", R"sql(
 WITH told AS (
     SELECT h.attempt, h.build, h.stepnr, p.busy
@@ -89,6 +89,12 @@ void Phases::tell(AttemptId attempt, int busy)
     again(m_options.pause);
 }
 
+std::uint64_t Phases::statements()
+{
+    const MutexLock lock(m_mutex);
+    return m_statements;
+}
+
 void Phases::again(Duration wait)
 {
     m_loop.postAt(m_clock.now().mono + wait, [this] { flush(); });
@@ -97,6 +103,7 @@ void Phases::again(Duration wait)
 Phases::Batch Phases::takeBatch()
 {
     const MutexLock lock(m_mutex);
+    ++m_statements;
     if (m_waiting.size() <= kMostTogether)
         return std::exchange(m_waiting, {});
     Batch batch;
@@ -158,7 +165,6 @@ Result<std::vector<AttemptId>> Phases::write(const Batch& batch)
     Parameters parameters;
     parameters.bytes(attempts.take());
     parameters.bytes(phases.take());
-    ++m_statements;
     PENSTOCK_TRY(const Rows rows, m_connection->run(kMove, parameters));
     std::vector<AttemptId> locked;
     for (int index = 0; index < rows.count(); ++index) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Phases: buildsteps.busy of steps that run, as Hydra's web interface shows it. For display only, so that it never holds
-// anything up: the newest phase of each attempt is written with those of all others in one statement, a moment later; a
-// row that somebody has locked is tried again; what fails for good is forgotten. While the database is away the newest
-// phases wait, so many at most. A row is only moved on, and never once it has ended. Idle, it asks the database nothing.
-// Has a thread and a connection of its own; tell() from any thread.
+// Phases: buildsteps.busy of steps that run, as Hydra's web interface shows it. For display only, so that it never
+// holds anything up: the newest phase of each attempt is written with those of all others in one statement, a moment
+// later; a row that somebody has locked is tried again; what fails for good is forgotten. While the database is away
+// the newest phases wait, so many at most. A row is only moved on, and never once it has ended. Idle, it asks the
+// database nothing. Has a thread and a connection of its own; tell() from any thread.
 #pragma once
 
 #include "server/store/postgres/connection.h"
@@ -13,7 +13,6 @@
 #include "shared/base/mutex.h"
 #include "shared/base/std_loop.h"
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -45,7 +44,7 @@ public:
     Phases& operator=(const Phases&) = delete;
 
     void tell(AttemptId attempt, int busy);
-    [[nodiscard]] std::uint64_t statements() const { return m_statements; }
+    [[nodiscard]] std::uint64_t statements(); // so far
 
 private:
     struct Waiting {
@@ -67,9 +66,9 @@ private:
     store::postgres::StopSignal m_stop;
     std::optional<store::postgres::Connection> m_connection; // of the thread
     unsigned m_failures = 0;                                 // in a row; of the thread
-    std::atomic<std::uint64_t> m_statements{0};
     Mutex m_mutex;
     Batch m_waiting PENSTOCK_GUARDED_BY(m_mutex);
+    std::uint64_t m_statements PENSTOCK_GUARDED_BY(m_mutex) = 0;
     bool m_isArmed PENSTOCK_GUARDED_BY(m_mutex) = false;
     StdLoop m_loop{"phases"}; // last: its tasks use all of the above
 };
