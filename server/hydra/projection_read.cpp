@@ -194,7 +194,8 @@ private:
                 step.failedDependency = StepId(*failed);
             if (const auto newest = row.optionalUint64())
                 step.newest = AttemptId(*newest);
-            const auto* nix = stored.spec.work == nullptr ? nullptr : std::get_if<work::NixWork>(stored.spec.work.get());
+            const work::Work* work = stored.spec.work.get();
+            const auto* nix = work == nullptr ? nullptr : std::get_if<work::NixWork>(work);
             if (nix == nullptr)
                 return; // a command: no derivation, no row
             step.drvPath = nix->drvPath;

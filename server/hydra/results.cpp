@@ -93,7 +93,8 @@ std::optional<std::int32_t> secondsOf(std::optional<WallTime> at)
 std::string logPathOf(std::string_view dataDir, std::string_view drvPath)
 {
     const std::string_view base = drvPath.substr(drvPath.rfind('/') + 1); // npos + 1 is the beginning
-    return fmt::format("{}/build-logs/{}/{}", dataDir, base.substr(0, 2), base.substr(std::min<std::size_t>(2, base.size())));
+    const std::size_t cut = std::min<std::size_t>(2, base.size());
+    return fmt::format("{}/build-logs/{}/{}", dataDir, base.substr(0, cut), base.substr(cut));
 }
 
 std::string logFieldOf(std::string path, bool isWritten)
