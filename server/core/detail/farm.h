@@ -200,6 +200,7 @@ private:
     void holdToPromise(const StepRecord& step, work::AttemptProgress& report);
     void sendStored(SessionId session, AttemptId attempt);
     void countEnd(work::AttemptEnd end);
+    void countTimes(const AttemptRecord& attempt, MachineRecord& machine);
 
     // ---- machines.cpp, reports.cpp
     [[nodiscard]] MachineRecord* machineOf(SessionId session, MachineId* id = nullptr);

@@ -188,12 +188,17 @@ std::optional<MachineView> Farm::machine(MachineId id) const
                      .finished = machine->finished,
                      .failed = machine->failed,
                      .running = {},
-                     .runningNames = {}};
+                     .runningNames = {},
+                     .times = machine->times,
+                     .connected = machine->link == Link::Away ? std::nullopt : std::optional(machine->row.lastSeen),
+                     .idleSince = machine->idleSince,
+                     .lastFailure = machine->lastFailure};
     addRoom(*machine, view);
     for (const AttemptId running : machine->running) {
         const AttemptRecord& attempt = m_attempts.at(running);
         view.running.push_back(viewOf(running, attempt));
         view.runningNames.push_back(m_steps.at(attempt.step).work.name());
+        view.runningKeys.push_back(m_steps.at(attempt.step).work.sharingKey());
     }
     return view;
 }
