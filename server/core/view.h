@@ -166,6 +166,7 @@ struct Counters { // since the server started
     std::uint64_t jobsFinished = 0;
     std::uint64_t stepsFinished = 0;
     std::uint64_t stepsThereAlready = 0; // of these: submitted as cached, so never tried
+    std::uint64_t stepsUnwanted = 0;     // likewise: of no job, and cancelled when nothing needed them any more
     std::uint64_t attemptsStarted = 0;
     std::uint64_t finishedOk = 0; // attempts
     std::uint64_t finishedFailed = 0;

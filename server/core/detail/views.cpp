@@ -240,9 +240,7 @@ void Farm::showOldest(QueueView& queue, std::pair<WallTime, StepId> candidate) c
         return;
     queue.oldestReady = candidate.first;
     queue.oldestStep = candidate.second;
-    const auto users = m_dag.users(candidate.second);
-    if (users.begin() != users.end())
-        queue.oldestJob = *users.begin();
+    queue.oldestJob = jobFor(candidate.second);
 }
 
 // Which share groups wait in each queue, and how long the first of each has.
