@@ -53,7 +53,7 @@ const Statement kOpenJobs{"open_jobs", "DECLARE recovery NO SCROLL CURSOR FOR SE
     "UNION SELECT a.step_id FROM penstock.attempts a WHERE a.is_open)"
 
 const Statement kOpenSteps{"open_steps", "DECLARE recovery NO SCROLL CURSOR FOR SELECT " STEP_COLUMNS(
-                                             "s.drv") " FROM " NEEDED_STEPS
+                                             "NULL::bytea") " FROM " NEEDED_STEPS
                                              " n JOIN penstock.steps s ON s.id = n.step_id ORDER BY s.id"};
 const Statement kOpenDependencies{
     "open_dependencies", "DECLARE recovery NO SCROLL CURSOR FOR SELECT d.step_id, d.depends_on FROM " NEEDED_STEPS
@@ -134,8 +134,11 @@ const Statement kFindAttemptsOfJob{
 
 const Statement kLoadJob{"load_job", "SELECT " JOB_COLUMNS " FROM penstock.jobs j WHERE j.id = $1::bigint"};
 const Statement kLoadStepsOfJob{"load_steps_of_job",
-                                "SELECT " STEP_COLUMNS("s.drv") " FROM penstock.job_steps js JOIN penstock.steps s "
-                                "ON s.id = js.step_id WHERE js.job_id = $1::bigint ORDER BY s.id"};
+                                "SELECT " STEP_COLUMNS("NULL::bytea") " FROM penstock.job_steps js "
+                                "JOIN penstock.steps s ON s.id = js.step_id WHERE js.job_id = $1::bigint "
+                                "ORDER BY s.id"};
+const Statement kLoadDerivations{"load_derivations", "SELECT s.id, s.spec, s.drv FROM penstock.steps s "
+                                                     "WHERE s.id = ANY($1::bigint[]) ORDER BY s.id"};
 const Statement kLoadDependenciesOfJob{
     "load_dependencies_of_job", "SELECT d.step_id, d.depends_on FROM penstock.job_steps js JOIN "
                                 "penstock.step_dependencies d ON d.step_id = js.step_id "
