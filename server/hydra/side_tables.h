@@ -5,8 +5,8 @@
 //   penstock.hydra_builds    build integer PRIMARY KEY, job bigint (null: not handed to the farm yet), step bigint
 //                            (its root; null likewise), drvpath text, globalpriority integer, started boolean
 //                            (build_started was sent); indexes on job and on step
-//   penstock.hydra_steps     step bigint PRIMARY KEY, drvpath text, system text, output_names text[], output_paths text[]
-//                            (in the same order; '' where only the build can tell)
+//   penstock.hydra_steps     step bigint PRIMARY KEY, drvpath text, system text, output_names text[],
+//                            output_paths text[] (in the same order; '' where only the build can tell)
 //   penstock.hydra_attempts  attempt bigint PRIMARY KEY, step bigint, build integer, stepnr integer
 //
 // hydra_builds: intake inserts a row (job null) before it submits the job; the projection fills in job and step when
