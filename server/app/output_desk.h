@@ -4,6 +4,7 @@
 // loop; what blocks runs on threads of its own.
 #pragma once
 
+#include "server/app/derivation_texts.h"
 #include "server/app/further_stores.h"
 #include "server/app/output_options.h"
 #include "server/app/store_opening.h"
@@ -31,6 +32,7 @@ struct OutputParts { // all outlive the desk
     Logger& logger;
     dispatch::Dispatcher& dispatcher;
     logs::LogStore& logs;
+    DerivationTexts& texts;
 };
 
 // Opened before anything else; blocking.
@@ -82,7 +84,7 @@ private:
     struct Expected {
         bool isLive = false;
         std::vector<work::NixOutput> outputs;
-        std::optional<transfer::AttemptWork> work; // when some output's path is known only after the build
+        std::optional<core::LiveWork> open; // when some output's path is known only after the build
     };
     struct Told { // what a result says
         nix::StorePathSet paths;
@@ -94,10 +96,13 @@ private:
                                              const std::optional<transfer::AttemptWork>& work) const;
     template <class T>
     void ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer);
+    // Errors are Unavailable, or Internal when the text cannot be had.
+    void withText(core::LiveWork live, transfer::Answer<transfer::AttemptWork> answer);
     void look(AttemptId attempt);
-    void compare(AttemptId attempt, const Expected& expected);
+    void expect(AttemptId attempt, Expected expected);
+    void compare(AttemptId attempt, const Expected& expected, const std::optional<transfer::AttemptWork>& work);
     void judged(AttemptId attempt, const Result<std::string>& wrong);
-    void handOn(AttemptId attempt, std::string failure);
+    void handOn(AttemptId attempt, std::string failure, bool isMachines = true);
     void later(AttemptId attempt, const Error& error);
     void keepLog(AttemptId attempt, const std::string& drvPath);
     void tidy(std::size_t store);

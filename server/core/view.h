@@ -47,7 +47,8 @@ struct AttemptView {
 
 struct LiveWork { // of an attempt that is not over
     MachineId machine{0};
-    work::Work work;
+    StepId step{0};
+    work::Work work; // of a derivation without its text and its input paths
     std::vector<protocol::ResolvedInput> resolved; // as its assignment says
 };
 

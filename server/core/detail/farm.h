@@ -202,7 +202,8 @@ private:
     [[nodiscard]] bool isForeverUnable(const StepRecord& step) const;
 
     // ---- attempts.cpp
-    void endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report);
+    // isMachines: the machine is judged by it.
+    void endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report, bool isMachines = true);
     void loseAttempt(AttemptId id, const std::string& why);
     void acceptAttempt(AttemptId id, AttemptRecord& attempt);
     void rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::AttemptAnswer& answer);

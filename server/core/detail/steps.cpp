@@ -254,7 +254,7 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
     if (auto* command = std::get_if<work::CommandWork>(&work)) {
         assignment.work = protocol::CommandWork{std::move(command->argv), std::move(command->env)};
     } else if (auto* nix = std::get_if<work::NixWork>(&work)) {
-        protocol::NixWork build{std::move(nix->drvPath), std::move(nix->drv), std::move(nix->inputPaths), {}, {}, {}};
+        protocol::NixWork build{std::move(nix->drvPath), {}, {}, {}, {}, {}};
         for (work::NixOutput& output : nix->outputs)
             build.outputs.push_back({std::move(output.name), std::move(output.path), {}, 0});
         build.resolved = resolvedInputs(attempt.step);

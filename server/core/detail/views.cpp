@@ -84,7 +84,8 @@ std::optional<LiveWork> Farm::liveWork(AttemptId id) const
     const AttemptRecord* attempt = m_attempts.find(id);
     if (attempt == nullptr || !attempt->isLive())
         return std::nullopt;
-    return LiveWork{attempt->machine, m_steps.at(attempt->step).work.work(), resolvedInputs(attempt->step)};
+    return LiveWork{attempt->machine, attempt->step,
+                    m_steps.at(attempt->step).work.work(), resolvedInputs(attempt->step)};
 }
 
 std::optional<StepView> Farm::step(StepId id, JobId forJob) const
