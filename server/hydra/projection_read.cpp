@@ -84,6 +84,8 @@ public:
         std::vector<Request> all{{&sql::kLimitWaiting}};
         if (!m_happened.newJobs.empty())
             all.push_back(fillJobs(m_happened.newJobs));
+        if (!m_happened.jobsOver.empty())
+            all.push_back(requestOf(sql::kHoldCount, {jobs}));
         all.push_back(requestOf(sql::kHoldCandidates, {started}));
         all.push_back(requestOf(sql::kReadCandidates, {started}));
         all.push_back(requestOf(sql::kHoldRows, {ended}));
@@ -231,6 +233,32 @@ private:
     Facts m_facts;
 };
 
+// Whoever holds a row is either writing a phase, which is over at once, or removing the build.
+Result<void> waitForRows(Connection& connection, Facts& facts)
+{
+    std::vector<AttemptId> missing;
+    for (const OpenRow& row : facts.ended)
+        if (row.hold == OpenRow::Hold::Others)
+            missing.push_back(row.attempt);
+    if (missing.empty())
+        return {};
+    const std::vector<Request> requests{{&sql::kSetMark}, {&sql::kLimitShortly},
+                                        requestOf(sql::kWaitForRows, {columnOf(missing)}), {&sql::kLimitWaiting}};
+    auto answers = connection.runAll(requests);
+    if (!answers) {
+        if (!connection.isUsable())
+            return fail(answers.error());
+        return connection.runScript(sql::kUndoToMark.sql);
+    }
+    std::unordered_set<AttemptId> ours; // only looked up
+    PENSTOCK_TRY_VOID(
+        forEach((*answers)[2], "step row", [&](RowReader& row) { ours.insert(AttemptId(row.uint64())); }));
+    for (OpenRow& row : facts.ended)
+        if (row.hold == OpenRow::Hold::Others)
+            row.hold = ours.contains(row.attempt) ? OpenRow::Hold::Ours : OpenRow::Hold::Gone;
+    return {};
+}
+
 } // namespace
 
 Happened happenedIn(const work::Changes& changes)
@@ -270,7 +298,9 @@ Result<Facts> readFacts(Connection& connection, const Happened& happened, WallTi
 {
     FactReader reader(happened, now);
     PENSTOCK_TRY(const std::vector<Rows> answers, connection.runAll(reader.requests()));
-    return reader.read(answers);
+    PENSTOCK_TRY(Facts facts, reader.read(answers));
+    PENSTOCK_TRY_VOID(waitForRows(connection, facts));
+    return facts;
 }
 
 } // namespace penstock::hydra

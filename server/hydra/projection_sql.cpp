@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Rows of builds and buildsteps that somebody else holds are never waited for: they are skipped here and written later.
+// Rows of builds that somebody else holds are never waited for, those of buildsteps for a moment only (phases are
+// written there): they are left out and written later.
 #include "server/hydra/projection_sql.h"
 
 namespace penstock::hydra::sql {
@@ -36,6 +37,20 @@ LEFT JOIN LATERAL (
     UNION SELECT c.build, c.job, c.step, c.started FROM penstock.hydra_builds c WHERE c.step = a.step_id) h ON true
 WHERE a.id > (SELECT p.attempt FROM penstock.hydra_projected p)
 ORDER BY a.id, h.build)"};
+
+const Statement kHoldCount{"hydra_hold_count", R"(
+SELECT n.count FROM nrbuilds n WHERE n.what = 'finished' AND EXISTS (
+    SELECT FROM unnest($1::bigint[]) AS u (id) JOIN penstock.hydra_builds h ON h.job = u.id)
+FOR NO KEY UPDATE OF n)"};
+
+const Statement kSetMark{"hydra_set_mark", "SAVEPOINT hydra"};
+const Statement kUndoToMark{"hydra_undo_to_mark", "ROLLBACK TO SAVEPOINT hydra"};
+const Statement kLimitShortly{"hydra_limit_shortly", "SELECT set_config('lock_timeout', '500ms', true)"};
+const Statement kWaitForRows{"hydra_wait_for_rows", R"(
+SELECT h.attempt FROM unnest($1::bigint[]) AS u (id)
+JOIN penstock.hydra_attempts h ON h.attempt = u.id
+JOIN buildsteps s ON s.build = h.build AND s.stepnr = h.stepnr
+ORDER BY s.build, s.stepnr FOR NO KEY UPDATE OF s)"};
 
 const Statement kHoldRows{"hydra_hold_rows", R"(
 SELECT h.attempt FROM unnest($1::bigint[]) AS u (id)

@@ -17,12 +17,18 @@ extern const Statement kLimitWaiting; // for locks, in this transaction
 // $1 builds, $2 jobs, $3 roots.
 extern const Statement kFillJobs;
 
+// $1: jobs that have ended. Before anything else is held: whoever changes many builds takes builds and count by turns.
+extern const Statement kHoldCount;
 // $1: new attempts.
 extern const Statement kHoldCandidates; // builds that exist and are not about to go: id, finished
 extern const Statement kReadCandidates;
 // $1: ended attempts.
 extern const Statement kHoldRows; // attempts whose rows are ours now
 extern const Statement kReadRows;
+extern const Statement kWaitForRows; // like kHoldRows, but waits for others, as long as kLimitShortly lets it
+extern const Statement kLimitShortly;
+extern const Statement kSetMark; // to undo what a vain wait has spoilt
+extern const Statement kUndoToMark;
 extern const Statement kHoldOrigins; // $2: jobs that have ended. id, finished
 // $1: jobs that have ended.
 extern const Statement kHoldBuilds; // builds that are ours now and have not ended
