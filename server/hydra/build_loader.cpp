@@ -13,18 +13,22 @@ ChunkWalk::ChunkWalk(const nix::StoreDir& dir, const Options& options, PassMemor
     : m_dir(dir), m_options(options), m_memory(memory), m_limits(limits)
 {
     m_builds.reserve(builds.size());
-    for (QueuedBuild& row : builds) {
-        Build build;
-        build.row = std::move(row);
-        const auto path = nix::StorePath::parse(dir, build.row.drvPath);
-        if (!path)
-            build.problem = path.error().message;
-        else if (!path->isDerivation())
-            build.problem = fmt::format("{} is no derivation", build.row.drvPath);
-        else
-            build.root = nodeOf(*path, true);
-        m_builds.push_back(std::move(build));
-    }
+    for (QueuedBuild& row : builds)
+        add(std::move(row));
+}
+
+void ChunkWalk::add(QueuedBuild row)
+{
+    Build build;
+    build.row = std::move(row);
+    const auto path = nix::StorePath::parse(m_dir, build.row.drvPath);
+    if (!path)
+        build.problem = path.error().message;
+    else if (!path->isDerivation())
+        build.problem = fmt::format("{} is no derivation", build.row.drvPath);
+    else
+        build.root = nodeOf(*path, true);
+    m_builds.push_back(std::move(build));
 }
 
 // Roots come first, so that one whose outputs are known to be there is read all the same: what they are called goes
@@ -38,7 +42,7 @@ std::uint32_t ChunkWalk::nodeOf(const nix::StorePath& path, bool isRoot)
     Node& node = m_nodes.emplace_back(path);
     const DrvKey key(path);
     node.failure = m_memory.failed(key);
-    if (m_memory.isLive(key)) {
+    if (m_limits.takesLive && m_memory.isLive(key)) {
         node.state = State::Live;
     } else if (node.failure != nullptr) {
         node.state = State::Failed;
@@ -78,6 +82,15 @@ bool ChunkWalk::isActive(const Build& build) const
     return build.problem.empty() && !build.isPostponed && !m_nodes[build.root].isTainted;
 }
 
+std::vector<std::uint32_t> ChunkWalk::activeRoots() const
+{
+    std::vector<std::uint32_t> roots;
+    for (const Build& build : m_builds)
+        if (isActive(build))
+            roots.push_back(build.root);
+    return roots;
+}
+
 // How many derivations are looked at for the roots; those that are not read yet go into `unread`.
 std::size_t ChunkWalk::reach(const std::vector<std::uint32_t>& roots, std::vector<std::uint32_t>* unread)
 {
@@ -112,12 +125,8 @@ std::size_t ChunkWalk::reach(const std::vector<std::uint32_t>& roots, std::vecto
 void ChunkWalk::sweep()
 {
     for (;;) {
-        std::vector<std::uint32_t> roots;
-        for (const Build& build : m_builds)
-            if (isActive(build))
-                roots.push_back(build.root);
         m_frontier.clear();
-        const std::size_t count = reach(roots, &m_frontier);
+        const std::size_t count = reach(activeRoots(), &m_frontier);
         if (count <= m_limits.maxNodes || m_frontier.empty())
             return;
         postponeLargest();
@@ -257,6 +266,16 @@ void ChunkWalk::rememberFailures()
             m_memory.addFailed(DrvKey(node.path), m_nodes[node.cause].failure);
 }
 
+std::vector<DrvKey> ChunkWalk::toBeBuilt()
+{
+    reach(activeRoots(), nullptr);
+    std::vector<DrvKey> keys;
+    for (const Node& node : m_nodes)
+        if (node.state == State::Absent && node.visit == m_visit)
+            keys.emplace_back(node.path);
+    return keys;
+}
+
 LoadedChunk ChunkWalk::finish() &&
 {
     LoadedChunk chunk;
@@ -268,7 +287,8 @@ LoadedChunk ChunkWalk::finish() &&
         }
         const Node& root = m_nodes[build.root];
         const Node& cause = m_nodes[root.cause];
-        if (build.isPostponed) {
+        const bool isRead = root.state != State::Unread;
+        if (build.isPostponed || !isRead) {
             chunk.postponed.push_back(build.row.id);
         } else if (root.isTainted && cause.failure != nullptr) {
             chunk.failed.push_back({std::move(build.row), cause.failure});
@@ -281,7 +301,7 @@ LoadedChunk ChunkWalk::finish() &&
         } else if (root.state == State::Present) {
             chunk.present.push_back({std::move(build.row), root.derivation.outputs});
         } else {
-            auto job = jobOf(build, chunk.referenced);
+            auto job = jobOf(build, chunk);
             chunk.jobs.push_back({std::move(build.row), std::move(job)});
         }
     }

@@ -51,6 +51,7 @@ struct LoadedChunk {
     std::vector<Job> jobs; // a step stands in full in the first that needs it, and as a reference in the others
     std::vector<BuildId> postponed; // need so much that the others go first
     std::vector<DrvKey> referenced; // steps taken to live in the farm
+    std::vector<DrvKey> listed;     // steps in full
 };
 
 class ChunkWalk {
@@ -58,6 +59,7 @@ public:
     struct Limits {
         // Derivations looked at for one chunk. Above it the builds that need most are postponed.
         std::size_t maxNodes = 20'000;
+        bool takesLive = true; // what the memory says of the farm
     };
 
     // memory outlives the walk; what is found out goes there (see finish).
@@ -70,6 +72,10 @@ public:
     void found(const nix::StorePathSet& present);
     [[nodiscard]] std::vector<std::string> toCheck() const;
     void failed(const std::set<std::string>& paths);
+    // When all is read: what steps are made for, in the jobs of other builds' own derivations too. Such builds may
+    // then be added.
+    [[nodiscard]] std::vector<DrvKey> toBeBuilt();
+    void add(QueuedBuild build); // postponed when its derivation is not among them
     // The steps of the jobs then count as live in the memory: they are about to be.
     [[nodiscard]] LoadedChunk finish() &&;
 
@@ -111,13 +117,14 @@ private:
     void taint(std::uint32_t node, std::uint32_t cause);
     void expandLevel();
     [[nodiscard]] bool isActive(const Build& build) const;
-    [[nodiscard]] std::size_t reach(const std::vector<std::uint32_t>& roots, std::vector<std::uint32_t>* unread);
+    [[nodiscard]] std::vector<std::uint32_t> activeRoots() const;
+    std::size_t reach(const std::vector<std::uint32_t>& roots, std::vector<std::uint32_t>* unread);
     void sweep();
     void postponeLargest();
     void rememberFailures();
 
     // build_loader_jobs.cpp
-    [[nodiscard]] jobs::ParsedJob jobOf(const Build& build, std::vector<DrvKey>& referenced);
+    [[nodiscard]] jobs::ParsedJob jobOf(const Build& build, LoadedChunk& chunk);
     [[nodiscard]] jobs::ParsedStep stepOf(Node& node) const;
     [[nodiscard]] jobs::ParsedStep referenceTo(const Node& node) const;
 

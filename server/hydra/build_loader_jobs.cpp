@@ -90,7 +90,7 @@ jobs::ParsedStep ChunkWalk::stepOf(Node& node) const
 }
 
 // Inputs before what needs them, the root last. Depth first without recursion.
-jobs::ParsedJob ChunkWalk::jobOf(const Build& build, std::vector<DrvKey>& referenced)
+jobs::ParsedJob ChunkWalk::jobOf(const Build& build, LoadedChunk& chunk)
 {
     jobs::ParsedJob job;
     job.spec = jobSpecOf(build.row, m_options);
@@ -110,7 +110,7 @@ jobs::ParsedJob ChunkWalk::jobOf(const Build& build, std::vector<DrvKey>& refere
         node.visit = m_visit;
         if (node.state == State::Live || node.isListed) {
             if (node.state == State::Live)
-                referenced.emplace_back(node.path);
+                chunk.referenced.emplace_back(node.path);
             node.place = static_cast<std::uint32_t>(job.steps.size());
             job.steps.push_back(referenceTo(node));
             return;
@@ -133,7 +133,8 @@ jobs::ParsedJob ChunkWalk::jobOf(const Build& build, std::vector<DrvKey>& refere
         node.isListed = true;
         node.place = static_cast<std::uint32_t>(job.steps.size());
         job.steps.push_back(std::move(step));
-        m_memory.addLive(DrvKey(node.path));
+        chunk.listed.emplace_back(node.path);
+        m_memory.addLive(chunk.listed.back());
         stack.pop_back();
     }
     job.steps.back().root = true;

@@ -7,7 +7,9 @@
 #include "server/work/spec.h"
 #include "shared/nix/store_path.h"
 
+#include <algorithm>
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstring>
 #include <memory>
@@ -28,7 +30,7 @@ struct DrvKey {
         std::memcpy(digits.data(), digest.data(), std::min(digits.size(), digest.size()));
     }
     explicit DrvKey(const nix::StorePath& path) : DrvKey(path.digest()) {}
-    friend bool operator==(const DrvKey&, const DrvKey&) = default;
+    friend auto operator<=>(const DrvKey&, const DrvKey&) = default;
 };
 
 struct DrvKeyHash {

@@ -43,6 +43,10 @@ constexpr Statement kRecordBumps{
 constexpr Statement kShares{
     "hydra_shares", "SELECT j.project, j.name, j.schedulingshares FROM jobsets j WHERE j.id IN "
                     "(SELECT jobset_id FROM builds WHERE finished = 0) ORDER BY j.project, j.name"};
+constexpr Statement kIsUnfinished{"hydra_is_unfinished",
+                                  "SELECT EXISTS (SELECT 1 FROM builds WHERE id = $1::bigint::int AND finished = 0)"};
+constexpr Statement kIsAnyFailed{"hydra_is_any_failed", "SELECT EXISTS (SELECT 1 FROM failedpaths)"};
+constexpr Statement kFailed{"hydra_failed_paths", "SELECT path FROM failedpaths WHERE path = ANY ($1::text[])"};
 constexpr Statement kIsQueued{"hydra_is_queued", "SELECT EXISTS (SELECT 1 FROM penstock.hydra_builds) OR "
                                                  "EXISTS (SELECT 1 FROM builds WHERE finished = 0)"};
 // As Hydra's own runner fills them for such a build, with its outputs.
@@ -78,6 +82,14 @@ Result<std::vector<T>> collect(const Rows& rows, const char* what, const Read& r
     return all;
 }
 
+Result<bool> truthOf(const Rows& rows)
+{
+    RowReader row(rows, 0);
+    const bool isTrue = row.boolean();
+    PENSTOCK_TRY_VOID(row.finish("answer"));
+    return isTrue;
+}
+
 QueuedBuild readQueuedBuild(RowReader& row)
 {
     const auto optionalSeconds = [](std::optional<std::int64_t> value) {
@@ -106,9 +118,8 @@ Result<std::vector<NewBuild>> readNewBuilds(Connection& connection, const std::s
     parameters.int64(static_cast<std::int64_t>(most));
     PENSTOCK_TRY(const Rows rows, connection.runPlanned(kNewBuilds, parameters));
     return collect<NewBuild>(rows, "new build", [](RowReader& row) {
-        NewBuild build{row.int32(), {}};
-        build.drvDigest = row.bytes();
-        return build;
+        const BuildId id = row.int32();
+        return NewBuild{id, DrvKey(row.bytes())};
     });
 }
 
@@ -180,10 +191,33 @@ Result<std::vector<JobsetShares>> readShares(Connection& connection)
 Result<bool> isAnythingQueued(Connection& connection)
 {
     PENSTOCK_TRY(const Rows rows, connection.runPlanned(kIsQueued, {}));
-    RowReader row(rows, 0);
-    const bool isQueued = row.boolean();
-    PENSTOCK_TRY_VOID(row.finish("queue"));
-    return isQueued;
+    return truthOf(rows);
+}
+
+Result<bool> isUnfinished(Connection& connection, BuildId build)
+{
+    Parameters parameters;
+    parameters.int64(std::int64_t{build});
+    PENSTOCK_TRY(const Rows rows, connection.run(kIsUnfinished, parameters));
+    return truthOf(rows);
+}
+
+Result<bool> isAnyPathFailed(Connection& connection)
+{
+    PENSTOCK_TRY(const Rows rows, connection.run(kIsAnyFailed));
+    return truthOf(rows);
+}
+
+Result<std::set<std::string>> readFailed(Connection& connection, std::span<const std::string> paths)
+{
+    ArrayColumn column(ArrayColumn::Element::Text);
+    for (const std::string& path : paths)
+        column.text(path);
+    Parameters parameters;
+    parameters.bytes(column.take());
+    PENSTOCK_TRY(const Rows rows, connection.run(kFailed, parameters));
+    PENSTOCK_TRY(const auto failed, collect<std::string>(rows, "failed path", [](RowReader& row) { return row.text(); }));
+    return std::set<std::string>(failed.begin(), failed.end());
 }
 
 Result<BuildId> insertBuild(Connection& connection, const AddedBuild& build)

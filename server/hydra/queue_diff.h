@@ -5,6 +5,7 @@
 // Connection.
 #pragma once
 
+#include "server/hydra/build_loader_memory.h"
 #include "server/store/postgres/connection.h"
 #include "shared/base/ids.h"
 #include "shared/base/result.h"
@@ -12,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -20,12 +22,12 @@ namespace penstock::hydra {
 
 using BuildId = std::int32_t; // of Hydra's table
 
-struct NewBuild { // in the order in which they are to be loaded
+struct NewBuild {
     BuildId id;
-    std::string drvDigest; // of its derivation's store path; of what is no store path: anything
+    DrvKey derivation; // anything when its derivation's path is none
 };
 // Unfinished builds without a row in hydra_builds: those that were bumped last come first; else mixed, as the order of
-// ids would starve the builders of other systems.
+// ids would starve the builders of other systems. In the order in which they are to be loaded.
 [[nodiscard]] Result<std::vector<NewBuild>> readNewBuilds(store::postgres::Connection& connection,
                                                           const std::string& storeDir, std::size_t most);
 
@@ -49,6 +51,14 @@ struct QueuedBuild {
                                                            std::span<const BuildId> builds);
 // The opposite, for those that have no job: they are new again.
 [[nodiscard]] Result<void> releaseBuilds(store::postgres::Connection& connection, std::span<const BuildId> builds);
+
+// Unfinished, whether somebody has loaded it or not.
+[[nodiscard]] Result<bool> isUnfinished(store::postgres::Connection& connection, BuildId build);
+
+[[nodiscard]] Result<bool> isAnyPathFailed(store::postgres::Connection& connection);
+// Those of the paths that are in failedpaths.
+[[nodiscard]] Result<std::set<std::string>> readFailed(store::postgres::Connection& connection,
+                                                       std::span<const std::string> paths);
 
 enum class ChangeKind : std::uint8_t {
     Ended,     // cancelled, deleted or finished by somebody else
