@@ -38,7 +38,8 @@ OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
     if (first.partBytes > 0)
         options.partBytes = first.partBytes;
     m_transfers = std::make_unique<transfer::TransferDesk>(
-        transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files},
+        transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files,
+                            m_opened.inputs.get(), m_opened.inputs ? &m_opened.inputs->files() : nullptr},
         std::move(options));
     m_workers = std::make_unique<transfer::WorkerPool>(kWorkers);
     for (std::size_t store = 0; store < m_opened.stores.size(); ++store)
@@ -50,6 +51,8 @@ OutputDesk::~OutputDesk()
     *m_alive = false;
     for (const auto& each : m_opened.stores)
         each.stop();
+    if (m_opened.local)
+        m_opened.local->stop();
 }
 
 // A store that is away is asked again sooner than one that has answered.

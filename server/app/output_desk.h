@@ -9,6 +9,7 @@
 #include "server/app/output_options.h"
 #include "server/app/store_opening.h"
 #include "server/auth/authenticator.h"
+#include "server/cache/fallback_store.h"
 #include "server/cache/output_store.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/http/metric.h"
@@ -38,6 +39,9 @@ struct OutputParts { // all outlive the desk
 // Opened before anything else; blocking.
 struct OpenedOutputs {
     std::vector<OpenedStore> stores; // the first is the one whose presence counts
+    std::optional<OpenedStore> local; // the machine's own, when it is none of them and inputs are read there
+    // The first, and behind it the machine's own; null: the first alone.
+    std::unique_ptr<cache::FallbackStore> inputs;
     std::unique_ptr<FurtherStores> further; // feeds the others; after the stores, as it uses them
     std::vector<std::string> publicKeys;
     transfer::GrantKey grants;
@@ -48,6 +52,7 @@ struct OutputPlaces {
     std::string serverName;
     std::string storeDir;
     config::Environment environment; // systemd's credentials, AWS_* variables
+    bool readsLocal = false; // inputs of builds may lie in the machine's own Nix store only
 };
 [[nodiscard]] Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places,
                                                 const Clock& clock, Logger& logger);
