@@ -52,7 +52,10 @@ int main(int argc, char** argv)
     const std::unique_ptr<Logger> logger =
         log::makeLogger(log::optionsFor(values.text("log-level"), values.text("log-format")));
     for (const auto& use : values.synonymsUsed())
-        logger->info("config.synonym", {{"key", use.key}, {"name", use.name}});
+        if (!app::hasNoMeaning(use.name))
+            logger->info("config.synonym", {{"key", use.key}, {"name", use.name}});
+    for (const app::KeyNote& note : app::keysWithoutMeaning(values))
+        logger->info("config.no_meaning", {{"key", note.key}, {"why", std::string(note.why)}});
     const auto notifySocket = environment.find("NOTIFY_SOCKET");
     const ServiceNotify notify(notifySocket == environment.end() ? std::string() : notifySocket->second);
 

@@ -10,7 +10,8 @@ namespace penstock::store {
 using postgres::Connection;
 
 PostgresStore::PostgresStore(PostgresOptions options, Logger& logger)
-    : m_writer({options.connectionString, std::move(options.onHealth), options.pruneInterval}, logger),
+    : m_writer({options.connectionString, std::move(options.onHealth), options.pruneInterval, options.projection},
+               logger),
       m_readers(options.connectionString, options.readers)
 {
 }

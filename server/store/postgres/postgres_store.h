@@ -19,6 +19,7 @@ struct PostgresOptions {
     // Each change of health(), from the writing thread.
     std::function<void(Result<void>)> onHealth = {};
     Duration pruneInterval = std::chrono::hours(1); // of usage and history that no recovery needs; with a persist()
+    postgres::Projection* projection = nullptr;   // writes into our transactions; outlives the store
 };
 
 class PostgresStore final : public Store {
