@@ -149,16 +149,17 @@ void writeRows(const std::filesystem::path& rows, const nix::StoreDir& dir, cons
     writeText(rows / "jobsetevalmembers.tsv", fmt::to_string(members));
 }
 
-std::string describe(std::size_t derivations, std::size_t builds)
+std::string describe(const std::filesystem::path& place, std::size_t derivations, std::size_t builds)
 {
-    return fmt::format("{{\"format\": 1, \"wantedDerivations\": {}, \"wantedBuilds\": {}", derivations, builds);
+    return fmt::format("{{\"format\": 1, \"place\": \"{}\", \"wantedDerivations\": {}, \"wantedBuilds\": {}",
+                       place.string(), derivations, builds);
 }
 
 int run(const std::filesystem::path& place, std::size_t derivations, std::size_t wanted)
 {
     std::stringstream known;
     known << std::ifstream(place / "world.json").rdbuf();
-    if (known.str().starts_with(describe(derivations, wanted))) {
+    if (known.str().starts_with(describe(place, derivations, wanted))) {
         fmt::print("{}", known.str());
         return 0;
     }
@@ -183,7 +184,7 @@ int run(const std::filesystem::path& place, std::size_t derivations, std::size_t
         bytes += each.bytes;
     }
     const std::string text = fmt::format("{}, \"derivations\": {}, \"builds\": {}, \"edges\": {}, \"bytes\": {}}}\n",
-                                         describe(derivations, wanted), count, builds.size(), edges, bytes);
+                                         describe(place, derivations, wanted), count, builds.size(), edges, bytes);
     writeText(place / "world.json", text);
     fmt::print("{}", text);
     return 0;
