@@ -6,6 +6,7 @@
 #include "server/app/derivation_texts.h"
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
+#include "server/app/hydra_source.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
 #include "server/auth/authenticator.h"
@@ -87,6 +88,8 @@ struct ServerApp::Parts final : net::ConnectionSink {
     [[nodiscard]] Result<void> startCore();
     [[nodiscard]] Result<void> openOutputStores();
     void buildNet();
+    void buildLogGate();
+    void startHydra();
     [[nodiscard]] NetActions netActions();
     [[nodiscard]] AssignmentActions assignmentActions();
     [[nodiscard]] Result<void> listen();
@@ -102,6 +105,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     qt::QtLoop netLoop;
 
     // Built in this order; ~Parts says in which they end.
+    std::unique_ptr<HydraSource> hydra; // only when one is served
     std::unique_ptr<postgres_cluster::Cluster> cluster;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<StdLoop> coreLoop;
@@ -112,6 +116,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<DerivationTexts> texts;
     std::unique_ptr<OutputDesk> outputs;
     std::unique_ptr<LinkBridge> linkBridge;
+    std::unique_ptr<LogGate> logGate; // only with a Hydra
     std::unique_ptr<BuildIntake> builds;
     std::unique_ptr<FarmGateway> gateway;
     std::unique_ptr<auth::Authenticator> authenticator;
@@ -136,6 +141,7 @@ Result<void> ServerApp::Parts::openStore()
     }
     store::PostgresOptions postgres;
     postgres.connectionString = std::move(url);
+    postgres.projection = hydra == nullptr ? nullptr : &hydra->projection();
     postgres.onHealth = [this](Result<void> health) {
         netLoop.post([this, health = std::move(health)] {
             if (dispatcher != nullptr)
@@ -166,7 +172,8 @@ Result<void> ServerApp::Parts::startCore()
                 if (ended && outputs != nullptr)
                     outputs->logEnded(attempt);
             });
-        });
+        },
+        hydra == nullptr ? nullptr : &hydra->logTap());
     farm = std::make_unique<core::FarmCore>(options.core);
     coreBridge = std::make_unique<CoreBridge>(netLoop, *logs, netActions());
     coreLoop = std::make_unique<StdLoop>("core");
@@ -290,6 +297,8 @@ void ServerApp::Parts::buildNet()
         *dispatcher, *logs, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
             outputs->check(session, std::move(result));
         });
+    if (hydra != nullptr)
+        buildLogGate();
     net::LinkOptions linkOptions;
     linkOptions.timing = {options.heartbeat, options.deadline};
     linkOptions.serverName = options.serverName;
@@ -316,6 +325,26 @@ void ServerApp::Parts::buildNet()
         families.push_back(http::counter("penstock_auth_refusals_total", "peers refused for their credential",
                                          static_cast<double>(authenticator->refusals())));
     });
+}
+
+void ServerApp::Parts::buildLogGate()
+{
+    logGate = std::make_unique<LogGate>(netLoop, clock, *logs, logger,
+                                        [this](SessionId session, protocol::AttemptResult result) {
+                                            linkBridge->finished(session, std::move(result));
+                                        });
+    linkBridge->setBeside({logGate.get(),
+                           [this](AttemptId attempt, const std::string& phase) { hydra->progressed(attempt, phase); },
+                           true});
+}
+
+void ServerApp::Parts::startHydra()
+{
+    if (hydra == nullptr)
+        return;
+    const nix::StoreDir& storeDir = outputs->storeDir();
+    hydra->start({netLoop, *gateway, outputs->firstStore(),
+                  {storeDir, realStoreDir(options.outputs.stores, options.storeDir, options.environment)}});
 }
 
 Result<void> ServerApp::Parts::listen()
@@ -360,6 +389,8 @@ void ServerApp::Parts::onHttp(QTcpSocket* socket, auth::PeerAddress peer)
 
 ServerApp::Parts::~Parts()
 {
+    if (hydra != nullptr)
+        hydra->stop();
     listeners.clear();
     http.reset();
     monitorLinks.reset();
@@ -375,12 +406,14 @@ ServerApp::Parts::~Parts()
     store.reset();    // writes what it was given; its completions go to the core loop
     coreLoop.reset(); // runs what is posted, then joins: nothing calls the dispatcher any more
     gateway.reset();
+    logGate.reset();
     linkBridge.reset();
     dispatcher.reset();
     coreBridge.reset();
     farm.reset();
     logs.reset();
     cluster.reset();
+    hydra.reset();
 }
 
 // ------------------------------------------------------------------------------------------------- ServerApp
@@ -393,11 +426,15 @@ Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logge
 {
     PENSTOCK_TRY_VOID(makeDataDir(options.dataDir));
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
+    if (parts->options.hydra) {
+        PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, parts->clock, logger));
+    }
     PENSTOCK_TRY_VOID(parts->openOutputStores());
     PENSTOCK_TRY_VOID(parts->openStore());
     PENSTOCK_TRY_VOID(parts->startCore());
     parts->buildNet();
     PENSTOCK_TRY_VOID(parts->listen());
+    parts->startHydra();
     return std::unique_ptr<ServerApp>(new ServerApp(std::move(parts)));
 }
 

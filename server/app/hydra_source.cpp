@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/hydra_source.h"
+
+#include <utility>
+
+namespace penstock::app {
+
+Result<std::unique_ptr<HydraSource>> HydraSource::open(hydra::Options options, const Clock& clock, Logger& logger)
+{
+    PENSTOCK_TRY(auto lock, hydra::LockFile::take(options.dataDir));
+    logger.info("hydra.locked", {{"file", lock.path()}});
+    return std::unique_ptr<HydraSource>(new HydraSource(std::move(options), std::move(lock), clock, logger));
+}
+
+HydraSource::HydraSource(hydra::Options options, hydra::LockFile lock, const Clock& clock, Logger& logger)
+    : m_options(std::move(options)), m_clock(clock), m_logger(logger), m_lock(std::move(lock)),
+      m_projection(m_options, clock, logger), m_logs(m_options.dataDir, clock, logger),
+      m_phases({.connectionString = m_options.databaseUrl}, clock, logger), m_alive(std::make_shared<bool>(true))
+{
+}
+
+HydraSource::~HydraSource()
+{
+    stop();
+}
+
+void HydraSource::start(Farm farm)
+{
+    m_farm.emplace(std::move(farm));
+    m_intake = std::make_unique<hydra::Intake>(m_options,
+                                               hydra::IntakeParts{*this, m_farm->outputs, m_clock, m_logger},
+                                               m_farm->places);
+    m_intake->start();
+}
+
+void HydraSource::stop()
+{
+    *m_alive = false;
+    m_intake.reset();
+    m_farm.reset();
+}
+
+// The intake's threads call this while m_farm stands: they end before it does.
+template <class Order> void HydraSource::order(Order order)
+{
+    m_farm->loop.post([this, alive = m_alive, order = std::move(order)]() mutable {
+        if (*alive)
+            order(m_farm->gateway);
+    });
+}
+
+void HydraSource::submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vector<JobId>> answer)
+{
+    order([jobs = std::move(jobs), answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.submit(std::move(jobs), std::move(answer));
+    });
+}
+
+void HydraSource::cancel(JobId job, std::string why, hydra::Answer<void> answer)
+{
+    order([job, why = std::move(why), answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.order([&](RequestId id) { return core::CancelJob{id, job, why}; }, std::move(answer));
+    });
+}
+
+void HydraSource::bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer)
+{
+    order([job, at, answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.order([&](RequestId id) { return core::BumpJob{id, job, at.has_value(), at}; }, std::move(answer));
+    });
+}
+
+void HydraSource::setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer)
+{
+    order([row = work::ShareGroupRow{std::move(group), shares},
+           answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.order([&](RequestId id) { return core::SetShares{id, row}; }, std::move(answer));
+    });
+}
+
+} // namespace penstock::app
