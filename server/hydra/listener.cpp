@@ -212,7 +212,8 @@ void Listener::cancel(const ChangedBuild& build)
 {
     if (!m_cancelling.insert(build.id).second)
         return;
-    const std::string why = build.kind == ChangeKind::Ended ? "cancelled in Hydra" : "its derivation was replaced in Hydra";
+    const std::string why =
+        build.kind == ChangeKind::Ended ? "cancelled in Hydra" : "its derivation was replaced in Hydra";
     m_parts.farm.cancel(*build.job, why, [outcomes = m_outcomes, id = build.id](const Result<void>& done) {
         outcomes->add(outcomes, {id, std::nullopt, done ? std::nullopt : std::optional(done.error().code)});
     });

@@ -216,7 +216,8 @@ Result<std::set<std::string>> readFailed(Connection& connection, std::span<const
     Parameters parameters;
     parameters.bytes(column.take());
     PENSTOCK_TRY(const Rows rows, connection.run(kFailed, parameters));
-    PENSTOCK_TRY(const auto failed, collect<std::string>(rows, "failed path", [](RowReader& row) { return row.text(); }));
+    PENSTOCK_TRY(const auto failed,
+                 collect<std::string>(rows, "failed path", [](RowReader& row) { return row.text(); }));
     return std::set<std::string>(failed.begin(), failed.end());
 }
 
