@@ -290,8 +290,8 @@ TEST_F(HydraIntake, AddsBuildsThatAreAskedFor)
 TEST_F(HydraIntake, ManyBumpsAreOneLookAndTakeEffectAtOnce)
 {
     const auto a = derive("a");
-    m_database.run(fmt::format("INSERT INTO builds (finished, timestamp, jobset_id, job, drvpath, system) "
-                               "SELECT 0, 1700000000, 1, 'j' || i, '{}', 'x86_64-linux' FROM generate_series(1, 3000) i",
+    m_database.run(fmt::format("INSERT INTO builds (finished, timestamp, jobset_id, job, drvpath, system) SELECT 0, "
+                               "1700000000, 1, 'j' || i, '{}', 'x86_64-linux' FROM generate_series(1, 3000) i",
                                pathOf(a)));
     start();
     waitUntil("all are loaded", [&] { return m_farm.open().size() == 3'000; });

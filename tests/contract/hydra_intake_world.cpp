@@ -2,15 +2,14 @@
 #include "tests/contract/hydra_intake_world.h"
 
 #include "server/hydra/side_tables.h"
+#include "shared/base/text.h"
 #include "shared/nix/nar.h"
 #include "tests/support/nar_samples.h"
 #include "tests/support/postgres_fixture.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <fmt/format.h>
 #include <fstream>
-#include <thread>
 
 namespace penstock::test {
 namespace {
@@ -49,7 +48,7 @@ std::string narOfDirectory(const std::map<std::string, std::string>& files)
 std::chrono::seconds patience()
 {
     const char* slowness = std::getenv("PENSTOCK_TEST_SLOWNESS");
-    return std::chrono::seconds(20) * (slowness == nullptr ? 1 : std::max(1, std::atoi(slowness)));
+    return std::chrono::seconds(20 * parseUnsigned(slowness == nullptr ? "1" : slowness).value_or(1));
 }
 
 } // namespace
@@ -105,8 +104,8 @@ Result<std::vector<JobId>> TableFarm::take(std::vector<jobs::ParsedJob>& jobs)
     m_live = live;
     std::vector<JobId> ids;
     for (auto& [id, job] : added) {
-        m_session.run(fmt::format("UPDATE penstock.hydra_builds SET job = {0}, step = {0} WHERE build = {1}", id.value(),
-                                  job.spec.sourceId));
+        m_session.run(fmt::format("UPDATE penstock.hydra_builds SET job = {0}, step = {0} WHERE build = {1}",
+                                  id.value(), job.spec.sourceId));
         ids.push_back(id);
         m_jobs.emplace(id, std::move(job));
     }
@@ -294,7 +293,7 @@ void IntakeWorld::waitUntil(const std::string& what, const std::function<bool()>
     const auto deadline = std::chrono::steady_clock::now() + patience();
     while (!condition()) {
         ASSERT_LT(std::chrono::steady_clock::now(), deadline) << "waited in vain until " << what;
-        std::this_thread::sleep_for(std::chrono::milliseconds(5));
+        m_database.run("SELECT pg_sleep(0.005)");
     }
 }
 
