@@ -20,9 +20,9 @@ protected:
     // Without start and stop times and the time of notification, after they were checked to be now.
     std::string settled(int id)
     {
-        EXPECT_EQ(m_database.value(fmt::format("SELECT starttime = stoptime AND abs(stoptime - extract(epoch from "
-                                               "now())) < 60 AND coalesce(notificationpendingsince, stoptime) = stoptime "
-                                               "FROM builds WHERE id = {}", id)),
+        EXPECT_EQ(m_database.value(fmt::format(
+                      "SELECT starttime = stoptime AND abs(stoptime - extract(epoch from now())) < 60 AND "
+                      "coalesce(notificationpendingsince, stoptime) = stoptime FROM builds WHERE id = {}", id)),
                   "t");
         return m_database.value(fmt::format("SELECT finished, buildstatus, iscachedbuild, size, closuresize, "
                                             "releasename, notificationpendingsince IS NOT NULL FROM builds "
@@ -55,7 +55,7 @@ protected:
     {
         waitUntil("it is finished", [&] { return isFinished(id); });
         waitUntil("its row is gone", [&] {
-            return m_database.value(fmt::format("SELECT count(*) FROM penstock.hydra_builds WHERE build = {}", id)) == "0";
+            return m_database.rows(fmt::format("SELECT 1 FROM penstock.hydra_builds WHERE build = {}", id)).empty();
         });
     }
 };
