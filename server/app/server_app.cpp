@@ -4,6 +4,7 @@
 #include "server/app/bridges.h"
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
+#include "server/app/hydra_desk.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
 #include "server/auth/authenticator.h"
@@ -110,6 +111,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<LinkBridge> linkBridge;
     std::unique_ptr<BuildIntake> builds;
     std::unique_ptr<FarmGateway> gateway;
+    std::unique_ptr<HydraDesk> hydraDesk;
     std::unique_ptr<auth::Authenticator> authenticator;
     std::unique_ptr<feed::Feed> feed;
     std::unique_ptr<net::MonitorLinks> monitorLinks;
@@ -264,14 +266,18 @@ void ServerApp::Parts::buildNet()
     linkOptions.serverVersion = version;
     builderLinks = std::make_unique<net::BuilderLinks>(netLoop, clock, logger, *linkBridge, std::move(linkOptions));
 
+    hydraDesk = std::make_unique<HydraDesk>(HydraDeskParts{netLoop, clock, *dispatcher, &outputs->further()});
+
     http::HttpOptions httpOptions;
     httpOptions.storeDir = options.storeDir;
     http = std::make_unique<http::HttpServer>(
-        http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers()}, httpOptions);
+        http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers(), hydraDesk.get()},
+        httpOptions);
     gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
         appendLinkMetrics(builderLinks->counters(), builderLinks->size(), families);
         appendFeedMetrics(feed->counters(), families);
         outputs->addMetrics(families);
+        hydraDesk->addMetrics(families);
         for (const auto& listener : listeners)
             appendListenerMetrics(listener->counters(), families);
         families.push_back(http::counter("penstock_auth_refusals_total", "peers refused for their credential",
@@ -327,6 +333,7 @@ ServerApp::Parts::~Parts()
     builderLinks.reset();
     feed.reset();
     authenticator.reset();
+    hydraDesk.reset();
     builds.reset();  // waits for one that is being looked up in the outputs
     outputs.reset(); // after http: no body is on its way any more
     if (coreLoop != nullptr)
