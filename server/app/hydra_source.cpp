@@ -40,6 +40,59 @@ void HydraSource::stop()
     m_farm.reset();
 }
 
+namespace {
+
+http::HydraCounters countersOf(const hydra::IntakeCounters& intake, unsigned others)
+{
+    http::HydraCounters counters;
+    counters.passesStarted = intake.passesStarted;
+    counters.passesFinished = intake.passesFinished;
+    counters.passesCutShort = intake.passesInterrupted;
+    counters.wakeups = intake.wakeUps;
+    counters.buildsLoaded = intake.buildsRead;
+    counters.stepsLoaded = intake.stepsCreated;
+    counters.buildsRead = intake.buildsRead;
+    counters.readTime = intake.readTime;
+    counters.busyTime = intake.busy;
+    counters.buildsWaiting = intake.waiting;
+    counters.cachedSuccesses = intake.cachedSuccesses;
+    counters.cachedFailures = intake.cachedFailures;
+    counters.aborted = intake.aborted;
+    counters.connections = intake.connections + others;
+    counters.lastError = intake.lastError;
+    return counters;
+}
+
+Error stopped()
+{
+    return {ErrorCode::Unavailable, "the server is stopping; ask again when it is back"};
+}
+
+} // namespace
+
+HydraHooks HydraSource::hooks()
+{
+    constexpr unsigned kOthers = 5; // the writer, two readers, phases, the reader of the routes
+    HydraHooks hooks;
+    hooks.databaseUrl = m_options.databaseUrl;
+    hooks.counters = [this, alive = m_alive] {
+        return *alive ? countersOf(m_intake->counters(), kOthers) : http::HydraCounters{};
+    };
+    hooks.loadBuild = [this, alive = m_alive](std::uint64_t build, hydra::Answer<void> answer) {
+        if (!*alive)
+            return answer(fail(stopped()));
+        m_intake->buildOne(static_cast<hydra::BuildId>(build), std::move(answer));
+    };
+    hooks.addBuild = [this, alive = m_alive](std::int32_t jobset, std::string drv, hydra::Answer<void> answer) {
+        if (!*alive)
+            return answer(fail(stopped()));
+        m_intake->addBuild(std::move(drv), jobset, [answer = std::move(answer)](const Result<hydra::BuildId>& build) {
+            answer(build ? Result<void>() : Result<void>(fail(build.error())));
+        });
+    };
+    return hooks;
+}
+
 // The intake's threads call this while m_farm stands: they end before it does.
 template <class Order> void HydraSource::order(Order order)
 {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "server/app/farm_gateway.h"
+#include "server/app/hydra_desk.h"
 #include "server/cache/output_store.h"
 #include "server/hydra/build_logs.h"
 #include "server/hydra/farm_port.h"
@@ -45,8 +46,8 @@ public:
     void start(Farm farm);
     // Nothing is asked of the farm any more.
     void stop();
-    // Between start() and stop().
-    [[nodiscard]] hydra::Intake& intake() { return *m_intake; }
+    // For the desk of Hydra's routes; after start(). They answer as unavailable after stop().
+    [[nodiscard]] HydraHooks hooks();
 
     void submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vector<JobId>> answer) override;
     void cancel(JobId job, std::string why, hydra::Answer<void> answer) override;

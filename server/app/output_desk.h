@@ -68,6 +68,7 @@ public:
     [[nodiscard]] std::string grant(AttemptId attempt) const { return m_opened.grants.grant(attempt); }
     [[nodiscard]] const std::vector<std::string>& publicKeys() const { return m_opened.publicKeys; }
     [[nodiscard]] std::vector<std::string> describeStores() const;
+    [[nodiscard]] FurtherStores& further() const { return *m_opened.further; }
     void addMetrics(std::vector<http::MetricFamily>& families) const;
 
     // A builder says that a build succeeded and where its outputs are. Handed on to the core at once, late, or as a

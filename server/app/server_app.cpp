@@ -6,6 +6,7 @@
 #include "server/app/derivation_texts.h"
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
+#include "server/app/hydra_desk.h"
 #include "server/app/hydra_source.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
@@ -119,6 +120,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<LogGate> logGate; // only with a Hydra
     std::unique_ptr<BuildIntake> builds;
     std::unique_ptr<FarmGateway> gateway;
+    std::unique_ptr<HydraDesk> hydraDesk;
     std::unique_ptr<auth::Authenticator> authenticator;
     std::unique_ptr<feed::Feed> feed;
     std::unique_ptr<net::MonitorLinks> monitorLinks;
@@ -311,15 +313,19 @@ void ServerApp::Parts::buildNet()
             assignments->gone(session);
     });
 
+    hydraDesk = std::make_unique<HydraDesk>(HydraDeskParts{netLoop, clock, *dispatcher, &outputs->further()});
+
     http::HttpOptions httpOptions;
     httpOptions.storeDir = options.storeDir;
     http = std::make_unique<http::HttpServer>(
-        http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers()}, httpOptions);
+        http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers(), hydraDesk.get()},
+        httpOptions);
     gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
         appendLinkMetrics(builderLinks->counters(), builderLinks->size(), families);
         appendFeedMetrics(feed->counters(), families);
         outputs->addMetrics(families);
         texts->addMetrics(families);
+        hydraDesk->addMetrics(families);
         for (const auto& listener : listeners)
             appendListenerMetrics(listener->counters(), families);
         families.push_back(http::counter("penstock_auth_refusals_total", "peers refused for their credential",
@@ -345,6 +351,7 @@ void ServerApp::Parts::startHydra()
     const nix::StoreDir& storeDir = outputs->storeDir();
     hydra->start({netLoop, *gateway, outputs->firstStore(),
                   {storeDir, realStoreDir(options.outputs.stores, options.storeDir, options.environment)}});
+    hydraDesk->serve(hydra->hooks());
 }
 
 Result<void> ServerApp::Parts::listen()
@@ -398,6 +405,7 @@ ServerApp::Parts::~Parts()
     builderLinks.reset();
     feed.reset();
     authenticator.reset();
+    hydraDesk.reset();
     builds.reset();  // waits for one that is being looked up in the outputs
     outputs.reset(); // after http: no body is on its way any more
     texts.reset();

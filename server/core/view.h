@@ -75,6 +75,24 @@ struct AttemptTimes {
 
 enum class MachineCondition : std::uint8_t { Ready, Draining, Disconnected, Quarantined };
 
+struct LiveStep { // of a list of unfinished ones
+    StepId id{0};
+    std::string name;    // its derivation's path, else its own name
+    std::string system;
+    work::StepState state = work::StepState::Blocked;
+    WallTime created;
+    std::optional<WallTime> readySince;
+    std::uint32_t attempts = 0;
+    std::uint32_t failures = 0; // charged to it or to the farm
+    std::size_t dependencies = 0;
+    std::optional<std::int32_t> priority; // the highest of the open jobs that claim it
+};
+
+struct LiveSteps { // a part of such a list
+    std::vector<LiveStep> steps;
+    std::optional<StepId> next; // where to look on; nothing: all were looked at
+};
+
 struct MachineView {
     MachineId id{0};
     std::string identity;

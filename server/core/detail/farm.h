@@ -53,6 +53,7 @@ public:
     [[nodiscard]] std::vector<JobId> newestJobs(bool finished, std::size_t limit) const;
     [[nodiscard]] std::vector<StepId> stepsOf(JobId job) const;
     [[nodiscard]] std::optional<StepView> step(StepId step, JobId forJob) const;
+    [[nodiscard]] LiveSteps liveSteps(const std::set<work::StepState>& states, StepId from, std::size_t limit) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
     [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId id) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
