@@ -189,7 +189,8 @@ TEST_F(NixExecutorTest, ReportsFailures)
 TEST_F(NixExecutorTest, BuildsTwiceWhatSaysThatItIsDeterministic)
 {
     const auto twice = [&](const std::string& name, const std::string& script, const std::string& word) {
-        return specOf(makeDerivation(m_nix->storeDir(), {.name = name, .script = script, .environment = {{word, "1"}}}));
+        return specOf(
+            makeDerivation(m_nix->storeDir(), {.name = name, .script = script, .environment = {{word, "1"}}}));
     };
     Recorder sink;
     const AttemptExit same = run(twice("same", "echo built; echo same > $out", "isDeterministic"), sink);
