@@ -267,7 +267,8 @@ void ServerApp::Parts::buildNet()
 {
     texts = std::make_unique<DerivationTexts>(
         netLoop, *store, opened->rules.dir,
-        TextOptions{realStoreDir(options.outputs.stores, options.storeDir, options.environment)});
+        TextOptions{realStoreDir(options.outputs.stores, options.storeDir, options.environment),
+                    options.hydra.has_value()});
     outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts},
                                            *std::move(opened));
     opened.reset();
