@@ -36,7 +36,7 @@ transfer::AttemptWork attemptWorkOf(core::LiveWork live)
 } // namespace
 
 OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
-    : m_parts(parts), m_opened(std::move(opened)), m_alive(std::make_shared<bool>(true))
+    : m_parts(std::move(parts)), m_opened(std::move(opened)), m_alive(std::make_shared<bool>(true))
 {
     transfer::DeskOptions options{.rules = m_opened.rules};
     options.published = [further = m_opened.further.get()](const std::vector<nix::StorePath>& paths) {
@@ -242,6 +242,8 @@ Result<std::string> OutputDesk::settle(AttemptId attempt, const Told& told,
         if (!present.contains(path))
             return fmt::format("the build succeeded, but its output {} is not in {}; it is built again",
                                path.print(dir), store.describe());
+    if (m_parts.keepRoots)
+        m_parts.keepRoots(told.paths);
     if (told.revealed.empty() || !work)
         return std::string();
     const auto facts = transfer::attemptFacts(attempt, dir, *work);

@@ -19,6 +19,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -32,6 +33,8 @@ struct OutputParts { // all outlive the desk
     Logger& logger;
     dispatch::Dispatcher& dispatcher;
     logs::LogStore& logs;
+    // Told of outputs before they count, on a thread that may wait; null: nobody is.
+    std::function<void(const nix::StorePathSet&)> keepRoots = {};
 };
 
 // Opened before anything else; blocking.

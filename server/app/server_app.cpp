@@ -4,12 +4,14 @@
 #include "server/app/bridges.h"
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
+#include "server/app/hydra_steps.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
 #include "server/auth/authenticator.h"
 #include "server/core/farm_core.h"
 #include "server/feed/feed.h"
 #include "server/http/http_server.h"
+#include "server/hydra/lock_file.h"
 #include "server/logs/log_store.h"
 #include "server/net/builder_links.h"
 #include "server/net/listener.h"
@@ -85,6 +87,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     [[nodiscard]] Result<void> startCore();
     [[nodiscard]] Result<void> openOutputStores();
     void buildNet();
+    void watchSteps();
     [[nodiscard]] NetActions netActions();
     [[nodiscard]] Result<void> listen();
 
@@ -98,15 +101,18 @@ struct ServerApp::Parts final : net::ConnectionSink {
     SystemClock clock;
     qt::QtLoop netLoop;
 
+    std::optional<hydra::LockFile> hydraLock; // to the very end
     // Built in this order; ~Parts says in which they end.
     std::unique_ptr<postgres_cluster::Cluster> cluster;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<StdLoop> coreLoop;
+    std::unique_ptr<HydraSteps> hydraSteps; // null without a Hydra
     std::unique_ptr<logs::LogStore> logs;
     std::unique_ptr<core::FarmCore> farm;
     std::unique_ptr<CoreBridge> coreBridge;
     std::unique_ptr<dispatch::Dispatcher> dispatcher;
     std::unique_ptr<OutputDesk> outputs;
+    std::unique_ptr<LogGate> logGate; // likewise
     std::unique_ptr<LinkBridge> linkBridge;
     std::unique_ptr<BuildIntake> builds;
     std::unique_ptr<FarmGateway> gateway;
@@ -153,6 +159,8 @@ Result<void> ServerApp::Parts::startCore()
                                       {"attempts", recovery.attempts.size()}});
     logs::LogLimits limits;
     limits.maxBytesPerAttempt = options.maxLogBytes;
+    if (options.hydra)
+        hydraSteps = std::make_unique<HydraSteps>(*options.hydra, opened->rules.dir, clock, logger);
     logs = std::make_unique<logs::LogStore>(
         options.dataDir + "/logs", limits, logger, [this](AttemptId attempt, std::uint64_t size, bool ended) {
             netLoop.post([this, attempt, size, ended] {
@@ -161,7 +169,10 @@ Result<void> ServerApp::Parts::startCore()
                 if (ended && outputs != nullptr)
                     outputs->logEnded(attempt);
             });
-        });
+        },
+        hydraSteps != nullptr ? &hydraSteps->tap() : nullptr);
+    if (hydraSteps != nullptr)
+        HydraSteps::adopt(recovery, *logs);
     farm = std::make_unique<core::FarmCore>(options.core);
     coreBridge = std::make_unique<CoreBridge>(netLoop, *logs, netActions());
     coreLoop = std::make_unique<StdLoop>("core");
@@ -221,14 +232,16 @@ Result<void> ServerApp::Parts::openOutputStores()
 {
     PENSTOCK_TRY(opened, openOutputs(options.outputs,
                                      {options.dataDir, options.serverName, options.storeDir,
-                                      options.environment},
+                                      options.environment, options.hydra.has_value()},
                                      clock, logger));
     return {};
 }
 
 void ServerApp::Parts::buildNet()
 {
-    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs}, *std::move(opened));
+    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs,
+                                                       hydraSteps != nullptr ? hydraSteps->keepRoots() : nullptr},
+                                           *std::move(opened));
     opened.reset();
     const std::string version(config::version());
     GatewayFacts facts{version,
@@ -258,6 +271,8 @@ void ServerApp::Parts::buildNet()
         *dispatcher, *logs, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
             outputs->check(session, std::move(result));
         });
+    if (hydraSteps != nullptr)
+        watchSteps();
     net::LinkOptions linkOptions;
     linkOptions.timing = {options.heartbeat, options.deadline};
     linkOptions.serverName = options.serverName;
@@ -276,6 +291,25 @@ void ServerApp::Parts::buildNet()
             appendListenerMetrics(listener->counters(), families);
         families.push_back(http::counter("penstock_auth_refusals_total", "peers refused for their credential",
                                          static_cast<double>(authenticator->refusals())));
+    });
+}
+
+void ServerApp::Parts::watchSteps()
+{
+    logGate = std::make_unique<LogGate>(netLoop, clock, *logs, logger,
+                                        [this](SessionId session, protocol::AttemptResult result) {
+                                            linkBridge->finished(session, std::move(result));
+                                        });
+    LinkBeside beside = hydraSteps->beside(*logs, *logGate);
+    // Whoever shares a store with us shares it with the first.
+    beside.checksAll = hydraSteps->keepRoots() && options.outputs.stores.front().kind == cache::StoreKind::Local;
+    linkBridge->setBeside(std::move(beside));
+    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
+        families.push_back(http::gauge("penstock_hydra_results_held", "results that wait for the end of their logs",
+                                       static_cast<double>(logGate->held())));
+        families.push_back(http::counter("penstock_hydra_logs_cut_total",
+                                         "results told before the end of their logs, which did not come",
+                                         static_cast<double>(logGate->cut())));
     });
 }
 
@@ -338,7 +372,9 @@ ServerApp::Parts::~Parts()
     dispatcher.reset();
     coreBridge.reset();
     farm.reset();
+    logGate.reset();
     logs.reset();
+    hydraSteps.reset();
     cluster.reset();
 }
 
@@ -350,8 +386,13 @@ ServerApp::~ServerApp() = default;
 Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logger& logger,
                                                     std::function<void(const Error&)> fatal)
 {
+    std::optional<hydra::LockFile> lock;
+    if (options.hydra) {
+        PENSTOCK_TRY(lock, hydra::LockFile::take(options.hydra->dataDir));
+    }
     PENSTOCK_TRY_VOID(makeDataDir(options.dataDir));
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
+    parts->hydraLock = std::move(lock);
     PENSTOCK_TRY_VOID(parts->openOutputStores());
     PENSTOCK_TRY_VOID(parts->openStore());
     PENSTOCK_TRY_VOID(parts->startCore());
