@@ -119,6 +119,26 @@ class HydraStepsTest(HydraTest):
             kept = self.store.run("nix-store", "--query", "--roots", path)
             self.assertIn("hydra-roots", kept)
 
+    def test_what_only_the_machine_has_can_be_read_as_an_input_and_is_no_output(self):
+        cache = os.path.join(self.world.dir, "cache")
+        self.start("--store", f"file://{cache}", builders=())
+        source = os.path.join(self.world.dir, "source")
+        with open(source, "w", encoding="utf-8") as file:
+            file.write(f"of {self.tag}")
+        path = self.store.run("nix-store", "--add", source).strip()
+        farm = self.world.farm
+        status, _, text = farm.request("POST", "/transfer/closure", {"paths": [path]})
+        self.assertEqual(status, 200)
+        info = dict(line.split(": ", 1) for line in text.decode().splitlines())
+        self.assertEqual(info["StorePath"], path)
+        key = farm.get("/api/v1/status")["signing_keys"][0]
+        self.assertTrue(info["Sig"].startswith(key.split(":")[0]), info)
+        status, _, nar = farm.request("GET", "/" + info["URL"])
+        self.assertEqual((status, len(nar)), (200, int(info["NarSize"])))
+        self.assertIn(f"of {self.tag}".encode(), nar)
+        digest = os.path.basename(path)[:32]
+        self.assertEqual(farm.request("GET", f"/{digest}.narinfo")[0], 404)
+
     def second(self):
         """How a server ends that is started beside."""
         done = subprocess.run(
