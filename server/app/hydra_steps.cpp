@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/hydra_steps.h"
 
-#include <map>
-#include <variant>
-
 namespace penstock::app {
 namespace {
 
@@ -21,22 +18,6 @@ HydraSteps::HydraSteps(const hydra::Options& options, const nix::StoreDir& store
 {
     if (!options.rootsDir.empty())
         m_roots.emplace(options.rootsDir, store, logger);
-}
-
-void HydraSteps::adopt(const work::Recovery& recovery, logs::LogStore& logs)
-{
-    std::map<StepId, AttemptId> live;
-    for (const work::AttemptRow& attempt : recovery.attempts) {
-        if (attempt.progress.state != work::AttemptState::Ended)
-            live.insert_or_assign(attempt.step, attempt.id);
-    }
-    for (const work::StepRow& step : recovery.steps) {
-        const auto attempt = live.find(step.id);
-        if (attempt == live.end())
-            continue;
-        if (const auto* nix = std::get_if<work::NixWork>(step.spec.work.get()); nix != nullptr)
-            logs.opened(attempt->second, nix->drvPath);
-    }
 }
 
 // A row says that it is being built only when there is a log to be looked at.

@@ -10,7 +10,6 @@
 #include "server/hydra/options.h"
 #include "server/hydra/phases.h"
 #include "server/logs/log_store.h"
-#include "server/work/changes.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
 #include "shared/nix/store_path.h"
@@ -26,8 +25,6 @@ public:
     HydraSteps(const hydra::Options& options, const nix::StoreDir& store, const Clock& clock, Logger& logger);
 
     [[nodiscard]] logs::LogTap& tap() { return m_logs; }
-    // Attempts that go on over our restart; before anything is said of them.
-    static void adopt(const work::Recovery& recovery, logs::LogStore& logs);
     // Both outlive the bridge that gets it.
     [[nodiscard]] LinkBeside beside(logs::LogStore& logs, LogGate& gate);
     // Outputs that are about to count; null: no links are wanted. Blocks; any thread.

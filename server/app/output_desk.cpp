@@ -13,6 +13,7 @@ namespace {
 
 constexpr transfer::PoolSize kWorkers{4, 5'000};
 constexpr std::size_t kMaxChecked = 20'000;
+constexpr std::size_t kMaxLogsToCome = 20'000; // more than the log store waits for
 constexpr Duration kFirstWait = std::chrono::seconds(1);
 constexpr Duration kLongestWait = std::chrono::minutes(1);
 constexpr Duration kTidyTime = std::chrono::hours(24);
@@ -156,8 +157,11 @@ void OutputDesk::findGrant(std::string grant, auth::Answer<auth::Identity> answe
         std::move(answer));
 }
 
-void OutputDesk::attemptEnded(AttemptId attempt)
+void OutputDesk::attemptEnded(AttemptId attempt, const std::string& drvPath)
 {
+    m_logOf.insert_or_assign(attempt, drvPath);
+    if (m_logOf.size() > kMaxLogsToCome)
+        m_logOf.erase(m_logOf.begin());
     m_transfers->attemptEnded(attempt);
     m_checked.erase(attempt);
 }
@@ -302,6 +306,12 @@ void OutputDesk::later(AttemptId attempt, const Error& error)
 
 void OutputDesk::logEnded(AttemptId attempt)
 {
+    if (const auto known = m_logOf.extract(attempt); !known.empty()) {
+        if (!known.mapped().empty())
+            keepLog(attempt, known.mapped());
+        return;
+    }
+    // It ended before our restart, or not by what its machine said.
     ask<std::string>(
         [attempt](const core::FarmCore& farm) -> Result<std::string> {
             const auto view = farm.attempt(attempt);

@@ -171,10 +171,9 @@ Result<void> ServerApp::Parts::startCore()
             });
         },
         hydraSteps != nullptr ? &hydraSteps->tap() : nullptr);
-    if (hydraSteps != nullptr)
-        HydraSteps::adopt(recovery, *logs);
     farm = std::make_unique<core::FarmCore>(options.core);
     coreBridge = std::make_unique<CoreBridge>(netLoop, *logs, netActions());
+    coreBridge->adopt(recovery);
     coreLoop = std::make_unique<StdLoop>("core");
     dispatcher = std::make_unique<dispatch::Dispatcher>(*coreLoop, clock, *farm, *store, *coreBridge);
     std::promise<Result<void>> recovered;
@@ -204,9 +203,9 @@ NetActions ServerApp::Parts::netActions()
             addGrants(*outputs, desired);
         builderLinks->sendDesired(session, std::move(desired));
     };
-    actions.attemptEnded = [this](AttemptId attempt) {
+    actions.attemptEnded = [this](AttemptId attempt, const std::string& drvPath) {
         if (outputs != nullptr)
-            outputs->attemptEnded(attempt);
+            outputs->attemptEnded(attempt, drvPath);
     };
     actions.stored = [this](SessionId session, std::vector<AttemptId> attempts) {
         if (builderLinks != nullptr)
