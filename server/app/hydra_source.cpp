@@ -5,17 +5,19 @@
 
 namespace penstock::app {
 
-Result<std::unique_ptr<HydraSource>> HydraSource::open(hydra::Options options, const Clock& clock, Logger& logger)
+Result<std::unique_ptr<HydraSource>> HydraSource::open(hydra::Options options, const nix::StoreDir& storeDir,
+                                                       const Clock& clock, Logger& logger)
 {
     PENSTOCK_TRY(auto lock, hydra::LockFile::take(options.dataDir));
     logger.info("hydra.locked", {{"file", lock.path()}});
-    return std::unique_ptr<HydraSource>(new HydraSource(std::move(options), std::move(lock), clock, logger));
+    return std::unique_ptr<HydraSource>(
+        new HydraSource(std::move(options), storeDir, std::move(lock), clock, logger));
 }
 
-HydraSource::HydraSource(hydra::Options options, hydra::LockFile lock, const Clock& clock, Logger& logger)
+HydraSource::HydraSource(hydra::Options options, const nix::StoreDir& storeDir, hydra::LockFile lock,
+                         const Clock& clock, Logger& logger)
     : m_options(std::move(options)), m_clock(clock), m_logger(logger), m_lock(std::move(lock)),
-      m_projection(m_options, clock, logger), m_logs(m_options.dataDir, clock, logger),
-      m_phases({.connectionString = m_options.databaseUrl}, clock, logger), m_alive(std::make_shared<bool>(true))
+      m_projection(m_options, clock, logger), m_steps(m_options, storeDir, clock, logger), m_alive(std::make_shared<bool>(true))
 {
 }
 

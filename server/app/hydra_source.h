@@ -6,13 +6,12 @@
 
 #include "server/app/farm_gateway.h"
 #include "server/app/hydra_desk.h"
+#include "server/app/hydra_steps.h"
 #include "server/cache/output_store.h"
-#include "server/hydra/build_logs.h"
 #include "server/hydra/farm_port.h"
 #include "server/hydra/intake.h"
 #include "server/hydra/lock_file.h"
 #include "server/hydra/options.h"
-#include "server/hydra/phases.h"
 #include "server/hydra/projection.h"
 #include "shared/base/loop.h"
 
@@ -26,15 +25,13 @@ namespace penstock::app {
 class HydraSource final : public hydra::FarmPort {
 public:
     // Conflict: another runner has Hydra's lock. clock and logger outlive it.
-    [[nodiscard]] static Result<std::unique_ptr<HydraSource>> open(hydra::Options options, const Clock& clock,
-                                                                   Logger& logger);
+    [[nodiscard]] static Result<std::unique_ptr<HydraSource>> open(hydra::Options options, const nix::StoreDir& storeDir,
+                                                                   const Clock& clock, Logger& logger);
     ~HydraSource() override;
 
     // For the store and the logs, which it outlives.
     [[nodiscard]] store::postgres::Projection& projection() { return m_projection; }
-    [[nodiscard]] logs::LogTap& logTap() { return m_logs; }
-    // Any thread, while the source lives.
-    void progressed(AttemptId attempt, const std::string& phase) { m_phases.tell(attempt, hydra::busyOf(phase)); }
+    [[nodiscard]] HydraSteps& steps() { return m_steps; }
 
     struct Farm { // all live until stop()
         Loop& loop;           // the net loop
@@ -55,7 +52,8 @@ public:
     void setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer) override;
 
 private:
-    HydraSource(hydra::Options options, hydra::LockFile lock, const Clock& clock, Logger& logger);
+    HydraSource(hydra::Options options, const nix::StoreDir& storeDir, hydra::LockFile lock, const Clock& clock,
+                Logger& logger);
     // Carries it to the net loop, while the farm is there.
     template <class Order> void order(Order order);
 
@@ -64,8 +62,7 @@ private:
     Logger& m_logger;
     hydra::LockFile m_lock;
     hydra::Projection m_projection;
-    hydra::BuildLogs m_logs;
-    hydra::Phases m_phases;
+    HydraSteps m_steps;
     std::optional<Farm> m_farm;
     std::shared_ptr<bool> m_alive; // orders that are carried out after stop() look here first
     std::unique_ptr<hydra::Intake> m_intake;

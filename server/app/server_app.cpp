@@ -14,6 +14,7 @@
 #include "server/core/farm_core.h"
 #include "server/feed/feed.h"
 #include "server/http/http_server.h"
+#include "server/hydra/lock_file.h"
 #include "server/logs/log_store.h"
 #include "server/net/builder_links.h"
 #include "server/net/listener.h"
@@ -89,7 +90,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     [[nodiscard]] Result<void> startCore();
     [[nodiscard]] Result<void> openOutputStores();
     void buildNet();
-    void buildLogGate();
+    void watchSteps();
     void startHydra();
     [[nodiscard]] NetActions netActions();
     [[nodiscard]] AssignmentActions assignmentActions();
@@ -110,6 +111,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<postgres_cluster::Cluster> cluster;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<StdLoop> coreLoop;
+    std::unique_ptr<HydraSteps> hydraSteps; // null without a Hydra
     std::unique_ptr<logs::LogStore> logs;
     std::unique_ptr<core::FarmCore> farm;
     std::unique_ptr<CoreBridge> coreBridge;
@@ -166,6 +168,8 @@ Result<void> ServerApp::Parts::startCore()
                                       {"attempts", recovery.attempts.size()}});
     logs::LogLimits limits;
     limits.maxBytesPerAttempt = options.maxLogBytes;
+    if (options.hydra)
+        hydraSteps = std::make_unique<HydraSteps>(*options.hydra, opened->rules.dir, clock, logger);
     logs = std::make_unique<logs::LogStore>(
         options.dataDir + "/logs", limits, logger, [this](AttemptId attempt, std::uint64_t size, bool ended) {
             netLoop.post([this, attempt, size, ended] {
@@ -175,9 +179,10 @@ Result<void> ServerApp::Parts::startCore()
                     outputs->logEnded(attempt);
             });
         },
-        hydra == nullptr ? nullptr : &hydra->logTap());
+        hydra == nullptr ? nullptr : &hydra->steps().tap());
     farm = std::make_unique<core::FarmCore>(options.core);
     coreBridge = std::make_unique<CoreBridge>(netLoop, *logs, netActions());
+    coreBridge->adopt(recovery);
     coreLoop = std::make_unique<StdLoop>("core");
     dispatcher = std::make_unique<dispatch::Dispatcher>(*coreLoop, clock, *farm, *store, *coreBridge);
     std::promise<Result<void>> recovered;
@@ -204,9 +209,9 @@ NetActions ServerApp::Parts::netActions()
         if (assignments != nullptr)
             assignments->desired(session, std::move(desired));
     };
-    actions.attemptEnded = [this](AttemptId attempt) {
+    actions.attemptEnded = [this](AttemptId attempt, const std::string& drvPath) {
         if (outputs != nullptr)
-            outputs->attemptEnded(attempt);
+            outputs->attemptEnded(attempt, drvPath);
     };
     actions.stored = [this](SessionId session, std::vector<AttemptId> attempts) {
         if (assignments != nullptr)
@@ -258,7 +263,7 @@ Result<void> ServerApp::Parts::openOutputStores()
 {
     PENSTOCK_TRY(opened, openOutputs(options.outputs,
                                      {options.dataDir, options.serverName, options.storeDir,
-                                      options.environment},
+                                      options.environment, options.hydra.has_value()},
                                      clock, logger));
     return {};
 }
@@ -269,7 +274,8 @@ void ServerApp::Parts::buildNet()
         netLoop, *store, opened->rules.dir,
         TextOptions{realStoreDir(options.outputs.stores, options.storeDir, options.environment),
                     options.hydra.has_value()});
-    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts},
+    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts,
+                                                       hydra == nullptr ? nullptr : hydra->steps().keepRoots()},
                                            *std::move(opened));
     opened.reset();
     const std::string version(config::version());
@@ -301,7 +307,7 @@ void ServerApp::Parts::buildNet()
             outputs->check(session, std::move(result));
         });
     if (hydra != nullptr)
-        buildLogGate();
+        watchSteps();
     net::LinkOptions linkOptions;
     linkOptions.timing = {options.heartbeat, options.deadline};
     linkOptions.serverName = options.serverName;
@@ -334,15 +340,23 @@ void ServerApp::Parts::buildNet()
     });
 }
 
-void ServerApp::Parts::buildLogGate()
+void ServerApp::Parts::watchSteps()
 {
     logGate = std::make_unique<LogGate>(netLoop, clock, *logs, logger,
                                         [this](SessionId session, protocol::AttemptResult result) {
                                             linkBridge->finished(session, std::move(result));
                                         });
-    linkBridge->setBeside({logGate.get(),
-                           [this](AttemptId attempt, const std::string& phase) { hydra->progressed(attempt, phase); },
-                           true});
+    LinkBeside beside = hydra->steps().beside(*logs, *logGate);
+    // Whoever shares a store with us shares it with the first.
+    beside.checksAll = hydra->steps().keepRoots() && options.outputs.stores.front().kind == cache::StoreKind::Local;
+    linkBridge->setBeside(std::move(beside));
+    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
+        families.push_back(http::gauge("penstock_hydra_results_held", "results that wait for the end of their logs",
+                                       static_cast<double>(logGate->held())));
+        families.push_back(http::counter("penstock_hydra_logs_cut_total",
+                                         "results told before the end of their logs, which did not come",
+                                         static_cast<double>(logGate->cut())));
+    });
 }
 
 void ServerApp::Parts::startHydra()
@@ -436,7 +450,8 @@ Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logge
     PENSTOCK_TRY_VOID(makeDataDir(options.dataDir));
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
     if (parts->options.hydra) {
-        PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, parts->clock, logger));
+        PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(parts->options.storeDir));
+        PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, storeDir, parts->clock, logger));
     }
     PENSTOCK_TRY_VOID(parts->openOutputStores());
     PENSTOCK_TRY_VOID(parts->openStore());
