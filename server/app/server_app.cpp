@@ -111,7 +111,6 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<postgres_cluster::Cluster> cluster;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<StdLoop> coreLoop;
-    std::unique_ptr<HydraSteps> hydraSteps; // null without a Hydra
     std::unique_ptr<logs::LogStore> logs;
     std::unique_ptr<core::FarmCore> farm;
     std::unique_ptr<CoreBridge> coreBridge;
@@ -168,8 +167,6 @@ Result<void> ServerApp::Parts::startCore()
                                       {"attempts", recovery.attempts.size()}});
     logs::LogLimits limits;
     limits.maxBytesPerAttempt = options.maxLogBytes;
-    if (options.hydra)
-        hydraSteps = std::make_unique<HydraSteps>(*options.hydra, opened->rules.dir, clock, logger);
     logs = std::make_unique<logs::LogStore>(
         options.dataDir + "/logs", limits, logger, [this](AttemptId attempt, std::uint64_t size, bool ended) {
             netLoop.post([this, attempt, size, ended] {
