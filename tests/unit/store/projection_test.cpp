@@ -45,12 +45,12 @@ struct Notes final : postgres::Projection {
         }
         return {};
     }
-    Result<bool> later(Connection& connection) override
+    Result<Rest> later(Connection& connection) override
     {
         PENSTOCK_TRY_VOID(connection.runScript("SELECT 1"));
         if (!asked.push(true))
             return fail(ErrorCode::Internal, "asked too often");
-        return --more > 0;
+        return --more > 0 ? Rest::Waits : Rest::None;
     }
 
     std::atomic<int> begun{0};
