@@ -105,6 +105,8 @@ void LinkBridge::disconnected(SessionId session, const std::string& reason)
         m_beside.gate->drop(session);
     m_dispatcher.post(core::MachineDisconnected{session, reason});
     m_coreLoop.post([&dispatcher = m_dispatcher, session] { dispatcher.dropSession(session); });
+    if (m_onDisconnected)
+        m_onDisconnected(session);
 }
 
 void LinkBridge::log(protocol::LogChunk chunk, std::function<void(Result<net::LogAnswer>)> answer)

@@ -41,6 +41,8 @@ public:
 
     // Whether the builder fetches and uploads by grants; else it shares its store with us.
     [[nodiscard]] bool takesGrants(SessionId session) const { return m_granted.contains(session); }
+    // Told of each session that ends, after it has ended.
+    void onDisconnected(std::function<void(SessionId)> told) { m_onDisconnected = std::move(told); }
 
     void connected(SessionId session, const protocol::Hello& hello, const std::string& credential) override;
     void messages(SessionId session, std::vector<protocol::BuilderMessage> messages,
@@ -65,6 +67,7 @@ private:
     Loop& m_coreLoop;
     const CheckOutputs m_checkOutputs;
     LinkBeside m_beside;
+    std::function<void(SessionId)> m_onDisconnected;
     std::set<SessionId> m_granted; // open sessions
 };
 

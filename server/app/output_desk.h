@@ -4,6 +4,7 @@
 // loop; what blocks runs on threads of its own.
 #pragma once
 
+#include "server/app/derivation_texts.h"
 #include "server/app/further_stores.h"
 #include "server/app/output_options.h"
 #include "server/app/store_opening.h"
@@ -33,6 +34,7 @@ struct OutputParts { // all outlive the desk
     Logger& logger;
     dispatch::Dispatcher& dispatcher;
     logs::LogStore& logs;
+    DerivationTexts& texts;
     // Told of outputs before they count, on a thread that may wait; null: nobody is.
     std::function<void(const nix::StorePathSet&)> keepRoots = {};
 };
@@ -65,9 +67,11 @@ public:
 
     [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
     [[nodiscard]] cache::OutputStore& firstStore() const { return *m_opened.stores.front().store; }
+    [[nodiscard]] const nix::StoreDir& storeDir() const { return m_opened.rules.dir; }
     [[nodiscard]] std::string grant(AttemptId attempt) const { return m_opened.grants.grant(attempt); }
     [[nodiscard]] const std::vector<std::string>& publicKeys() const { return m_opened.publicKeys; }
     [[nodiscard]] std::vector<std::string> describeStores() const;
+    [[nodiscard]] FurtherStores& further() const { return *m_opened.further; }
     void addMetrics(std::vector<http::MetricFamily>& families) const;
 
     // A builder says that a build succeeded and where its outputs are. Handed on to the core at once, late, or as a
@@ -91,7 +95,7 @@ private:
     struct Expected {
         bool isLive = false;
         std::vector<work::NixOutput> outputs;
-        std::optional<transfer::AttemptWork> work; // when some output's path is known only after the build
+        std::optional<core::LiveWork> open; // when some output's path is known only after the build
     };
     struct Told { // what a result says
         nix::StorePathSet paths;
@@ -103,10 +107,13 @@ private:
                                              const std::optional<transfer::AttemptWork>& work) const;
     template <class T>
     void ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer);
+    // Errors are Unavailable, or Internal when the text cannot be had.
+    void withText(core::LiveWork live, transfer::Answer<transfer::AttemptWork> answer);
     void look(AttemptId attempt);
-    void compare(AttemptId attempt, const Expected& expected);
+    void expect(AttemptId attempt, Expected expected);
+    void compare(AttemptId attempt, const Expected& expected, const std::optional<transfer::AttemptWork>& work);
     void judged(AttemptId attempt, const Result<std::string>& wrong);
-    void handOn(AttemptId attempt, std::string failure);
+    void handOn(AttemptId attempt, std::string failure, bool isMachines = true);
     void later(AttemptId attempt, const Error& error);
     void keepLog(AttemptId attempt, const std::string& drvPath);
     void tidy(std::size_t store);

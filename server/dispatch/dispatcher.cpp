@@ -69,6 +69,7 @@ void Dispatcher::drain()
     m_counters.events += batch.size();
     carryOut(m_farm.consume(batch, now));
     const Duration turn = m_clock.now().mono - now.mono;
+    m_counters.busyMicros += static_cast<std::uint64_t>(turn.count());
     m_counters.slowestTurnMicros =
         std::max(m_counters.slowestTurnMicros, static_cast<std::uint64_t>(turn.count()));
 }

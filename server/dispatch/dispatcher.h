@@ -37,6 +37,7 @@ struct DispatchCounters {
     std::uint64_t batches = 0;
     std::uint64_t persisted = 0;
     std::uint64_t slowestTurnMicros = 0;
+    std::uint64_t busyMicros = 0;
 };
 
 class Dispatcher {
