@@ -55,23 +55,58 @@ void LinkBridge::messages(SessionId session, std::vector<protocol::BuilderMessag
 {
     std::vector<core::Event> events;
     events.reserve(messages.size());
+    std::vector<Phase> phases;
     for (protocol::BuilderMessage& message : messages) {
-        // Whether it is a build that has outputs the derivation says, not the builder.
+        const auto* progress = std::get_if<protocol::AttemptProgress>(&message);
+        if (progress != nullptr && m_beside.progressed)
+            phases.push_back({progress->attempt, progress->phase});
         auto* result = std::get_if<protocol::AttemptResult>(&message);
-        if (result != nullptr && result->outcome == protocol::Outcome::Succeeded && takesGrants(session))
+        if (result != nullptr && m_beside.gate != nullptr)
+            m_beside.gate->hold(session, std::move(*result));
+        else if (result != nullptr && isChecked(session, *result))
             m_checkOutputs(session, std::move(*result));
         else
             events.push_back(toEvent(session, std::move(message)));
     }
     m_dispatcher.postAll(std::move(events));
+    if (!phases.empty())
+        tellPhases(std::move(phases));
     m_coreLoop.post(std::move(taken)); // behind them
+}
+
+void LinkBridge::finished(SessionId session, protocol::AttemptResult result)
+{
+    if (isChecked(session, result))
+        m_checkOutputs(session, std::move(result));
+    else
+        m_dispatcher.post(core::AttemptFinished{session, std::move(result)});
+}
+
+// Which attempts are this machine's the core knows: it shows a phase only when it took it. The question is put from the
+// loop itself, as the batch that holds the events is taken behind what is posted now.
+void LinkBridge::tellPhases(std::vector<Phase> phases)
+{
+    auto question = [told = m_beside.progressed, phases = std::move(phases)](const core::FarmCore& farm, Now) {
+        for (const Phase& phase : phases) {
+            const auto view = farm.attempt(phase.attempt);
+            if (view && view->progress.state != work::AttemptState::Ended && view->phase == phase.word)
+                told(phase.attempt, phase.word);
+        }
+    };
+    m_coreLoop.post([&dispatcher = m_dispatcher, question = std::move(question)]() mutable {
+        dispatcher.ask(std::move(question));
+    });
 }
 
 void LinkBridge::disconnected(SessionId session, const std::string& reason)
 {
     m_granted.erase(session);
+    if (m_beside.gate != nullptr)
+        m_beside.gate->drop(session);
     m_dispatcher.post(core::MachineDisconnected{session, reason});
     m_coreLoop.post([&dispatcher = m_dispatcher, session] { dispatcher.dropSession(session); });
+    if (m_onDisconnected)
+        m_onDisconnected(session);
 }
 
 void LinkBridge::log(protocol::LogChunk chunk, std::function<void(Result<net::LogAnswer>)> answer)
@@ -95,6 +130,11 @@ void CoreBridge::sendWelcome(SessionId session, MachineId machine)
 
 void CoreBridge::sendDesired(SessionId session, protocol::Desired desired)
 {
+    if (m_logs.hasTap()) {
+        for (const protocol::Assignment& assignment : desired.assign)
+            if (const auto* nix = std::get_if<protocol::NixWork>(&assignment.work); nix != nullptr)
+                m_logs.opened(assignment.attempt, nix->drvPath);
+    }
     m_netLoop.post([actions = m_actions, session, desired = std::move(desired)]() mutable {
         actions->desired(session, std::move(desired));
     });

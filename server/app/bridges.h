@@ -4,6 +4,7 @@
 // Neither decides anything.
 #pragma once
 
+#include "server/app/log_gate.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/logs/log_store.h"
 #include "server/net/builder_links.h"
@@ -20,12 +21,27 @@ namespace penstock::app {
 // Takes what a builder with grants says of a build that succeeded, and hands it on once its outputs are there.
 using CheckOutputs = std::function<void(SessionId, protocol::AttemptResult)>;
 
+// What a source of jobs with tables and files of its own wants of what builders say. Without one all of it is empty.
+struct LinkBeside {
+    LogGate* gate = nullptr; // outlives the bridge; passes on to finished()
+    // What the core took for true, behind it and on its loop; not every phase is told.
+    std::function<void(AttemptId, const std::string& phase)> progressed = {};
+    // Successes of builders that share the store with us are checked, too.
+    bool checksAll = false;
+};
+
 class LinkBridge final : public net::LinkSink {
 public:
     LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop, CheckOutputs checkOutputs);
 
+    void setBeside(LinkBeside beside) { m_beside = std::move(beside); }
+    // On the net loop: for the gate.
+    void finished(SessionId session, protocol::AttemptResult result);
+
     // Whether the builder fetches and uploads by grants; else it shares its store with us.
     [[nodiscard]] bool takesGrants(SessionId session) const { return m_granted.contains(session); }
+    // Told of each session that ends, after it has ended.
+    void onDisconnected(std::function<void(SessionId)> told) { m_onDisconnected = std::move(told); }
 
     void connected(SessionId session, const protocol::Hello& hello, const std::string& credential) override;
     void messages(SessionId session, std::vector<protocol::BuilderMessage> messages,
@@ -34,10 +50,23 @@ public:
     void log(protocol::LogChunk chunk, std::function<void(Result<net::LogAnswer>)> answer) override;
 
 private:
+    struct Phase {
+        AttemptId attempt;
+        std::string word;
+    };
+    // Whether it is a build that has outputs the derivation says, not the builder.
+    [[nodiscard]] bool isChecked(SessionId session, const protocol::AttemptResult& result) const
+    {
+        return result.outcome == protocol::Outcome::Succeeded && (m_beside.checksAll || takesGrants(session));
+    }
+    void tellPhases(std::vector<Phase> phases);
+
     dispatch::Dispatcher& m_dispatcher;
     logs::LogStore& m_logs;
     Loop& m_coreLoop;
     const CheckOutputs m_checkOutputs;
+    LinkBeside m_beside;
+    std::function<void(SessionId)> m_onDisconnected;
     std::set<SessionId> m_granted; // open sessions
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// HydraDesk: answers the routes of Hydra's queue runner, for a farm with and without a Hydra. Lives on the net loop. The
-// core is asked in small pieces: machines a few hundred at a time and then kept as text for a second, steps in pages.
+// HydraDesk: answers the routes of Hydra's queue runner, for a farm with and without a Hydra. Lives on the net loop.
+// The core is asked in small pieces: machines a few hundred at a time and then kept as text for a second, steps in pages.
 #pragma once
 
 #include "server/app/further_stores.h"
@@ -8,6 +8,7 @@
 #include "server/dispatch/dispatcher.h"
 #include "server/http/hydra_gateway.h"
 #include "server/hydra/farm_port.h"
+#include "server/hydra/intake.h"
 #include "server/hydra/status_reader.h"
 #include "server/transfer/worker_pool.h"
 #include "shared/base/clock.h"
@@ -96,5 +97,8 @@ private:
     std::unique_ptr<transfer::WorkerPool> m_workers; // reads what waits for further stores
     std::shared_ptr<bool> m_alive; // answers that come home after our end look here first
 };
+
+// What routes and metrics ask of an intake; it outlives the desk's hooks. connections: what the server holds beside it.
+[[nodiscard]] HydraHooks hooksOf(hydra::Intake& intake, std::string databaseUrl, unsigned connections);
 
 } // namespace penstock::app

@@ -4,10 +4,12 @@
 // loop; what blocks runs on threads of its own.
 #pragma once
 
+#include "server/app/derivation_texts.h"
 #include "server/app/further_stores.h"
 #include "server/app/output_options.h"
 #include "server/app/store_opening.h"
 #include "server/auth/authenticator.h"
+#include "server/cache/fallback_store.h"
 #include "server/cache/output_store.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/http/metric.h"
@@ -31,11 +33,15 @@ struct OutputParts { // all outlive the desk
     Logger& logger;
     dispatch::Dispatcher& dispatcher;
     logs::LogStore& logs;
+    DerivationTexts& texts;
 };
 
 // Opened before anything else; blocking.
 struct OpenedOutputs {
     std::vector<OpenedStore> stores; // the first is the one whose presence counts
+    std::optional<OpenedStore> local; // the machine's own, when it is none of them and inputs are read there
+    // The first, and behind it the machine's own; null: the first alone.
+    std::unique_ptr<cache::FallbackStore> inputs;
     std::unique_ptr<FurtherStores> further; // feeds the others; after the stores, as it uses them
     std::vector<std::string> publicKeys;
     transfer::GrantKey grants;
@@ -46,6 +52,7 @@ struct OutputPlaces {
     std::string serverName;
     std::string storeDir;
     config::Environment environment; // systemd's credentials, AWS_* variables
+    bool readsLocal = false; // inputs of builds may lie in the machine's own Nix store only
 };
 [[nodiscard]] Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places,
                                                 const Clock& clock, Logger& logger);
@@ -83,7 +90,7 @@ private:
     struct Expected {
         bool isLive = false;
         std::vector<work::NixOutput> outputs;
-        std::optional<transfer::AttemptWork> work; // when some output's path is known only after the build
+        std::optional<core::LiveWork> open; // when some output's path is known only after the build
     };
     struct Told { // what a result says
         nix::StorePathSet paths;
@@ -95,10 +102,13 @@ private:
                                              const std::optional<transfer::AttemptWork>& work) const;
     template <class T>
     void ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer);
+    // Errors are Unavailable, or Internal when the text cannot be had.
+    void withText(core::LiveWork live, transfer::Answer<transfer::AttemptWork> answer);
     void look(AttemptId attempt);
-    void compare(AttemptId attempt, const Expected& expected);
+    void expect(AttemptId attempt, Expected expected);
+    void compare(AttemptId attempt, const Expected& expected, const std::optional<transfer::AttemptWork>& work);
     void judged(AttemptId attempt, const Result<std::string>& wrong);
-    void handOn(AttemptId attempt, std::string failure);
+    void handOn(AttemptId attempt, std::string failure, bool isMachines = true);
     void later(AttemptId attempt, const Error& error);
     void keepLog(AttemptId attempt, const std::string& drvPath);
     void tidy(std::size_t store);

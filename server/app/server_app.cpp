@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/server_app.h"
 
+#include "server/app/assignment_desk.h"
 #include "server/app/bridges.h"
+#include "server/app/derivation_texts.h"
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
 #include "server/app/hydra_desk.h"
+#include "server/app/hydra_errands.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
 #include "server/auth/authenticator.h"
@@ -18,6 +21,7 @@
 #include "server/postgres_cluster/cluster.h"
 #include "server/store/postgres/postgres_store.h"
 #include "shared/base/std_loop.h"
+#include "shared/base/text.h"
 #include "shared/config/options.h"
 #include "shared/qt/qt_loop.h"
 
@@ -54,13 +58,13 @@ Result<void> makeDataDir(const std::string& path)
     return {};
 }
 
-Result<void> writePortFile(const std::string& path, const std::string& text)
+Result<void> writeWhole(const std::string& option, const std::string& path, const std::string& text)
 {
     QSaveFile file(QString::fromStdString(path)); // renamed into place, so a reader never sees half of it
     if (!file.open(QIODevice::WriteOnly) || file.write(text.data(), static_cast<qint64>(text.size())) < 0 ||
         !file.commit())
         return fail(ErrorCode::Internal,
-                    fmt::format("--port-file {}: {}", path, file.errorString().toStdString()));
+                    fmt::format("{} {}: {}", option, path, file.errorString().toStdString()));
     return {};
 }
 
@@ -87,6 +91,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     [[nodiscard]] Result<void> openOutputStores();
     void buildNet();
     [[nodiscard]] NetActions netActions();
+    [[nodiscard]] AssignmentActions assignmentActions();
     [[nodiscard]] Result<void> listen();
 
     void onLink(QWebSocket* socket, net::PeerInfo peer) override;
@@ -107,6 +112,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<core::FarmCore> farm;
     std::unique_ptr<CoreBridge> coreBridge;
     std::unique_ptr<dispatch::Dispatcher> dispatcher;
+    std::unique_ptr<DerivationTexts> texts;
     std::unique_ptr<OutputDesk> outputs;
     std::unique_ptr<LinkBridge> linkBridge;
     std::unique_ptr<BuildIntake> builds;
@@ -116,6 +122,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<feed::Feed> feed;
     std::unique_ptr<net::MonitorLinks> monitorLinks;
     std::unique_ptr<net::BuilderLinks> builderLinks;
+    std::unique_ptr<AssignmentDesk> assignments;
     std::unique_ptr<http::HttpServer> http;
     std::vector<std::unique_ptr<net::Listener>> listeners;
     work::Recovery recovery;
@@ -189,23 +196,22 @@ NetActions ServerApp::Parts::netActions()
             builderLinks->sendWelcome(session, machine);
     };
     actions.desired = [this](SessionId session, protocol::Desired desired) {
-        if (builderLinks == nullptr)
-            return;
-        if (linkBridge != nullptr && outputs != nullptr && linkBridge->takesGrants(session))
-            addGrants(*outputs, desired);
-        builderLinks->sendDesired(session, std::move(desired));
+        if (assignments != nullptr)
+            assignments->desired(session, std::move(desired));
     };
     actions.attemptEnded = [this](AttemptId attempt) {
         if (outputs != nullptr)
             outputs->attemptEnded(attempt);
     };
     actions.stored = [this](SessionId session, std::vector<AttemptId> attempts) {
-        if (builderLinks != nullptr)
-            builderLinks->sendStored(session, std::move(attempts));
+        if (assignments != nullptr)
+            assignments->stored(session, std::move(attempts));
     };
     actions.close = [this](SessionId session, protocol::GoodbyeReason reason, const std::string& text) {
-        if (builderLinks != nullptr)
-            builderLinks->close(session, reason, text);
+        if (assignments == nullptr)
+            return;
+        assignments->gone(session);
+        builderLinks->close(session, reason, text);
     };
     actions.reply = [this](const core::Reply& reply) {
         if (gateway != nullptr)
@@ -216,6 +222,30 @@ NetActions ServerApp::Parts::netActions()
             feed->changed(changed.jobs, changed.steps, changed.machines);
     };
     actions.fatal = fatal;
+    return actions;
+}
+
+AssignmentActions ServerApp::Parts::assignmentActions()
+{
+    AssignmentActions actions;
+    actions.sendDesired = [this](SessionId session, protocol::Desired desired) {
+        if (linkBridge->takesGrants(session))
+            addGrants(*outputs, desired);
+        builderLinks->sendDesired(session, std::move(desired));
+    };
+    actions.sendStored = [this](SessionId session, std::vector<AttemptId> attempts) {
+        builderLinks->sendStored(session, std::move(attempts));
+    };
+    actions.fail = [this](SessionId session, AttemptId attempt, std::string why) {
+        protocol::AttemptResult result;
+        result.attempt = attempt;
+        result.outcome = protocol::Outcome::Infrastructure;
+        result.error = std::move(why);
+        dispatcher->post(core::AttemptFinished{session, std::move(result), false});
+    };
+    actions.cutOff = [this](SessionId session, const std::string& why) {
+        builderLinks->close(session, protocol::GoodbyeReason::Overloaded, why);
+    };
     return actions;
 }
 
@@ -230,7 +260,11 @@ Result<void> ServerApp::Parts::openOutputStores()
 
 void ServerApp::Parts::buildNet()
 {
-    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs}, *std::move(opened));
+    texts = std::make_unique<DerivationTexts>(
+        netLoop, *store, opened->rules.dir,
+        TextOptions{realStoreDir(options.outputs.stores, options.storeDir, options.environment)});
+    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts},
+                                           *std::move(opened));
     opened.reset();
     const std::string version(config::version());
     GatewayFacts facts{version,
@@ -265,6 +299,12 @@ void ServerApp::Parts::buildNet()
     linkOptions.serverName = options.serverName;
     linkOptions.serverVersion = version;
     builderLinks = std::make_unique<net::BuilderLinks>(netLoop, clock, logger, *linkBridge, std::move(linkOptions));
+    assignments = std::make_unique<AssignmentDesk>(AssignmentDesk::Parts{netLoop, clock, logger, *texts},
+                                                   assignmentActions());
+    linkBridge->onDisconnected([this](SessionId session) {
+        if (assignments != nullptr)
+            assignments->gone(session);
+    });
 
     hydraDesk = std::make_unique<HydraDesk>(HydraDeskParts{netLoop, clock, *dispatcher, &outputs->further()});
 
@@ -278,6 +318,7 @@ void ServerApp::Parts::buildNet()
         appendFeedMetrics(feed->counters(), families);
         outputs->addMetrics(families);
         hydraDesk->addMetrics(families);
+        texts->addMetrics(families);
         for (const auto& listener : listeners)
             appendListenerMetrics(listener->counters(), families);
         families.push_back(http::counter("penstock_auth_refusals_total", "peers refused for their credential",
@@ -300,9 +341,10 @@ Result<void> ServerApp::Parts::listen()
         logger.info("server.listening", {{"address", listener->boundAddress()}});
         listeners.push_back(std::move(listener));
     }
+    PENSTOCK_TRY_VOID(writeWhole("--data-dir", addressFile(options.dataDir), join(addresses, "\n") + "\n"));
     gateway->setListen(std::move(addresses));
     if (!options.portFile.empty())
-        PENSTOCK_TRY_VOID(writePortFile(options.portFile, ports));
+        PENSTOCK_TRY_VOID(writeWhole("--port-file", options.portFile, ports));
     return {};
 }
 
@@ -330,12 +372,14 @@ ServerApp::Parts::~Parts()
     listeners.clear();
     http.reset();
     monitorLinks.reset();
+    assignments.reset();
     builderLinks.reset();
     feed.reset();
     authenticator.reset();
     hydraDesk.reset();
     builds.reset();  // waits for one that is being looked up in the outputs
     outputs.reset(); // after http: no body is on its way any more
+    texts.reset();
     if (coreLoop != nullptr)
         coreLoop->post([this] { dispatcher->stop(); });
     store.reset();    // writes what it was given; its completions go to the core loop

@@ -47,7 +47,8 @@ struct AttemptView {
 
 struct LiveWork { // of an attempt that is not over
     MachineId machine{0};
-    work::Work work;
+    StepId step{0};
+    work::Work work; // of a derivation without its text and its input paths
     std::vector<protocol::ResolvedInput> resolved; // as its assignment says
 };
 
@@ -184,6 +185,7 @@ struct Counters { // since the server started
     std::uint64_t jobsFinished = 0;
     std::uint64_t stepsFinished = 0;
     std::uint64_t stepsThereAlready = 0; // of these: submitted as cached, so never tried
+    std::uint64_t stepsUnwanted = 0;     // likewise: of no job, and cancelled when nothing needed them any more
     std::uint64_t attemptsStarted = 0;
     std::uint64_t finishedOk = 0; // attempts
     std::uint64_t finishedFailed = 0;

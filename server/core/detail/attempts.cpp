@@ -109,7 +109,7 @@ void Farm::on(AttemptFinished& event)
     if (report.end == work::AttemptEnd::Cancelled && !attempt->isStopped())
         report.end = work::AttemptEnd::Infrastructure;
     holdToPromise(m_steps.at(attempt->step), report);
-    endAttempt(id, *attempt, std::move(report));
+    endAttempt(id, *attempt, std::move(report), event.isMachines);
 }
 
 // What waits for paths that only this build can tell could never run without them.
@@ -170,7 +170,7 @@ void Farm::countTimes(const AttemptRecord& attempt, MachineRecord& machine)
     }
 }
 
-void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report)
+void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report, bool isMachines)
 {
     const work::AttemptEnd end = report.end.value_or(work::AttemptEnd::Infrastructure);
     auto moved = work::next(attempt.progress, work::AttemptOver{std::move(report)}, m_now);
@@ -185,11 +185,12 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
     ++machine.finished;
     if (end != work::AttemptEnd::Lost)
         countTimes(attempt, machine);
-    if (end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached) {
+    if (isMachines && end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached) {
         ++machine.failed;
         machine.lastFailure = m_now.wall;
     }
-    judgeMachine(attempt, id, end);
+    if (isMachines)
+        judgeMachine(attempt, id, end);
     // Stopped for a job that is gone, while a reopened one needs the step: it is tried again, free of charge.
     const bool wanted = isWanted(attempt.step);
     const bool reveals = m_steps.at(attempt.step).revealsPaths;

@@ -54,6 +54,12 @@ void PostgresStore::loadJob(JobId id, Answer<work::StoredJob> answer)
     m_readers.ask<work::StoredJob>([id](Connection& c) { return postgres::loadJob(c, id); }, std::move(answer));
 }
 
+void PostgresStore::loadDerivations(std::vector<StepId> steps, Answer<std::vector<StoredDerivation>> answer)
+{
+    m_readers.ask<std::vector<StoredDerivation>>(
+        [steps = std::move(steps)](Connection& c) { return postgres::loadDerivations(c, steps); }, std::move(answer));
+}
+
 void PostgresStore::addToken(TokenRow token, Answer<void> done)
 {
     // Tried a second time after a lost connection, our own row may be there already.

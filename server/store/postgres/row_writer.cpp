@@ -90,7 +90,7 @@ void insertStep(Columns& c, const work::StepRow& row)
     fill(c, row.progress);
     c.text(row.spec.name);
     c.bytes(encodeSpec(row.spec));
-    if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get()))
+    if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get()); nix != nullptr && !nix->drv.empty())
         c.bytes(nix->drv);
     else
         c.null();
