@@ -115,7 +115,8 @@ QJsonObject objectOf(const std::string& file, const nix::BuildMachine& machine, 
 {
     QJsonObject object;
     const auto text = [&object](const char* key, const std::string& value) {
-        object.insert(QString::fromLatin1(key), value.empty() ? QJsonValue() : QJsonValue(QString::fromStdString(value)));
+        object.insert(QString::fromLatin1(key),
+                      value.empty() ? QJsonValue() : QJsonValue(QString::fromStdString(value)));
     };
     text("file", file);
     object.insert(QStringLiteral("line"), static_cast<qint64>(machine.line));

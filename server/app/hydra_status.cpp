@@ -126,9 +126,9 @@ Result<std::string> readRunningStatus(const ServerOptions& options)
             return std::move(answer->body);
         if (answer && (answer->status == 401 || answer->status == 403))
             return fail(ErrorCode::Denied,
-                        fmt::format("the server at {} wants a token; ask it with: penstock --server {} --token-file FILE "
-                                    "status",
-                                    address.print(), address.print()));
+                        fmt::format("the server at {0} wants a token; ask it with: penstock --server {0} --token-file "
+                                    "FILE status",
+                                    address.print()));
         tried += fmt::format("\n  {}: {}", address.print(),
                              answer ? fmt::format("answered {}", answer->status) : answer.error().message);
     }
