@@ -123,6 +123,28 @@ CoreBridge::CoreBridge(Loop& netLoop, logs::LogStore& logs, NetActions actions)
 {
 }
 
+void CoreBridge::handedOut(AttemptId attempt, const std::string& drvPath)
+{
+    if (m_building.insert_or_assign(attempt, drvPath).second && m_logs.hasTap())
+        m_logs.opened(attempt, drvPath);
+}
+
+void CoreBridge::adopt(const work::Recovery& recovery)
+{
+    std::map<StepId, AttemptId> live;
+    for (const work::AttemptRow& attempt : recovery.attempts) {
+        if (attempt.progress.state != work::AttemptState::Ended)
+            live.insert_or_assign(attempt.step, attempt.id);
+    }
+    for (const work::StepRow& step : recovery.steps) {
+        const auto attempt = live.find(step.id);
+        if (attempt == live.end())
+            continue;
+        if (const auto* nix = std::get_if<work::NixWork>(step.spec.work.get()); nix != nullptr)
+            handedOut(attempt->second, nix->drvPath);
+    }
+}
+
 void CoreBridge::sendWelcome(SessionId session, MachineId machine)
 {
     m_netLoop.post([actions = m_actions, session, machine] { actions->welcome(session, machine); });
@@ -130,11 +152,9 @@ void CoreBridge::sendWelcome(SessionId session, MachineId machine)
 
 void CoreBridge::sendDesired(SessionId session, protocol::Desired desired)
 {
-    if (m_logs.hasTap()) {
-        for (const protocol::Assignment& assignment : desired.assign)
-            if (const auto* nix = std::get_if<protocol::NixWork>(&assignment.work); nix != nullptr)
-                m_logs.opened(assignment.attempt, nix->drvPath);
-    }
+    for (const protocol::Assignment& assignment : desired.assign)
+        if (const auto* nix = std::get_if<protocol::NixWork>(&assignment.work); nix != nullptr)
+            handedOut(assignment.attempt, nix->drvPath);
     m_netLoop.post([actions = m_actions, session, desired = std::move(desired)]() mutable {
         actions->desired(session, std::move(desired));
     });
@@ -164,10 +184,17 @@ void CoreBridge::publish(core::Publish changed)
     m_netLoop.post([actions = m_actions, changed = std::move(changed)] { actions->publish(changed); });
 }
 
-void CoreBridge::attemptEnded(AttemptId attempt, std::uint64_t logBytes)
+void CoreBridge::attemptEnded(const work::AttemptUpdate& update)
 {
-    m_logs.end(attempt, logBytes);
-    m_netLoop.post([actions = m_actions, attempt] { actions->attemptEnded(attempt); });
+    auto building = m_building.extract(update.id);
+    std::string drvPath;
+    // An attempt that found all there has nothing to tell that the build itself has not told better.
+    if (!building.empty() && update.progress.end != work::AttemptEnd::Cached && update.progress.logBytes > 0)
+        drvPath = std::move(building.mapped());
+    m_netLoop.post([actions = m_actions, attempt = update.id, drvPath = std::move(drvPath)] {
+        actions->attemptEnded(attempt, drvPath);
+    });
+    m_logs.end(update.id, update.progress.logBytes);
 }
 
 void CoreBridge::fatal(Error error)

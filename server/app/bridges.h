@@ -11,6 +11,7 @@
 #include "shared/base/loop.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -78,7 +79,8 @@ struct NetActions {
     std::function<void(SessionId, protocol::GoodbyeReason, const std::string&)> close;
     std::function<void(const core::Reply&)> reply;
     std::function<void(const core::Publish&)> publish;
-    std::function<void(AttemptId)> attemptEnded;
+    // drvPath: of what it built; empty: nothing that a log tells of. Before its log is said to be whole.
+    std::function<void(AttemptId, const std::string& drvPath)> attemptEnded;
     std::function<void(const Error&)> fatal;
 };
 
@@ -86,19 +88,26 @@ class CoreBridge final : public dispatch::Sinks {
 public:
     CoreBridge(Loop& netLoop, logs::LogStore& logs, NetActions actions);
 
+    // Attempts that go on over our restart; before the core loop runs.
+    void adopt(const work::Recovery& recovery);
+
     void sendWelcome(SessionId session, MachineId machine) override;
     void sendDesired(SessionId session, protocol::Desired desired) override;
     void sendStored(SessionId session, std::vector<AttemptId> attempts) override;
     void closeSession(SessionId session, protocol::GoodbyeReason reason, std::string text) override;
     void reply(core::Reply reply) override;
     void publish(core::Publish changed) override;
-    void attemptEnded(AttemptId attempt, std::uint64_t logBytes) override;
+    void attemptEnded(const work::AttemptUpdate& update) override;
     void fatal(Error error) override;
 
 private:
+    void handedOut(AttemptId attempt, const std::string& drvPath);
+
     Loop& m_netLoop;
     logs::LogStore& m_logs;
     const std::shared_ptr<const NetActions> m_actions;
+    // Of live attempts, as the core forgets a step as soon as nobody wants it: before its log is whole.
+    std::map<AttemptId, std::string> m_building;
 };
 
 } // namespace penstock::app

@@ -9,7 +9,6 @@
 #include "server/dispatch/dispatcher.h"
 #include "server/http/hydra_gateway.h"
 #include "server/hydra/farm_port.h"
-#include "server/hydra/intake.h"
 #include "server/hydra/status_reader.h"
 #include "server/transfer/worker_pool.h"
 #include "shared/base/clock.h"
@@ -98,8 +97,5 @@ private:
     std::unique_ptr<transfer::WorkerPool> m_workers; // reads what waits for further stores
     std::shared_ptr<bool> m_alive; // answers that come home after our end look here first
 };
-
-// What routes and metrics ask of an intake; it outlives the desk's hooks. connections: what the server holds beside it.
-[[nodiscard]] HydraHooks hooksOf(hydra::Intake& intake, std::string databaseUrl, unsigned connections);
 
 } // namespace penstock::app

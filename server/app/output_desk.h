@@ -20,6 +20,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -34,6 +35,8 @@ struct OutputParts { // all outlive the desk
     dispatch::Dispatcher& dispatcher;
     logs::LogStore& logs;
     DerivationTexts& texts;
+    // Told of outputs before they count, on a thread that may wait; null: nobody is.
+    std::function<void(const nix::StorePathSet&)> keepRoots = {};
 };
 
 // Opened before anything else; blocking.
@@ -64,6 +67,7 @@ public:
 
     [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
     [[nodiscard]] cache::OutputStore& firstStore() const { return *m_opened.stores.front().store; }
+    [[nodiscard]] const nix::StoreDir& storeDir() const { return m_opened.rules.dir; }
     [[nodiscard]] std::string grant(AttemptId attempt) const { return m_opened.grants.grant(attempt); }
     [[nodiscard]] const std::vector<std::string>& publicKeys() const { return m_opened.publicKeys; }
     [[nodiscard]] std::vector<std::string> describeStores() const;
@@ -74,8 +78,9 @@ public:
     // failure of the machine: when some output is certainly not in the first store. While that is not known, it waits.
     // A repeat of a result that waits takes its place.
     void check(SessionId session, protocol::AttemptResult result);
-    void attemptEnded(AttemptId attempt); // for the core
-    void logEnded(AttemptId attempt);     // its log is whole
+    // For the core. drvPath: whose log is to be kept once it is whole; empty: none is.
+    void attemptEnded(AttemptId attempt, const std::string& drvPath);
+    void logEnded(AttemptId attempt); // its log is whole
 
     void attemptWork(AttemptId attempt, transfer::Answer<transfer::AttemptWork> answer) override;
     [[nodiscard]] bool isGrant(std::string_view credential) const override;
@@ -116,6 +121,7 @@ private:
     OutputParts m_parts;
     OpenedOutputs m_opened;
     std::map<AttemptId, Checked> m_checked;
+    std::map<AttemptId, std::string> m_logOf; // attempts that are over, by whose derivation's log they write
     std::uint64_t m_missing = 0;   // results that became failures
     std::uint64_t m_unknown = 0;   // looks that found out nothing
     std::uint64_t m_logsKept = 0;

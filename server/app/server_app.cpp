@@ -8,12 +8,14 @@
 #include "server/app/farm_records.h"
 #include "server/app/hydra_desk.h"
 #include "server/app/hydra_errands.h"
+#include "server/app/hydra_source.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
 #include "server/auth/authenticator.h"
 #include "server/core/farm_core.h"
 #include "server/feed/feed.h"
 #include "server/http/http_server.h"
+#include "server/hydra/lock_file.h"
 #include "server/logs/log_store.h"
 #include "server/net/builder_links.h"
 #include "server/net/listener.h"
@@ -90,6 +92,8 @@ struct ServerApp::Parts final : net::ConnectionSink {
     [[nodiscard]] Result<void> startCore();
     [[nodiscard]] Result<void> openOutputStores();
     void buildNet();
+    void watchSteps();
+    void startHydra();
     [[nodiscard]] NetActions netActions();
     [[nodiscard]] AssignmentActions assignmentActions();
     [[nodiscard]] Result<void> listen();
@@ -105,9 +109,11 @@ struct ServerApp::Parts final : net::ConnectionSink {
     qt::QtLoop netLoop;
 
     // Built in this order; ~Parts says in which they end.
+    std::unique_ptr<HydraSource> hydra; // only when one is served
     std::unique_ptr<postgres_cluster::Cluster> cluster;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<StdLoop> coreLoop;
+    std::unique_ptr<HydraSteps> hydraSteps; // null without a Hydra
     std::unique_ptr<logs::LogStore> logs;
     std::unique_ptr<core::FarmCore> farm;
     std::unique_ptr<CoreBridge> coreBridge;
@@ -115,6 +121,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<DerivationTexts> texts;
     std::unique_ptr<OutputDesk> outputs;
     std::unique_ptr<LinkBridge> linkBridge;
+    std::unique_ptr<LogGate> logGate; // only with a Hydra
     std::unique_ptr<BuildIntake> builds;
     std::unique_ptr<FarmGateway> gateway;
     std::unique_ptr<HydraDesk> hydraDesk;
@@ -140,6 +147,7 @@ Result<void> ServerApp::Parts::openStore()
     }
     store::PostgresOptions postgres;
     postgres.connectionString = std::move(url);
+    postgres.projection = hydra == nullptr ? nullptr : &hydra->projection();
     postgres.onHealth = [this](Result<void> health) {
         netLoop.post([this, health = std::move(health)] {
             if (dispatcher != nullptr)
@@ -162,6 +170,8 @@ Result<void> ServerApp::Parts::startCore()
                                       {"attempts", recovery.attempts.size()}});
     logs::LogLimits limits;
     limits.maxBytesPerAttempt = options.maxLogBytes;
+    if (options.hydra)
+        hydraSteps = std::make_unique<HydraSteps>(*options.hydra, opened->rules.dir, clock, logger);
     logs = std::make_unique<logs::LogStore>(
         options.dataDir + "/logs", limits, logger, [this](AttemptId attempt, std::uint64_t size, bool ended) {
             netLoop.post([this, attempt, size, ended] {
@@ -170,9 +180,11 @@ Result<void> ServerApp::Parts::startCore()
                 if (ended && outputs != nullptr)
                     outputs->logEnded(attempt);
             });
-        });
+        },
+        hydra == nullptr ? nullptr : &hydra->steps().tap());
     farm = std::make_unique<core::FarmCore>(options.core);
     coreBridge = std::make_unique<CoreBridge>(netLoop, *logs, netActions());
+    coreBridge->adopt(recovery);
     coreLoop = std::make_unique<StdLoop>("core");
     dispatcher = std::make_unique<dispatch::Dispatcher>(*coreLoop, clock, *farm, *store, *coreBridge);
     std::promise<Result<void>> recovered;
@@ -199,9 +211,9 @@ NetActions ServerApp::Parts::netActions()
         if (assignments != nullptr)
             assignments->desired(session, std::move(desired));
     };
-    actions.attemptEnded = [this](AttemptId attempt) {
+    actions.attemptEnded = [this](AttemptId attempt, const std::string& drvPath) {
         if (outputs != nullptr)
-            outputs->attemptEnded(attempt);
+            outputs->attemptEnded(attempt, drvPath);
     };
     actions.stored = [this](SessionId session, std::vector<AttemptId> attempts) {
         if (assignments != nullptr)
@@ -253,7 +265,7 @@ Result<void> ServerApp::Parts::openOutputStores()
 {
     PENSTOCK_TRY(opened, openOutputs(options.outputs,
                                      {options.dataDir, options.serverName, options.storeDir,
-                                      options.environment},
+                                      options.environment, options.hydra.has_value()},
                                      clock, logger));
     return {};
 }
@@ -262,8 +274,10 @@ void ServerApp::Parts::buildNet()
 {
     texts = std::make_unique<DerivationTexts>(
         netLoop, *store, opened->rules.dir,
-        TextOptions{realStoreDir(options.outputs.stores, options.storeDir, options.environment)});
-    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts},
+        TextOptions{realStoreDir(options.outputs.stores, options.storeDir, options.environment),
+                    options.hydra.has_value()});
+    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts,
+                                                       hydra == nullptr ? nullptr : hydra->steps().keepRoots()},
                                            *std::move(opened));
     opened.reset();
     const std::string version(config::version());
@@ -294,6 +308,8 @@ void ServerApp::Parts::buildNet()
         *dispatcher, *logs, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
             outputs->check(session, std::move(result));
         });
+    if (hydra != nullptr)
+        watchSteps();
     net::LinkOptions linkOptions;
     linkOptions.timing = {options.heartbeat, options.deadline};
     linkOptions.serverName = options.serverName;
@@ -317,13 +333,42 @@ void ServerApp::Parts::buildNet()
         appendLinkMetrics(builderLinks->counters(), builderLinks->size(), families);
         appendFeedMetrics(feed->counters(), families);
         outputs->addMetrics(families);
-        hydraDesk->addMetrics(families);
         texts->addMetrics(families);
+        hydraDesk->addMetrics(families);
         for (const auto& listener : listeners)
             appendListenerMetrics(listener->counters(), families);
         families.push_back(http::counter("penstock_auth_refusals_total", "peers refused for their credential",
                                          static_cast<double>(authenticator->refusals())));
     });
+}
+
+void ServerApp::Parts::watchSteps()
+{
+    logGate = std::make_unique<LogGate>(netLoop, clock, *logs, logger,
+                                        [this](SessionId session, protocol::AttemptResult result) {
+                                            linkBridge->finished(session, std::move(result));
+                                        });
+    LinkBeside beside = hydra->steps().beside(*logs, *logGate);
+    // Whoever shares a store with us shares it with the first.
+    beside.checksAll = hydra->steps().keepRoots() && options.outputs.stores.front().kind == cache::StoreKind::Local;
+    linkBridge->setBeside(std::move(beside));
+    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
+        families.push_back(http::gauge("penstock_hydra_results_held", "results that wait for the end of their logs",
+                                       static_cast<double>(logGate->held())));
+        families.push_back(http::counter("penstock_hydra_logs_cut_total",
+                                         "results told before the end of their logs, which did not come",
+                                         static_cast<double>(logGate->cut())));
+    });
+}
+
+void ServerApp::Parts::startHydra()
+{
+    if (hydra == nullptr)
+        return;
+    const nix::StoreDir& storeDir = outputs->storeDir();
+    hydra->start({netLoop, *gateway, outputs->firstStore(),
+                  {storeDir, realStoreDir(options.outputs.stores, options.storeDir, options.environment)}});
+    hydraDesk->serve(hydra->hooks());
 }
 
 Result<void> ServerApp::Parts::listen()
@@ -369,6 +414,8 @@ void ServerApp::Parts::onHttp(QTcpSocket* socket, auth::PeerAddress peer)
 
 ServerApp::Parts::~Parts()
 {
+    if (hydra != nullptr)
+        hydra->stop();
     listeners.clear();
     http.reset();
     monitorLinks.reset();
@@ -385,12 +432,14 @@ ServerApp::Parts::~Parts()
     store.reset();    // writes what it was given; its completions go to the core loop
     coreLoop.reset(); // runs what is posted, then joins: nothing calls the dispatcher any more
     gateway.reset();
+    logGate.reset();
     linkBridge.reset();
     dispatcher.reset();
     coreBridge.reset();
     farm.reset();
     logs.reset();
     cluster.reset();
+    hydra.reset();
 }
 
 // ------------------------------------------------------------------------------------------------- ServerApp
@@ -403,11 +452,16 @@ Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logge
 {
     PENSTOCK_TRY_VOID(makeDataDir(options.dataDir));
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
+    if (parts->options.hydra) {
+        PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(parts->options.storeDir));
+        PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, storeDir, parts->clock, logger));
+    }
     PENSTOCK_TRY_VOID(parts->openOutputStores());
     PENSTOCK_TRY_VOID(parts->openStore());
     PENSTOCK_TRY_VOID(parts->startCore());
     parts->buildNet();
     PENSTOCK_TRY_VOID(parts->listen());
+    parts->startHydra();
     return std::unique_ptr<ServerApp>(new ServerApp(std::move(parts)));
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What the loader remembers of derivations from one chunk of builds to the next of the same pass over the queue, so that
-// what thousands of builds share is read and asked for once. Forgotten with the pass, as all of it changes. Bounded:
-// what does not fit is found out anew. Values; one thread.
+// What the loader remembers of derivations from one chunk of builds to the next of the same pass over the queue, so
+// that what thousands of builds share is read and asked for once. Forgotten with the pass, as all of it changes.
+// Bounded: what does not fit is found out anew. Values; one thread.
 #pragma once
 
 #include "server/work/spec.h"

@@ -3,8 +3,8 @@
 // derivation they need has failed before, or their derivation is gone. Only of builds that are still unfinished and
 // still of the derivation that was looked at, and only of those whose row nobody holds (SKIP LOCKED: the evaluator
 // keeps some for minutes); all others stay as they are and are new again, as every build given here loses its row in
-// hydra_builds. Deadlocks and serialisation failures are tried again; other errors are those of Connection, with nothing
-// written. Blocking; the connection's thread.
+// hydra_builds. Deadlocks and serialisation failures are tried again; other errors are those of Connection, with
+// nothing written. Blocking; the connection's thread.
 #pragma once
 
 #include "server/hydra/build_loader_memory.h"

@@ -27,8 +27,8 @@ auto unavailable()
 
 struct Intake::Threads {
     Threads(Options given, IntakeParts parts, IntakePlaces givenPlaces)
-        : options(std::move(given)), places(std::move(givenPlaces)), clock(parts.clock), shares(parts.farm, parts.logger),
-          derivations(places.storeDir, places.storeFiles, cancel),
+        : options(std::move(given)), places(std::move(givenPlaces)), clock(parts.clock),
+          shares(parts.farm, parts.logger), derivations(places.storeDir, places.storeFiles, cancel),
           loader({options, parts.farm, parts.store, places.storeDir, derivations, parts.clock, parts.logger, counters,
                   shares, stop, cancel}),
           listener({options, parts.farm, parts.clock, parts.logger, counters, shares, stop,

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/hydra/intake_derivations.h"
 
-#include "server/cache/detail/file_io.h"
-#include "server/cache/detail/parallel.h"
+#include "server/cache/parallel.h"
 #include "shared/nix/drv.h"
 
 #include <algorithm>
@@ -17,7 +16,25 @@
 namespace penstock::hydra {
 namespace {
 
-using cache::detail::Descriptor;
+struct Closer {
+    ~Closer() { ::close(descriptor); }
+    int descriptor;
+};
+
+// Errors: NotFound; Denied; Unavailable for those of the machine, not of the file.
+Result<int> openFile(int base, const std::string& name, int flags)
+{
+    int opened = -1;
+    do
+        opened = ::openat(base, name.c_str(), flags | O_CLOEXEC);
+    while (opened < 0 && errno == EINTR);
+    if (opened >= 0)
+        return opened;
+    const auto code = errno == ENOENT ? ErrorCode::NotFound
+                      : errno == EACCES || errno == ELOOP ? ErrorCode::Denied
+                                                          : ErrorCode::Unavailable;
+    return fail(code, fmt::format("cannot open {}: {}", name, std::generic_category().message(errno)));
+}
 
 constexpr std::size_t kThreads = 3;
 constexpr std::size_t kPerThread = 16; // fewer are not worth another one
@@ -45,14 +62,15 @@ Result<std::string> textOf(int descriptor)
 
 Result<Reading> readOne(const nix::StoreDir& dir, int files, const nix::StorePath& path)
 {
-    const auto file = cache::detail::openAt(files, path.baseName(), O_RDONLY, path.print(dir));
+    const auto file = openFile(files, path.baseName(), O_RDONLY);
     if (!file && file.error().code == ErrorCode::NotFound)
         return DerivationGone{};
     if (!file && file.error().code == ErrorCode::Unavailable) // of the machine, not of the file
         return fail(file.error());
     if (!file)
         return DerivationBroken{file.error().message};
-    const auto text = textOf(file->get());
+    const Closer closer{*file};
+    const auto text = textOf(*file);
     if (!text)
         return DerivationBroken{text.error().message};
     return readingOf(dir, path, *text);
@@ -63,13 +81,15 @@ Result<Reading> readOne(const nix::StoreDir& dir, int files, const nix::StorePat
 Result<std::vector<Reading>> DerivationReader::read(std::span<const nix::StorePath> paths) const
 {
     std::vector<Reading> readings(paths.size());
-    PENSTOCK_TRY(const Descriptor files,
-                 cache::detail::openAt(AT_FDCWD, m_files, O_RDONLY | O_DIRECTORY, m_files));
+    const auto files = openFile(AT_FDCWD, m_files, O_RDONLY | O_DIRECTORY);
+    if (!files)
+        return fail(ErrorCode::Unavailable, "the store's directory: " + files.error().message);
+    const Closer closer{*files};
     const std::size_t threads = std::clamp<std::size_t>(paths.size() / kPerThread, 1, kThreads);
-    PENSTOCK_TRY_VOID(cache::detail::parallelFor(paths.size(), threads, [&](std::size_t item) -> Result<void> {
+    PENSTOCK_TRY_VOID(cache::parallelFor(paths.size(), threads, [&](std::size_t item) -> Result<void> {
         if (m_stop.isCancelled())
             return fail(ErrorCode::Cancelled, "stopped while derivations were read");
-        PENSTOCK_TRY(readings[item], readOne(m_dir, files.get(), paths[item]));
+        PENSTOCK_TRY(readings[item], readOne(m_dir, *files, paths[item]));
         return {};
     }));
     return readings;

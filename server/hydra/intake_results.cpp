@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/hydra/intake_results.h"
 
-#include "server/cache/detail/parallel.h"
+#include "server/cache/parallel.h"
 #include "shared/nix/json.h"
 #include "shared/nix/listing.h"
 #include "shared/nix/nar.h"
@@ -23,7 +23,8 @@ Result<nix::NarInfo> infoOf(cache::OutputStore& store, const nix::StorePath& pat
 {
     PENSTOCK_TRY(auto info, store.find(path));
     if (!info)
-        return fail(ErrorCode::NotFound, fmt::format("{} is not in {}", path.print(store.storeDir()), store.describe()));
+        return fail(ErrorCode::NotFound,
+                    fmt::format("{} is not in {}", path.print(store.storeDir()), store.describe()));
     return *std::move(info);
 }
 
@@ -35,7 +36,7 @@ Result<std::uint64_t> closureSize(cache::OutputStore& store, const nix::StorePat
     std::vector<nix::StorePath> wave(paths.begin(), paths.end());
     while (!wave.empty()) {
         std::vector<std::optional<nix::NarInfo>> infos(wave.size());
-        PENSTOCK_TRY_VOID(cache::detail::parallelFor(wave.size(), kAtATime, [&](std::size_t item) -> Result<void> {
+        PENSTOCK_TRY_VOID(cache::parallelFor(wave.size(), kAtATime, [&](std::size_t item) -> Result<void> {
             if (stop.isCancelled())
                 return fail(ErrorCode::Cancelled, "stopped while a closure was measured");
             PENSTOCK_TRY(infos[item], infoOf(store, wave[item]));

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What a build's rows say of outputs that are in the store already: sizes, and what they say of themselves in
-// nix-support. Read from narinfos and NARs (a listing without nix-support spares the NAR). Blocking. NotFound: an output,
-// or something it refers to, is not there after all; Corrupt: a NAR is damaged.
+// nix-support. Read from narinfos and NARs (a listing without nix-support spares the NAR). Blocking. NotFound: an
+// output, or something it refers to, is not there after all; Corrupt: a NAR is damaged.
 #pragma once
 
 #include "server/cache/output_store.h"

@@ -20,6 +20,8 @@ constexpr const char* kListen = "LISTEN builds_added; LISTEN builds_restarted; L
 constexpr Duration kLeastPause = milliseconds(50);
 constexpr Duration kUnclaimedPause = milliseconds(250); // until a build that is just being handed over has its job
 constexpr Duration kErrorPause = seconds(1);
+constexpr unsigned kTries = 10;
+constexpr milliseconds kTryPause(50); // after the first, twice that after the second
 constexpr Duration kLongest = std::chrono::minutes(30); // of one wait; then it listens on
 constexpr unsigned kLongestBackOff = 60;                // seconds
 
@@ -192,12 +194,17 @@ Result<void> Listener::compare()
     m_rescanAt.reset();
     if (isQueued)
         m_rescanAt = now() + m_parts.options.rescan;
-    react(changes);
-    return {};
+    return react(changes);
 }
 
-void Listener::react(const std::vector<ChangedBuild>& changes)
+Result<void> Listener::react(const std::vector<ChangedBuild>& changes)
 {
+    std::vector<BuildId> ended;
+    for (const ChangedBuild& build : changes)
+        if (build.job && build.kind != ChangeKind::Bumped && !m_cancelling.contains(build.id))
+            ended.push_back(build.id);
+    if (!ended.empty())
+        PENSTOCK_TRY_VOID(repeated([&] { return disownBuilds(*m_connection, ended); }));
     for (const ChangedBuild& build : changes) {
         if (!build.job)
             lookAgainAfter(kUnclaimedPause);
@@ -206,13 +213,26 @@ void Listener::react(const std::vector<ChangedBuild>& changes)
         else
             cancel(build);
     }
+    return {};
+}
+
+// The store's writer works on the same rows, so there may be deadlocks.
+Result<void> Listener::repeated(const std::function<Result<void>()>& write)
+{
+    for (unsigned attempt = 1;; ++attempt) {
+        auto done = write();
+        const bool mayHelp = !done && done.error().code == ErrorCode::Unavailable && m_connection->isUsable();
+        if (!mayHelp || attempt == kTries || !m_parts.stop.sleepFor(kTryPause * attempt))
+            return done;
+    }
 }
 
 void Listener::cancel(const ChangedBuild& build)
 {
     if (!m_cancelling.insert(build.id).second)
         return;
-    const std::string why = build.kind == ChangeKind::Ended ? "cancelled in Hydra" : "its derivation was replaced in Hydra";
+    const std::string why =
+        build.kind == ChangeKind::Ended ? "cancelled in Hydra" : "its derivation was replaced in Hydra";
     m_parts.farm.cancel(*build.job, why, [outcomes = m_outcomes, id = build.id](const Result<void>& done) {
         outcomes->add(outcomes, {id, std::nullopt, done ? std::nullopt : std::optional(done.error().code)});
     });
@@ -263,7 +283,7 @@ Result<void> Listener::recordBumpsNow()
 {
     if (m_bumped.empty())
         return {};
-    PENSTOCK_TRY_VOID(recordBumps(*m_connection, m_bumped));
+    PENSTOCK_TRY_VOID(repeated([&] { return recordBumps(*m_connection, m_bumped); }));
     for (const Bump& bump : std::exchange(m_bumped, {})) {
         const auto sent = m_bumping.find(bump.id);
         if (sent != m_bumping.end() && sent->second == bump.globalPriority)

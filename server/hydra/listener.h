@@ -60,7 +60,8 @@ private:
     void absorb(const std::set<std::string>& channels);
     void everythingMayDiffer();
     [[nodiscard]] Result<void> compare();
-    void react(const std::vector<ChangedBuild>& changes);
+    [[nodiscard]] Result<void> react(const std::vector<ChangedBuild>& changes);
+    [[nodiscard]] Result<void> repeated(const std::function<Result<void>()>& write);
     void cancel(const ChangedBuild& build);
     void bump(const ChangedBuild& build);
     void takeOutcomes(std::vector<Outcome> outcomes);

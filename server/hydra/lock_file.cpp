@@ -79,6 +79,13 @@ LockFile::LockFile(LockFile&& other) noexcept
 {
 }
 
+LockFile& LockFile::operator=(LockFile&& other) noexcept
+{
+    std::swap(m_path, other.m_path);
+    std::swap(m_descriptor, other.m_descriptor);
+    return *this;
+}
+
 LockFile::~LockFile()
 {
     if (m_descriptor >= 0)

@@ -18,7 +18,7 @@ public:
     [[nodiscard]] static Result<LockFile> take(const std::string& dataDir);
     ~LockFile();
     LockFile(LockFile&& other) noexcept;
-    LockFile& operator=(LockFile&&) = delete;
+    LockFile& operator=(LockFile&& other) noexcept;
 
     [[nodiscard]] const std::string& path() const { return m_path; }
 

@@ -6,6 +6,7 @@
 #include "server/store/postgres/codec.h"
 #include "server/store/postgres/row_reader.h"
 
+#include <algorithm>
 #include <limits>
 #include <set>
 #include <unordered_map>
@@ -123,10 +124,9 @@ private:
     Result<void> readStarts(const Rows& held, const Rows& rows)
     {
         PENSTOCK_TRY_VOID(readHeld(held));
-        return forEach(rows, "candidate", [this](RowReader& row) {
-            const AttemptId attempt(row.uint64());
-            if (m_facts.starts.empty() || m_facts.starts.back().attempt != attempt)
-                m_facts.starts.push_back({attempt});
+        std::map<AttemptId, std::vector<Candidate>> starts;
+        PENSTOCK_TRY_VOID(forEach(rows, "candidate", [&](RowReader& row) {
+            std::vector<Candidate>& candidates = starts[AttemptId(row.uint64())];
             const std::optional<std::int32_t> build = optionalInt32(row);
             Candidate candidate;
             candidate.build = build.value_or(0);
@@ -135,15 +135,20 @@ private:
             candidate.started = row.boolean();
             candidate.lastStep = row.int32();
             if (build && m_facts.origins.contains(*build))
-                m_facts.starts.back().candidates.push_back(candidate);
-        });
+                candidates.push_back(candidate);
+        }));
+        for (auto& [attempt, candidates] : starts) {
+            std::ranges::sort(candidates, {}, &Candidate::build);
+            m_facts.starts.push_back({attempt, std::move(candidates)});
+        }
+        return {};
     }
 
     Result<void> readEnded(const Rows& held, const Rows& rows)
     {
         std::unordered_set<AttemptId> ours; // only looked up
         PENSTOCK_TRY_VOID(forEach(held, "step row", [&](RowReader& row) { ours.insert(AttemptId(row.uint64())); }));
-        return forEach(rows, "step row", [&](RowReader& row) {
+        PENSTOCK_TRY_VOID(forEach(rows, "step row", [&](RowReader& row) {
             OpenRow open{AttemptId(row.uint64())};
             open.build = row.int32();
             open.stepnr = row.int32();
@@ -151,14 +156,16 @@ private:
             using enum OpenRow::Hold;
             open.hold = ours.contains(open.attempt) ? Ours : isThere ? Others : Gone;
             m_facts.ended.push_back(open);
-        });
+        }));
+        std::ranges::sort(m_facts.ended, {}, &OpenRow::attempt);
+        return {};
     }
 
     Result<void> readBuilds(const Rows& held, const Rows& rows)
     {
         std::unordered_set<BuildId> ours; // only looked up
         PENSTOCK_TRY_VOID(forEach(held, "build", [&](RowReader& row) { ours.insert(row.int32()); }));
-        return forEach(rows, "build", [&](RowReader& row) {
+        PENSTOCK_TRY_VOID(forEach(rows, "build", [&](RowReader& row) {
             BuildFacts build;
             build.build = row.int32();
             build.root = StepId(row.uint64());
@@ -181,7 +188,9 @@ private:
             // Reopened meanwhile, by a person: it goes on.
             if (work::isFinished(build.state))
                 m_facts.builds.push_back(std::move(build));
-        });
+        }));
+        std::ranges::sort(m_facts.builds, {}, &BuildFacts::build);
+        return {};
     }
 
     Result<void> readSteps(const Rows& rows)

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Rows of builds that somebody else holds are never waited for, those of buildsteps for a moment only (phases are
-// written there): they are left out and written later.
+// written there): they are left out and written later. As nothing is waited for, no order of taking them is needed.
+//
+// Plans are made once, often while a table is empty, and must be right when it is not. So every table is entered by
+// LATERAL with OFFSET 0, which the planner cannot turn around, and a table that is written by "= ANY(ARRAY[x])", for
+// which it knows neither a merge nor a walk over the whole index.
 #include "server/hydra/projection_sql.h"
 
 namespace penstock::hydra::sql {
@@ -13,72 +17,71 @@ const Statement kLimitWaiting{"hydra_limit_waiting", "SELECT set_config('lock_ti
 const Statement kFillJobs{"hydra_fill_jobs", R"(
 UPDATE penstock.hydra_builds h SET job = u.job, step = u.step
 FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS u (build, job, step)
-WHERE h.build = u.build AND h.job IS NULL)"};
+WHERE h.build = ANY(ARRAY[u.build]) AND h.job IS NULL)"};
 
 // ---------------------------------------------------------------------------------------------------------- facts
 
+const Statement kHoldCount{"hydra_hold_count", R"(
+SELECT n.count FROM nrbuilds n WHERE n.what = 'finished' AND EXISTS (
+    SELECT FROM unnest($1::bigint[]) AS u (id),
+    LATERAL (SELECT FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h)
+FOR NO KEY UPDATE OF n)"};
+
+// Builds that an attempt may be accounted to.
+#define CANDIDATES                                                                                                     \
+    "FROM unnest($1::bigint[]) AS u (id), "                                                                            \
+    "LATERAL (SELECT * FROM penstock.attempts a WHERE a.id = u.id "                                                    \
+    "AND a.id > (SELECT p.attempt FROM penstock.hydra_projected p) OFFSET 0) a "                                       \
+    "LEFT JOIN LATERAL (SELECT * FROM penstock.hydra_builds c WHERE c.job = a.job_id UNION "                           \
+    "SELECT * FROM penstock.hydra_builds c WHERE c.step = a.step_id) h ON true "
+
 // FOR KEY SHARE: what the foreign keys of new rows would take too, so that these find it taken.
 const Statement kHoldCandidates{"hydra_hold_candidates", R"(
-SELECT b.id, b.finished FROM builds b WHERE b.id IN (
-    SELECT h.build FROM unnest($1::bigint[]) AS u (id)
-    JOIN penstock.attempts a ON a.id = u.id
-    JOIN LATERAL (SELECT c.build FROM penstock.hydra_builds c WHERE c.job = a.job_id
-                  UNION ALL SELECT c.build FROM penstock.hydra_builds c WHERE c.step = a.step_id) h ON true
-    WHERE a.id > (SELECT p.attempt FROM penstock.hydra_projected p))
-ORDER BY b.id FOR KEY SHARE OF b SKIP LOCKED)"};
+SELECT b.id, b.finished FROM (SELECT DISTINCT h.build )" CANDIDATES R"() w,
+LATERAL (SELECT b.id, b.finished FROM builds b WHERE b.id = w.build FOR KEY SHARE SKIP LOCKED) b)"};
 
 const Statement kReadCandidates{"hydra_read_candidates", R"(
 SELECT a.id, h.build, coalesce(h.job = a.job_id, false), coalesce(h.step = a.step_id, false),
     coalesce(h.started, false), coalesce((SELECT max(s.stepnr) FROM buildsteps s WHERE s.build = h.build), 0)
-FROM unnest($1::bigint[]) AS u (id)
-JOIN penstock.attempts a ON a.id = u.id
-LEFT JOIN LATERAL (
-    SELECT c.build, c.job, c.step, c.started FROM penstock.hydra_builds c WHERE c.job = a.job_id
-    UNION SELECT c.build, c.job, c.step, c.started FROM penstock.hydra_builds c WHERE c.step = a.step_id) h ON true
-WHERE a.id > (SELECT p.attempt FROM penstock.hydra_projected p)
-ORDER BY a.id, h.build)"};
+)" CANDIDATES};
 
-const Statement kHoldCount{"hydra_hold_count", R"(
-SELECT n.count FROM nrbuilds n WHERE n.what = 'finished' AND EXISTS (
-    SELECT FROM unnest($1::bigint[]) AS u (id) JOIN penstock.hydra_builds h ON h.job = u.id)
-FOR NO KEY UPDATE OF n)"};
+#undef CANDIDATES
 
 const Statement kSetMark{"hydra_set_mark", "SAVEPOINT hydra"};
 const Statement kUndoToMark{"hydra_undo_to_mark", "ROLLBACK TO SAVEPOINT hydra"};
 const Statement kLimitShortly{"hydra_limit_shortly", "SELECT set_config('lock_timeout', '500ms', true)"};
-const Statement kWaitForRows{"hydra_wait_for_rows", R"(
-SELECT h.attempt FROM unnest($1::bigint[]) AS u (id)
-JOIN penstock.hydra_attempts h ON h.attempt = u.id
-JOIN buildsteps s ON s.build = h.build AND s.stepnr = h.stepnr
-ORDER BY s.build, s.stepnr FOR NO KEY UPDATE OF s)"};
 
-const Statement kHoldRows{"hydra_hold_rows", R"(
-SELECT h.attempt FROM unnest($1::bigint[]) AS u (id)
-JOIN penstock.hydra_attempts h ON h.attempt = u.id
-JOIN buildsteps s ON s.build = h.build AND s.stepnr = h.stepnr
-ORDER BY s.build, s.stepnr FOR NO KEY UPDATE OF s SKIP LOCKED)"};
+#define ROWS_OF_ATTEMPTS                                                                                               \
+    "FROM unnest($1::bigint[]) AS u (id), "                                                                            \
+    "LATERAL (SELECT * FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h"
+
+const Statement kHoldRows{"hydra_hold_rows", "SELECT h.attempt " ROWS_OF_ATTEMPTS R"(,
+LATERAL (SELECT s.build FROM buildsteps s WHERE s.build = h.build AND s.stepnr = h.stepnr
+         FOR NO KEY UPDATE SKIP LOCKED) s)"};
+const Statement kWaitForRows{"hydra_wait_for_rows", "SELECT h.attempt " ROWS_OF_ATTEMPTS R"(,
+LATERAL (SELECT s.build FROM buildsteps s WHERE s.build = h.build AND s.stepnr = h.stepnr FOR NO KEY UPDATE) s)"};
 
 const Statement kReadRows{"hydra_read_rows", R"(
 SELECT h.attempt, h.build, h.stepnr,
-    EXISTS (SELECT FROM buildsteps s WHERE s.build = h.build AND s.stepnr = h.stepnr)
-FROM unnest($1::bigint[]) AS u (id) JOIN penstock.hydra_attempts h ON h.attempt = u.id
-ORDER BY h.attempt)"};
+    EXISTS (SELECT FROM buildsteps s WHERE s.build = h.build AND s.stepnr = h.stepnr OFFSET 0) )" ROWS_OF_ATTEMPTS};
+
+#undef ROWS_OF_ATTEMPTS
 
 const Statement kHoldOrigins{"hydra_hold_origins", R"(
-SELECT b.id, b.finished FROM builds b WHERE b.id IN (
-    SELECT h.build FROM unnest($1::bigint[]) AS u (id)
-    JOIN penstock.attempts a ON a.id = u.id AND a.ending NOT IN ('succeeded', 'cached')
-    JOIN penstock.hydra_attempts h ON h.attempt = u.id
-    UNION ALL
-    SELECT h.accounted FROM unnest($2::bigint[]) AS u (id)
-    JOIN penstock.hydra_builds h ON h.job = u.id WHERE h.accounted IS NOT NULL)
-ORDER BY b.id FOR KEY SHARE OF b SKIP LOCKED)"};
+SELECT b.id, b.finished FROM (
+    SELECT h.build FROM unnest($1::bigint[]) AS u (id),
+    LATERAL (SELECT FROM penstock.attempts a WHERE a.id = u.id AND a.ending NOT IN ('succeeded', 'cached') OFFSET 0) a,
+    LATERAL (SELECT h.build FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h
+    UNION
+    SELECT h.accounted FROM unnest($2::bigint[]) AS u (id),
+    LATERAL (SELECT h.accounted FROM penstock.hydra_builds h WHERE h.job = u.id AND h.accounted IS NOT NULL OFFSET 0) h
+) w, LATERAL (SELECT b.id, b.finished FROM builds b WHERE b.id = w.build FOR KEY SHARE SKIP LOCKED) b)"};
 
 const Statement kHoldBuilds{"hydra_hold_builds", R"(
-SELECT b.id FROM unnest($1::bigint[]) AS u (id)
-JOIN penstock.hydra_builds h ON h.job = u.id
-JOIN builds b ON b.id = h.build AND b.finished = 0 AND b.drvpath = h.drvpath
-ORDER BY b.id FOR NO KEY UPDATE OF b SKIP LOCKED)"};
+SELECT b.id FROM unnest($1::bigint[]) AS u (id),
+LATERAL (SELECT h.build, h.drvpath FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h,
+LATERAL (SELECT b.id FROM builds b WHERE b.id = h.build AND b.finished = 0 AND b.drvpath = h.drvpath
+         FOR NO KEY UPDATE SKIP LOCKED) b)"};
 
 const Statement kReadBuilds{"hydra_read_builds", R"(
 SELECT h.build, h.step, h.drvpath, h.started, h.accounted, j.state, j.created_us, j.error,
@@ -86,33 +89,34 @@ SELECT h.build, h.step, h.drvpath, h.started, h.accounted, j.state, j.created_us
     coalesce(s.project, ''), coalesce(s.name, ''), b.buildstatus, b.stoptime,
     coalesce((SELECT max(n.stepnr) FROM buildsteps n WHERE n.build = h.build), 0)
 FROM unnest($1::bigint[]) AS u (id)
-JOIN penstock.hydra_builds h ON h.job = u.id
-JOIN penstock.jobs j ON j.id = h.job
-LEFT JOIN builds b ON b.id = h.build
-LEFT JOIN jobsets s ON s.id = b.jobset_id
-ORDER BY h.build)"};
+CROSS JOIN LATERAL (SELECT * FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h
+CROSS JOIN LATERAL (SELECT * FROM penstock.jobs j WHERE j.id = u.id OFFSET 0) j
+LEFT JOIN LATERAL (SELECT * FROM builds b WHERE b.id = h.build OFFSET 0) b ON true
+LEFT JOIN LATERAL (SELECT * FROM jobsets s WHERE s.id = b.jobset_id OFFSET 0) s ON true)"};
 
 // The steps of the attempts, the roots of the jobs, and where the failures of those began.
 #define WANTED_STEPS                                                                                                   \
-    "WITH roots AS (SELECT DISTINCT h.step FROM unnest($2::bigint[]) AS u (id) "                                       \
-    "JOIN penstock.hydra_builds h ON h.job = u.id), "                                                                  \
-    "decisive AS (SELECT r.step FROM roots r UNION SELECT s.failed_dependency FROM roots r "                           \
-    "JOIN penstock.steps s ON s.id = r.step WHERE s.failed_dependency IS NOT NULL) "
+    "WITH roots AS MATERIALIZED (SELECT DISTINCT h.step FROM unnest($2::bigint[]) AS u (id), "                         \
+    "LATERAL (SELECT h.step FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h), "                            \
+    "decisive AS MATERIALIZED (SELECT r.step FROM roots r UNION SELECT s.failed_dependency FROM roots r, "             \
+    "LATERAL (SELECT s.failed_dependency FROM penstock.steps s WHERE s.id = r.step "                                   \
+    "AND s.failed_dependency IS NOT NULL OFFSET 0) s) "
 
 const Statement kReadSteps{"hydra_read_steps", WANTED_STEPS R"(
 SELECT s.id, s.spec, s.result, s.error, s.failed_dependency,
     (SELECT max(a.id) FROM penstock.attempts a WHERE a.step_id = s.id)
 FROM (SELECT d.step FROM decisive d UNION
-      SELECT a.step_id FROM unnest($1::bigint[]) AS u (id) JOIN penstock.attempts a ON a.id = u.id) w
-JOIN penstock.steps s ON s.id = w.step)"};
+      SELECT a.step_id FROM unnest($1::bigint[]) AS u (id),
+      LATERAL (SELECT a.step_id FROM penstock.attempts a WHERE a.id = u.id OFFSET 0) a) w,
+LATERAL (SELECT * FROM penstock.steps s WHERE s.id = w.step OFFSET 0) s)"};
 
 const Statement kReadAttempts{"hydra_read_attempts", WANTED_STEPS R"(
 SELECT a.id, a.step_id, coalesce(m.name, ''), a.created_us, a.state, a.ending, a.started_us, a.stopped_us, a.error,
     a.log_bytes, a.outputs, a.results
 FROM (SELECT (SELECT max(n.id) FROM penstock.attempts n WHERE n.step_id = d.step) AS id FROM decisive d
       UNION SELECT u.id FROM unnest($1::bigint[]) AS u (id)) w
-JOIN penstock.attempts a ON a.id = w.id
-LEFT JOIN penstock.machines m ON m.id = a.machine_id)"};
+CROSS JOIN LATERAL (SELECT * FROM penstock.attempts a WHERE a.id = w.id OFFSET 0) a
+LEFT JOIN LATERAL (SELECT m.name FROM penstock.machines m WHERE m.id = a.machine_id OFFSET 0) m ON true)"};
 
 #undef WANTED_STEPS
 
@@ -147,17 +151,18 @@ UPDATE buildsteps s SET busy = 0, status = u.status, errormsg = u.errormsg,
     timesbuilt = CASE u.status WHEN 12 THEN 2 END, isnondeterministic = CASE u.status WHEN 12 THEN true END
 FROM unnest($1::integer[], $2::integer[], $3::integer[], $4::text[], $5::integer[], $6::integer[])
     AS u (build, stepnr, status, errormsg, starttime, stoptime)
-WHERE s.build = u.build AND s.stepnr = u.stepnr)"};
+WHERE s.build = ANY(ARRAY[u.build]) AND s.stepnr = ANY(ARRAY[u.stepnr]))"};
 
 const Statement kSetStepPaths{"hydra_set_step_paths", R"(
 UPDATE buildstepoutputs o SET path = u.path
 FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[]) AS u (build, stepnr, name, path)
-WHERE o.build = u.build AND o.stepnr = u.stepnr AND o.name = u.name)"};
+WHERE o.build = ANY(ARRAY[u.build]) AND o.stepnr = ANY(ARRAY[u.stepnr]) AND o.name = ANY(ARRAY[u.name]))"};
 
 const Statement kSetConnecting{"hydra_set_connecting", R"(
 UPDATE buildsteps s SET busy = 10
-FROM unnest($1::bigint[]) AS u (id) JOIN penstock.hydra_attempts h ON h.attempt = u.id
-WHERE s.build = h.build AND s.stepnr = h.stepnr AND s.busy = 1 AND s.status IS NULL)"};
+FROM unnest($1::bigint[]) AS u (id),
+LATERAL (SELECT h.build, h.stepnr FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h
+WHERE s.build = ANY(ARRAY[h.build]) AND s.stepnr = ANY(ARRAY[h.stepnr]) AND s.busy = 1 AND s.status IS NULL)"};
 
 const Statement kInsertFailedPaths{"hydra_insert_failed_paths", R"(
 INSERT INTO failedpaths (path) SELECT DISTINCT u.path FROM unnest($1::text[]) AS u (path) ON CONFLICT DO NOTHING)"};
@@ -165,7 +170,7 @@ INSERT INTO failedpaths (path) SELECT DISTINCT u.path FROM unnest($1::text[]) AS
 const Statement kSetOutputPaths{"hydra_set_output_paths", R"(
 UPDATE buildoutputs o SET path = u.path
 FROM unnest($1::integer[], $2::text[], $3::text[]) AS u (build, name, path)
-WHERE o.build = u.build AND o.name = u.name AND o.path IS DISTINCT FROM u.path)"};
+WHERE o.build = ANY(ARRAY[u.build]) AND o.name = ANY(ARRAY[u.name]) AND o.path IS DISTINCT FROM u.path)"};
 
 const Statement kDropProducts{"hydra_drop_products", "DELETE FROM buildproducts WHERE build = ANY($1::integer[])"};
 const Statement kInsertProducts{"hydra_insert_products", R"(
@@ -190,7 +195,7 @@ UPDATE builds b SET finished = 1, buildstatus = u.status, starttime = u.starttim
 FROM unnest($1::integer[], $2::integer[], $3::integer[], $4::integer[], $5::boolean[], $6::boolean[], $7::bigint[],
     $8::bigint[], $9::text[])
     AS u (build, status, starttime, stoptime, cached, pending, size, closuresize, releasename)
-WHERE b.id = u.build AND b.finished = 0)"};
+WHERE b.id = ANY(ARRAY[u.build]) AND b.finished = 0)"};
 
 const Statement kNotify{"hydra_notify", R"(
 SELECT pg_notify(u.channel, u.payload)
@@ -214,7 +219,7 @@ const Statement kDropBuilds{"hydra_drop_builds", "DELETE FROM penstock.hydra_bui
 const Statement kDeferBuilds{"hydra_defer_builds", R"(
 UPDATE penstock.hydra_builds h SET deferred = true, accounted = u.accounted
 FROM unnest($1::integer[], $2::integer[]) AS u (build, accounted)
-WHERE h.build = u.build AND (NOT h.deferred OR h.accounted IS DISTINCT FROM u.accounted))"};
+WHERE h.build = ANY(ARRAY[u.build]) AND (NOT h.deferred OR h.accounted IS DISTINCT FROM u.accounted))"};
 
 const Statement kDeferredAttempts{
     "hydra_deferred_attempts",

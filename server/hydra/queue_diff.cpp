@@ -36,10 +36,15 @@ constexpr Statement kChanges{
     "SELECT h.build, h.job, b.id IS NULL, coalesce(b.drvpath <> h.drvpath, false), coalesce(b.globalpriority, 0) "
     "FROM penstock.hydra_builds h LEFT JOIN (SELECT id, drvpath, globalpriority FROM builds WHERE finished = 0) b "
     "ON b.id = h.build WHERE b.id IS NULL OR b.drvpath <> h.drvpath OR b.globalpriority <> h.globalpriority"};
+constexpr Statement kDisown{
+    "hydra_disown_builds",
+    "WITH held AS (SELECT build FROM penstock.hydra_builds WHERE build = ANY ($1::int[]) ORDER BY build FOR UPDATE) "
+    "UPDATE penstock.hydra_builds h SET drvpath = '' FROM held WHERE h.build = held.build AND h.drvpath <> ''"};
 constexpr Statement kRecordBumps{
     "hydra_record_bumps",
-    "UPDATE penstock.hydra_builds h SET globalpriority = v.globalpriority FROM (SELECT * FROM unnest($1::int[], "
-    "$2::int[]) w(build, globalpriority) ORDER BY build) v WHERE h.build = v.build"};
+    "WITH held AS (SELECT h.build, w.globalpriority FROM penstock.hydra_builds h JOIN unnest($1::int[], $2::int[]) "
+    "w(build, globalpriority) ON w.build = h.build ORDER BY h.build FOR UPDATE OF h) "
+    "UPDATE penstock.hydra_builds h SET globalpriority = held.globalpriority FROM held WHERE h.build = held.build"};
 constexpr Statement kShares{
     "hydra_shares", "SELECT j.project, j.name, j.schedulingshares FROM jobsets j WHERE j.id IN "
                     "(SELECT jobset_id FROM builds WHERE finished = 0) ORDER BY j.project, j.name"};
@@ -157,6 +162,16 @@ Result<std::vector<ChangedBuild>> readChanges(Connection& connection)
     });
 }
 
+Result<void> disownBuilds(Connection& connection, std::span<const BuildId> builds)
+{
+    if (builds.empty())
+        return {};
+    Parameters parameters;
+    parameters.bytes(idArray(builds));
+    PENSTOCK_TRY_VOID(connection.run(kDisown, parameters));
+    return {};
+}
+
 Result<void> recordBumps(Connection& connection, std::span<const Bump> bumps)
 {
     // In portions, so that the rows of those that finish meanwhile are not held for long.
@@ -216,7 +231,8 @@ Result<std::set<std::string>> readFailed(Connection& connection, std::span<const
     Parameters parameters;
     parameters.bytes(column.take());
     PENSTOCK_TRY(const Rows rows, connection.run(kFailed, parameters));
-    PENSTOCK_TRY(const auto failed, collect<std::string>(rows, "failed path", [](RowReader& row) { return row.text(); }));
+    PENSTOCK_TRY(const auto failed,
+                 collect<std::string>(rows, "failed path", [](RowReader& row) { return row.text(); }));
     return std::set<std::string>(failed.begin(), failed.end());
 }
 

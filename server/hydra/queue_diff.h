@@ -73,6 +73,10 @@ struct ChangedBuild {
 };
 [[nodiscard]] Result<std::vector<ChangedBuild>> readChanges(store::postgres::Connection& connection);
 
+// They are about to be cancelled: whatever comes of their jobs is none of theirs any more, even if somebody restarts
+// them meanwhile. From here on they differ until their rows are gone.
+[[nodiscard]] Result<void> disownBuilds(store::postgres::Connection& connection, std::span<const BuildId> builds);
+
 struct Bump {
     BuildId id;
     std::int32_t globalPriority;

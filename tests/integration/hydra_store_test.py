@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Hydra whose builders share nothing with it: outputs go to a binary cache, sources come from the evaluator's store."""
+"""A Hydra whose builders share nothing with it: outputs go to a binary cache, sources come from its own store."""
 
 import os
 import shutil

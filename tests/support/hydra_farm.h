@@ -31,6 +31,7 @@ public:
     [[nodiscard]] HydraDatabase& database() { return m_database; }
     [[nodiscard]] NotificationRecorder& recorder() { return m_recorder; }
     [[nodiscard]] hydra::Projection& projection() { return *m_projection; }
+    [[nodiscard]] store::PostgresStore& store() { return *m_store; }
     void setClock(std::int64_t seconds) { m_clock.seconds = seconds; }
 
     // A build as the evaluator makes it, and intake's row for it. Of derivation `name` with the outputs; those whose

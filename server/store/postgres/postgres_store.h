@@ -44,6 +44,7 @@ public:
 private:
     postgres::Writer m_writer;
     postgres::ReaderPool m_readers;
+    postgres::ReaderPool m_texts; // builders that wait for a derivation wait for nobody's questions
 };
 
 } // namespace penstock::store
