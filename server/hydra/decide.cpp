@@ -8,8 +8,8 @@ namespace penstock::hydra {
 Rows decide(const Facts& facts, const ProjectionRules& rules)
 {
     detail::Decision decision(facts, rules);
-    decision.startSteps();
     decision.endSteps();
+    decision.startSteps();
     decision.endBuilds();
     return decision.take();
 }

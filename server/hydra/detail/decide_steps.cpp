@@ -73,6 +73,7 @@ void Decision::startSteps()
         m_rows.newest = std::max(m_rows.newest.value_or(start.attempt), start.attempt);
         if (const Candidate* candidate = choose(start))
             startStep(start, *candidate);
+        tellEnds(); // it may have ended already, and what starts next may have waited for that
     }
 }
 
@@ -151,6 +152,11 @@ void Decision::endSteps()
 {
     for (const OpenRow& row : m_facts.ended)
         endStep(row);
+    tellEnds();
+}
+
+void Decision::tellEnds()
+{
     for (auto& [attempt, notification] : m_stepEnds)
         m_rows.notifications.push_back(std::move(notification));
     m_stepEnds.clear();
