@@ -135,8 +135,28 @@ Result<work::StoredJob> MemoryTables::loadJob(JobId id) const
             stored.jobSteps.push_back({id, step, root});
             needed.insert(step);
         }
-    collectSteps(needed, stored.steps, stored.dependencies);
+    stored.dependencies = dependenciesOf(needed);
+    std::erase_if(stored.dependencies, [&](const work::DependencyRow& edge) {
+        return !needed.contains(edge.dependsOn) && isGood(edge.dependsOn) && !reveals(edge.dependsOn);
+    });
+    for (const work::DependencyRow& edge : stored.dependencies) // the paths that those to be opened will ask for
+        if (!isGood(edge.step) && isGood(edge.dependsOn))
+            needed.insert(edge.dependsOn);
+    collectSteps(needed, stored.steps);
     return stored;
+}
+
+Result<std::vector<StoredDerivation>> MemoryTables::loadDerivations(const std::vector<StepId>& steps) const
+{
+    PENSTOCK_TRY_VOID(checkAsked(steps));
+    std::vector<StoredDerivation> found;
+    for (const StepId id : std::set<StepId>(steps.begin(), steps.end())) {
+        const auto step = m_steps.find(id);
+        const auto* nix = step == m_steps.end() ? nullptr : std::get_if<work::NixWork>(step->second.spec.work.get());
+        if (nix != nullptr)
+            found.push_back({id, nix->drv, nix->inputPaths});
+    }
+    return found;
 }
 
 } // namespace penstock::store

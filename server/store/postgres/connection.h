@@ -14,6 +14,7 @@
 #include "shared/base/result.h"
 
 #include <chrono>
+#include <functional>
 #include <set>
 #include <span>
 #include <string>
@@ -47,6 +48,7 @@ struct Statement {
 struct Request {
     const Statement* statement;
     Parameters parameters = {};
+    std::function<Parameters()> make = {}; // in place of parameters, when it is sent: what is large is there once only
 };
 
 class Connection {

@@ -282,8 +282,12 @@ Result<void> Writer::writeInTransaction(const MergedBatch& merged)
 {
     const work::IdMarks& marks = merged.marks();
     std::vector<Write> writes = farmRowsOf(merged.changes());
-    for (auto more : {insertsOf(merged.changes()), updatesOf(merged.changes()), keysOf(merged.changes())})
+    const auto add = [&writes](std::vector<Write> more) {
         writes.insert(writes.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    };
+    add(insertsOf(merged.changes()));
+    add(updatesOf(merged.changes()));
+    add(keysOf(merged.changes()));
     const bool raisesMarks = marks.job > m_storedMarks.job || marks.step > m_storedMarks.step ||
                              marks.attempt > m_storedMarks.attempt || marks.machine > m_storedMarks.machine;
     if (writes.empty() && !raisesMarks)
