@@ -49,6 +49,20 @@ class HydraStepsTest(HydraTest):
         os.umask(umask)
         self.assertEqual(stat.S_IMODE(mode), 0o666 & ~umask)
 
+    def test_a_row_says_that_it_is_built_when_its_log_can_be_read(self):
+        self.start()
+        drv = self.make()["slow"]
+        build = self.evaluate({"slow": drv})["slow"]
+        self.assertEqual(self.world.wait_running(drv)["busy"], 30)
+        self.assertIsNotNone(self.text(drv))
+        self.world.open_gate("slow")
+        self.world.wait_finished(build)
+        self.assert_built(build)
+        told = self.world.notify.lines(channels=("step_finished",))
+        self.assertEqual(told, [f"step_finished {build} 1 {self.world.log_file(drv)}"])
+        self.assertEqual(self.text(drv), "begins\noops\nends\n")
+        self.assert_orderly()
+
     def test_a_log_is_whole_when_the_end_is_told(self):
         self.start()
         drv = self.make()["chatty"]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Decision: one call of decide(), in the order in which things are told: steps that end, steps that start (and may end
-// as well), builds that end. Pure, one use.
+// Decision: one call of decide(), in the order in which things are told: steps that start, steps that end, builds that
+// end. Pure, one use.
 #pragma once
 
 #include "server/hydra/decide.h"
@@ -16,8 +16,8 @@ class Decision {
 public:
     Decision(const Facts& facts, const ProjectionRules& rules) : m_facts(facts), m_rules(rules) {}
 
-    void endSteps(); // first: what starts may have waited for these
     void startSteps();
+    void endSteps();
     void endBuilds();
     [[nodiscard]] Rows take() { return std::move(m_rows); }
 
@@ -42,7 +42,6 @@ private:
     void startStep(const Start& start, const Candidate& candidate);
     void resolve(const StepFacts& step, BuildId build, const Resolution& resolution);
     void endStep(const OpenRow& row);
-    void tellEnds();
     void tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const StepFacts& step);
     void tellStarted(BuildId build, bool wasStarted);
     [[nodiscard]] std::int32_t nextStep(BuildId build, std::int32_t last);
@@ -70,7 +69,6 @@ private:
     Rows m_rows;
     std::map<BuildId, std::int32_t> m_lastSteps;
     std::map<AttemptId, BuildId> m_accounted; // attempts of this batch
-    std::map<AttemptId, Notification> m_stepEnds;
     std::set<BuildId> m_started; // told in this batch
 };
 

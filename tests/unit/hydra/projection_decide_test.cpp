@@ -95,7 +95,7 @@ TEST_F(Decide, StepsOfOneBuildAreNumberedInTheOrderOfAttempts)
     EXPECT_THAT(told(decided), ElementsAre("step_started 9\t5", "step_started 9\t6", "step_started 9\t7"));
 }
 
-TEST_F(Decide, WhatEndsIsToldBeforeWhatStartsAndMayHaveWaitedForIt)
+TEST_F(Decide, StepsThatEndAreToldInTheOrderOfAttemptsWhereverTheirRowsAre)
 {
     for (const std::uint64_t id : {1U, 2U}) {
         facts.steps.emplace(StepId(id), stepOf("a", StepResult::Succeeded, id));
@@ -103,7 +103,7 @@ TEST_F(Decide, WhatEndsIsToldBeforeWhatStartsAndMayHaveWaitedForIt)
     }
     facts.starts = {{AttemptId(2), {{.build = 9, .isOfJob = true, .lastStep = 1}}}};
     facts.ended = {{AttemptId(1), 9, 1}};
-    EXPECT_THAT(told(rows()), ElementsAre("step_finished 9\t1\t/hydra/build-logs/a./drv", "step_started 9\t2",
+    EXPECT_THAT(told(rows()), ElementsAre("step_started 9\t2", "step_finished 9\t1\t/hydra/build-logs/a./drv",
                                           "step_finished 9\t2\t/hydra/build-logs/a./drv"));
 }
 
