@@ -3,6 +3,7 @@
 
 #include "server/app/detail/gateway_asking.h"
 #include "server/app/farm_records.h"
+#include "server/app/hydra_metrics.h"
 #include "server/app/http_views.h"
 
 #include <algorithm>
@@ -23,6 +24,7 @@ core::JobRequest toRequest(jobs::ParsedJob&& job)
     for (jobs::ParsedStep& step : job.steps)
         request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root, step.cached,
                                  step.isReference});
+    job.steps = {}; // many of them, and the core has what they were
     return request;
 }
 
@@ -293,6 +295,7 @@ void FarmGateway::metrics(http::Answer<std::vector<http::MetricFamily>> answer)
                                            Now now) -> Result<std::vector<http::MetricFamily>> {
             std::vector<http::MetricFamily> families = farmMetrics(farm, now);
             appendDispatchMetrics(dispatcher, families);
+            appendHydraMetrics(farm, dispatcher.counters(), now, families);
             return families;
         },
         [this, answer = std::move(answer)](Result<std::vector<http::MetricFamily>> families) {

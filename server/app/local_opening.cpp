@@ -127,6 +127,13 @@ Result<Access> throughTools(const cache::StoreUri& uri, const config::Environmen
 
 } // namespace
 
+std::string realStoreDir(const std::vector<cache::StoreUri>& stores, const std::string& storeDir,
+                         const config::Environment& environment)
+{
+    const auto local = std::ranges::find(stores, cache::StoreKind::Local, &cache::StoreUri::kind);
+    return local == stores.end() ? storeDir : rootOf(*local, environment) + local->storeDir.text();
+}
+
 Result<OpenedStore> openLocalStore(const cache::StoreUri& uri, std::vector<nix::SecretKey> keys,
                                    const StorePlaces& places)
 {

@@ -13,6 +13,7 @@ namespace {
 
 constexpr transfer::PoolSize kWorkers{4, 5'000};
 constexpr std::size_t kMaxChecked = 20'000;
+constexpr std::size_t kMaxLogsToCome = 20'000; // more than the log store waits for
 constexpr Duration kFirstWait = std::chrono::seconds(1);
 constexpr Duration kLongestWait = std::chrono::minutes(1);
 constexpr Duration kTidyTime = std::chrono::hours(24);
@@ -23,20 +24,10 @@ Duration waitAfter(unsigned tries)
     return std::min(kLongestWait, kFirstWait * (1U << std::min(tries, 10U)));
 }
 
-// live: of something Nix builds.
-transfer::AttemptWork attemptWorkOf(core::LiveWork live)
-{
-    auto& nix = std::get<work::NixWork>(live.work);
-    transfer::AttemptWork work{std::move(nix.drvPath), std::move(nix.drv), std::move(nix.inputPaths), {}};
-    for (protocol::ResolvedInput& input : live.resolved)
-        work.revealed.push_back({std::move(input.drvPath), std::move(input.output), std::move(input.path)});
-    return work;
-}
-
 } // namespace
 
 OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
-    : m_parts(parts), m_opened(std::move(opened)), m_alive(std::make_shared<bool>(true))
+    : m_parts(std::move(parts)), m_opened(std::move(opened)), m_alive(std::make_shared<bool>(true))
 {
     transfer::DeskOptions options{.rules = m_opened.rules};
     options.published = [further = m_opened.further.get()](const std::vector<nix::StorePath>& paths) {
@@ -48,7 +39,8 @@ OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
     if (first.partBytes > 0)
         options.partBytes = first.partBytes;
     m_transfers = std::make_unique<transfer::TransferDesk>(
-        transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files},
+        transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files,
+                            m_opened.inputs.get(), m_opened.inputs ? &m_opened.inputs->files() : nullptr},
         std::move(options));
     m_workers = std::make_unique<transfer::WorkerPool>(kWorkers);
     for (std::size_t store = 0; store < m_opened.stores.size(); ++store)
@@ -60,6 +52,8 @@ OutputDesk::~OutputDesk()
     *m_alive = false;
     for (const auto& each : m_opened.stores)
         each.stop();
+    if (m_opened.local)
+        m_opened.local->stop();
 }
 
 // A store that is away is asked again sooner than one that has answered.
@@ -118,15 +112,38 @@ void OutputDesk::ask(std::function<Result<T>(const core::FarmCore&)> question, s
 
 void OutputDesk::attemptWork(AttemptId attempt, transfer::Answer<transfer::AttemptWork> answer)
 {
-    ask<transfer::AttemptWork>(
-        [attempt](const core::FarmCore& farm) -> Result<transfer::AttemptWork> {
+    ask<core::LiveWork>(
+        [attempt](const core::FarmCore& farm) -> Result<core::LiveWork> {
             auto live = farm.liveWork(attempt);
-            auto* nix = live ? std::get_if<work::NixWork>(&live->work) : nullptr;
-            if (nix == nullptr)
+            if (!live || !std::holds_alternative<work::NixWork>(live->work))
                 return fail(ErrorCode::NotFound, fmt::format("attempt {} builds nothing now", attempt.value()));
-            return attemptWorkOf(*std::move(live));
+            return *std::move(live);
         },
-        std::move(answer));
+        [this, answer = std::move(answer)](Result<core::LiveWork> live) {
+            if (!live)
+                return answer(fail(std::move(live).error()));
+            withText(*std::move(live), answer);
+        });
+}
+
+void OutputDesk::withText(core::LiveWork live, transfer::Answer<transfer::AttemptWork> answer)
+{
+    transfer::AttemptWork work{std::move(std::get<work::NixWork>(live.work).drvPath), {}, {}, {}};
+    for (protocol::ResolvedInput& input : live.resolved)
+        work.revealed.push_back({std::move(input.drvPath), std::move(input.output), std::move(input.path)});
+    std::vector<DerivationTexts::Wanted> wanted{{live.step, work.drvPath}};
+    m_parts.texts.find(std::move(wanted), [alive = m_alive, work = std::move(work), answer = std::move(answer)](
+                                              std::vector<Result<DerivationTexts::Text>> texts) mutable {
+        if (!*alive)
+            return;
+        const auto& text = texts.front();
+        if (!text)
+            return answer(fail(isPassing(text.error()) ? ErrorCode::Unavailable : ErrorCode::Internal,
+                               text.error().message));
+        work.drv = (*text)->drv;
+        work.inputPaths = (*text)->inputPaths;
+        answer(std::move(work));
+    });
 }
 
 bool OutputDesk::isGrant(std::string_view credential) const
@@ -153,8 +170,11 @@ void OutputDesk::findGrant(std::string grant, auth::Answer<auth::Identity> answe
         std::move(answer));
 }
 
-void OutputDesk::attemptEnded(AttemptId attempt)
+void OutputDesk::attemptEnded(AttemptId attempt, const std::string& drvPath)
 {
+    m_logOf.insert_or_assign(attempt, drvPath);
+    if (m_logOf.size() > kMaxLogsToCome)
+        m_logOf.erase(m_logOf.begin());
     m_transfers->attemptEnded(attempt);
     m_checked.erase(attempt);
 }
@@ -190,13 +210,29 @@ void OutputDesk::look(AttemptId attempt)
             Expected expected{true, nix->outputs, {}};
             const auto isOpen = [](const work::NixOutput& output) { return output.path.empty(); };
             if (std::any_of(nix->outputs.begin(), nix->outputs.end(), isOpen))
-                expected.work = attemptWorkOf(*std::move(live));
+                expected.open = *std::move(live);
             return expected;
         },
-        [this, attempt](const Result<Expected>& expected) { compare(attempt, *expected); });
+        [this, attempt](Result<Expected> expected) { expect(attempt, *std::move(expected)); });
 }
 
-void OutputDesk::compare(AttemptId attempt, const Expected& expected)
+void OutputDesk::expect(AttemptId attempt, Expected expected)
+{
+    if (!expected.open)
+        return compare(attempt, expected, {});
+    auto live = *std::exchange(expected.open, std::nullopt);
+    withText(std::move(live), [this, attempt, expected = std::move(expected)](Result<transfer::AttemptWork> work) {
+        if (work)
+            return compare(attempt, expected, *std::move(work));
+        if (!m_checked.contains(attempt))
+            return;
+        if (work.error().code == ErrorCode::Unavailable)
+            return later(attempt, work.error());
+        handOn(attempt, std::move(work).error().message, false);
+    });
+}
+
+void OutputDesk::compare(AttemptId attempt, const Expected& expected, const std::optional<transfer::AttemptWork>& work)
 {
     const auto checked = m_checked.find(attempt);
     if (checked == m_checked.end())
@@ -219,7 +255,7 @@ void OutputDesk::compare(AttemptId attempt, const Expected& expected)
             told.revealed.emplace(output.name, *path);
         told.paths.insert(*std::move(path));
     }
-    auto task = [this, alive = m_alive, &loop = m_parts.loop, attempt, told = std::move(told), work = expected.work] {
+    auto task = [this, alive = m_alive, &loop = m_parts.loop, attempt, told = std::move(told), work] {
         loop.post([this, alive, attempt, wrong = settle(attempt, told, work)] {
             if (*alive)
                 judged(attempt, wrong);
@@ -239,6 +275,8 @@ Result<std::string> OutputDesk::settle(AttemptId attempt, const Told& told,
         if (!present.contains(path))
             return fmt::format("the build succeeded, but its output {} is not in {}; it is built again",
                                path.print(dir), store.describe());
+    if (m_parts.keepRoots)
+        m_parts.keepRoots(told.paths);
     if (told.revealed.empty() || !work)
         return std::string();
     const auto facts = transfer::attemptFacts(attempt, dir, *work);
@@ -266,7 +304,7 @@ void OutputDesk::judged(AttemptId attempt, const Result<std::string>& wrong)
     handOn(attempt, *wrong);
 }
 
-void OutputDesk::handOn(AttemptId attempt, std::string failure)
+void OutputDesk::handOn(AttemptId attempt, std::string failure, bool isMachines)
 {
     auto checked = m_checked.extract(attempt);
     auto& result = checked.mapped().result;
@@ -278,7 +316,7 @@ void OutputDesk::handOn(AttemptId attempt, std::string failure)
         result.outputs.clear();
         result.results = {};
     }
-    m_parts.dispatcher.post(core::AttemptFinished{checked.mapped().session, std::move(result)});
+    m_parts.dispatcher.post(core::AttemptFinished{checked.mapped().session, std::move(result), isMachines});
 }
 
 void OutputDesk::later(AttemptId attempt, const Error& error)
@@ -297,6 +335,12 @@ void OutputDesk::later(AttemptId attempt, const Error& error)
 
 void OutputDesk::logEnded(AttemptId attempt)
 {
+    if (const auto known = m_logOf.extract(attempt); !known.empty()) {
+        if (!known.mapped().empty())
+            keepLog(attempt, known.mapped());
+        return;
+    }
+    // It ended before our restart, or not by what its machine said.
     ask<std::string>(
         [attempt](const core::FarmCore& farm) -> Result<std::string> {
             const auto view = farm.attempt(attempt);

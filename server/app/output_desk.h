@@ -4,10 +4,12 @@
 // loop; what blocks runs on threads of its own.
 #pragma once
 
+#include "server/app/derivation_texts.h"
 #include "server/app/further_stores.h"
 #include "server/app/output_options.h"
 #include "server/app/store_opening.h"
 #include "server/auth/authenticator.h"
+#include "server/cache/fallback_store.h"
 #include "server/cache/output_store.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/http/metric.h"
@@ -18,6 +20,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -31,11 +34,17 @@ struct OutputParts { // all outlive the desk
     Logger& logger;
     dispatch::Dispatcher& dispatcher;
     logs::LogStore& logs;
+    DerivationTexts& texts;
+    // Told of outputs before they count, on a thread that may wait; null: nobody is.
+    std::function<void(const nix::StorePathSet&)> keepRoots = {};
 };
 
 // Opened before anything else; blocking.
 struct OpenedOutputs {
     std::vector<OpenedStore> stores; // the first is the one whose presence counts
+    std::optional<OpenedStore> local; // the machine's own, when it is none of them and inputs are read there
+    // The first, and behind it the machine's own; null: the first alone.
+    std::unique_ptr<cache::FallbackStore> inputs;
     std::unique_ptr<FurtherStores> further; // feeds the others; after the stores, as it uses them
     std::vector<std::string> publicKeys;
     transfer::GrantKey grants;
@@ -46,6 +55,7 @@ struct OutputPlaces {
     std::string serverName;
     std::string storeDir;
     config::Environment environment; // systemd's credentials, AWS_* variables
+    bool readsLocal = false; // inputs of builds may lie in the machine's own Nix store only
 };
 [[nodiscard]] Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places,
                                                 const Clock& clock, Logger& logger);
@@ -57,17 +67,20 @@ public:
 
     [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
     [[nodiscard]] cache::OutputStore& firstStore() const { return *m_opened.stores.front().store; }
+    [[nodiscard]] const nix::StoreDir& storeDir() const { return m_opened.rules.dir; }
     [[nodiscard]] std::string grant(AttemptId attempt) const { return m_opened.grants.grant(attempt); }
     [[nodiscard]] const std::vector<std::string>& publicKeys() const { return m_opened.publicKeys; }
     [[nodiscard]] std::vector<std::string> describeStores() const;
+    [[nodiscard]] FurtherStores& further() const { return *m_opened.further; }
     void addMetrics(std::vector<http::MetricFamily>& families) const;
 
     // A builder says that a build succeeded and where its outputs are. Handed on to the core at once, late, or as a
     // failure of the machine: when some output is certainly not in the first store. While that is not known, it waits.
     // A repeat of a result that waits takes its place.
     void check(SessionId session, protocol::AttemptResult result);
-    void attemptEnded(AttemptId attempt); // for the core
-    void logEnded(AttemptId attempt);     // its log is whole
+    // For the core. drvPath: whose log is to be kept once it is whole; empty: none is.
+    void attemptEnded(AttemptId attempt, const std::string& drvPath);
+    void logEnded(AttemptId attempt); // its log is whole
 
     void attemptWork(AttemptId attempt, transfer::Answer<transfer::AttemptWork> answer) override;
     [[nodiscard]] bool isGrant(std::string_view credential) const override;
@@ -82,7 +95,7 @@ private:
     struct Expected {
         bool isLive = false;
         std::vector<work::NixOutput> outputs;
-        std::optional<transfer::AttemptWork> work; // when some output's path is known only after the build
+        std::optional<core::LiveWork> open; // when some output's path is known only after the build
     };
     struct Told { // what a result says
         nix::StorePathSet paths;
@@ -94,10 +107,13 @@ private:
                                              const std::optional<transfer::AttemptWork>& work) const;
     template <class T>
     void ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer);
+    // Errors are Unavailable, or Internal when the text cannot be had.
+    void withText(core::LiveWork live, transfer::Answer<transfer::AttemptWork> answer);
     void look(AttemptId attempt);
-    void compare(AttemptId attempt, const Expected& expected);
+    void expect(AttemptId attempt, Expected expected);
+    void compare(AttemptId attempt, const Expected& expected, const std::optional<transfer::AttemptWork>& work);
     void judged(AttemptId attempt, const Result<std::string>& wrong);
-    void handOn(AttemptId attempt, std::string failure);
+    void handOn(AttemptId attempt, std::string failure, bool isMachines = true);
     void later(AttemptId attempt, const Error& error);
     void keepLog(AttemptId attempt, const std::string& drvPath);
     void tidy(std::size_t store);
@@ -105,6 +121,7 @@ private:
     OutputParts m_parts;
     OpenedOutputs m_opened;
     std::map<AttemptId, Checked> m_checked;
+    std::map<AttemptId, std::string> m_logOf; // attempts that are over, by whose derivation's log they write
     std::uint64_t m_missing = 0;   // results that became failures
     std::uint64_t m_unknown = 0;   // looks that found out nothing
     std::uint64_t m_logsKept = 0;

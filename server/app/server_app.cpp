@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/server_app.h"
 
+#include "server/app/assignment_desk.h"
 #include "server/app/bridges.h"
+#include "server/app/derivation_texts.h"
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
+#include "server/app/hydra_desk.h"
+#include "server/app/hydra_errands.h"
+#include "server/app/hydra_source.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
 #include "server/auth/authenticator.h"
 #include "server/core/farm_core.h"
 #include "server/feed/feed.h"
 #include "server/http/http_server.h"
+#include "server/hydra/lock_file.h"
 #include "server/logs/log_store.h"
 #include "server/net/builder_links.h"
 #include "server/net/listener.h"
@@ -17,6 +23,7 @@
 #include "server/postgres_cluster/cluster.h"
 #include "server/store/postgres/postgres_store.h"
 #include "shared/base/std_loop.h"
+#include "shared/base/text.h"
 #include "shared/config/options.h"
 #include "shared/qt/qt_loop.h"
 
@@ -53,13 +60,13 @@ Result<void> makeDataDir(const std::string& path)
     return {};
 }
 
-Result<void> writePortFile(const std::string& path, const std::string& text)
+Result<void> writeWhole(const std::string& option, const std::string& path, const std::string& text)
 {
     QSaveFile file(QString::fromStdString(path)); // renamed into place, so a reader never sees half of it
     if (!file.open(QIODevice::WriteOnly) || file.write(text.data(), static_cast<qint64>(text.size())) < 0 ||
         !file.commit())
         return fail(ErrorCode::Internal,
-                    fmt::format("--port-file {}: {}", path, file.errorString().toStdString()));
+                    fmt::format("{} {}: {}", option, path, file.errorString().toStdString()));
     return {};
 }
 
@@ -85,7 +92,10 @@ struct ServerApp::Parts final : net::ConnectionSink {
     [[nodiscard]] Result<void> startCore();
     [[nodiscard]] Result<void> openOutputStores();
     void buildNet();
+    void watchSteps();
+    void startHydra();
     [[nodiscard]] NetActions netActions();
+    [[nodiscard]] AssignmentActions assignmentActions();
     [[nodiscard]] Result<void> listen();
 
     void onLink(QWebSocket* socket, net::PeerInfo peer) override;
@@ -99,6 +109,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     qt::QtLoop netLoop;
 
     // Built in this order; ~Parts says in which they end.
+    std::unique_ptr<HydraSource> hydra; // only when one is served
     std::unique_ptr<postgres_cluster::Cluster> cluster;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<StdLoop> coreLoop;
@@ -106,14 +117,18 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<core::FarmCore> farm;
     std::unique_ptr<CoreBridge> coreBridge;
     std::unique_ptr<dispatch::Dispatcher> dispatcher;
+    std::unique_ptr<DerivationTexts> texts;
     std::unique_ptr<OutputDesk> outputs;
     std::unique_ptr<LinkBridge> linkBridge;
+    std::unique_ptr<LogGate> logGate; // only with a Hydra
     std::unique_ptr<BuildIntake> builds;
     std::unique_ptr<FarmGateway> gateway;
+    std::unique_ptr<HydraDesk> hydraDesk;
     std::unique_ptr<auth::Authenticator> authenticator;
     std::unique_ptr<feed::Feed> feed;
     std::unique_ptr<net::MonitorLinks> monitorLinks;
     std::unique_ptr<net::BuilderLinks> builderLinks;
+    std::unique_ptr<AssignmentDesk> assignments;
     std::unique_ptr<http::HttpServer> http;
     std::vector<std::unique_ptr<net::Listener>> listeners;
     work::Recovery recovery;
@@ -131,6 +146,7 @@ Result<void> ServerApp::Parts::openStore()
     }
     store::PostgresOptions postgres;
     postgres.connectionString = std::move(url);
+    postgres.projection = hydra == nullptr ? nullptr : &hydra->projection();
     postgres.onHealth = [this](Result<void> health) {
         netLoop.post([this, health = std::move(health)] {
             if (dispatcher != nullptr)
@@ -161,9 +177,11 @@ Result<void> ServerApp::Parts::startCore()
                 if (ended && outputs != nullptr)
                     outputs->logEnded(attempt);
             });
-        });
+        },
+        hydra == nullptr ? nullptr : &hydra->steps().tap());
     farm = std::make_unique<core::FarmCore>(options.core);
     coreBridge = std::make_unique<CoreBridge>(netLoop, *logs, netActions());
+    coreBridge->adopt(recovery);
     coreLoop = std::make_unique<StdLoop>("core");
     dispatcher = std::make_unique<dispatch::Dispatcher>(*coreLoop, clock, *farm, *store, *coreBridge);
     std::promise<Result<void>> recovered;
@@ -187,23 +205,22 @@ NetActions ServerApp::Parts::netActions()
             builderLinks->sendWelcome(session, machine);
     };
     actions.desired = [this](SessionId session, protocol::Desired desired) {
-        if (builderLinks == nullptr)
-            return;
-        if (linkBridge != nullptr && outputs != nullptr && linkBridge->takesGrants(session))
-            addGrants(*outputs, desired);
-        builderLinks->sendDesired(session, std::move(desired));
+        if (assignments != nullptr)
+            assignments->desired(session, std::move(desired));
     };
-    actions.attemptEnded = [this](AttemptId attempt) {
+    actions.attemptEnded = [this](AttemptId attempt, const std::string& drvPath) {
         if (outputs != nullptr)
-            outputs->attemptEnded(attempt);
+            outputs->attemptEnded(attempt, drvPath);
     };
     actions.stored = [this](SessionId session, std::vector<AttemptId> attempts) {
-        if (builderLinks != nullptr)
-            builderLinks->sendStored(session, std::move(attempts));
+        if (assignments != nullptr)
+            assignments->stored(session, std::move(attempts));
     };
     actions.close = [this](SessionId session, protocol::GoodbyeReason reason, const std::string& text) {
-        if (builderLinks != nullptr)
-            builderLinks->close(session, reason, text);
+        if (assignments == nullptr)
+            return;
+        assignments->gone(session);
+        builderLinks->close(session, reason, text);
     };
     actions.reply = [this](const core::Reply& reply) {
         if (gateway != nullptr)
@@ -217,18 +234,48 @@ NetActions ServerApp::Parts::netActions()
     return actions;
 }
 
+AssignmentActions ServerApp::Parts::assignmentActions()
+{
+    AssignmentActions actions;
+    actions.sendDesired = [this](SessionId session, protocol::Desired desired) {
+        if (linkBridge->takesGrants(session))
+            addGrants(*outputs, desired);
+        builderLinks->sendDesired(session, std::move(desired));
+    };
+    actions.sendStored = [this](SessionId session, std::vector<AttemptId> attempts) {
+        builderLinks->sendStored(session, std::move(attempts));
+    };
+    actions.fail = [this](SessionId session, AttemptId attempt, std::string why) {
+        protocol::AttemptResult result;
+        result.attempt = attempt;
+        result.outcome = protocol::Outcome::Infrastructure;
+        result.error = std::move(why);
+        dispatcher->post(core::AttemptFinished{session, std::move(result), false});
+    };
+    actions.cutOff = [this](SessionId session, const std::string& why) {
+        builderLinks->close(session, protocol::GoodbyeReason::Overloaded, why);
+    };
+    return actions;
+}
+
 Result<void> ServerApp::Parts::openOutputStores()
 {
     PENSTOCK_TRY(opened, openOutputs(options.outputs,
                                      {options.dataDir, options.serverName, options.storeDir,
-                                      options.environment},
+                                      options.environment, options.hydra.has_value()},
                                      clock, logger));
     return {};
 }
 
 void ServerApp::Parts::buildNet()
 {
-    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs}, *std::move(opened));
+    texts = std::make_unique<DerivationTexts>(
+        netLoop, *store, opened->rules.dir,
+        TextOptions{realStoreDir(options.outputs.stores, options.storeDir, options.environment),
+                    options.hydra.has_value()});
+    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts,
+                                                       hydra == nullptr ? nullptr : hydra->steps().keepRoots()},
+                                           *std::move(opened));
     opened.reset();
     const std::string version(config::version());
     GatewayFacts facts{version,
@@ -258,25 +305,67 @@ void ServerApp::Parts::buildNet()
         *dispatcher, *logs, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
             outputs->check(session, std::move(result));
         });
+    if (hydra != nullptr)
+        watchSteps();
     net::LinkOptions linkOptions;
     linkOptions.timing = {options.heartbeat, options.deadline};
     linkOptions.serverName = options.serverName;
     linkOptions.serverVersion = version;
     builderLinks = std::make_unique<net::BuilderLinks>(netLoop, clock, logger, *linkBridge, std::move(linkOptions));
+    assignments = std::make_unique<AssignmentDesk>(AssignmentDesk::Parts{netLoop, clock, logger, *texts},
+                                                   assignmentActions());
+    linkBridge->onDisconnected([this](SessionId session) {
+        if (assignments != nullptr)
+            assignments->gone(session);
+    });
+
+    hydraDesk = std::make_unique<HydraDesk>(HydraDeskParts{netLoop, clock, *dispatcher, &outputs->further()});
 
     http::HttpOptions httpOptions;
     httpOptions.storeDir = options.storeDir;
     http = std::make_unique<http::HttpServer>(
-        http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers()}, httpOptions);
+        http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers(), hydraDesk.get()},
+        httpOptions);
     gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
         appendLinkMetrics(builderLinks->counters(), builderLinks->size(), families);
         appendFeedMetrics(feed->counters(), families);
         outputs->addMetrics(families);
+        texts->addMetrics(families);
+        hydraDesk->addMetrics(families);
         for (const auto& listener : listeners)
             appendListenerMetrics(listener->counters(), families);
         families.push_back(http::counter("penstock_auth_refusals_total", "peers refused for their credential",
                                          static_cast<double>(authenticator->refusals())));
     });
+}
+
+void ServerApp::Parts::watchSteps()
+{
+    logGate = std::make_unique<LogGate>(netLoop, clock, *logs, logger,
+                                        [this](SessionId session, protocol::AttemptResult result) {
+                                            linkBridge->finished(session, std::move(result));
+                                        });
+    LinkBeside beside = hydra->steps().beside(*logs, *logGate);
+    // Whoever shares a store with us shares it with the first.
+    beside.checksAll = hydra->steps().keepRoots() && options.outputs.stores.front().kind == cache::StoreKind::Local;
+    linkBridge->setBeside(std::move(beside));
+    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
+        families.push_back(http::gauge("penstock_hydra_results_held", "results that wait for the end of their logs",
+                                       static_cast<double>(logGate->held())));
+        families.push_back(http::counter("penstock_hydra_logs_cut_total",
+                                         "results told before the end of their logs, which did not come",
+                                         static_cast<double>(logGate->cut())));
+    });
+}
+
+void ServerApp::Parts::startHydra()
+{
+    if (hydra == nullptr)
+        return;
+    const nix::StoreDir& storeDir = outputs->storeDir();
+    hydra->start({netLoop, *gateway, outputs->firstStore(),
+                  {storeDir, realStoreDir(options.outputs.stores, options.storeDir, options.environment)}});
+    hydraDesk->serve(hydra->hooks());
 }
 
 Result<void> ServerApp::Parts::listen()
@@ -294,9 +383,10 @@ Result<void> ServerApp::Parts::listen()
         logger.info("server.listening", {{"address", listener->boundAddress()}});
         listeners.push_back(std::move(listener));
     }
+    PENSTOCK_TRY_VOID(writeWhole("--data-dir", addressFile(options.dataDir), join(addresses, "\n") + "\n"));
     gateway->setListen(std::move(addresses));
     if (!options.portFile.empty())
-        PENSTOCK_TRY_VOID(writePortFile(options.portFile, ports));
+        PENSTOCK_TRY_VOID(writeWhole("--port-file", options.portFile, ports));
     return {};
 }
 
@@ -321,25 +411,32 @@ void ServerApp::Parts::onHttp(QTcpSocket* socket, auth::PeerAddress peer)
 
 ServerApp::Parts::~Parts()
 {
+    if (hydra != nullptr)
+        hydra->stop();
     listeners.clear();
     http.reset();
     monitorLinks.reset();
+    assignments.reset();
     builderLinks.reset();
     feed.reset();
     authenticator.reset();
+    hydraDesk.reset();
     builds.reset();  // waits for one that is being looked up in the outputs
     outputs.reset(); // after http: no body is on its way any more
+    texts.reset();
     if (coreLoop != nullptr)
         coreLoop->post([this] { dispatcher->stop(); });
     store.reset();    // writes what it was given; its completions go to the core loop
     coreLoop.reset(); // runs what is posted, then joins: nothing calls the dispatcher any more
     gateway.reset();
+    logGate.reset();
     linkBridge.reset();
     dispatcher.reset();
     coreBridge.reset();
     farm.reset();
     logs.reset();
     cluster.reset();
+    hydra.reset();
 }
 
 // ------------------------------------------------------------------------------------------------- ServerApp
@@ -350,13 +447,18 @@ ServerApp::~ServerApp() = default;
 Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logger& logger,
                                                     std::function<void(const Error&)> fatal)
 {
-    PENSTOCK_TRY_VOID(makeDataDir(options.dataDir));
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
+    if (parts->options.hydra) { // its lock comes before anything is written
+        PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(parts->options.storeDir));
+        PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, storeDir, parts->clock, logger));
+    }
+    PENSTOCK_TRY_VOID(makeDataDir(parts->options.dataDir));
     PENSTOCK_TRY_VOID(parts->openOutputStores());
     PENSTOCK_TRY_VOID(parts->openStore());
     PENSTOCK_TRY_VOID(parts->startCore());
     parts->buildNet();
     PENSTOCK_TRY_VOID(parts->listen());
+    parts->startHydra();
     return std::unique_ptr<ServerApp>(new ServerApp(std::move(parts)));
 }
 

@@ -2,6 +2,7 @@
 #include "server/app/server_options.h"
 
 #include "server/app/scheduling_options.h"
+#include "server/net/activation.h"
 #include "server/net/tls_settings.h"
 
 #include <fmt/format.h>
@@ -64,6 +65,62 @@ Result<void> checkListens(const ServerOptions& options)
     return {};
 }
 
+// A path stands for a Unix socket, as with Hydra's runner.
+Result<net::ListenAddress> readBind(const config::Values& values, std::string_view option,
+                                    const net::ActivationNote& note)
+{
+    const bool isRest = option == "rest-bind";
+    const std::string text = values.text(option);
+    auto address = text == "-"             ? net::activatedSocket(note, isRest ? "rest" : "grpc", isRest ? 0 : 1)
+                   : text.starts_with('/') ? net::ListenAddress::parse("unix:" + text)
+                                           : net::ListenAddress::parse(text);
+    return address ? address : fail(std::move(address).error().in(values.origin(option)));
+}
+
+Result<std::vector<net::ListenAddress>> readListens(const config::Values& values,
+                                                    const config::Environment& environment)
+{
+    const net::ActivationNote note{variable(environment, "LISTEN_PID"), variable(environment, "LISTEN_FDS"),
+                                   variable(environment, "LISTEN_FDNAMES")};
+    std::vector<net::ListenAddress> listens;
+    for (const std::string_view option : {"rest-bind", "grpc-bind"}) {
+        if (!values.has(option))
+            continue;
+        PENSTOCK_TRY(net::ListenAddress address, readBind(values, option, note));
+        listens.push_back(std::move(address));
+    }
+    // The default is for those who say nothing about where to listen.
+    if (!listens.empty() && values.source("listen") == config::Source::Default)
+        return listens;
+    for (const std::string& text : values.list("listen")) {
+        auto address = net::ListenAddress::parse(text);
+        if (!address)
+            return fail(std::move(address).error().in("--listen"));
+        if (address->kind != net::ListenAddress::Kind::Systemd) {
+            listens.push_back(*std::move(address));
+            continue;
+        }
+        PENSTOCK_TRY(const auto sockets, net::activatedSockets(note));
+        for (const net::ActivatedSocket& socket : sockets)
+            listens.push_back(socket.address);
+    }
+    return listens;
+}
+
+// For --status: where a server of these options would be. What systemd passes to that one is not known here.
+std::vector<net::ListenAddress> addressesToAsk(const config::Values& values)
+{
+    std::vector<std::string> texts = values.list("listen");
+    for (const std::string_view option : {"rest-bind", "grpc-bind"})
+        texts.push_back(values.text(option));
+    std::vector<net::ListenAddress> addresses;
+    for (const std::string& text : texts)
+        if (auto address = net::ListenAddress::parse(text.starts_with('/') ? "unix:" + text : text);
+            address && address->kind != net::ListenAddress::Kind::Systemd)
+            addresses.push_back(*std::move(address));
+    return addresses;
+}
+
 } // namespace
 
 config::ProgramSpec serverProgram()
@@ -77,15 +134,27 @@ config::ProgramSpec serverProgram()
     std::vector<OptionSpec>& o = program.options;
     o.push_back({.name = "data-dir", .help = "private database, logs and spool", .valueName = "DIR",
                  .fallbackNote = "/var/lib/penstock as root, else $XDG_STATE_HOME/penstock"});
-    o.push_back({.name = "listen", .help = "address for builders, clients, monitors and HTTP; unix:PATH is possible",
+    o.push_back({.name = "config", .help = "settings in TOML; every option is a key", .valueName = "FILE",
+                 .letter = 'c', .otherFlags = {"config-path"}});
+    o.push_back({.name = "listen",
+                 .help = "address for builders, clients, monitors and HTTP; unix:PATH and systemd are possible",
                  .valueName = "ADDRESS", .fallback = "127.0.0.1:7780", .repeatable = true});
-    o.push_back({.name = "db-url", .help = "PostgreSQL to use instead of an embedded one", .valueName = "URL"});
+    o.push_back({.name = "rest-bind",
+                 .help = "another --listen, as Hydra's runner names it; -: systemd's socket \"rest\"",
+                 .valueName = "ADDRESS", .letter = 'r'});
+    o.push_back({.name = "grpc-bind",
+                 .help = "another --listen, as Hydra's runner names it; -: systemd's socket \"grpc\"",
+                 .valueName = "ADDRESS", .letter = 'g'});
+    o.push_back({.name = "db-url", .help = "PostgreSQL to use instead of an embedded one", .valueName = "URL",
+                 .synonyms = {"dbUrl", "hydra.dbUrl", "hydra.db_url"}});
     o.push_back({.name = "auth", .help = "local: no token from this machine; tokens: always a token",
                  .fallback = "local", .choices = {"local", "tokens"}});
-    o.push_back({.name = "tls-cert", .help = "certificate chain, PEM", .valueName = "FILE"});
-    o.push_back({.name = "tls-key", .help = "private key of the certificate, PEM, owner only", .valueName = "FILE"});
+    o.push_back({.name = "tls-cert", .help = "certificate chain, PEM", .valueName = "FILE",
+                 .otherFlags = {"server-cert-path"}});
+    o.push_back({.name = "tls-key", .help = "private key of the certificate, PEM, owner only", .valueName = "FILE",
+                 .otherFlags = {"server-key-path"}});
     o.push_back({.name = "tls-client-ca", .help = "authority that peers' certificates must be signed by",
-                 .valueName = "FILE"});
+                 .valueName = "FILE", .otherFlags = {"client-ca-cert-path"}});
     o.push_back({.name = "insecure", .kind = Kind::Flag,
                  .help = "listen beyond this machine without TLS or tokens all the same"});
     o.push_back({.name = "port-file", .help = "write the bound ports here, one a line, once ready",
@@ -104,6 +173,7 @@ config::ProgramSpec serverProgram()
                  .fallback = "4GiB"});
     addOutputOptions(o);
     addSchedulingOptions(o);
+    addHydraOptions(o);
     return program;
 }
 
@@ -119,13 +189,12 @@ Result<ServerOptions> readServerOptions(const config::Values& values, const conf
         current.resize(current.find('\0'));
         options.dataDir = current + "/" + options.dataDir;
     }
-    for (const std::string& text : values.list("listen")) {
-        auto address = net::ListenAddress::parse(text);
-        if (!address)
-            return fail(std::move(address).error().in("--listen"));
-        options.listen.push_back(*std::move(address));
+    if (values.flag("status"))
+        options.listen = addressesToAsk(values);
+    else if (!values.flag("unlock")) {
+        PENSTOCK_TRY(options.listen, readListens(values, environment));
     }
-    options.databaseUrl = values.text("db-url");
+    PENSTOCK_TRY(options.databaseUrl, readDatabaseUrl(values, environment));
     PENSTOCK_TRY(options.auth, auth::parseMode(values.text("auth")));
     options.insecure = values.flag("insecure");
     options.tls = {values.text("tls-cert"), values.text("tls-key"), values.text("tls-client-ca")};
@@ -141,6 +210,8 @@ Result<ServerOptions> readServerOptions(const config::Values& values, const conf
         return fail(ErrorCode::Invalid, fmt::format("--heartbeat-deadline {} ms is less than two heartbeats of {} ms",
                                                     options.deadline.count(), options.heartbeat.count()));
     PENSTOCK_TRY(options.core, readSchedulingOptions(values));
+    PENSTOCK_TRY(options.hydra, readHydraOptions(values, {environment, options.databaseUrl, isRoot}, options.outputs,
+                                                 options.core));
     options.core.reconnectGrace = values.duration("reconnect-grace");
     options.maxLogBytes = values.size("max-log");
     PENSTOCK_TRY_VOID(checkTls(options));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// What penstock-server can be told: the option table, and the checked values. Pure but for reading the environment
-// given. Invalid and Denied texts name the flag and the way out.
+// What penstock-server can be told: the option table, and the checked values. Pure but for looking at the sockets that
+// the environment given speaks of, and at TLS files. Invalid and Denied texts name the flag and the way out.
 #pragma once
 
+#include "server/app/hydra_options.h"
 #include "server/app/output_options.h"
 #include "server/auth/policy.h"
 #include "server/core/options.h"
@@ -13,6 +14,7 @@
 #include "shared/log/logger.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,7 @@ struct ServerOptions {
     std::string dataDir;
     std::vector<net::ListenAddress> listen;
     std::string databaseUrl; // empty: embedded
+    std::optional<hydra::Options> hydra; // nothing: no Hydra is served
     auth::Mode auth = auth::Mode::Local;
     bool insecure = false;
     net::TlsFiles tls;

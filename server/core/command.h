@@ -27,6 +27,7 @@ struct SendWelcome {
     MachineId machine;
     std::uint64_t after;
 };
+// Assignments of derivations carry neither text nor input paths: the shell puts them in.
 struct SendDesired {
     SessionId session;
     protocol::Desired desired;

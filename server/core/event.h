@@ -166,6 +166,7 @@ struct AttemptProgressed {
 struct AttemptFinished {
     SessionId session;
     protocol::AttemptResult result;
+    bool isMachines = true; // its word, and its fault; else the shell's, and the machine is not judged by it
 };
 
 struct MachineDrains { // the builder itself asks for no new work, or takes that back

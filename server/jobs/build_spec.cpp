@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/jobs/build_spec.h"
 
+#include "server/jobs/input_paths.h"
 #include "server/jobs/json_text.h"
 #include "server/jobs/object_reader.h"
 #include "shared/nix/build_needs.h"
@@ -8,7 +9,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 #include <memory>
 #include <set>
 
@@ -153,26 +153,11 @@ Result<work::NixWork> BuildAssembler::workOf(const nix::StorePath& path, Entry& 
     work::NixWork work;
     work.drvPath = path.print(m_dir);
     work.drv = std::move(entry.text);
-    std::set<std::string> inputs;
-    for (const auto& source : entry.drv.inputSources)
-        inputs.insert(source.print(m_dir));
-    for (const auto& [input, node] : entry.drv.inputDerivations) {
-        const auto& outputs = std::get<work::NixWork>(*m_nodes[m_indices.at(input)].work).outputs;
-        for (const auto& name : node.outputs) {
-            const auto output = std::ranges::find(outputs, name, &work::NixOutput::name);
-            if (output == outputs.end())
-                return fail(ErrorCode::Invalid, fmt::format("{} needs output \"{}\" of {}, which has none of that "
-                                                            "name", work.drvPath, name, input.print(m_dir)));
-            if (!output->path.empty()) // else its build tells, and the core passes it on
-                inputs.insert(output->path);
-        }
-    }
-    if (inputs.size() > kMaxInputPaths)
-        return fail(ErrorCode::Exhausted, fmt::format("{} has {} inputs, more than the limit of {}", work.drvPath,
-                                                      inputs.size(), kMaxInputPaths));
-    work.inputPaths.assign(std::make_move_iterator(inputs.begin()), std::make_move_iterator(inputs.end()));
-    for (const auto& [name, output] : entry.drv.outputs)
-        work.outputs.push_back({name, output.path ? output.path->print(m_dir) : std::string()});
+    const auto outputsOf = [this](const nix::StorePath& input) -> Result<const std::vector<work::NixOutput>*> {
+        return &std::get<work::NixWork>(*m_nodes[m_indices.at(input)].work).outputs;
+    };
+    PENSTOCK_TRY(work.inputPaths, inputPaths(m_dir, path, entry.drv, outputsOf));
+    work.outputs = statedOutputs(m_dir, entry.drv);
     return work;
 }
 

@@ -25,7 +25,6 @@ namespace penstock::jobs {
 
 inline constexpr std::size_t kMaxDerivations = 200'000;
 inline constexpr std::size_t kMaxRoots = 10'000;
-inline constexpr std::size_t kMaxInputPaths = 100'000; // of one step
 
 class BuildAssembler {
 public:

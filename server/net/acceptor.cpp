@@ -6,6 +6,7 @@
 
 #include <cerrno>
 #include <cstring>
+#include <fcntl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -88,9 +89,22 @@ Result<void> UnixAcceptor::listen(const std::string& path)
                     fmt::format("listen: cannot listen on {}: {}", path, std::strerror(reason)));
     }
     m_path = path;
+    watch();
+    return {};
+}
+
+void UnixAcceptor::adopt(int descriptor)
+{
+    m_descriptor = descriptor;
+    // Ours waits for readiness; a connection that is gone again by then must not hold up the loop.
+    (void)::fcntl(descriptor, F_SETFL, ::fcntl(descriptor, F_GETFL) | O_NONBLOCK);
+    watch();
+}
+
+void UnixAcceptor::watch()
+{
     m_notifier = std::make_unique<QSocketNotifier>(m_descriptor, QSocketNotifier::Read);
     connect(m_notifier.get(), &QSocketNotifier::activated, this, &UnixAcceptor::onReadable);
-    return {};
 }
 
 void UnixAcceptor::close()

@@ -35,10 +35,13 @@ public:
 
     // Takes the place of a socket file that nobody listens on any more. Unavailable: somebody does.
     [[nodiscard]] Result<void> listen(const std::string& path);
+    // Accepts on a socket that listens already; its file is not ours and stays.
+    void adopt(int descriptor);
     void close();
 
 private:
     void onReadable();
+    void watch();
 
     OnDescriptor m_onDescriptor;
     std::string m_path; // removed at the end

@@ -16,6 +16,7 @@ struct ListenAddress {
     std::string host;       // numeric address without brackets, or "localhost"
     std::uint16_t port = 0; // 0: any free one
     std::string path;       // of a Unix socket
+    int descriptor = -1;    // it is open already, and this is it
 
     // "127.0.0.1:7780", "[::]:7780", "localhost:0", "unix:/run/penstock/socket", "systemd".
     [[nodiscard]] static Result<ListenAddress> parse(std::string_view text);

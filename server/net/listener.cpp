@@ -60,9 +60,7 @@ public:
         case ListenAddress::Kind::Unix: return listenUnix(address);
         case ListenAddress::Kind::Systemd: break;
         }
-        return fail(ErrorCode::Invalid,
-                    "listen: systemd socket activation is not available in this version; give an "
-                    "address such as 127.0.0.1:7780");
+        return fail(ErrorCode::Invalid, "listen: \"systemd\" stands for sockets that were not looked up");
     }
 
     Result<void> reloadTls()
@@ -102,7 +100,9 @@ private:
                                                         address.host));
         m_tcp =
             std::make_unique<TcpAcceptor>([this](qintptr descriptor) { take(descriptor, false); }, nullptr);
-        if (!m_tcp->listen(host, address.port))
+        const bool listens = address.descriptor >= 0 ? m_tcp->setSocketDescriptor(address.descriptor)
+                                                     : m_tcp->listen(host, address.port);
+        if (!listens)
             return fail(
                 ErrorCode::Unavailable,
                 fmt::format("listen: cannot listen on {}: {}; stop what uses it or choose another port",
@@ -117,7 +117,10 @@ private:
     {
         m_unix =
             std::make_unique<UnixAcceptor>([this](qintptr descriptor) { take(descriptor, true); }, nullptr);
-        PENSTOCK_TRY_VOID(m_unix->listen(address.path));
+        if (address.descriptor >= 0)
+            m_unix->adopt(address.descriptor);
+        else
+            PENSTOCK_TRY_VOID(m_unix->listen(address.path));
         m_bound = address;
         return {};
     }

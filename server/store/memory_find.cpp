@@ -146,4 +146,17 @@ Result<work::StoredJob> MemoryTables::loadJob(JobId id) const
     return stored;
 }
 
+Result<std::vector<StoredDerivation>> MemoryTables::loadDerivations(const std::vector<StepId>& steps) const
+{
+    PENSTOCK_TRY_VOID(checkAsked(steps));
+    std::vector<StoredDerivation> found;
+    for (const StepId id : std::set<StepId>(steps.begin(), steps.end())) {
+        const auto step = m_steps.find(id);
+        const auto* nix = step == m_steps.end() ? nullptr : std::get_if<work::NixWork>(step->second.spec.work.get());
+        if (nix != nullptr)
+            found.push_back({id, nix->drv, nix->inputPaths});
+    }
+    return found;
+}
+
 } // namespace penstock::store

@@ -68,6 +68,13 @@ void MemoryStore::loadJob(JobId id, Answer<work::StoredJob> answer)
     m_defer([tables = m_tables, id, answer = std::move(answer)] { answer(tables->loadJob(id)); });
 }
 
+void MemoryStore::loadDerivations(std::vector<StepId> steps, Answer<std::vector<StoredDerivation>> answer)
+{
+    m_defer([tables = m_tables, steps = std::move(steps), answer = std::move(answer)] {
+        answer(tables->loadDerivations(steps));
+    });
+}
+
 void MemoryStore::addToken(TokenRow token, Answer<void> done)
 {
     m_defer([tables = m_tables, token = std::move(token), done = std::move(done)] { done(tables->addToken(token)); });

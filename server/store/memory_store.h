@@ -35,6 +35,7 @@ public:
     void findSteps(StepFilter filter, Answer<std::vector<StepView>> answer) override;
     void findAttempts(AttemptFilter filter, Answer<std::vector<AttemptView>> answer) override;
     void loadJob(JobId id, Answer<work::StoredJob> answer) override;
+    void loadDerivations(std::vector<StepId> steps, Answer<std::vector<StoredDerivation>> answer) override;
     void addToken(TokenRow token, Answer<void> done) override;
     void findToken(std::string id, Answer<TokenRow> answer) override;
     void listTokens(Answer<std::vector<TokenRow>> answer) override;

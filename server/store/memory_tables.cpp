@@ -19,6 +19,14 @@ template <class Row, class Id> Result<void> checkKnown(const std::map<Id, Row>& 
     return {};
 }
 
+// As the core needs it.
+work::StepRow withoutText(work::StepRow row)
+{
+    if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get()))
+        row.spec.work = std::make_shared<const work::Work>(work::NixWork{nix->drvPath, {}, {}, nix->outputs});
+    return row;
+}
+
 } // namespace
 
 // ------------------------------------------------------------------------------------------------------ writing
@@ -178,7 +186,7 @@ void MemoryTables::collectSteps(const std::set<StepId>& ids, std::vector<work::S
 {
     for (const StepId id : ids)
         if (const auto found = m_steps.find(id); found != m_steps.end())
-            steps.push_back(found->second);
+            steps.push_back(withoutText(found->second));
 }
 
 std::vector<work::DependencyRow> MemoryTables::dependenciesOf(const std::set<StepId>& ids) const

@@ -23,6 +23,7 @@ public:
     [[nodiscard]] Result<std::vector<StepView>> findSteps(const StepFilter& filter) const;
     [[nodiscard]] Result<std::vector<AttemptView>> findAttempts(const AttemptFilter& filter) const;
     [[nodiscard]] Result<work::StoredJob> loadJob(JobId id) const;
+    [[nodiscard]] Result<std::vector<StoredDerivation>> loadDerivations(const std::vector<StepId>& steps) const;
 
     [[nodiscard]] Result<void> addToken(const TokenRow& token);
     [[nodiscard]] Result<TokenRow> findToken(const std::string& id) const;

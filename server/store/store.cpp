@@ -12,4 +12,12 @@ Result<void> checkLimit(std::uint32_t limit)
     return {};
 }
 
+Result<void> checkAsked(const std::vector<StepId>& steps)
+{
+    if (steps.size() > kMaxRowsAnswered)
+        return fail(ErrorCode::Invalid, fmt::format("{} steps are asked for at once; at most {} may be", steps.size(),
+                                                    kMaxRowsAnswered));
+    return {};
+}
+
 } // namespace penstock::store

@@ -76,6 +76,8 @@ struct AttemptFilter { // oldest first within a step or job
 
 // Invalid unless 1 to kMaxRowsAnswered.
 [[nodiscard]] Result<void> checkLimit(std::uint32_t limit);
+// Invalid when more than kMaxRowsAnswered are asked for.
+[[nodiscard]] Result<void> checkAsked(const std::vector<StepId>& steps);
 
 struct JobView {
     work::JobRow row;
@@ -97,6 +99,13 @@ struct AttemptView {
     std::string machine; // name
 };
 
+// What a builder needs of a derivation, as it was submitted. No text: its file is in the server's own Nix store.
+struct StoredDerivation {
+    StepId step{0};
+    std::string drv;
+    std::vector<std::string> inputPaths;
+};
+
 // A credential of a builder or client. The secret itself is never stored, only its keyed hash.
 struct TokenRow {
     std::string id;      // public part
@@ -112,6 +121,7 @@ struct Store {
     virtual ~Store() = default;
 
     // The lead: becomes the one writer (advisory lock and epoch), migrates, loads. Conflict when another leads.
+    // Steps come without the texts and input paths of their derivations; so in loadJob().
     [[nodiscard]] virtual Result<work::Recovery> loadOpen() = 0;
 
     virtual void persist(work::Changes changes, work::IdMarks marks, Answer<void> done) = 0;
@@ -121,6 +131,8 @@ struct Store {
     virtual void findSteps(StepFilter filter, Answer<std::vector<StepView>> answer) = 0;
     virtual void findAttempts(AttemptFilter filter, Answer<std::vector<AttemptView>> answer) = 0;
     virtual void loadJob(JobId id, Answer<work::StoredJob> answer) = 0;
+    // By id, each once; a step that is not stored, or builds nothing of Nix, is left out. At most kMaxRowsAnswered.
+    virtual void loadDerivations(std::vector<StepId> steps, Answer<std::vector<StoredDerivation>> answer) = 0;
 
     // Tokens are written by whoever adds them, leader or not. Conflict: the id is taken. NotFound: "no token x".
     virtual void addToken(TokenRow token, Answer<void> done) = 0;

@@ -66,6 +66,8 @@ struct NixOutput {
     friend bool operator==(const NixOutput&, const NixOutput&) = default;
 };
 
+// Text and input paths are there from the submission until the step's row is stored, and are read again when an attempt
+// is sent; the core keeps neither. Both are empty where the derivation's file is in the server's own Nix store.
 struct NixWork {
     std::string drvPath;                 // full path
     std::string drv;                     // text of the derivation file

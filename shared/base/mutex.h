@@ -43,10 +43,11 @@ private:
 class Condition {
 public:
     void wait(Mutex& mutex) PENSTOCK_REQUIRES(mutex) { m_condition.wait(mutex); }
+    // False: the deadline has passed.
     template <class TimePoint>
-    void waitUntil(Mutex& mutex, TimePoint deadline) PENSTOCK_REQUIRES(mutex)
+    bool waitUntil(Mutex& mutex, TimePoint deadline) PENSTOCK_REQUIRES(mutex)
     {
-        m_condition.wait_until(mutex, deadline);
+        return m_condition.wait_until(mutex, deadline) == std::cv_status::no_timeout;
     }
     void notifyOne() { m_condition.notify_one(); }
     void notifyAll() { m_condition.notify_all(); }

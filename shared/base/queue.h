@@ -36,6 +36,15 @@ public:
             m_ready.wait(m_mutex);
         return std::exchange(m_items, {});
     }
+    // The same, but no longer than until the deadline (of a steady clock): nothing when that has passed.
+    template <class TimePoint> [[nodiscard]] std::optional<std::deque<T>> takeAllUntil(TimePoint deadline)
+    {
+        const MutexLock lock(m_mutex);
+        while (m_items.empty() && !m_closed)
+            if (!m_ready.waitUntil(m_mutex, deadline) && m_items.empty() && !m_closed)
+                return std::nullopt;
+        return std::exchange(m_items, {});
+    }
     // Blocks until one is there; nothing only after close() and when drained.
     [[nodiscard]] std::optional<T> takeOne()
     {

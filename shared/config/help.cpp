@@ -42,6 +42,8 @@ std::string leftSide(const OptionSpec& spec)
 std::string rightSide(const OptionSpec& spec)
 {
     std::string text = spec.help;
+    for (const std::string& other : spec.otherFlags)
+        text.append(fmt::format(" (also --{})", other));
     if (spec.repeatable)
         text.append(" (may be repeated)");
     const std::string& shown = spec.fallbackNote.empty() ? spec.fallback : spec.fallbackNote;
@@ -79,8 +81,10 @@ void appendOptions(std::string& out, std::string_view title, const std::vector<O
     if (options.empty())
         return;
     out.append(fmt::format("\n{}:\n", title));
-    for (const OptionSpec& spec : options)
-        appendRow(out, leftSide(spec), rightSide(spec));
+    for (const OptionSpec& spec : options) {
+        if (!spec.keyOnly)
+            appendRow(out, leftSide(spec), rightSide(spec));
+    }
 }
 
 std::string argumentForm(const ArgumentSpec& argument)

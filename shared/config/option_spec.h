@@ -36,6 +36,8 @@ struct OptionSpec {
     std::optional<std::int64_t> least{}; // for Integer; in bytes for Size, in microseconds for Duration
     std::optional<std::int64_t> most{};
     std::vector<std::string> synonyms{}; // other config keys accepted, dotted inside tables: "hydra.dbUrl"
+    std::vector<std::string> otherFlags{}; // other spellings of the flag, without the dashes
+    bool keyOnly = false; // of the config file only, for files of other programs: no flag, no variable, no help
 
     [[nodiscard]] bool isList() const { return repeatable || commaSeparated; }
 };

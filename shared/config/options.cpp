@@ -121,7 +121,7 @@ Result<void> applyEnvironment(Values& values, const std::vector<OptionSpec>& opt
     for (const OptionSpec& spec : options) {
         const std::string name = environmentName(spec.name);
         const auto found = environment.find(name);
-        if (found == environment.end() || found->second.empty())
+        if (spec.keyOnly || found == environment.end() || found->second.empty())
             continue;
         std::vector<std::string> texts{found->second};
         if (spec.isList())

@@ -44,8 +44,9 @@ std::string shownUrl(std::string_view url)
     return toValidUtf8(std::string_view(shown).substr(0, kMaxShown));
 }
 
-Exchange::Exchange(const HttpRequest& request, const ByteSink& sink, const HttpClientOptions& options)
-    : m_request(request), m_sink(sink), m_options(options)
+Exchange::Exchange(const HttpRequest& request, const ByteSink& sink, const HttpClientOptions& options,
+                   OpenSockets& sockets)
+    : m_request(request), m_sink(sink), m_options(options), m_sockets(sockets)
 {}
 
 Exchange::~Exchange()
@@ -175,6 +176,7 @@ Result<HttpResponse> Exchange::run(CURL* handle)
     addOptions(handle);
     addMethod(handle);
     addCallbacks(handle);
+    m_sockets.watch(handle);
     PENSTOCK_TRY_VOID(addHeaders(handle));
     m_windowStart = m_lastEnough = m_clock.now().mono;
     const CURLcode code = curl_easy_perform(handle);
@@ -302,12 +304,24 @@ std::optional<std::size_t> Exchange::giveBody(std::span<char> buffer)
     return size;
 }
 
+// While it sends a body, libcurl takes the end of the server's stream for nothing and goes on; with somebody between
+// who keeps the other direction open (a proxy), for as long as that one likes. Not asked where libcurl tries again by
+// itself, as a kept connection that died meanwhile needs: the body is owned, or nothing of it has been given yet.
+bool Exchange::hasServerLeft() const
+{
+    return m_request.source && !m_isHeld && m_given > 0 && m_response.status < 200 && m_sockets.hasPeerLeft();
+}
+
 bool Exchange::mayGoOn(std::uint64_t bytesMoved)
 {
     if ((m_options.isCancelled && m_options.isCancelled()) ||
         (m_request.isCancelled && m_request.isCancelled()))
         return keep(fail(ErrorCode::Cancelled,
                          fmt::format("{} {}: cancelled", m_request.method, shownUrl(m_request.url))));
+    if (hasServerLeft())
+        return keep(fail(ErrorCode::Unavailable,
+                         fmt::format("{} {}: the server closed the connection before it had the whole body",
+                                     m_request.method, shownUrl(m_request.url))));
     if (m_options.stallTime.count() <= 0)
         return true;
     const Instant now = m_clock.now().mono;

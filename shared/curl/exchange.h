@@ -4,6 +4,7 @@
 
 #include "shared/base/clock.h"
 #include "shared/curl/http_client.h"
+#include "shared/curl/open_sockets.h"
 
 #include <cstdint>
 #include <optional>
@@ -19,7 +20,8 @@ namespace penstock::curl {
 
 class Exchange {
 public:
-    Exchange(const HttpRequest& request, const ByteSink& sink, const HttpClientOptions& options);
+    Exchange(const HttpRequest& request, const ByteSink& sink, const HttpClientOptions& options,
+             OpenSockets& sockets);
     Exchange(const Exchange&) = delete;
     Exchange& operator=(const Exchange&) = delete;
     ~Exchange();
@@ -42,6 +44,7 @@ private:
     [[nodiscard]] std::optional<std::size_t> giveBody(std::span<char> buffer);
     [[nodiscard]] std::optional<std::size_t> giveFromSource(std::span<char> buffer);
     [[nodiscard]] bool mayGoOn(std::uint64_t bytesMoved);
+    [[nodiscard]] bool hasServerLeft() const;
 
     static std::size_t onHeader(char* data, std::size_t one, std::size_t size, void* self);
     static std::size_t onWrite(char* data, std::size_t one, std::size_t size, void* self);
@@ -52,6 +55,7 @@ private:
     const HttpRequest& m_request;
     const ByteSink& m_sink;
     const HttpClientOptions& m_options;
+    OpenSockets& m_sockets; // of the handle
     const SystemClock m_clock;
     curl_slist* m_headers = nullptr;
 

@@ -3,6 +3,7 @@
 
 #include "shared/base/check.h"
 #include "shared/curl/exchange.h"
+#include "shared/curl/open_sockets.h"
 
 #include <algorithm>
 #include <utility>
@@ -33,6 +34,7 @@ public:
     }
 
     HttpClientOptions options;
+    OpenSockets sockets; // before the handle: ends after it
     std::unique_ptr<CURL, Cleanup> handle;
 };
 
@@ -43,7 +45,7 @@ HttpClient& HttpClient::operator=(HttpClient&&) noexcept = default;
 
 Result<HttpResponse> HttpClient::perform(const HttpRequest& request, const ByteSink& sink)
 {
-    Exchange exchange(request, sink, m_state->options);
+    Exchange exchange(request, sink, m_state->options, m_state->sockets);
     return exchange.run(m_state->handle.get());
 }
 

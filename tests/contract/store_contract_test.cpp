@@ -33,7 +33,8 @@ TEST_P(StoreContract, RecoversEveryFieldOfOpenRows)
     work::Recovery expected;
     expected.machines = changes.machines;
     expected.jobs = changes.newJobs;
-    expected.steps = changes.newSteps;
+    for (const work::StepRow& row : changes.newSteps)
+        expected.steps.push_back(withoutText(row));
     expected.dependencies = changes.dependencies;
     expected.jobSteps = changes.jobSteps;
     expected.attempts = changes.newAttempts;

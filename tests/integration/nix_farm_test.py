@@ -248,7 +248,7 @@ class NixFarm(unittest.TestCase):
 
     def finish(self, client, check=0):
         try:
-            out, said = client.communicate(timeout=LIMIT * 2)  # a road that died silently is noticed after 30 s
+            out, said = client.communicate(timeout=LIMIT)
         except subprocess.TimeoutExpired:
             os.killpg(client.pid, signal.SIGKILL)
             job = self.farm.get("/api/v1/jobs?limit=1")["jobs"][0]["id"]

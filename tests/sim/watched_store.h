@@ -49,6 +49,11 @@ public:
     {
         m_inner.loadJob(id, std::move(answer));
     }
+    void loadDerivations(std::vector<StepId> steps,
+                         store::Answer<std::vector<store::StoredDerivation>> answer) override
+    {
+        m_inner.loadDerivations(std::move(steps), std::move(answer));
+    }
     void addToken(store::TokenRow token, store::Answer<void> done) override
     {
         m_inner.addToken(std::move(token), std::move(done));

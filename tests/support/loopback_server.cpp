@@ -60,6 +60,17 @@ void LoopbackConnection::waitForPeerToLeave()
         m_read.clear();
 }
 
+void LoopbackConnection::finishSending() const
+{
+    ::shutdown(m_socket, SHUT_WR);
+}
+
+void LoopbackConnection::waitForError() const
+{
+    pollfd waited{m_socket, POLLRDHUP, 0};
+    ::poll(&waited, 1, -1);
+}
+
 LoopbackServer::LoopbackServer(std::function<void(LoopbackConnection&)> serve)
     : m_serve(std::move(serve)),
       m_listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)),

@@ -21,6 +21,9 @@ public:
     [[nodiscard]] std::string readBytes(std::size_t count); // shorter when the peer is gone
     void send(std::string_view bytes) const;
     void waitForPeerToLeave();
+    // Says that nothing more will come, and goes on reading nothing: as a relay before a server that died.
+    void finishSending() const;
+    void waitForError() const; // until the peer has given the connection up, without reading
     [[nodiscard]] int number() const { return m_number; } // from 1, in the order of arrival
 
 private:

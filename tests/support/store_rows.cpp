@@ -113,6 +113,13 @@ work::StepRow nixStep(std::uint64_t id)
     return row;
 }
 
+work::StepRow withoutText(work::StepRow row)
+{
+    if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get()))
+        row.spec.work = std::make_shared<const work::Work>(work::NixWork{nix->drvPath, {}, {}, nix->outputs});
+    return row;
+}
+
 work::AttemptRow attemptRow(std::uint64_t id, std::uint64_t step, std::uint64_t job)
 {
     return {AttemptId(id), StepId(step), JobId(job), MachineId(1), 1, WallTime::fromMicros(kTime), {}};

@@ -11,6 +11,8 @@ namespace penstock::store {
 [[nodiscard]] work::JobRow jobRow(std::uint64_t id, std::string name = "job");
 [[nodiscard]] work::StepRow commandStep(std::uint64_t id);
 [[nodiscard]] work::StepRow nixStep(std::uint64_t id);
+// As the core gets it back: neither text nor input paths of a derivation.
+[[nodiscard]] work::StepRow withoutText(work::StepRow row);
 [[nodiscard]] work::AttemptRow attemptRow(std::uint64_t id, std::uint64_t step, std::uint64_t job);
 [[nodiscard]] work::MachineRow machineRow(std::uint64_t id, std::string name = "m");
 

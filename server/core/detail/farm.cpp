@@ -18,7 +18,7 @@ template <class IdType> std::vector<IdType> sortedUnique(std::vector<IdType>& id
     return std::exchange(ids, {});
 }
 
-// A frame of the link holds 4 MiB, and one assignment at most a little more than 3 MiB.
+// A frame of the link holds 4 MiB. What derivations have besides is the shell's to split.
 constexpr std::size_t kDesiredBytes = std::size_t{1} << 20U;
 
 // About as many bytes as it will have on the wire.
@@ -36,9 +36,6 @@ std::size_t sizeOf(const protocol::Assignment& assignment)
         }
     } else if (const auto* nix = std::get_if<protocol::NixWork>(&assignment.work)) {
         add(nix->drvPath);
-        add(nix->drv);
-        for (const std::string& path : nix->inputPaths)
-            add(path);
         for (const protocol::NixOutput& output : nix->outputs) {
             add(output.name);
             add(output.path);
@@ -155,7 +152,7 @@ void Farm::flushDesired(std::uint64_t after)
         std::optional<protocol::Desired> desired = std::exchange(machine.outgoing, std::nullopt);
         if (!desired || machine.link == Link::Away)
             continue;
-        // Derivations can be large: what does not fit well below a frame's limit goes in further messages.
+        // Commands can be large: what does not fit well below a frame's limit goes in further messages.
         std::vector<protocol::Assignment> assign = std::exchange(desired->assign, {});
         std::size_t bytes = 0;
         for (protocol::Assignment& assignment : assign) {

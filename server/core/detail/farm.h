@@ -54,6 +54,7 @@ public:
     [[nodiscard]] std::vector<JobId> newestJobs(bool finished, std::size_t limit) const;
     [[nodiscard]] std::vector<StepId> stepsOf(JobId job) const;
     [[nodiscard]] std::optional<StepView> step(StepId step, JobId forJob) const;
+    [[nodiscard]] LiveSteps liveSteps(const std::set<work::StepState>& states, StepId from, std::size_t limit) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
     [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId id) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
@@ -204,7 +205,8 @@ private:
     [[nodiscard]] bool isForeverUnable(const StepRecord& step) const;
 
     // ---- attempts.cpp
-    void endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report);
+    // isMachines: the machine is judged by it.
+    void endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report, bool isMachines = true);
     void loseAttempt(AttemptId id, const std::string& why);
     void acceptAttempt(AttemptId id, AttemptRecord& attempt);
     void rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::AttemptAnswer& answer);
@@ -214,6 +216,7 @@ private:
     void holdToPromise(const StepRecord& step, work::AttemptProgress& report);
     void sendStored(SessionId session, AttemptId attempt);
     void countEnd(work::AttemptEnd end);
+    void countTimes(const AttemptRecord& attempt, MachineRecord& machine);
 
     // ---- machines.cpp, reports.cpp
     [[nodiscard]] MachineRecord* machineOf(SessionId session, MachineId* id = nullptr);

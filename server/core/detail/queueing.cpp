@@ -251,8 +251,10 @@ void Farm::patrol()
     for (const StepId id : asksAnew)
         requeue(id, m_steps.at(id));
     for (const StepId id : unable)
-        if (const StepRecord* step = m_steps.find(id); step != nullptr && step->state() == work::StepState::Ready)
+        if (const StepRecord* step = m_steps.find(id); step != nullptr && step->state() == work::StepState::Ready) {
+            ++m_counters.unsupported;
             moveStep(id, work::NoMachine{"no machine of the farm can run it; see why"});
+        }
 }
 
 // No machine of the farm, connected or not, could run it however free it were. One that was here within the last day

@@ -80,10 +80,6 @@ void write(Writer& out, const work::CommandWork& command)
 void write(Writer& out, const work::NixWork& nix)
 {
     out.text(nix.drvPath);
-    out.text(nix.drv);
-    out.number(nix.inputPaths.size());
-    for (const std::string& path : nix.inputPaths)
-        out.text(path);
     out.number(nix.outputs.size());
     for (const work::NixOutput& output : nix.outputs) {
         out.text(output.name);
@@ -109,11 +105,6 @@ work::NixWork readNix(Reader& in)
 {
     work::NixWork nix;
     nix.drvPath = in.text();
-    nix.drv = in.text();
-    const std::uint32_t inputs = in.number();
-    nix.inputPaths.reserve(inputs);
-    for (std::uint32_t i = 0; i < inputs; ++i)
-        nix.inputPaths.push_back(in.text());
     for (std::uint32_t left = in.number(); left > 0; --left) {
         std::string name = in.text();
         nix.outputs.push_back({std::move(name), in.text()});

@@ -24,6 +24,7 @@ struct StepPolicy {
 [[nodiscard]] StepPolicy policyOf(const work::StepSpec& spec);
 
 // A step's name and work in one block of bytes: small steps are many, and each string costs more than its letters.
+// Of a derivation neither its text nor its input paths: those are read when an attempt is sent.
 class PackedWork {
 public:
     PackedWork(const std::string& name, const work::Work& work);

@@ -192,6 +192,8 @@ void Farm::finishJob(JobId id, JobRecord& job)
     --m_openJobs;
     jobCloses(job);
     ++m_counters.jobsFinished;
+    m_counters.jobsSucceeded += job.progress().state == work::JobState::Succeeded ? 1U : 0U;
+    m_counters.jobsFailed += job.progress().state == work::JobState::Failed ? 1U : 0U;
     m_finished.push_back(id);
     m_finishedSteps += job.steps.size();
 }
@@ -231,10 +233,12 @@ void Farm::startAttempt(const sched::Start& start)
     m_changes.newAttempts.push_back({id, attempt.step, job, attempt.machine, number, attempt.created, {}});
     MachineRecord& machine = m_machines.at(start.machine);
     machine.running.insert(id);
+    machine.idleSince.reset();
     show(start.machine);
     desiredFor(machine).assign.push_back(assignmentFor(id, attempt));
     ++m_counters.attemptsStarted;
     m_counters.retries += number > 1 ? 1 : 0;
+    m_counters.mostAttempts = std::max<std::uint64_t>(m_counters.mostAttempts, number);
 }
 
 protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& attempt) const
@@ -252,7 +256,7 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
     if (auto* command = std::get_if<work::CommandWork>(&work)) {
         assignment.work = protocol::CommandWork{std::move(command->argv), std::move(command->env)};
     } else if (auto* nix = std::get_if<work::NixWork>(&work)) {
-        protocol::NixWork build{std::move(nix->drvPath), std::move(nix->drv), std::move(nix->inputPaths), {}, {}, {}};
+        protocol::NixWork build{std::move(nix->drvPath), {}, {}, {}, {}, {}};
         for (work::NixOutput& output : nix->outputs)
             build.outputs.push_back({std::move(output.name), std::move(output.path), {}, 0});
         build.resolved = resolvedInputs(attempt.step);

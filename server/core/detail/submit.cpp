@@ -250,6 +250,9 @@ StepRecord& Farm::addStep(StepId id, const work::StepSpec& spec, WallTime create
 
 void Farm::startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& resolved)
 {
+    constexpr std::size_t kMany = 1'000; // rows are large, and growing step by step has them twice
+    if (resolved.size() >= kMany)
+        m_changes.newSteps.reserve(m_changes.newSteps.size() + resolved.size());
     for (std::size_t i = 0; i < resolved.size(); ++i) {
         if (!resolved[i].isNew)
             continue;

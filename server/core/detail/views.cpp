@@ -84,7 +84,8 @@ std::optional<LiveWork> Farm::liveWork(AttemptId id) const
     const AttemptRecord* attempt = m_attempts.find(id);
     if (attempt == nullptr || !attempt->isLive())
         return std::nullopt;
-    return LiveWork{attempt->machine, m_steps.at(attempt->step).work.work(), resolvedInputs(attempt->step)};
+    return LiveWork{attempt->machine, attempt->step,
+                    m_steps.at(attempt->step).work.work(), resolvedInputs(attempt->step)};
 }
 
 std::optional<StepView> Farm::step(StepId id, JobId forJob) const
@@ -188,12 +189,17 @@ std::optional<MachineView> Farm::machine(MachineId id) const
                      .finished = machine->finished,
                      .failed = machine->failed,
                      .running = {},
-                     .runningNames = {}};
+                     .runningNames = {},
+                     .times = machine->times,
+                     .connected = machine->link == Link::Away ? std::nullopt : std::optional(machine->row.lastSeen),
+                     .idleSince = machine->idleSince,
+                     .lastFailure = machine->lastFailure};
     addRoom(*machine, view);
     for (const AttemptId running : machine->running) {
         const AttemptRecord& attempt = m_attempts.at(running);
         view.running.push_back(viewOf(running, attempt));
         view.runningNames.push_back(m_steps.at(attempt.step).work.name());
+        view.runningKeys.push_back(m_steps.at(attempt.step).work.sharingKey());
     }
     return view;
 }

@@ -94,6 +94,17 @@ public:
             value = text();
         return values;
     }
+    void skipTexts()
+    {
+        for (std::size_t left = count(); left > 0; --left) {
+            const std::uint64_t size = number();
+            if (size > m_left.size()) {
+                spoil();
+                return;
+            }
+            m_left.remove_prefix(size);
+        }
+    }
     void version(std::uint64_t known)
     {
         if (number() != known)
@@ -151,12 +162,15 @@ work::CommandWork readCommand(Reader& in)
     return work;
 }
 
-work::NixWork readNix(Reader& in, std::string_view drv)
+work::NixWork readNix(Reader& in, std::string_view drv, Inputs inputs)
 {
     work::NixWork work;
     work.drvPath = in.text();
     work.drv = drv;
-    work.inputPaths = in.texts();
+    if (inputs == Inputs::Read)
+        work.inputPaths = in.texts();
+    else
+        in.skipTexts();
     work.outputs.resize(in.count());
     for (work::NixOutput& output : work.outputs) {
         output.name = in.text();
@@ -213,7 +227,7 @@ std::string encodeSpec(const work::StepSpec& spec)
     return out.take();
 }
 
-Result<StoredSpec> decodeSpec(std::string_view bytes, std::string_view drv)
+Result<StoredSpec> decodeSpec(std::string_view bytes, std::string_view drv, Inputs inputs)
 {
     Reader in(bytes);
     const std::uint64_t version = in.number();
@@ -244,7 +258,7 @@ Result<StoredSpec> decodeSpec(std::string_view bytes, std::string_view drv)
     if (kind == kCommand)
         spec.work = std::make_shared<const work::Work>(readCommand(in));
     else if (kind == kNix)
-        spec.work = std::make_shared<const work::Work>(readNix(in, drv));
+        spec.work = std::make_shared<const work::Work>(readNix(in, drv, inputs));
     else
         in.spoil();
     PENSTOCK_TRY_VOID(in.finish("spec of a step"));

@@ -22,9 +22,13 @@ struct StoredSpec {
     std::optional<work::Limits> formerLimits;
 };
 
+// Whether the input paths of a derivation, which may be many, are read or passed over.
+enum class Inputs : std::uint8_t { Read, Skipped };
+
 // Without name, which is a column of its own, and without the derivation's text (NixWork::drv).
 [[nodiscard]] std::string encodeSpec(const work::StepSpec& spec);
-[[nodiscard]] Result<StoredSpec> decodeSpec(std::string_view bytes, std::string_view drv);
+[[nodiscard]] Result<StoredSpec> decodeSpec(std::string_view bytes, std::string_view drv,
+                                            Inputs inputs = Inputs::Read);
 
 // Limits and concurrency group; nothing at all for a job that states none. decode sets them in `spec`.
 [[nodiscard]] std::string encodeJobSpec(const work::JobSpec& spec);

@@ -23,7 +23,7 @@ constexpr std::size_t kMaxSliceBytes = 16 * 1024 * 1024; // passed by one row at
 // The columns of one statement. Values are added row by row, left to right.
 class Columns {
 public:
-    explicit Columns(std::initializer_list<ArrayColumn::Element> elements)
+    explicit Columns(const std::vector<ArrayColumn::Element>& elements)
     {
         m_columns.reserve(elements.size());
         for (const auto element : elements)
@@ -91,6 +91,27 @@ private:
     std::size_t m_next = 0;
     std::size_t m_size = 0;
 };
+
+// The same for rows that are large: each slice is made when it is sent, and once more when it is sent again. rows
+// outlives the writes; weigh says about how many bytes a row takes.
+template <class Row, class Fill, class Weigh>
+void sliceLate(std::vector<Write>& writes, const std::vector<Row>& rows, const Statement& statement, const char* what,
+               std::pair<Write::Expect, std::vector<ArrayColumn::Element>> shape, std::pair<Fill, Weigh> how)
+{
+    for (std::size_t at = 0; at < rows.size();) {
+        const std::size_t from = at;
+        std::size_t bytes = 0;
+        for (; at < rows.size() && at - from < kMaxSliceRows && bytes < kMaxSliceBytes; ++at)
+            bytes += how.second(rows[at]);
+        auto make = [&rows, elements = shape.second, fill = how.first, from, to = at] {
+            Columns columns(elements);
+            for (std::size_t row = from; row < to; ++row)
+                fill(columns, rows[row]);
+            return columns.take();
+        };
+        writes.push_back({{&statement, {}, std::move(make)}, at - from, what, shape.first});
+    }
+}
 
 template <class Row, class Fill>
 void slice(std::vector<Write>& writes, const std::vector<Row>& rows, const Statement& statement, const char* what,

@@ -19,6 +19,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 using std::chrono::milliseconds;
 
+constexpr std::size_t kMaxUnsent = std::size_t{1} << 20U; // bytes of one request that may wait with others
 constexpr std::chrono::seconds kConnectLimit(15);
 constexpr std::chrono::seconds kStopLimit(5); // for what is under way when stop is asked for
 
@@ -288,11 +289,14 @@ Result<std::vector<Rows>> Connection::runAll(std::span<const Request> requests)
     if (::PQenterPipelineMode(m_handle.get()) == 0)
         return fail(lost("entering pipeline mode"));
     for (const Request& request : requests) {
-        const Parameters& parameters = request.parameters;
+        const Parameters made = request.make ? request.make() : Parameters();
+        const Parameters& parameters = request.make ? made : request.parameters;
         const std::vector<int> formats(static_cast<std::size_t>(parameters.count()), 1);
         if (::PQsendQueryPrepared(m_handle.get(), request.statement->name, parameters.count(),
                                   parameters.pointers().data(), parameters.lengths().data(), formats.data(), 1) == 0)
             return fail(lost("sending"));
+        if (parameters.size() > kMaxUnsent) // libpq has a copy of it until it is gone
+            PENSTOCK_TRY_VOID(flush());
     }
     if (::PQpipelineSync(m_handle.get()) == 0)
         return fail(lost("sending"));
@@ -301,6 +305,32 @@ Result<std::vector<Rows>> Connection::runAll(std::span<const Request> requests)
     if (isUsable() && ::PQexitPipelineMode(m_handle.get()) == 0)
         return fail(lost("leaving pipeline mode"));
     return all;
+}
+
+// ---------------------------------------------------------------------------------------------- notifications
+
+Result<std::set<std::string>> Connection::waitForNotifications(milliseconds time, int wake)
+{
+    const Deadline deadline = Clock::now() + std::min<milliseconds>(time, std::chrono::hours(1));
+    for (;;) {
+        if (::PQconsumeInput(m_handle.get()) == 0)
+            return fail(lost("listening"));
+        std::set<std::string> channels;
+        while (const std::unique_ptr<PGnotify, decltype(&::PQfreemem)> told{::PQnotifies(m_handle.get()), &::PQfreemem})
+            channels.emplace(told->relname);
+        if (!channels.empty() || Clock::now() >= deadline)
+            return channels;
+        std::array<pollfd, 3> waited{{{::PQsocket(m_handle.get()), POLLIN, 0},
+                                      {m_stop->descriptor(), POLLIN, 0},
+                                      {wake, POLLIN, 0}}};
+        const int ready = ::poll(waited.data(), waited.size(), millisecondsUntil(deadline));
+        if (ready < 0 && errno != EINTR)
+            return fail(ErrorCode::Internal, fmt::format("poll failed: {}", std::generic_category().message(errno)));
+        if (ready > 0 && waited[1].revents != 0)
+            return fail(ErrorCode::Cancelled, "stopped while listening to the database");
+        if (ready > 0 && waited[2].revents != 0 && waited[0].revents == 0)
+            return channels;
+    }
 }
 
 } // namespace penstock::store::postgres

@@ -10,8 +10,9 @@ namespace penstock::store {
 using postgres::Connection;
 
 PostgresStore::PostgresStore(PostgresOptions options, Logger& logger)
-    : m_writer({options.connectionString, std::move(options.onHealth), options.pruneInterval}, logger),
-      m_readers(options.connectionString, options.readers)
+    : m_writer({options.connectionString, std::move(options.onHealth), options.pruneInterval, options.projection},
+               logger),
+      m_readers(options.connectionString, options.readers), m_texts(options.connectionString, 1, "penstock-texts")
 {
 }
 
@@ -51,6 +52,12 @@ void PostgresStore::findAttempts(AttemptFilter filter, Answer<std::vector<Attemp
 void PostgresStore::loadJob(JobId id, Answer<work::StoredJob> answer)
 {
     m_readers.ask<work::StoredJob>([id](Connection& c) { return postgres::loadJob(c, id); }, std::move(answer));
+}
+
+void PostgresStore::loadDerivations(std::vector<StepId> steps, Answer<std::vector<StoredDerivation>> answer)
+{
+    m_texts.ask<std::vector<StoredDerivation>>(
+        [steps = std::move(steps)](Connection& c) { return postgres::loadDerivations(c, steps); }, std::move(answer));
 }
 
 void PostgresStore::addToken(TokenRow token, Answer<void> done)

@@ -19,6 +19,7 @@ struct PostgresOptions {
     // Each change of health(), from the writing thread.
     std::function<void(Result<void>)> onHealth = {};
     Duration pruneInterval = std::chrono::hours(1); // of usage and history that no recovery needs; with a persist()
+    postgres::Projection* projection = nullptr;   // writes into our transactions; outlives the store
 };
 
 class PostgresStore final : public Store {
@@ -33,6 +34,7 @@ public:
     void findSteps(StepFilter filter, Answer<std::vector<StepView>> answer) override;
     void findAttempts(AttemptFilter filter, Answer<std::vector<AttemptView>> answer) override;
     void loadJob(JobId id, Answer<work::StoredJob> answer) override;
+    void loadDerivations(std::vector<StepId> steps, Answer<std::vector<StoredDerivation>> answer) override;
     void addToken(TokenRow token, Answer<void> done) override;
     void findToken(std::string id, Answer<TokenRow> answer) override;
     void listTokens(Answer<std::vector<TokenRow>> answer) override;
@@ -42,6 +44,7 @@ public:
 private:
     postgres::Writer m_writer;
     postgres::ReaderPool m_readers;
+    postgres::ReaderPool m_texts; // builders that wait for a derivation wait for nobody's questions
 };
 
 } // namespace penstock::store

@@ -183,6 +183,25 @@ Result<work::StoredJob> loadJob(Connection& connection, JobId id)
     return stored;
 }
 
+Result<std::vector<StoredDerivation>> loadDerivations(Connection& connection, const std::vector<StepId>& steps)
+{
+    PENSTOCK_TRY_VOID(checkAsked(steps));
+    ArrayColumn ids(ArrayColumn::Element::Int64);
+    for (const StepId step : steps)
+        ids.int64(static_cast<std::int64_t>(step.value()));
+    Parameters parameters;
+    parameters.bytes(ids.take());
+    PENSTOCK_TRY(const Rows rows, connection.runPlanned(sql::kLoadDerivations, parameters));
+    std::vector<std::optional<StoredDerivation>> read;
+    PENSTOCK_TRY_VOID(readAll(rows, "derivation of a step", read, readDerivation));
+    std::vector<StoredDerivation> found;
+    found.reserve(read.size());
+    for (std::optional<StoredDerivation>& derivation : read)
+        if (derivation)
+            found.push_back(*std::move(derivation));
+    return found;
+}
+
 // ------------------------------------------------------------------------------------------------------- tokens
 
 Result<TokenRow> findToken(Connection& connection, const std::string& id)

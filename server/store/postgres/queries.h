@@ -12,6 +12,8 @@ namespace penstock::store::postgres {
 [[nodiscard]] Result<std::vector<StepView>> findSteps(Connection& connection, const StepFilter& filter);
 [[nodiscard]] Result<std::vector<AttemptView>> findAttempts(Connection& connection, const AttemptFilter& filter);
 [[nodiscard]] Result<work::StoredJob> loadJob(Connection& connection, JobId id);
+[[nodiscard]] Result<std::vector<StoredDerivation>> loadDerivations(Connection& connection,
+                                                                    const std::vector<StepId>& steps);
 
 [[nodiscard]] Result<void> addToken(Connection& connection, const TokenRow& token);
 [[nodiscard]] Result<TokenRow> findToken(Connection& connection, const std::string& id);

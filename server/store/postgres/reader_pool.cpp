@@ -12,8 +12,8 @@ constexpr std::chrono::milliseconds kPause(100); // grows with each try: about a
 
 } // namespace
 
-ReaderPool::ReaderPool(std::string connectionString, int readers)
-    : m_connectionString(std::move(connectionString)), m_queue(kMaxQuestions)
+ReaderPool::ReaderPool(std::string connectionString, int readers, std::string name)
+    : m_connectionString(std::move(connectionString)), m_name(std::move(name)), m_queue(kMaxQuestions)
 {
     for (int number = 0; number < readers; ++number)
         m_threads.emplace_back([this] {
@@ -49,7 +49,7 @@ Result<void> ReaderPool::connect(std::optional<Connection>& connection) const
     if (connection && connection->isUsable())
         return {};
     connection.reset();
-    PENSTOCK_TRY(connection, Connection::open(m_connectionString, "penstock-reader", m_stop));
+    PENSTOCK_TRY(connection, Connection::open(m_connectionString, m_name, m_stop));
     return connection->runScript("SET statement_timeout = '30s'");
 }
 

@@ -20,7 +20,8 @@ constexpr std::size_t kMaxQuestions = 1'024; // waiting; more are refused with E
 
 class ReaderPool {
 public:
-    ReaderPool(std::string connectionString, int readers);
+    // name: of its sessions, as an administrator of the database sees them.
+    ReaderPool(std::string connectionString, int readers, std::string name = "penstock-reader");
     ~ReaderPool(); // what still waits is answered with Cancelled
     ReaderPool(const ReaderPool&) = delete;
     ReaderPool& operator=(const ReaderPool&) = delete;
@@ -53,6 +54,7 @@ private:
     [[nodiscard]] static Error tooMany();
 
     std::string m_connectionString;
+    std::string m_name;
     StopSignal m_stop;
     BoundedQueue<Question> m_queue;
     std::vector<std::thread> m_threads;

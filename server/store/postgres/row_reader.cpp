@@ -58,12 +58,25 @@ work::StepRow readStep(RowReader& row, FormerLimits* former)
     std::string name = row.text();
     const std::string_view spec = row.bytes();
     const auto drv = row.optionalBytes();
-    StoredSpec stored = row.decoded(decodeSpec(spec, drv.value_or(std::string_view())));
+    const Inputs inputs = former == nullptr ? Inputs::Read : Inputs::Skipped;
+    StoredSpec stored = row.decoded(decodeSpec(spec, drv.value_or(std::string_view()), inputs));
     step.spec = std::move(stored.spec);
     if (stored.formerLimits && former != nullptr)
         former->addStep(step.id, *stored.formerLimits);
     step.spec.name = std::move(name);
     return step;
+}
+
+std::optional<StoredDerivation> readDerivation(RowReader& row)
+{
+    const StepId step(row.uint64());
+    const std::string_view spec = row.bytes();
+    const auto drv = row.optionalBytes();
+    const StoredSpec stored = row.decoded(decodeSpec(spec, {}));
+    const auto* nix = stored.spec.work ? std::get_if<work::NixWork>(stored.spec.work.get()) : nullptr;
+    if (nix == nullptr)
+        return std::nullopt;
+    return StoredDerivation{step, std::string(drv.value_or(std::string_view())), nix->inputPaths};
 }
 
 work::AttemptRow readAttempt(RowReader& row)

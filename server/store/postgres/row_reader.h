@@ -10,9 +10,11 @@
 namespace penstock::store::postgres {
 
 // Each reads the columns of one row and leaves the reader behind them.
-// former: takes note of what was stored when limits were the steps'.
+// former: takes note of what was stored when limits were the steps'. A step read with it is one that the core takes
+// over, without its input paths.
 [[nodiscard]] work::JobRow readJob(RowReader& row, FormerLimits* former = nullptr);
 [[nodiscard]] work::StepRow readStep(RowReader& row, FormerLimits* former = nullptr);
+[[nodiscard]] std::optional<StoredDerivation> readDerivation(RowReader& row);
 [[nodiscard]] work::AttemptRow readAttempt(RowReader& row);
 [[nodiscard]] work::MachineRow readMachine(RowReader& row);
 [[nodiscard]] TokenRow readToken(RowReader& row);

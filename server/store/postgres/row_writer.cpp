@@ -90,10 +90,27 @@ void insertStep(Columns& c, const work::StepRow& row)
     fill(c, row.progress);
     c.text(row.spec.name);
     c.bytes(encodeSpec(row.spec));
-    if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get()))
+    if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get()); nix != nullptr && !nix->drv.empty())
         c.bytes(nix->drv);
     else
         c.null();
+}
+
+std::size_t weightOf(const work::StepRow& row)
+{
+    constexpr std::size_t kPerRow = 400;
+    std::size_t weight = kPerRow;
+    if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get())) {
+        weight += nix->drv.size();
+        for (const std::string& path : nix->inputPaths)
+            weight += path.size();
+    } else if (const auto* command = std::get_if<work::CommandWork>(row.spec.work.get())) {
+        for (const std::string& word : command->argv)
+            weight += word.size();
+        for (const auto& [name, value] : command->env)
+            weight += name.size() + value.size();
+    }
+    return weight;
 }
 
 void insertAttempt(Columns& c, const work::AttemptRow& row)
@@ -118,11 +135,11 @@ std::vector<Write> insertsOf(const work::Changes& changes)
            {Int64, Int64, Int32, Int32, Int64, Int64, Int32, Int32, Text, Text, Text, Int64, Boolean, Text, Text,
             Text, Text, Text, Text, Text, Bytes}},
           insertJob);
-    slice(writes, changes.newSteps, sql::kInsertSteps, "step",
-          {Any,
-           {Int64, Int64, Int64, Int64, Int64, Int64, Int32, Int32, Int32, Int32, Text, Text, Bytes, Text, Bytes, Text,
-            Bytes, Bytes}},
-          insertStep);
+    sliceLate(writes, changes.newSteps, sql::kInsertSteps, "step",
+              {Any,
+               {Int64, Int64, Int64, Int64, Int64, Int64, Int32, Int32, Int32, Int32, Text, Text, Bytes, Text, Bytes,
+                Text, Bytes, Bytes}},
+              std::pair(&insertStep, &weightOf));
     slice(writes, changes.dependencies, sql::kInsertDependencies, "dependency", {Any, {Int64, Int64}},
           [](Columns& c, const work::DependencyRow& row) {
               c.id(row.step.value());

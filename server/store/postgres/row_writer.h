@@ -22,7 +22,7 @@ struct Write {
 
 // Machines, share groups, namespaces, usage, history, the pause; before everything else. (farm_writer.cpp)
 [[nodiscard]] std::vector<Write> farmRowsOf(const work::Changes& changes);
-// New rows.
+// New rows; changes outlives the writes.
 [[nodiscard]] std::vector<Write> insertsOf(const work::Changes& changes);
 // Updates of steps, attempts, jobs.
 [[nodiscard]] std::vector<Write> updatesOf(const work::Changes& changes);

@@ -65,6 +65,7 @@ extern const Statement kDependenciesOf;
 extern const Statement kNewestAttemptsOf;
 extern const Statement kLoadJob;
 extern const Statement kLoadStepsOfJob;
+extern const Statement kLoadDerivations;
 extern const Statement kLoadDependenciesOfJob;
 extern const Statement kLoadJobSteps;
 

@@ -61,7 +61,7 @@ const Statement kOpenJobs{"open_jobs", "DECLARE recovery NO SCROLL CURSOR FOR SE
     "AND (e.revealed <> '' OR e.result NOT IN " GOOD "))"
 
 const Statement kOpenSteps{"open_steps", "DECLARE recovery NO SCROLL CURSOR FOR SELECT " STEP_COLUMNS(
-                                             "s.drv") " FROM " NEEDED_STEPS_AND_ENDED
+                                             "NULL::bytea") " FROM " NEEDED_STEPS_AND_ENDED
                                              " n JOIN penstock.steps s ON s.id = n.step_id ORDER BY s.id"};
 const Statement kOpenDependencies{
     "open_dependencies", "DECLARE recovery NO SCROLL CURSOR FOR SELECT d.step_id, d.depends_on FROM " NEEDED_STEPS
@@ -142,12 +142,14 @@ const Statement kFindAttemptsOfJob{
 
 const Statement kLoadJob{"load_job", "SELECT " JOB_COLUMNS " FROM penstock.jobs j WHERE j.id = $1::bigint"};
 // Also others whose revealed paths those that did not succeed will ask for.
-const Statement kLoadStepsOfJob{"load_steps_of_job", "SELECT " STEP_COLUMNS("s.drv") R"( FROM (
+const Statement kLoadStepsOfJob{"load_steps_of_job", "SELECT " STEP_COLUMNS("NULL::bytea") R"( FROM (
     SELECT js.step_id FROM penstock.job_steps js WHERE js.job_id = $1::bigint
     UNION SELECT e.id FROM penstock.job_steps js JOIN penstock.steps u ON u.id = js.step_id
         JOIN penstock.step_dependencies d ON d.step_id = u.id JOIN penstock.steps e ON e.id = d.depends_on
         WHERE js.job_id = $1::bigint AND (u.result IS NULL OR u.result NOT IN )" GOOD ") AND e.result IN " GOOD R"(
         AND e.revealed <> '') n JOIN penstock.steps s ON s.id = n.step_id ORDER BY s.id)"};
+const Statement kLoadDerivations{"load_derivations", "SELECT s.id, s.spec, s.drv FROM penstock.steps s "
+                                                     "WHERE s.id = ANY($1::bigint[]) ORDER BY s.id"};
 const Statement kLoadDependenciesOfJob{
     "load_dependencies_of_job", R"(
 SELECT d.step_id, d.depends_on FROM penstock.job_steps js JOIN penstock.step_dependencies d ON d.step_id = js.step_id

@@ -3,7 +3,6 @@
 
 #include "server/store/postgres/queries.h"
 #include "server/store/postgres/row_writer.h"
-#include "server/store/postgres/schema.h"
 #include "server/store/postgres/sql.h"
 #include "shared/base/clock.h"
 
@@ -20,8 +19,10 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kFirstPause(20);
 constexpr milliseconds kLongestPause(2'000);
-// A server that has just ended keeps its session, and so the lead, for a moment.
-constexpr std::chrono::seconds kLeadLimit(2);
+// What a projection could not write with its own transaction waits for locks of others.
+constexpr milliseconds kFirstLaterPause(200);
+constexpr std::chrono::seconds kLongestLaterPause(30);
+constexpr milliseconds kBetweenParts(5); // what has come in the meantime goes first
 // One transaction: enough to be fast, small enough to be done in about a second.
 constexpr std::size_t kMaxGroupWeight = 32 * 1024 * 1024;
 constexpr std::size_t kRowWeight = 200;
@@ -36,11 +37,6 @@ std::size_t weightOf(const work::Changes& c)
             weight += nix->drv.size();
     return weight;
 }
-
-// These settings make each plan a walk over an index for each row given, whatever the planner believes about the sizes
-// of tables that have never been analysed: a plan made for an empty table must not stay when it has a million rows.
-constexpr const char* kWriterSettings = "SET enable_seqscan = off; SET enable_hashjoin = off; "
-                                        "SET enable_mergejoin = off; SET plan_cache_mode = force_generic_plan";
 
 bool isWorthTrying(const Error& error)
 {
@@ -104,28 +100,46 @@ void Writer::tell(const Result<void>& health)
 
 void Writer::run()
 {
-    for (auto items = m_queue.takeAll(); !items.empty(); items = m_queue.takeAll()) {
-        std::vector<Batch> group;
-        std::size_t weight = 0;
-        for (Item& item : items) {
-            if (auto* load = std::get_if<Load>(&item)) {
-                writeGroup(std::exchange(group, {}));
-                weight = 0;
-                auto loaded = this->load();
-                tell(loaded ? Result<void>() : Result<void>(fail(loaded.error())));
-                load->promise->set_value(std::move(loaded));
-                continue;
-            }
-            auto& batch = std::get<Batch>(item);
-            weight += weightOf(batch.changes);
-            group.push_back(std::move(batch));
-            if (weight >= kMaxGroupWeight) {
-                writeGroup(std::exchange(group, {}));
-                weight = 0;
-            }
+    for (auto items = take(); !items.empty(); items = take())
+        writeItems(std::move(items));
+}
+
+// Whatever waits for the projection comes when nothing else does, or is overdue.
+std::deque<Writer::Item> Writer::take()
+{
+    while (m_laterAt) {
+        if (SystemClock{}.now().mono < *m_laterAt) {
+            auto items = m_queue.takeAllUntil(std::chrono::steady_clock::time_point(m_laterAt->sinceStart));
+            if (items)
+                return *std::move(items);
         }
-        writeGroup(std::move(group));
+        writeLater();
     }
+    return m_queue.takeAll();
+}
+
+void Writer::writeItems(std::deque<Item> items)
+{
+    std::vector<Batch> group;
+    std::size_t weight = 0;
+    for (Item& item : items) {
+        if (auto* load = std::get_if<Load>(&item)) {
+            writeGroup(std::exchange(group, {}));
+            weight = 0;
+            auto loaded = this->load();
+            tell(loaded ? Result<void>() : Result<void>(fail(loaded.error())));
+            load->promise->set_value(std::move(loaded));
+            continue;
+        }
+        auto& batch = std::get<Batch>(item);
+        weight += weightOf(batch.changes);
+        group.push_back(std::move(batch));
+        if (weight >= kMaxGroupWeight) {
+            writeGroup(std::exchange(group, {}));
+            weight = 0;
+        }
+    }
+    writeGroup(std::move(group));
 }
 
 void Writer::writeGroup(std::vector<Batch> group)
@@ -150,8 +164,54 @@ void Writer::writeGroup(std::vector<Batch> group)
     }
     for (Batch& batch : group)
         batch.done(done);
-    if (done)
-        pruneSometimes(prunable);
+    if (!done)
+        return;
+    pruneSometimes(prunable);
+    expectMore();
+}
+
+// Soon after a write, whatever waits longer since an earlier one.
+void Writer::expectMore()
+{
+    if (m_options.projection == nullptr)
+        return;
+    m_laterPause = kFirstLaterPause;
+    const Instant soon = SystemClock{}.now().mono + m_laterPause;
+    m_laterAt = m_laterAt ? std::min(*m_laterAt, soon) : soon;
+}
+
+void Writer::writeLater()
+{
+    m_laterAt.reset();
+    if (m_refusal)
+        return;
+    using enum Projection::Rest;
+    const Result<Projection::Rest> more = askForMore();
+    if (!more && m_connection && m_connection->isUsable())
+        if (const auto undone = m_connection->runScript("ROLLBACK"); !undone)
+            m_logger.warning("store.rollback_failed", {{"error", undone.error().message}});
+    dropLostConnection();
+    if (!more && !isWorthTrying(more.error()) && more.error().code != ErrorCode::Cancelled) {
+        m_refusal = Error{ErrorCode::Conflict, more.error().message};
+        return tell(fail(*m_refusal));
+    }
+    if (!more)
+        m_logger.warning("store.projection_waits", {{"error", more.error().message}});
+    const Projection::Rest rest = more.value_or(Waits);
+    if (rest == None)
+        return;
+    if (rest == Waits)
+        m_laterPause = std::min<Duration>(m_laterPause * 2, kLongestLaterPause);
+    m_laterAt = SystemClock{}.now().mono + (rest == More ? Duration(kBetweenParts) : m_laterPause);
+}
+
+Result<Projection::Rest> Writer::askForMore()
+{
+    if (!m_connection)
+        PENSTOCK_TRY_VOID(connect());
+    if (!m_holdsLead)
+        PENSTOCK_TRY_VOID(regainLead());
+    return m_options.projection->later(*m_connection);
 }
 
 void Writer::dropLostConnection()
@@ -226,8 +286,12 @@ Result<void> Writer::writeInTransaction(const MergedBatch& merged)
 {
     const work::IdMarks& marks = merged.marks();
     std::vector<Write> writes = farmRowsOf(merged.changes());
-    for (auto more : {insertsOf(merged.changes()), updatesOf(merged.changes()), keysOf(merged.changes())})
+    const auto add = [&writes](std::vector<Write> more) {
         writes.insert(writes.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+    };
+    add(insertsOf(merged.changes()));
+    add(updatesOf(merged.changes()));
+    add(keysOf(merged.changes()));
     const bool raisesMarks = marks.job > m_storedMarks.job || marks.step > m_storedMarks.step ||
                              marks.attempt > m_storedMarks.attempt || marks.machine > m_storedMarks.machine;
     if (writes.empty() && !raisesMarks)
@@ -262,6 +326,8 @@ Result<void> Writer::writeInTransaction(const MergedBatch& merged)
     }
     if (!isAllNew)
         PENSTOCK_TRY_VOID(checkFolded(merged));
+    if (m_options.projection != nullptr)
+        PENSTOCK_TRY_VOID(m_options.projection->write(*m_connection, merged.changes()));
     PENSTOCK_TRY(const Rows committed, m_connection->run(sql::kCommit));
     m_storedMarks = {std::max(m_storedMarks.job, marks.job), std::max(m_storedMarks.step, marks.step),
                      std::max(m_storedMarks.attempt, marks.attempt), std::max(m_storedMarks.machine, marks.machine)};
@@ -277,112 +343,6 @@ Result<void> Writer::checkFolded(const MergedBatch& merged)
     if (!requests.empty())
         PENSTOCK_TRY_VOID(m_connection->runAll(requests));
     return {};
-}
-
-// ------------------------------------------------------------------------------------------------------ the lead
-
-Result<void> Writer::connect()
-{
-    PENSTOCK_TRY(m_connection, Connection::open(m_options.connectionString, m_applicationName, m_stop));
-    m_holdsLead = false;
-    return {};
-}
-
-Result<bool> Writer::tryLead()
-{
-    PENSTOCK_TRY(const Rows rows, m_connection->runPlanned(sql::kTryLead, {}));
-    RowReader row(rows, 0);
-    const bool isTaken = rows.count() == 1 && row.boolean();
-    PENSTOCK_TRY_VOID(row.finish("lock"));
-    return isTaken;
-}
-
-Result<std::int64_t> Writer::readEpoch()
-{
-    PENSTOCK_TRY(const Rows rows, m_connection->runPlanned(sql::kReadEpoch, {}));
-    RowReader row(rows, 0);
-    if (rows.count() != 1)
-        return fail(ErrorCode::Corrupt, "the table penstock.epoch must hold one row; restore it from a backup");
-    const std::int64_t epoch = row.int64();
-    PENSTOCK_TRY_VOID(row.finish("epoch"));
-    return epoch;
-}
-
-Error Writer::otherLeads()
-{
-    std::string who = "another server";
-    if (m_connection && m_connection->isUsable())
-        if (const auto rows = m_connection->runPlanned(sql::kWhoLeads, {}); rows && rows->count() > 0) {
-            RowReader row(*rows, 0);
-            const std::int64_t pid = row.int64();
-            const std::string name = row.text();
-            const std::string host = row.text();
-            who = fmt::format("another server (database session {} \"{}\" from {})", pid, name, host);
-        }
-    return {ErrorCode::Conflict, who + " leads on this database; only one may write: stop it, or give this one "
-                                       "another database"};
-}
-
-// At start-up: for the first time, with a new epoch.
-Result<void> Writer::takeLead()
-{
-    const Instant limit = SystemClock{}.now().mono + kLeadLimit;
-    for (;;) {
-        PENSTOCK_TRY(const bool isTaken, tryLead());
-        if (isTaken)
-            break;
-        if (SystemClock{}.now().mono >= limit || !m_stop.sleepFor(kFirstPause))
-            return fail(otherLeads());
-    }
-    PENSTOCK_TRY(const Rows rows, m_connection->runPlanned(sql::kRaiseEpoch, {}));
-    RowReader row(rows, 0);
-    if (rows.count() != 1)
-        return fail(ErrorCode::Corrupt, "the table penstock.epoch must hold one row; restore it from a backup");
-    m_epoch = row.int64();
-    PENSTOCK_TRY_VOID(row.finish("epoch"));
-    m_holdsLead = true;
-    return {};
-}
-
-// After a lost connection: with the epoch we had, or not at all.
-Result<void> Writer::regainLead()
-{
-    PENSTOCK_TRY(const std::int64_t epoch, readEpoch());
-    if (epoch != m_epoch)
-        return fail(otherLeads());
-    PENSTOCK_TRY(const bool isTaken, tryLead());
-    if (!isTaken) {
-        Parameters former;
-        former.int64(m_formerBackend);
-        former.text(std::string_view(m_applicationName));
-        PENSTOCK_TRY_VOID(m_connection->runPlanned(sql::kEndBackend, former));
-        return fail(ErrorCode::Unavailable, "our former session with the database still holds the lead");
-    }
-    // Between the two questions another server may have led for a moment.
-    PENSTOCK_TRY(const std::int64_t still, readEpoch());
-    if (still != m_epoch)
-        return fail(otherLeads());
-    m_holdsLead = true;
-    return m_connection->runScript(kWriterSettings);
-}
-
-Result<work::Recovery> Writer::load()
-{
-    if (m_connection && !m_connection->isUsable())
-        m_connection.reset();
-    if (!m_connection)
-        PENSTOCK_TRY_VOID(connect());
-    PENSTOCK_TRY_VOID(m_connection->runScript("RESET enable_seqscan; RESET enable_hashjoin; RESET enable_mergejoin; "
-                                              "RESET plan_cache_mode"));
-    PENSTOCK_TRY_VOID(migrate(*m_connection));
-    if (!m_holdsLead)
-        PENSTOCK_TRY_VOID(takeLead());
-    PENSTOCK_TRY(work::Recovery recovery, loadRecovery(*m_connection, SystemClock{}.now().wall));
-    PENSTOCK_TRY_VOID(m_connection->runScript(kWriterSettings));
-    m_storedMarks = recovery.marks;
-    m_refusal.reset();
-    pruneNow();
-    return recovery;
 }
 
 } // namespace penstock::store::postgres

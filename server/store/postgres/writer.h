@@ -10,6 +10,7 @@
 
 #include "server/store/postgres/connection.h"
 #include "server/store/postgres/merged_batch.h"
+#include "server/store/postgres/projection.h"
 #include "server/store/store.h"
 #include "shared/base/latest.h"
 #include "shared/base/log.h"
@@ -26,6 +27,7 @@ struct WriterOptions {
     std::string connectionString;
     std::function<void(Result<void>)> onHealth;
     Duration pruneInterval = std::chrono::hours(1); // of usage and history no longer needed
+    Projection* projection = nullptr;               // outlives the writer
 };
 
 class Writer {
@@ -51,6 +53,8 @@ private:
     using Item = std::variant<Batch, Load>;
 
     void run();
+    [[nodiscard]] std::deque<Item> take();
+    void writeItems(std::deque<Item> items);
     void writeGroup(std::vector<Batch> group);
     [[nodiscard]] Result<void> writeUntilDone(const MergedBatch& merged);
     [[nodiscard]] Result<void> writeOnce(const MergedBatch& merged);
@@ -67,6 +71,9 @@ private:
     void dropLostConnection();
     void pruneSometimes(std::size_t written);
     void pruneNow();
+    void expectMore();
+    void writeLater();
+    [[nodiscard]] Result<Projection::Rest> askForMore();
 
     WriterOptions m_options;
     Logger& m_logger;
@@ -83,6 +90,8 @@ private:
     work::IdMarks m_storedMarks;
     std::size_t m_prunable = 0; // rows of usage and history since the last time
     Instant m_lastPrune;
+    std::optional<Instant> m_laterAt; // when the projection is asked for what could not be written at once
+    Duration m_laterPause{0};
     std::optional<Error> m_refusal; // the first; everything later gets it too
     std::thread m_thread;
 };

@@ -22,11 +22,15 @@ struct Slot {
 void declare(CLI::App& app, std::list<Slot>& slots, const std::vector<OptionSpec>& options)
 {
     for (const OptionSpec& spec : options) {
+        if (spec.keyOnly)
+            continue;
         Slot& slot = slots.emplace_back();
         slot.spec = &spec;
         std::string names = "--" + spec.name;
         if (spec.letter != 0)
             names = fmt::format("-{},{}", spec.letter, names);
+        for (const std::string& other : spec.otherFlags)
+            names += ",--" + other;
         if (spec.kind == Kind::Flag) {
             slot.option =
                 app.add_flag(names, slot.flagText)->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -40,8 +44,10 @@ void declare(CLI::App& app, std::list<Slot>& slots, const std::vector<OptionSpec
 
 void addNames(std::vector<std::string>& names, const std::vector<OptionSpec>& options)
 {
-    for (const OptionSpec& spec : options)
-        names.push_back("--" + spec.name);
+    for (const OptionSpec& spec : options) {
+        if (!spec.keyOnly)
+            names.push_back("--" + spec.name);
+    }
 }
 
 std::string suggestion(std::string_view word, const std::vector<std::string>& known)

@@ -8,7 +8,7 @@
 #include "builder/spool/work_directory.h"
 #include "shared/base/queue.h"
 #include "shared/base/std_loop.h"
-#include "tests/unit/builder/temp_directory.h"
+#include "tests/support/temp_directory.h"
 
 #include <future>
 #include <gtest/gtest.h>
@@ -156,7 +156,7 @@ private:
     }
 
     bool m_confirm;
-    TempDirectory m_temp;
+    test::TempDirectory m_temp;
     SilentLogger m_logger;
     std::uint64_t m_next = 1;
     std::uint64_t m_memory = 0;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "builder/exec/attempt_folder.h"
 
-#include "tests/unit/builder/temp_directory.h"
+#include "tests/support/temp_directory.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -10,6 +10,8 @@
 
 namespace penstock::builder {
 namespace {
+
+using test::TempDirectory;
 
 TEST(AttemptFolder, IsRemovedHoweverDeep)
 {

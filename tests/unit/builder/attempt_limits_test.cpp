@@ -77,7 +77,7 @@ TEST(Attempt, MayBeDestroyedWhileItsFolderIsMeasured)
 
 TEST(Folders, AreMeasuredWithoutFollowingLinksAndWithinABound)
 {
-    const TempDirectory temp;
+    const test::TempDirectory temp;
     const auto write = [&](const std::string& name, std::size_t bytes) {
         std::ofstream(temp.path() + "/" + name) << std::string(bytes, 'x');
     };

@@ -2,7 +2,7 @@
 #include "builder/probe/control_group.h"
 
 #include "builder/probe/memory.h"
-#include "tests/unit/builder/temp_directory.h"
+#include "tests/support/temp_directory.h"
 
 #include <filesystem>
 #include <fstream>
@@ -10,6 +10,8 @@
 
 namespace penstock::builder {
 namespace {
+
+using test::TempDirectory;
 
 void write(const std::string& path, const std::string& text)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "builder/spool/journal.h"
 
-#include "tests/unit/builder/temp_directory.h"
+#include "tests/support/temp_directory.h"
 
 #include <fstream>
 #include <gtest/gtest.h>
@@ -9,6 +9,8 @@
 
 namespace penstock::builder {
 namespace {
+
+using test::TempDirectory;
 
 protocol::AttemptResult resultOf(std::uint64_t attempt)
 {

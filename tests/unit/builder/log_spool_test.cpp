@@ -2,12 +2,14 @@
 #include "builder/spool/log_spool.h"
 
 #include "shared/protocol/limits.h"
-#include "tests/unit/builder/temp_directory.h"
+#include "tests/support/temp_directory.h"
 
 #include <gtest/gtest.h>
 
 namespace penstock::builder {
 namespace {
+
+using test::TempDirectory;
 
 using protocol::Stream;
 

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "builder/spool/work_directory.h"
 
-#include "tests/unit/builder/temp_directory.h"
+#include "tests/support/temp_directory.h"
 
 #include <gtest/gtest.h>
 
 namespace penstock::builder {
 namespace {
+
+using test::TempDirectory;
 
 TEST(WorkDirectory, KeepsItsIdentity)
 {

@@ -176,5 +176,26 @@ TEST(OptionNames, BecomeEnvironmentNames)
     EXPECT_EQ(environmentName("tls-client-ca"), "PENSTOCK_TLS_CLIENT_CA");
 }
 
+TEST(Options, AFlagMayHaveAnotherSpelling)
+{
+    ProgramSpec spec = program();
+    spec.options[0].otherFlags = {"bind"};
+    const auto values = read(spec, {"--bind", "a:1"});
+    ASSERT_TRUE(values) << values.error().message;
+    EXPECT_EQ(values->list("listen"), (std::vector<std::string>{"a:1"}));
+    EXPECT_NE(refusal(spec, {"--help"}).find("also --bind"), std::string::npos);
+}
+
+TEST(Options, AKeyOfTheFileOnlyIsNeitherFlagNorVariableNorHelp)
+{
+    ProgramSpec spec = program();
+    spec.options.push_back({.name = "foreign", .keyOnly = true});
+    EXPECT_NE(refusal(spec, {"--foreign", "x"}).find("unknown option"), std::string::npos);
+    EXPECT_EQ(refusal(spec, {"--help"}).find("foreign"), std::string::npos);
+    const auto values = read(spec, {}, {{"PENSTOCK_FOREIGN", "x"}});
+    ASSERT_TRUE(values) << values.error().message;
+    EXPECT_FALSE(values->has("foreign"));
+}
+
 } // namespace
 } // namespace penstock::config

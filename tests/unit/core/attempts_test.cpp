@@ -144,8 +144,8 @@ TEST_F(Farm, SplitsWhatWouldNotFitInAFrame)
     const SessionId builder = connect("one", 4);
     std::vector<JobRequest> jobs;
     for (int i = 0; i < 4; ++i) {
-        JobRequest job = nixJob("j", {"s" + std::to_string(i)}, {});
-        work::NixWork big{"/nix/store/" + std::to_string(i) + ".drv", std::string(700'000, 'x'), {}, {}};
+        JobRequest job = commandJob("j");
+        work::CommandWork big{{"true", std::string(700'000, 'x')}, {}};
         job.steps.at(0).spec.work = std::make_shared<const work::Work>(std::move(big));
         jobs.push_back(std::move(job));
     }

@@ -81,6 +81,23 @@ TEST_F(Quarantine, DoesNotFollowTheKillOfABuilderThatRanSeveralSteps)
     EXPECT_EQ(health().failuresInRow, 0U);
 }
 
+TEST_F(Quarantine, DoesNotFollowWhatTheServerCouldNotSend)
+{
+    comeBack();
+    report(one, {});
+    for (int i = 0; i < 5; ++i) {
+        const JobId job = submit(commandJob("j" + std::to_string(i)));
+        AttemptFinished event{one, result(onlyAssigned(), Outcome::Infrastructure), false};
+        event.result.error = "no text";
+        send(std::move(event));
+        EXPECT_EQ(progressOf(stepOf(job)).state, StepState::Delayed);
+        EXPECT_EQ(progressOf(stepOf(job)).error, "no text");
+        ask(CancelJob{RequestId(1), job, "test"});
+    }
+    EXPECT_EQ(health().state, HealthState::Healthy);
+    EXPECT_EQ(core->machine(MachineId(1))->failed, 0U);
+}
+
 TEST_F(Quarantine, AMachineMayBeRemovedInTheBatchInWhichItCame)
 {
     const SessionId session(77);

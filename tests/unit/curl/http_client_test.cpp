@@ -292,6 +292,66 @@ TEST(HttpClient, FindsThatAServerHangs)
     EXPECT_LT(now() - start, std::chrono::seconds(30));
 }
 
+Result<HttpResponse> sendWithoutEnd(HttpClient& client, std::string url)
+{
+    return client.perform(
+        {.method = "PUT", .url = std::move(url), .source = [](std::span<char> into) -> Result<std::size_t> {
+             std::fill(into.begin(), into.end(), 'x');
+             return into.size();
+         }});
+}
+
+void leaveInTheMiddleOfABody(LoopbackConnection& connection)
+{
+    connection.send("HTTP/1.1 100 Continue\r\n\r\n");
+    (void)connection.readBytes(1000);
+    connection.finishSending();
+    connection.waitForError();
+}
+
+// libcurl goes on sending to a server that has closed its side, for as long as somebody keeps the other one open.
+TEST(HttpClient, SeesThatTheServerLeftInTheMiddleOfABody)
+{
+    LoopbackServer server([](LoopbackConnection& connection) {
+        (void)connection.readHead();
+        leaveInTheMiddleOfABody(connection);
+    });
+    std::string url = server.url();
+    // "localhost" may first be tried on ::1, where nobody listens: a socket that is opened and closed again.
+    for (const std::string_view host : {"127.0.0.1", "localhost"}) {
+        HttpClient client({});
+        const auto start = now();
+        const Result<HttpResponse> got =
+            sendWithoutEnd(client, "http://" + std::string(host) + url.substr(url.rfind(':')));
+        ASSERT_FALSE(got);
+        EXPECT_EQ(got.error().code, ErrorCode::Unavailable);
+        EXPECT_THAT(got.error().message, HasSubstr("closed the connection"));
+        EXPECT_LT(now() - start, std::chrono::seconds(30)); // not by the stall watch
+    }
+}
+
+TEST(HttpClient, SeesThatTheServerLeftAKeptConnectionInTheMiddleOfABody)
+{
+    LoopbackServer server([](LoopbackConnection& connection) {
+        (void)connection.readHead();
+        connection.send(answer("kept"));
+        if (connection.number() == 1)
+            return connection.waitForPeerToLeave();
+        (void)connection.readHead();
+        leaveInTheMiddleOfABody(connection);
+    });
+    HttpClient client({});
+    HttpClient other({}); // its connection stays as it is
+    ASSERT_TRUE(other.perform({.url = server.url()}));
+    ASSERT_TRUE(client.perform({.url = server.url()}));
+    const auto start = now();
+    const Result<HttpResponse> got = sendWithoutEnd(client, server.url());
+    ASSERT_FALSE(got);
+    EXPECT_THAT(got.error().message, HasSubstr("closed the connection"));
+    EXPECT_LT(now() - start, std::chrono::seconds(30));
+    EXPECT_EQ(server.connections(), 2);
+}
+
 TEST(HttpClient, DoesNotBlameTheServerForASlowSink)
 {
     LoopbackServer server([](LoopbackConnection& connection) {

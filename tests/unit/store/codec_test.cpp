@@ -29,6 +29,20 @@ TEST(StoreCodec, ReadsBackEverySpec)
     }
 }
 
+TEST(StoreCodec, PassesOverInputPaths)
+{
+    work::NixWork nix = std::get<work::NixWork>(*nixStep(1).spec.work);
+    ASSERT_FALSE(nix.inputPaths.empty());
+    const std::string bytes = encodeSpec(nixStep(1).spec);
+    const auto spec = decodeSpec(bytes, "", Inputs::Skipped);
+    ASSERT_TRUE(spec.has_value()) << spec.error().message;
+    nix.drv.clear();
+    nix.inputPaths.clear();
+    EXPECT_EQ(std::get<work::NixWork>(*spec->spec.work), nix);
+    for (std::size_t size = 0; size < bytes.size(); ++size)
+        EXPECT_FALSE(decodeSpec(bytes.substr(0, size), "", Inputs::Skipped).has_value()) << size;
+}
+
 TEST(StoreCodec, RefusesEveryTruncationAndSurplus)
 {
     const std::string whole = encodeSpec(fullStep(1).spec);

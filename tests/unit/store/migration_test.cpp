@@ -118,7 +118,12 @@ TEST(Migration, KeepsTheRowsOfTheFirstSchema)
     EXPECT_EQ(std::get<work::CommandWork>(*step.spec.work),
               (work::CommandWork{{"sh", "-c", "a\0b\xFF"s}, {{"A", "\xC3("}}}));
     const auto& nix = std::get<work::NixWork>(*rowOf(recovery->steps, StepId(21)).spec.work);
-    EXPECT_EQ(nix.drv, "Derive([])");
+    EXPECT_EQ(nix.drv, "");
+    const auto texts = ask<std::vector<StoredDerivation>>(store, &Store::loadDerivations, std::vector{StepId(21)});
+    ASSERT_TRUE(texts.has_value()) << texts.error().message;
+    ASSERT_EQ(texts->size(), 1U);
+    EXPECT_EQ(texts->front().drv, "Derive([])");
+    EXPECT_EQ(texts->front().inputPaths, std::vector<std::string>{"/nix/store/src"});
     EXPECT_EQ(nix.outputs.size(), 2U);
     EXPECT_EQ(recovery->dependencies.size(), 1U);
     EXPECT_EQ(recovery->jobSteps.size(), 4U);
