@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A builder that speaks the real protocol and answers every assignment at once: what is left is the farm's own limit.
-// Usage: fake_builder URL NAME SLOTS [CONNECTIONS]. Runs until it is ended. With several connections each is a builder
-// of its own, named NAME-0, NAME-1, …
+// Usage: fake_builder URL NAME SLOTS [CONNECTIONS] [OPTION…]. Runs until it is ended. With several connections each is
+// a builder of its own, named NAME-0, NAME-1, …
+//   --systems A,B    what it can build (default x86_64-linux)
+//   --cache DIR      the outputs of derivations appear there, as far as a question for their presence goes
+//   --hold           it ends nothing; a line for each assignment: time in microseconds, name
 #include "shared/base/clock.h"
 #include "shared/protocol/envelope.h"
 #include "shared/protocol/frame.h"
@@ -13,21 +16,51 @@
 #include <QWebSocket>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
+#include <unistd.h>
 #include <utility>
+#include <variant>
 #include <vector>
 
 namespace {
 
 using namespace penstock;
 
+struct Manner {
+    std::uint32_t slotCount = 1;
+    std::vector<std::string> systems = {"x86_64-linux"};
+    std::string cache; // empty: outputs are nowhere
+    bool holds = false;
+};
+
+// What a binary cache answers for a path that is there. Nobody asks for more of it.
+bool showOutput(const std::string& cache, const std::string& path)
+{
+    const std::string base = path.substr(path.rfind('/') + 1);
+    const std::string text = fmt::format("StorePath: {}\nURL: nar/{}.nar\nCompression: none\nNarHash: sha256:{}\n"
+                                         "NarSize: 1000\nReferences: \n",
+                                         path, base.substr(0, 32), std::string(52, '1'));
+    const std::string file = fmt::format("{}/{}.narinfo", cache, base.substr(0, 32));
+    const int descriptor = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+    const bool isWritten = descriptor >= 0 && ::write(descriptor, text.data(), text.size()) ==
+                                                  static_cast<ssize_t>(text.size());
+    if (!isWritten)
+        std::perror(file.c_str());
+    if (descriptor >= 0)
+        ::close(descriptor);
+    return isWritten;
+}
+
 class FakeBuilder final : private protocol::FrameSink {
 public:
-    FakeBuilder(const QString& url, std::string name, std::uint32_t slots, std::chrono::milliseconds after)
-        : m_name(std::move(name)), m_slots(slots)
+    FakeBuilder(const QString& url, std::string name, const Manner& manner, std::chrono::milliseconds after)
+        : m_name(std::move(name)), m_manner(manner)
     {
         QObject::connect(&m_socket, &QWebSocket::connected, &m_socket, [this] { hello(); });
         QObject::connect(&m_socket, &QWebSocket::disconnected, &m_socket, [] { QCoreApplication::exit(1); });
@@ -52,9 +85,10 @@ private:
         hello.version = "fake";
         hello.facts.name = m_name;
         hello.facts.executors = {"command", "nix"};
-        hello.facts.systems = {"x86_64-linux"};
+        hello.facts.systems = m_manner.systems;
+        hello.facts.features = {"big-parallel", "kvm", "nixos-test", "benchmark"};
         hello.facts.os = "linux";
-        hello.facts.maxJobs = m_slots;
+        hello.facts.maxJobs = m_manner.slotCount;
         hello.facts.cores = 2;
         say(hello);
         flush();
@@ -71,7 +105,7 @@ private:
         } else if (const auto* desired = std::get_if<protocol::Desired>(&**message)) {
             m_applied = desired->revision;
             for (const protocol::Assignment& assignment : desired->assign)
-                finish(assignment.attempt);
+                take(assignment);
         } else if (const auto* stored = std::get_if<protocol::ResultStored>(&**message)) {
             for (const AttemptId attempt : stored->attempts)
                 m_held.erase(attempt);
@@ -80,18 +114,31 @@ private:
         }
     }
 
-    void finish(AttemptId attempt)
+    void take(const protocol::Assignment& assignment)
     {
-        if (!m_held.insert(attempt).second)
+        if (!m_held.insert(assignment.attempt).second)
             return;
         protocol::AttemptAnswer answer;
-        answer.attempt = attempt;
+        answer.attempt = assignment.attempt;
         answer.accepted = true;
         say(answer);
+        if (!m_manner.holds)
+            return finish(assignment);
+        fmt::print("{} {}\n", SystemClock{}.now().wall.micros(), assignment.name);
+        std::fflush(stdout);
+    }
+
+    void finish(const protocol::Assignment& assignment)
+    {
         protocol::AttemptResult result;
-        result.attempt = attempt;
+        result.attempt = assignment.attempt;
         result.outcome = protocol::Outcome::Succeeded;
         result.startedAt = result.stoppedAt = SystemClock{}.now().wall;
+        const auto* nix = std::get_if<protocol::NixWork>(&assignment.work);
+        if (nix != nullptr && !m_manner.cache.empty())
+            for (const protocol::NixOutput& output : nix->outputs)
+                if (showOutput(m_manner.cache, output.path))
+                    result.outputs.push_back({output.name, output.path, "sha256:" + std::string(52, '1'), 1000});
         say(result);
     }
 
@@ -119,7 +166,7 @@ private:
     }
 
     const std::string m_name;
-    const std::uint32_t m_slots;
+    const Manner m_manner;
     QWebSocket m_socket;
     QTimer m_beat;
     protocol::FrameDecoder m_decoder;
@@ -131,20 +178,55 @@ private:
 
 } // namespace
 
+namespace {
+
+std::vector<std::string> parted(const std::string& text)
+{
+    std::vector<std::string> parts;
+    for (const QString& part : QString::fromStdString(text).split(QLatin1Char(',')))
+        parts.push_back(part.toStdString());
+    return parts;
+}
+
+// The words that are no options; nothing when an option is not known.
+std::optional<std::vector<std::string>> readOptions(int argc, char** argv, Manner& manner)
+{
+    std::vector<std::string> words;
+    for (int at = 1; at < argc; ++at) {
+        const std::string word = argv[at];
+        if (word == "--hold")
+            manner.holds = true;
+        else if (word == "--systems" && at + 1 < argc)
+            manner.systems = parted(argv[++at]);
+        else if (word == "--cache" && at + 1 < argc)
+            manner.cache = argv[++at];
+        else if (word.starts_with("--"))
+            return std::nullopt;
+        else
+            words.push_back(word);
+    }
+    return words;
+}
+
+} // namespace
+
 int main(int argc, char** argv)
 {
     QCoreApplication application(argc, argv);
-    if (argc < 4 || argc > 5) {
-        std::fprintf(stderr, "usage: fake_builder URL NAME SLOTS [CONNECTIONS]\n");
+    Manner manner;
+    const auto words = readOptions(argc, argv, manner);
+    if (!words || words->size() < 3 || words->size() > 4) {
+        std::fprintf(stderr, "usage: fake_builder URL NAME SLOTS [CONNECTIONS] [OPTION…]; see its source\n");
         return 2;
     }
-    const QString url = QString::fromLocal8Bit(argv[1]);
-    const auto slotCount = static_cast<std::uint32_t>(std::strtoul(argv[3], nullptr, 10));
-    const unsigned long connections = argc == 5 ? std::strtoul(argv[4], nullptr, 10) : 1;
+    const QString url = QString::fromStdString((*words)[0]);
+    const std::string& name = (*words)[1];
+    manner.slotCount = static_cast<std::uint32_t>(std::strtoul((*words)[2].c_str(), nullptr, 10));
+    const unsigned long connections = words->size() == 4 ? std::strtoul((*words)[3].c_str(), nullptr, 10) : 1;
     std::vector<std::unique_ptr<FakeBuilder>> builders;
     for (unsigned long i = 0; i < connections; ++i)
         builders.push_back(std::make_unique<FakeBuilder>(
-            url, connections == 1 ? std::string(argv[2]) : fmt::format("{}-{}", argv[2], i), slotCount,
+            url, connections == 1 ? name : fmt::format("{}-{}", name, i), manner,
             std::chrono::milliseconds(2 * i))); // the server takes only so many greetings at once
     return QCoreApplication::exec();
 }

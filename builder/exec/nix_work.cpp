@@ -50,6 +50,15 @@ bool NixBuild::needsTrust() const
     return kind == nix::OutputKind::InputAddressed || kind == nix::OutputKind::Deferred;
 }
 
+bool NixBuild::isBuiltTwice() const
+{
+    const auto isSet = [this](const char* name) {
+        const auto found = drv->environment.find(name);
+        return found != drv->environment.end() && found->second == "1";
+    };
+    return drv && (isSet("isDeterministic") || isSet("isDetermistic"));
+}
+
 Result<NixBuild> readNixWork(const nix::StoreDir& dir, const protocol::NixWork& work)
 {
     PENSTOCK_TRY(auto drvPath, nix::StorePath::parse(dir, work.drvPath));

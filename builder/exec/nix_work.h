@@ -24,6 +24,9 @@ struct NixBuild {
 
     // Only a trusted client may give the daemon a derivation whose outputs do not prove themselves.
     [[nodiscard]] bool needsTrust() const;
+    // Its author says that it is deterministic, which is held to: a second build must give the same. Not known without
+    // drv. The word is Hydra's; its last version had it misspelt.
+    [[nodiscard]] bool isBuiltTwice() const;
 };
 
 [[nodiscard]] Result<NixBuild> readNixWork(const nix::StoreDir& dir, const protocol::NixWork& work);

@@ -55,21 +55,54 @@ void LinkBridge::messages(SessionId session, std::vector<protocol::BuilderMessag
 {
     std::vector<core::Event> events;
     events.reserve(messages.size());
+    std::vector<Phase> phases;
     for (protocol::BuilderMessage& message : messages) {
-        // Whether it is a build that has outputs the derivation says, not the builder.
+        const auto* progress = std::get_if<protocol::AttemptProgress>(&message);
+        if (progress != nullptr && m_beside.progressed)
+            phases.push_back({progress->attempt, progress->phase});
         auto* result = std::get_if<protocol::AttemptResult>(&message);
-        if (result != nullptr && result->outcome == protocol::Outcome::Succeeded && takesGrants(session))
+        if (result != nullptr && m_beside.gate != nullptr)
+            m_beside.gate->hold(session, std::move(*result));
+        else if (result != nullptr && isChecked(session, *result))
             m_checkOutputs(session, std::move(*result));
         else
             events.push_back(toEvent(session, std::move(message)));
     }
     m_dispatcher.postAll(std::move(events));
+    if (!phases.empty())
+        tellPhases(std::move(phases));
     m_coreLoop.post(std::move(taken)); // behind them
+}
+
+void LinkBridge::finished(SessionId session, protocol::AttemptResult result)
+{
+    if (isChecked(session, result))
+        m_checkOutputs(session, std::move(result));
+    else
+        m_dispatcher.post(core::AttemptFinished{session, std::move(result)});
+}
+
+// Which attempts are this machine's the core knows: it shows a phase only when it took it. The question is put from the
+// loop itself, as the batch that holds the events is taken behind what is posted now.
+void LinkBridge::tellPhases(std::vector<Phase> phases)
+{
+    auto question = [told = m_beside.progressed, phases = std::move(phases)](const core::FarmCore& farm, Now) {
+        for (const Phase& phase : phases) {
+            const auto view = farm.attempt(phase.attempt);
+            if (view && view->progress.state != work::AttemptState::Ended && view->phase == phase.word)
+                told(phase.attempt, phase.word);
+        }
+    };
+    m_coreLoop.post([&dispatcher = m_dispatcher, question = std::move(question)]() mutable {
+        dispatcher.ask(std::move(question));
+    });
 }
 
 void LinkBridge::disconnected(SessionId session, const std::string& reason)
 {
     m_granted.erase(session);
+    if (m_beside.gate != nullptr)
+        m_beside.gate->drop(session);
     m_dispatcher.post(core::MachineDisconnected{session, reason});
     m_coreLoop.post([&dispatcher = m_dispatcher, session] { dispatcher.dropSession(session); });
     if (m_onDisconnected)
@@ -90,6 +123,28 @@ CoreBridge::CoreBridge(Loop& netLoop, logs::LogStore& logs, NetActions actions)
 {
 }
 
+void CoreBridge::handedOut(AttemptId attempt, const std::string& drvPath)
+{
+    if (m_building.insert_or_assign(attempt, drvPath).second && m_logs.hasTap())
+        m_logs.opened(attempt, drvPath);
+}
+
+void CoreBridge::adopt(const work::Recovery& recovery)
+{
+    std::map<StepId, AttemptId> live;
+    for (const work::AttemptRow& attempt : recovery.attempts) {
+        if (attempt.progress.state != work::AttemptState::Ended)
+            live.insert_or_assign(attempt.step, attempt.id);
+    }
+    for (const work::StepRow& step : recovery.steps) {
+        const auto attempt = live.find(step.id);
+        if (attempt == live.end())
+            continue;
+        if (const auto* nix = std::get_if<work::NixWork>(step.spec.work.get()); nix != nullptr)
+            handedOut(attempt->second, nix->drvPath);
+    }
+}
+
 void CoreBridge::sendWelcome(SessionId session, MachineId machine)
 {
     m_netLoop.post([actions = m_actions, session, machine] { actions->welcome(session, machine); });
@@ -97,6 +152,9 @@ void CoreBridge::sendWelcome(SessionId session, MachineId machine)
 
 void CoreBridge::sendDesired(SessionId session, protocol::Desired desired)
 {
+    for (const protocol::Assignment& assignment : desired.assign)
+        if (const auto* nix = std::get_if<protocol::NixWork>(&assignment.work); nix != nullptr)
+            handedOut(assignment.attempt, nix->drvPath);
     m_netLoop.post([actions = m_actions, session, desired = std::move(desired)]() mutable {
         actions->desired(session, std::move(desired));
     });
@@ -126,10 +184,17 @@ void CoreBridge::publish(core::Publish changed)
     m_netLoop.post([actions = m_actions, changed = std::move(changed)] { actions->publish(changed); });
 }
 
-void CoreBridge::attemptEnded(AttemptId attempt, std::uint64_t logBytes)
+void CoreBridge::attemptEnded(const work::AttemptUpdate& update)
 {
-    m_logs.end(attempt, logBytes);
-    m_netLoop.post([actions = m_actions, attempt] { actions->attemptEnded(attempt); });
+    auto building = m_building.extract(update.id);
+    std::string drvPath;
+    // An attempt that found all there has nothing to tell that the build itself has not told better.
+    if (!building.empty() && update.progress.end != work::AttemptEnd::Cached && update.progress.logBytes > 0)
+        drvPath = std::move(building.mapped());
+    m_netLoop.post([actions = m_actions, attempt = update.id, drvPath = std::move(drvPath)] {
+        actions->attemptEnded(attempt, drvPath);
+    });
+    m_logs.end(update.id, update.progress.logBytes);
 }
 
 void CoreBridge::fatal(Error error)

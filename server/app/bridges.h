@@ -4,12 +4,14 @@
 // Neither decides anything.
 #pragma once
 
+#include "server/app/log_gate.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/logs/log_store.h"
 #include "server/net/builder_links.h"
 #include "shared/base/loop.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -20,9 +22,22 @@ namespace penstock::app {
 // Takes what a builder with grants says of a build that succeeded, and hands it on once its outputs are there.
 using CheckOutputs = std::function<void(SessionId, protocol::AttemptResult)>;
 
+// What a source of jobs with tables and files of its own wants of what builders say. Without one all of it is empty.
+struct LinkBeside {
+    LogGate* gate = nullptr; // outlives the bridge; passes on to finished()
+    // What the core took for true, behind it and on its loop; not every phase is told.
+    std::function<void(AttemptId, const std::string& phase)> progressed = {};
+    // Successes of builders that share the store with us are checked, too.
+    bool checksAll = false;
+};
+
 class LinkBridge final : public net::LinkSink {
 public:
     LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop, CheckOutputs checkOutputs);
+
+    void setBeside(LinkBeside beside) { m_beside = std::move(beside); }
+    // On the net loop: for the gate.
+    void finished(SessionId session, protocol::AttemptResult result);
 
     // Whether the builder fetches and uploads by grants; else it shares its store with us.
     [[nodiscard]] bool takesGrants(SessionId session) const { return m_granted.contains(session); }
@@ -36,10 +51,22 @@ public:
     void log(protocol::LogChunk chunk, std::function<void(Result<net::LogAnswer>)> answer) override;
 
 private:
+    struct Phase {
+        AttemptId attempt;
+        std::string word;
+    };
+    // Whether it is a build that has outputs the derivation says, not the builder.
+    [[nodiscard]] bool isChecked(SessionId session, const protocol::AttemptResult& result) const
+    {
+        return result.outcome == protocol::Outcome::Succeeded && (m_beside.checksAll || takesGrants(session));
+    }
+    void tellPhases(std::vector<Phase> phases);
+
     dispatch::Dispatcher& m_dispatcher;
     logs::LogStore& m_logs;
     Loop& m_coreLoop;
     const CheckOutputs m_checkOutputs;
+    LinkBeside m_beside;
     std::function<void(SessionId)> m_onDisconnected;
     std::set<SessionId> m_granted; // open sessions
 };
@@ -52,7 +79,8 @@ struct NetActions {
     std::function<void(SessionId, protocol::GoodbyeReason, const std::string&)> close;
     std::function<void(const core::Reply&)> reply;
     std::function<void(const core::Publish&)> publish;
-    std::function<void(AttemptId)> attemptEnded;
+    // drvPath: of what it built; empty: nothing that a log tells of. Before its log is said to be whole.
+    std::function<void(AttemptId, const std::string& drvPath)> attemptEnded;
     std::function<void(const Error&)> fatal;
 };
 
@@ -60,19 +88,26 @@ class CoreBridge final : public dispatch::Sinks {
 public:
     CoreBridge(Loop& netLoop, logs::LogStore& logs, NetActions actions);
 
+    // Attempts that go on over our restart; before the core loop runs.
+    void adopt(const work::Recovery& recovery);
+
     void sendWelcome(SessionId session, MachineId machine) override;
     void sendDesired(SessionId session, protocol::Desired desired) override;
     void sendStored(SessionId session, std::vector<AttemptId> attempts) override;
     void closeSession(SessionId session, protocol::GoodbyeReason reason, std::string text) override;
     void reply(core::Reply reply) override;
     void publish(core::Publish changed) override;
-    void attemptEnded(AttemptId attempt, std::uint64_t logBytes) override;
+    void attemptEnded(const work::AttemptUpdate& update) override;
     void fatal(Error error) override;
 
 private:
+    void handedOut(AttemptId attempt, const std::string& drvPath);
+
     Loop& m_netLoop;
     logs::LogStore& m_logs;
     const std::shared_ptr<const NetActions> m_actions;
+    // Of live attempts, as the core forgets a step as soon as nobody wants it: before its log is whole.
+    std::map<AttemptId, std::string> m_building;
 };
 
 } // namespace penstock::app

@@ -3,6 +3,7 @@
 
 #include "server/app/detail/gateway_asking.h"
 #include "server/app/farm_records.h"
+#include "server/app/hydra_metrics.h"
 #include "server/app/http_views.h"
 
 #include <algorithm>
@@ -294,6 +295,7 @@ void FarmGateway::metrics(http::Answer<std::vector<http::MetricFamily>> answer)
                                            Now now) -> Result<std::vector<http::MetricFamily>> {
             std::vector<http::MetricFamily> families = farmMetrics(farm, now);
             appendDispatchMetrics(dispatcher, families);
+            appendHydraMetrics(farm, dispatcher.counters(), now, families);
             return families;
         },
         [this, answer = std::move(answer)](Result<std::vector<http::MetricFamily>> families) {

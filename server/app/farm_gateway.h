@@ -56,6 +56,10 @@ public:
     // Called with a token's id when it was revoked.
     void onRevoked(std::function<void(const std::string&)> revoked) { m_revoked = std::move(revoked); }
 
+    // An event of one of the server's own sources, which are bounded by what they have in hand: answered like all
+    // others, and never refused because many wait.
+    void order(const std::function<core::Event(RequestId)>& make, http::Answer<void> answer);
+
     void submit(std::vector<jobs::ParsedJob> jobs, http::Answer<std::vector<JobId>> answer) override;
     void cancel(JobId job, std::string who, http::Answer<void> answer) override;
     void retry(JobId job, std::string who, http::Answer<void> answer) override;

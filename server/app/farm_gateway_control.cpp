@@ -19,6 +19,15 @@ FarmGateway::Waiting FarmGateway::doneToMachine(std::string nameOrId, http::Answ
 
 // ------------------------------------------------------------------------------------------------------ jobs
 
+void FarmGateway::order(const std::function<core::Event(RequestId)>& make, http::Answer<void> answer)
+{
+    const RequestId id{m_nextRequest++};
+    m_waiting.emplace(id, [answer = std::move(answer)](const core::Reply& reply) {
+        answer(reply.answer ? Result<void>() : Result<void>(fail(reply.answer.error())));
+    });
+    m_parts.dispatcher.post(make(id));
+}
+
 void FarmGateway::bump(JobId job, bool bump, http::Answer<void> answer)
 {
     request([&](RequestId id) { return core::BumpJob{id, job, bump, {}}; }, doneToJob(job, std::move(answer)));

@@ -13,6 +13,7 @@ namespace {
 
 constexpr transfer::PoolSize kWorkers{4, 5'000};
 constexpr std::size_t kMaxChecked = 20'000;
+constexpr std::size_t kMaxLogsToCome = 20'000; // more than the log store waits for
 constexpr Duration kFirstWait = std::chrono::seconds(1);
 constexpr Duration kLongestWait = std::chrono::minutes(1);
 constexpr Duration kTidyTime = std::chrono::hours(24);
@@ -26,7 +27,7 @@ Duration waitAfter(unsigned tries)
 } // namespace
 
 OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
-    : m_parts(parts), m_opened(std::move(opened)), m_alive(std::make_shared<bool>(true))
+    : m_parts(std::move(parts)), m_opened(std::move(opened)), m_alive(std::make_shared<bool>(true))
 {
     transfer::DeskOptions options{.rules = m_opened.rules};
     options.published = [further = m_opened.further.get()](const std::vector<nix::StorePath>& paths) {
@@ -38,7 +39,8 @@ OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
     if (first.partBytes > 0)
         options.partBytes = first.partBytes;
     m_transfers = std::make_unique<transfer::TransferDesk>(
-        transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files},
+        transfer::DeskParts{m_parts.loop, m_parts.clock, m_parts.logger, *this, *first.store, first.files,
+                            m_opened.inputs.get(), m_opened.inputs ? &m_opened.inputs->files() : nullptr},
         std::move(options));
     m_workers = std::make_unique<transfer::WorkerPool>(kWorkers);
     for (std::size_t store = 0; store < m_opened.stores.size(); ++store)
@@ -50,6 +52,8 @@ OutputDesk::~OutputDesk()
     *m_alive = false;
     for (const auto& each : m_opened.stores)
         each.stop();
+    if (m_opened.local)
+        m_opened.local->stop();
 }
 
 // A store that is away is asked again sooner than one that has answered.
@@ -166,8 +170,11 @@ void OutputDesk::findGrant(std::string grant, auth::Answer<auth::Identity> answe
         std::move(answer));
 }
 
-void OutputDesk::attemptEnded(AttemptId attempt)
+void OutputDesk::attemptEnded(AttemptId attempt, const std::string& drvPath)
 {
+    m_logOf.insert_or_assign(attempt, drvPath);
+    if (m_logOf.size() > kMaxLogsToCome)
+        m_logOf.erase(m_logOf.begin());
     m_transfers->attemptEnded(attempt);
     m_checked.erase(attempt);
 }
@@ -268,6 +275,8 @@ Result<std::string> OutputDesk::settle(AttemptId attempt, const Told& told,
         if (!present.contains(path))
             return fmt::format("the build succeeded, but its output {} is not in {}; it is built again",
                                path.print(dir), store.describe());
+    if (m_parts.keepRoots)
+        m_parts.keepRoots(told.paths);
     if (told.revealed.empty() || !work)
         return std::string();
     const auto facts = transfer::attemptFacts(attempt, dir, *work);
@@ -326,6 +335,12 @@ void OutputDesk::later(AttemptId attempt, const Error& error)
 
 void OutputDesk::logEnded(AttemptId attempt)
 {
+    if (const auto known = m_logOf.extract(attempt); !known.empty()) {
+        if (!known.mapped().empty())
+            keepLog(attempt, known.mapped());
+        return;
+    }
+    // It ended before our restart, or not by what its machine said.
     ask<std::string>(
         [attempt](const core::FarmCore& farm) -> Result<std::string> {
             const auto view = farm.attempt(attempt);

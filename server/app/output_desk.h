@@ -9,6 +9,7 @@
 #include "server/app/output_options.h"
 #include "server/app/store_opening.h"
 #include "server/auth/authenticator.h"
+#include "server/cache/fallback_store.h"
 #include "server/cache/output_store.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/http/metric.h"
@@ -19,6 +20,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -33,11 +35,16 @@ struct OutputParts { // all outlive the desk
     dispatch::Dispatcher& dispatcher;
     logs::LogStore& logs;
     DerivationTexts& texts;
+    // Told of outputs before they count, on a thread that may wait; null: nobody is.
+    std::function<void(const nix::StorePathSet&)> keepRoots = {};
 };
 
 // Opened before anything else; blocking.
 struct OpenedOutputs {
     std::vector<OpenedStore> stores; // the first is the one whose presence counts
+    std::optional<OpenedStore> local; // the machine's own, when it is none of them and inputs are read there
+    // The first, and behind it the machine's own; null: the first alone.
+    std::unique_ptr<cache::FallbackStore> inputs;
     std::unique_ptr<FurtherStores> further; // feeds the others; after the stores, as it uses them
     std::vector<std::string> publicKeys;
     transfer::GrantKey grants;
@@ -48,6 +55,7 @@ struct OutputPlaces {
     std::string serverName;
     std::string storeDir;
     config::Environment environment; // systemd's credentials, AWS_* variables
+    bool readsLocal = false; // inputs of builds may lie in the machine's own Nix store only
 };
 [[nodiscard]] Result<OpenedOutputs> openOutputs(const OutputOptions& options, const OutputPlaces& places,
                                                 const Clock& clock, Logger& logger);
@@ -59,17 +67,20 @@ public:
 
     [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
     [[nodiscard]] cache::OutputStore& firstStore() const { return *m_opened.stores.front().store; }
+    [[nodiscard]] const nix::StoreDir& storeDir() const { return m_opened.rules.dir; }
     [[nodiscard]] std::string grant(AttemptId attempt) const { return m_opened.grants.grant(attempt); }
     [[nodiscard]] const std::vector<std::string>& publicKeys() const { return m_opened.publicKeys; }
     [[nodiscard]] std::vector<std::string> describeStores() const;
+    [[nodiscard]] FurtherStores& further() const { return *m_opened.further; }
     void addMetrics(std::vector<http::MetricFamily>& families) const;
 
     // A builder says that a build succeeded and where its outputs are. Handed on to the core at once, late, or as a
     // failure of the machine: when some output is certainly not in the first store. While that is not known, it waits.
     // A repeat of a result that waits takes its place.
     void check(SessionId session, protocol::AttemptResult result);
-    void attemptEnded(AttemptId attempt); // for the core
-    void logEnded(AttemptId attempt);     // its log is whole
+    // For the core. drvPath: whose log is to be kept once it is whole; empty: none is.
+    void attemptEnded(AttemptId attempt, const std::string& drvPath);
+    void logEnded(AttemptId attempt); // its log is whole
 
     void attemptWork(AttemptId attempt, transfer::Answer<transfer::AttemptWork> answer) override;
     [[nodiscard]] bool isGrant(std::string_view credential) const override;
@@ -110,6 +121,7 @@ private:
     OutputParts m_parts;
     OpenedOutputs m_opened;
     std::map<AttemptId, Checked> m_checked;
+    std::map<AttemptId, std::string> m_logOf; // attempts that are over, by whose derivation's log they write
     std::uint64_t m_missing = 0;   // results that became failures
     std::uint64_t m_unknown = 0;   // looks that found out nothing
     std::uint64_t m_logsKept = 0;

@@ -6,12 +6,15 @@
 #include "server/app/derivation_texts.h"
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
+#include "server/app/hydra_desk.h"
+#include "server/app/hydra_source.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
 #include "server/auth/authenticator.h"
 #include "server/core/farm_core.h"
 #include "server/feed/feed.h"
 #include "server/http/http_server.h"
+#include "server/hydra/lock_file.h"
 #include "server/logs/log_store.h"
 #include "server/net/builder_links.h"
 #include "server/net/listener.h"
@@ -87,6 +90,8 @@ struct ServerApp::Parts final : net::ConnectionSink {
     [[nodiscard]] Result<void> startCore();
     [[nodiscard]] Result<void> openOutputStores();
     void buildNet();
+    void watchSteps();
+    void startHydra();
     [[nodiscard]] NetActions netActions();
     [[nodiscard]] AssignmentActions assignmentActions();
     [[nodiscard]] Result<void> listen();
@@ -102,6 +107,7 @@ struct ServerApp::Parts final : net::ConnectionSink {
     qt::QtLoop netLoop;
 
     // Built in this order; ~Parts says in which they end.
+    std::unique_ptr<HydraSource> hydra; // only when one is served
     std::unique_ptr<postgres_cluster::Cluster> cluster;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<StdLoop> coreLoop;
@@ -112,8 +118,10 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<DerivationTexts> texts;
     std::unique_ptr<OutputDesk> outputs;
     std::unique_ptr<LinkBridge> linkBridge;
+    std::unique_ptr<LogGate> logGate; // only with a Hydra
     std::unique_ptr<BuildIntake> builds;
     std::unique_ptr<FarmGateway> gateway;
+    std::unique_ptr<HydraDesk> hydraDesk;
     std::unique_ptr<auth::Authenticator> authenticator;
     std::unique_ptr<feed::Feed> feed;
     std::unique_ptr<net::MonitorLinks> monitorLinks;
@@ -136,6 +144,7 @@ Result<void> ServerApp::Parts::openStore()
     }
     store::PostgresOptions postgres;
     postgres.connectionString = std::move(url);
+    postgres.projection = hydra == nullptr ? nullptr : &hydra->projection();
     postgres.onHealth = [this](Result<void> health) {
         netLoop.post([this, health = std::move(health)] {
             if (dispatcher != nullptr)
@@ -166,9 +175,11 @@ Result<void> ServerApp::Parts::startCore()
                 if (ended && outputs != nullptr)
                     outputs->logEnded(attempt);
             });
-        });
+        },
+        hydra == nullptr ? nullptr : &hydra->steps().tap());
     farm = std::make_unique<core::FarmCore>(options.core);
     coreBridge = std::make_unique<CoreBridge>(netLoop, *logs, netActions());
+    coreBridge->adopt(recovery);
     coreLoop = std::make_unique<StdLoop>("core");
     dispatcher = std::make_unique<dispatch::Dispatcher>(*coreLoop, clock, *farm, *store, *coreBridge);
     std::promise<Result<void>> recovered;
@@ -195,9 +206,9 @@ NetActions ServerApp::Parts::netActions()
         if (assignments != nullptr)
             assignments->desired(session, std::move(desired));
     };
-    actions.attemptEnded = [this](AttemptId attempt) {
+    actions.attemptEnded = [this](AttemptId attempt, const std::string& drvPath) {
         if (outputs != nullptr)
-            outputs->attemptEnded(attempt);
+            outputs->attemptEnded(attempt, drvPath);
     };
     actions.stored = [this](SessionId session, std::vector<AttemptId> attempts) {
         if (assignments != nullptr)
@@ -249,7 +260,7 @@ Result<void> ServerApp::Parts::openOutputStores()
 {
     PENSTOCK_TRY(opened, openOutputs(options.outputs,
                                      {options.dataDir, options.serverName, options.storeDir,
-                                      options.environment},
+                                      options.environment, options.hydra.has_value()},
                                      clock, logger));
     return {};
 }
@@ -260,7 +271,8 @@ void ServerApp::Parts::buildNet()
         netLoop, *store, opened->rules.dir,
         TextOptions{realStoreDir(options.outputs.stores, options.storeDir, options.environment),
                     options.hydra.has_value()});
-    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts},
+    outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts,
+                                                       hydra == nullptr ? nullptr : hydra->steps().keepRoots()},
                                            *std::move(opened));
     opened.reset();
     const std::string version(config::version());
@@ -291,6 +303,8 @@ void ServerApp::Parts::buildNet()
         *dispatcher, *logs, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
             outputs->check(session, std::move(result));
         });
+    if (hydra != nullptr)
+        watchSteps();
     net::LinkOptions linkOptions;
     linkOptions.timing = {options.heartbeat, options.deadline};
     linkOptions.serverName = options.serverName;
@@ -303,20 +317,53 @@ void ServerApp::Parts::buildNet()
             assignments->gone(session);
     });
 
+    hydraDesk = std::make_unique<HydraDesk>(HydraDeskParts{netLoop, clock, *dispatcher, &outputs->further()});
+
     http::HttpOptions httpOptions;
     httpOptions.storeDir = options.storeDir;
     http = std::make_unique<http::HttpServer>(
-        http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers()}, httpOptions);
+        http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers(), hydraDesk.get()},
+        httpOptions);
     gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
         appendLinkMetrics(builderLinks->counters(), builderLinks->size(), families);
         appendFeedMetrics(feed->counters(), families);
         outputs->addMetrics(families);
         texts->addMetrics(families);
+        hydraDesk->addMetrics(families);
         for (const auto& listener : listeners)
             appendListenerMetrics(listener->counters(), families);
         families.push_back(http::counter("penstock_auth_refusals_total", "peers refused for their credential",
                                          static_cast<double>(authenticator->refusals())));
     });
+}
+
+void ServerApp::Parts::watchSteps()
+{
+    logGate = std::make_unique<LogGate>(netLoop, clock, *logs, logger,
+                                        [this](SessionId session, protocol::AttemptResult result) {
+                                            linkBridge->finished(session, std::move(result));
+                                        });
+    LinkBeside beside = hydra->steps().beside(*logs, *logGate);
+    // Whoever shares a store with us shares it with the first.
+    beside.checksAll = hydra->steps().keepRoots() && options.outputs.stores.front().kind == cache::StoreKind::Local;
+    linkBridge->setBeside(std::move(beside));
+    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
+        families.push_back(http::gauge("penstock_hydra_results_held", "results that wait for the end of their logs",
+                                       static_cast<double>(logGate->held())));
+        families.push_back(http::counter("penstock_hydra_logs_cut_total",
+                                         "results told before the end of their logs, which did not come",
+                                         static_cast<double>(logGate->cut())));
+    });
+}
+
+void ServerApp::Parts::startHydra()
+{
+    if (hydra == nullptr)
+        return;
+    const nix::StoreDir& storeDir = outputs->storeDir();
+    hydra->start({netLoop, *gateway, outputs->firstStore(),
+                  {storeDir, realStoreDir(options.outputs.stores, options.storeDir, options.environment)}});
+    hydraDesk->serve(hydra->hooks());
 }
 
 Result<void> ServerApp::Parts::listen()
@@ -361,6 +408,8 @@ void ServerApp::Parts::onHttp(QTcpSocket* socket, auth::PeerAddress peer)
 
 ServerApp::Parts::~Parts()
 {
+    if (hydra != nullptr)
+        hydra->stop();
     listeners.clear();
     http.reset();
     monitorLinks.reset();
@@ -368,6 +417,7 @@ ServerApp::Parts::~Parts()
     builderLinks.reset();
     feed.reset();
     authenticator.reset();
+    hydraDesk.reset();
     builds.reset();  // waits for one that is being looked up in the outputs
     outputs.reset(); // after http: no body is on its way any more
     texts.reset();
@@ -376,12 +426,14 @@ ServerApp::Parts::~Parts()
     store.reset();    // writes what it was given; its completions go to the core loop
     coreLoop.reset(); // runs what is posted, then joins: nothing calls the dispatcher any more
     gateway.reset();
+    logGate.reset();
     linkBridge.reset();
     dispatcher.reset();
     coreBridge.reset();
     farm.reset();
     logs.reset();
     cluster.reset();
+    hydra.reset();
 }
 
 // ------------------------------------------------------------------------------------------------- ServerApp
@@ -394,11 +446,16 @@ Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logge
 {
     PENSTOCK_TRY_VOID(makeDataDir(options.dataDir));
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
+    if (parts->options.hydra) {
+        PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(parts->options.storeDir));
+        PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, storeDir, parts->clock, logger));
+    }
     PENSTOCK_TRY_VOID(parts->openOutputStores());
     PENSTOCK_TRY_VOID(parts->openStore());
     PENSTOCK_TRY_VOID(parts->startCore());
     parts->buildNet();
     PENSTOCK_TRY_VOID(parts->listen());
+    parts->startHydra();
     return std::unique_ptr<ServerApp>(new ServerApp(std::move(parts)));
 }
 

@@ -2,7 +2,7 @@
 #include "server/cache/binary_cache.h"
 
 #include "server/cache/detail/encoding.h"
-#include "server/cache/detail/parallel.h"
+#include "server/cache/parallel.h"
 #include "shared/nix/cache_info.h"
 
 #include <algorithm>
@@ -221,7 +221,7 @@ Result<nix::StorePathSet> BinaryCache::findMany(const nix::StorePathSet& paths)
         isThere[i] = info ? 1 : 0;
         return {};
     };
-    PENSTOCK_TRY_VOID(detail::parallelFor(asked.size(), m_options.parallel, ask));
+    PENSTOCK_TRY_VOID(parallelFor(asked.size(), m_options.parallel, ask));
     for (std::size_t i = 0; i < asked.size(); ++i)
         if (isThere[i] != 0)
             found.insert(*asked[i]);

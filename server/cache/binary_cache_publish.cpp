@@ -3,7 +3,7 @@
 #include "server/cache/binary_cache.h"
 
 #include "server/cache/detail/order.h"
-#include "server/cache/detail/parallel.h"
+#include "server/cache/parallel.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -125,7 +125,7 @@ Result<void> BinaryCache::checkNars(const std::vector<nix::NarInfo>& staged,
         facts[i] = std::move(verified->facts);
         return {};
     };
-    return detail::parallelFor(staged.size(), m_options.parallel, check);
+    return parallelFor(staged.size(), m_options.parallel, check);
 }
 
 Result<void> BinaryCache::putSideFiles(const std::vector<nix::NarInfo>& staged,
@@ -138,7 +138,7 @@ Result<void> BinaryCache::putSideFiles(const std::vector<nix::NarInfo>& staged,
             PENSTOCK_TRY_VOID(putListing(staged[i], facts[i]));
         return m_options.writeDebugInfo ? putDebugLinks(staged[i], facts[i]) : Result<void>();
     };
-    return detail::parallelFor(staged.size(), m_options.parallel, put);
+    return parallelFor(staged.size(), m_options.parallel, put);
 }
 
 Result<void> BinaryCache::putListing(const nix::NarInfo& info, const detail::NarFacts& facts)

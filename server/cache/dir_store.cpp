@@ -2,7 +2,7 @@
 #include "server/cache/dir_store.h"
 
 #include "server/cache/detail/dir_list.h"
-#include "server/cache/detail/parallel.h"
+#include "server/cache/parallel.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -281,7 +281,7 @@ Result<void> DirStore::putBatch(std::span<const SmallObject> objects)
         return isTogether ? Result<void>() : detail::syncFile(temporaries[i].file.get(), path);
     };
     // Without syncs there is nothing to wait for side by side.
-    auto done = detail::parallelFor(objects.size(), isTogether ? 1 : kParallelSyncs, write);
+    auto done = parallelFor(objects.size(), isTogether ? 1 : kParallelSyncs, write);
     if (done && isTogether)
         done = syncAll();
     std::size_t shown = 0;
@@ -308,7 +308,7 @@ Result<void> DirStore::sync(const std::vector<std::string>& keys)
         PENSTOCK_TRY(const auto file, detail::openAt(m_root.get(), keys[i], O_RDONLY, pathOf(keys[i])));
         return detail::syncFile(file.get(), pathOf(keys[i]));
     };
-    PENSTOCK_TRY_VOID(detail::parallelFor(keys.size(), kParallelSyncs, syncOne));
+    PENSTOCK_TRY_VOID(parallelFor(keys.size(), kParallelSyncs, syncOne));
     for (const std::string& directory : directories)
         PENSTOCK_TRY_VOID(m_groupSync.sync(directory));
     return {};

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/cache/object_store.h"
 
-#include "server/cache/detail/parallel.h"
+#include "server/cache/parallel.h"
 #include "shared/base/text.h"
 
 #include <fmt/format.h>
@@ -78,7 +78,7 @@ Result<void> ObjectStore::putText(std::string_view key, std::string_view text, P
 
 Result<void> ObjectStore::putMany(std::vector<SmallObject> objects)
 {
-    return detail::parallelFor(objects.size(), kParallelPuts, [&](std::size_t i) {
+    return parallelFor(objects.size(), kParallelPuts, [&](std::size_t i) {
         return putText(objects[i].key, objects[i].text, objects[i].options);
     });
 }

@@ -28,7 +28,8 @@ struct StepRequest {
     // nothing, whatever dependsOn says.
     bool cached = false;
     // Stands for the live step of its sharing key and says nothing else of it (dependsOn is empty). When there is none,
-    // or it has ended, the submission is refused: Conflict, "no live step for KEY".
+    // or it has ended, the submission is refused: Conflict, "no live step for KEY". A job before it in the submission
+    // may make it.
     bool isReference = false;
 };
 

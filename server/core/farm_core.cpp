@@ -46,6 +46,11 @@ std::optional<StepView> FarmCore::step(StepId step, JobId forJob) const
 {
     return m_farm->step(step, forJob);
 }
+LiveSteps FarmCore::liveSteps(const std::set<work::StepState>& states, StepId from, std::size_t limit) const
+{
+    return m_farm->liveSteps(states, from, limit);
+}
+
 std::optional<AttemptView> FarmCore::attempt(AttemptId attempt) const
 {
     return m_farm->attempt(attempt);

@@ -16,6 +16,7 @@
 
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <vector>
 
@@ -49,6 +50,9 @@ public:
     // left since is left out.
     [[nodiscard]] std::vector<StepId> stepsOf(JobId job) const;
     [[nodiscard]] std::optional<StepView> step(StepId step, JobId forJob) const;
+    // Unfinished steps in those states, by id, from that one on; at most so many, and looks at a bounded number of
+    // steps: go on where it says.
+    [[nodiscard]] LiveSteps liveSteps(const std::set<work::StepState>& states, StepId from, std::size_t limit) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
     // What a live attempt does; none when it is over.
     [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId attempt) const;

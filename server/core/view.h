@@ -64,7 +64,34 @@ struct StepView {
     std::vector<work::NixOutput> outputs = {}; // of a step that has ended well and has no newest: known paths
 };
 
+// What attempts took that ended since the server started, those apart that never ran to an end (lost, rejected).
+struct AttemptTimes {
+    std::uint64_t attempts = 0;
+    Duration total{0};    // from being given out to the end
+    Duration fetching{0}; // of that, until it was being built
+    Duration building{0};
+    Duration sending{0};  // its outputs
+};
+
 enum class MachineCondition : std::uint8_t { Ready, Draining, Disconnected, Quarantined };
+
+struct LiveStep { // of a list of unfinished ones
+    StepId id{0};
+    std::string name;    // its derivation's path, else its own name
+    std::string system;
+    work::StepState state = work::StepState::Blocked;
+    WallTime created;
+    std::optional<WallTime> readySince;
+    std::uint32_t attempts = 0;
+    std::uint32_t failures = 0; // charged to it or to the farm
+    std::size_t dependencies = 0;
+    std::optional<std::int32_t> priority; // the highest of the open jobs that claim it
+};
+
+struct LiveSteps { // a part of such a list
+    std::vector<LiveStep> steps;
+    std::optional<StepId> next; // where to look on; nothing: all were looked at
+};
 
 struct MachineView {
     MachineId id{0};
@@ -91,6 +118,11 @@ struct MachineView {
     std::uint64_t failed = 0;   // of those
     std::vector<AttemptView> running;
     std::vector<std::string> runningNames; // step names, same order
+    std::vector<std::string> runningKeys = {};  // their derivations' paths, same order; empty for commands
+    AttemptTimes times = {};
+    std::optional<WallTime> connected = {};     // since when; nothing: it is not
+    std::optional<WallTime> idleSince = {};     // nothing while it runs something, or never did
+    std::optional<WallTime> lastFailure = {};   // of an attempt, since the server started
 };
 
 struct QueueView { // one per (system, features)
@@ -153,6 +185,7 @@ struct Counters { // since the server started
     std::uint64_t jobsFinished = 0;
     std::uint64_t stepsFinished = 0;
     std::uint64_t stepsThereAlready = 0; // of these: submitted as cached, so never tried
+    std::uint64_t stepsUnwanted = 0;     // likewise: of no job, and cancelled when nothing needed them any more
     std::uint64_t attemptsStarted = 0;
     std::uint64_t finishedOk = 0; // attempts
     std::uint64_t finishedFailed = 0;
@@ -170,6 +203,11 @@ struct Counters { // since the server started
     std::uint64_t probes = 0;
     std::uint64_t reservations = 0; // machines kept free for a step that needs much
     std::uint64_t promotions = 0;   // steps moved up because they had waited long
+    std::uint64_t jobsSucceeded = 0; // of those that finished
+    std::uint64_t jobsFailed = 0;
+    std::uint64_t unsupported = 0;   // steps that ended as no machine could run them
+    std::uint64_t mostAttempts = 0;  // of one step
+    AttemptTimes times;
     std::uint64_t asksRaised = 0;   // steps chosen, and queued anew because such have turned out to use more
 };
 

@@ -69,6 +69,7 @@ void Dispatcher::drain()
     m_counters.events += batch.size();
     carryOut(m_farm.consume(batch, now));
     const Duration turn = m_clock.now().mono - now.mono;
+    m_counters.busyMicros += static_cast<std::uint64_t>(turn.count());
     m_counters.slowestTurnMicros =
         std::max(m_counters.slowestTurnMicros, static_cast<std::uint64_t>(turn.count()));
 }
@@ -90,7 +91,7 @@ void Dispatcher::persist(core::Persist persist)
 {
     for (const work::AttemptUpdate& update : persist.changes.attempts)
         if (update.progress.state == work::AttemptState::Ended)
-            m_sinks.attemptEnded(update.id, update.progress.logBytes);
+            m_sinks.attemptEnded(update);
     const std::uint64_t sequence = persist.sequence;
     m_handedOver = sequence;
     m_store.persist(std::move(persist.changes), persist.marks, [this, sequence](Result<void> result) {

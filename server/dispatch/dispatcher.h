@@ -26,8 +26,8 @@ struct Sinks {
     virtual void closeSession(SessionId session, protocol::GoodbyeReason reason, std::string text) = 0;
     virtual void reply(core::Reply reply) = 0;
     virtual void publish(core::Publish changed) = 0;
-    // The attempt has ended and its log is this long when whole; not held back by the outbox.
-    virtual void attemptEnded(AttemptId attempt, std::uint64_t logBytes) = 0;
+    // The attempt has ended and its log is progress.logBytes long when whole; not held back by the outbox.
+    virtual void attemptEnded(const work::AttemptUpdate& update) = 0;
     // The store refused a batch for good: the process must end and recover from the rows.
     virtual void fatal(Error error) = 0;
 };
@@ -37,6 +37,7 @@ struct DispatchCounters {
     std::uint64_t batches = 0;
     std::uint64_t persisted = 0;
     std::uint64_t slowestTurnMicros = 0;
+    std::uint64_t busyMicros = 0;
 };
 
 class Dispatcher {

@@ -74,7 +74,7 @@ void run(const Route& route, const Request& request, const std::shared_ptr<BodyP
 } // namespace
 
 Application::Application(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway,
-                         transfer::TransferDesk* desk)
+                         transfer::TransferDesk* desk, HydraGateway* hydra)
     : m_authenticator(authenticator), m_gateway(gateway), m_site{gateway, clock, desk},
       m_answers(std::make_shared<std::map<unsigned, std::uint64_t>>())
 {
@@ -95,6 +95,8 @@ Application::Application(const Clock& clock, auth::Authenticator& authenticator,
     m_router.add(schedulingRoutes(m_site));
     m_router.add(tokenRoutes(m_site));
     m_router.add(plainJobRoutes(m_site));
+    if (hydra != nullptr)
+        m_router.add(hydraRoutes(*hydra));
     if (desk != nullptr) {
         m_router.add(cacheRoutes(m_site));
         m_router.add(transferRoutes(m_site));

@@ -19,7 +19,7 @@ namespace penstock::http {
 class Application final {
 public:
     Application(const Clock& clock, auth::Authenticator& authenticator, Gateway& gateway,
-                transfer::TransferDesk* desk = nullptr);
+                transfer::TransferDesk* desk = nullptr, HydraGateway* hydra = nullptr);
 
     // Counters of the connections, for /metrics.
     void setConnectionMetrics(std::function<std::vector<MetricFamily>()> metrics);

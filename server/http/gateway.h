@@ -20,7 +20,7 @@
 
 namespace penstock::http {
 
-template <class T> using Answer = std::function<void(Result<T>)>;
+template <class T> using Answer = std::function<void(Result<T>)>; // as in hydra_gateway.h
 
 struct Gateway {
     virtual ~Gateway() = default;

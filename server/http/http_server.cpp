@@ -16,7 +16,8 @@ class HttpServer::Impl final : public QObject {
 public:
     Impl(const HttpParts& parts, HttpOptions options)
         : m_options(std::move(options)),
-          m_application(parts.clock, parts.authenticator, parts.gateway, parts.desk), m_senders(m_options.senders),
+          m_application(parts.clock, parts.authenticator, parts.gateway, parts.desk, parts.hydra),
+          m_senders(m_options.senders),
           m_environment{m_application, m_options, parts.clock, parts.loop, m_senders}
     {
         m_application.setConnectionMetrics([this] { return metrics(); });

@@ -6,6 +6,7 @@
 
 #include "server/auth/authenticator.h"
 #include "server/http/gateway.h"
+#include "server/http/hydra_gateway.h"
 #include "server/transfer/worker_pool.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -39,6 +40,7 @@ struct HttpParts { // all outlive the server
     auth::Authenticator& authenticator;
     Gateway& gateway;
     transfer::TransferDesk* desk = nullptr; // null: no outputs are kept here
+    HydraGateway* hydra = nullptr; // null: without the routes of Hydra's runner
 };
 
 class HttpServer final {

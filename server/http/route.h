@@ -7,6 +7,7 @@
 #include "server/auth/policy.h"
 #include "server/http/body_pipe.h"
 #include "server/http/gateway.h"
+#include "server/http/hydra_gateway.h"
 #include "server/http/reply.h"
 #include "server/http/request_head.h"
 
@@ -92,5 +93,7 @@ struct Site {
 [[nodiscard]] std::vector<Route> plainJobRoutes(const Site& site); // of hydra-jobs
 [[nodiscard]] std::vector<Route> cacheRoutes(const Site& site);    // a binary cache; only with a desk
 [[nodiscard]] std::vector<Route> transferRoutes(const Site& site); // uploads and closures; only with a desk
+
+[[nodiscard]] std::vector<Route> hydraRoutes(HydraGateway& hydra); // of Hydra's queue runner
 
 } // namespace penstock::http

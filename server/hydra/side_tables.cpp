@@ -25,23 +25,26 @@ CREATE TABLE IF NOT EXISTS penstock.hydra_builds (
     step bigint,
     drvpath text NOT NULL,
     globalpriority integer NOT NULL,
-    started boolean NOT NULL DEFAULT false
+    started boolean NOT NULL DEFAULT false,
+    deferred boolean NOT NULL DEFAULT false,
+    accounted integer
 ) WITH (fillfactor = 80);
 CREATE INDEX IF NOT EXISTS hydra_builds_by_job ON penstock.hydra_builds (job);
 CREATE INDEX IF NOT EXISTS hydra_builds_by_step ON penstock.hydra_builds (step);
-CREATE TABLE IF NOT EXISTS penstock.hydra_steps (
-    step bigint PRIMARY KEY,
-    drvpath text NOT NULL,
-    system text NOT NULL,
-    output_names text[] NOT NULL,
-    output_paths text[] NOT NULL
-);
+CREATE INDEX IF NOT EXISTS hydra_builds_deferred ON penstock.hydra_builds (build) WHERE deferred;
 CREATE TABLE IF NOT EXISTS penstock.hydra_attempts (
     attempt bigint PRIMARY KEY,
     step bigint NOT NULL,
     build integer NOT NULL,
-    stepnr integer NOT NULL
+    stepnr integer NOT NULL,
+    deferred boolean NOT NULL DEFAULT false
 );
+CREATE INDEX IF NOT EXISTS hydra_attempts_deferred ON penstock.hydra_attempts (attempt) WHERE deferred;
+CREATE TABLE IF NOT EXISTS penstock.hydra_projected (
+    only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+    attempt bigint NOT NULL
+) WITH (fillfactor = 20);
+INSERT INTO penstock.hydra_projected (attempt) VALUES (0) ON CONFLICT DO NOTHING;
 )sql";
 
 } // namespace

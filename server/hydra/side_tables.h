@@ -4,10 +4,13 @@
 //
 //   penstock.hydra_builds    build integer PRIMARY KEY, job bigint (null: not handed to the farm yet), step bigint
 //                            (its root; null likewise), drvpath text, globalpriority integer, started boolean
-//                            (build_started was sent); indexes on job and on step
-//   penstock.hydra_steps     step bigint PRIMARY KEY, drvpath text, system text, output_names text[],
-//                            output_paths text[] (in the same order; '' where only the build can tell)
-//   penstock.hydra_attempts  attempt bigint PRIMARY KEY, step bigint, build integer, stepnr integer
+//                            (build_started was sent); indexes on job and on step. Of the projection alone: deferred
+//                            boolean (its job has ended, but its row was locked by somebody), accounted integer (then:
+//                            the build that the deciding step was accounted to)
+//   penstock.hydra_attempts  attempt bigint PRIMARY KEY, step bigint, build integer, stepnr integer, deferred boolean
+//   penstock.hydra_projected attempt bigint: the newest that was given its row; one row, of the projection alone
+//
+// What a step is (derivation, system, outputs) is read from penstock.steps.
 //
 // hydra_builds: intake inserts a row (job null) before it submits the job; the projection fills in job and step when
 // the job's row is written, and deletes it when the build needs nothing more of us. The others are the projection's.

@@ -14,8 +14,8 @@ constexpr std::size_t kMaxExpected = 10'000;
 
 } // namespace
 
-LogStore::LogStore(std::string folder, LogLimits limits, Logger& logger, Grown grown)
-    : m_folder(std::move(folder)), m_limits(limits), m_logger(logger), m_grown(std::move(grown))
+LogStore::LogStore(std::string folder, LogLimits limits, Logger& logger, Grown grown, LogTap* tap)
+    : m_folder(std::move(folder)), m_limits(limits), m_logger(logger), m_grown(std::move(grown)), m_tap(tap)
 {}
 
 std::string LogStore::pathOf(AttemptId attempt) const
@@ -50,6 +50,9 @@ Result<Stored> LogStore::store(const protocol::LogChunk& chunk)
         return Stored{file->size(), false}; // a hole: the builder goes on from what is known
     const std::uint64_t before = file->size();
     PENSTOCK_TRY_VOID(file->append(chunk));
+    if (m_tap != nullptr)
+        m_tap->appended(chunk, *file);
+    settleIfWhole(chunk.attempt, *file);
     endIfWhole(chunk.attempt, *file);
     if (file->size() != before || file->ended())
         m_grown(chunk.attempt, file->size(), file->ended());
@@ -80,6 +83,8 @@ void LogStore::append(protocol::LogChunk chunk, Answer<Stored> answer)
 void LogStore::end(AttemptId attempt, std::uint64_t bytes)
 {
     m_loop.post([this, attempt, bytes] {
+        if (m_tap != nullptr)
+            m_tap->ended(attempt, existing(attempt));
         const auto file = fileOf(attempt, bytes > 0);
         if (!file) {
             if (file.error().code != ErrorCode::NotFound) {
@@ -110,6 +115,8 @@ void LogStore::expect(AttemptId attempt, std::uint64_t bytes)
 void LogStore::endHere(AttemptId attempt)
 {
     m_loop.post([this, attempt] {
+        if (m_tap != nullptr)
+            m_tap->ended(attempt, existing(attempt));
         const auto file = fileOf(attempt, false);
         m_expected.erase(attempt);
         std::uint64_t size = 0;
@@ -131,6 +138,75 @@ void LogStore::read(AttemptId attempt, std::uint64_t offset, std::uint64_t limit
             return answer(fail(file.error()));
         answer((*file)->read(offset, std::clamp<std::uint64_t>(limit, 1, m_limits.maxReadBytes)));
     });
+}
+
+// ------------------------------------------------------------------------------------------------- for the tap
+
+LogFile* LogStore::existing(AttemptId attempt)
+{
+    const auto file = fileOf(attempt, false);
+    if (!file && file.error().code != ErrorCode::NotFound)
+        m_logger.warning("log.open_failed", {{"attempt", attempt.value()}, {"error", file.error().message}});
+    return file ? *file : nullptr;
+}
+
+void LogStore::opened(AttemptId attempt, std::string subject)
+{
+    if (m_tap != nullptr)
+        m_loop.post([this, attempt, subject = std::move(subject)] { m_tap->opened(attempt, subject); });
+}
+
+void LogStore::running(AttemptId attempt, Task then)
+{
+    m_loop.post([this, attempt, then = std::move(then)] {
+        if (m_tap != nullptr && m_tap->isOpen(attempt))
+            m_tap->running(attempt, existing(attempt));
+        then();
+    });
+}
+
+void LogStore::settle(AttemptId attempt, std::uint64_t bytes, bool hasRun, std::function<void(bool)> answer)
+{
+    m_loop.post([this, attempt, bytes, hasRun, answer = std::move(answer)]() mutable {
+        if (m_tap == nullptr || !m_tap->isOpen(attempt)) {
+            m_awaited.erase(attempt);
+            return answer(true);
+        }
+        m_awaited.insert_or_assign(attempt, Awaited{bytes, hasRun, std::move(answer)});
+        if (bytes == 0)
+            return settled(attempt, true);
+        if (const LogFile* file = existing(attempt); file != nullptr)
+            settleIfWhole(attempt, *file);
+    });
+}
+
+void LogStore::settleIfWhole(AttemptId attempt, const LogFile& file)
+{
+    const auto awaited = m_awaited.find(attempt);
+    if (awaited == m_awaited.end())
+        return;
+    // What is beyond our own limit is never taken.
+    if (file.size() >= std::min(awaited->second.bytes, m_limits.maxBytesPerAttempt) || file.ended())
+        settled(attempt, true);
+}
+
+void LogStore::settled(AttemptId attempt, bool isWhole)
+{
+    auto awaited = m_awaited.extract(attempt);
+    if (awaited.empty())
+        return;
+    m_tap->closed(attempt, existing(attempt), awaited.mapped().hasRun);
+    awaited.mapped().answer(isWhole);
+}
+
+void LogStore::settleNow(AttemptId attempt)
+{
+    m_loop.post([this, attempt] { settled(attempt, false); });
+}
+
+void LogStore::unsettle(AttemptId attempt)
+{
+    m_loop.post([this, attempt] { m_awaited.erase(attempt); });
 }
 
 } // namespace penstock::logs

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "server/logs/log_file.h"
+#include "server/logs/log_tap.h"
 #include "shared/base/ids.h"
 #include "shared/base/log.h"
 #include "shared/base/std_loop.h"
@@ -37,7 +38,8 @@ class LogStore {
 public:
     // grown is called on the log thread whenever a log grew or ended.
     using Grown = std::function<void(AttemptId, std::uint64_t size, bool ended)>;
-    LogStore(std::string folder, LogLimits limits, Logger& logger, Grown grown);
+    // tap: outlives the store; null where nobody listens.
+    LogStore(std::string folder, LogLimits limits, Logger& logger, Grown grown, LogTap* tap = nullptr);
 
     // Answers how far the log is on disk; an error (a full disk) means: nothing was taken, send again later.
     void append(protocol::LogChunk chunk, Answer<Stored> answer);
@@ -49,7 +51,24 @@ public:
     // NotFound when nothing was ever written.
     void read(AttemptId attempt, std::uint64_t offset, std::uint64_t limit, Answer<LogSlice> answer);
 
+    // ---- for the tap; without one, or of an attempt that it does not know, all of it is answered at once
+    [[nodiscard]] bool hasTap() const { return m_tap != nullptr; }
+    void opened(AttemptId attempt, std::string subject);
+    void running(AttemptId attempt, Task then);
+    // Answers once this many bytes are stored and the tap has closed the attempt: true. False: by settleNow. A repeat
+    // takes the place of its former, which is not answered any more.
+    void settle(AttemptId attempt, std::uint64_t bytes, bool hasRun, std::function<void(bool)> answer);
+    // Whoever waits for this attempt does not wait any longer.
+    void settleNow(AttemptId attempt);
+    // Nobody waits for it any more, and it goes on.
+    void unsettle(AttemptId attempt);
+
 private:
+    struct Awaited {
+        std::uint64_t bytes;
+        bool hasRun;
+        std::function<void(bool)> answer;
+    };
     struct Open {
         std::unique_ptr<LogFile> file;
         std::list<AttemptId>::iterator used;
@@ -59,14 +78,19 @@ private:
     [[nodiscard]] Result<Stored> store(const protocol::LogChunk& chunk);
     void expect(AttemptId attempt, std::uint64_t bytes);
     void endIfWhole(AttemptId attempt, LogFile& file);
+    [[nodiscard]] LogFile* existing(AttemptId attempt);
+    void settleIfWhole(AttemptId attempt, const LogFile& file);
+    void settled(AttemptId attempt, bool isWhole);
 
     const std::string m_folder;
     const LogLimits m_limits;
     Logger& m_logger;
     const Grown m_grown;
+    LogTap* const m_tap;
     std::map<AttemptId, Open> m_open;
     std::list<AttemptId> m_recent;                 // newest first
     std::map<AttemptId, std::uint64_t> m_expected; // ended, but bytes are still to come
+    std::map<AttemptId, Awaited> m_awaited;
     StdLoop m_loop{"logs"};                        // last: its tasks use all of the above
 };
 

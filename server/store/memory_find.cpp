@@ -135,7 +135,14 @@ Result<work::StoredJob> MemoryTables::loadJob(JobId id) const
             stored.jobSteps.push_back({id, step, root});
             needed.insert(step);
         }
-    collectSteps(needed, stored.steps, stored.dependencies);
+    stored.dependencies = dependenciesOf(needed);
+    std::erase_if(stored.dependencies, [&](const work::DependencyRow& edge) {
+        return !needed.contains(edge.dependsOn) && isGood(edge.dependsOn) && !reveals(edge.dependsOn);
+    });
+    for (const work::DependencyRow& edge : stored.dependencies) // the paths that those to be opened will ask for
+        if (!isGood(edge.step) && isGood(edge.dependsOn))
+            needed.insert(edge.dependsOn);
+    collectSteps(needed, stored.steps);
     return stored;
 }
 

@@ -182,16 +182,33 @@ Result<void> MemoryTables::apply(const work::Changes& changes, const work::IdMar
 
 // ------------------------------------------------------------------------------------------------------ reading
 
-void MemoryTables::collectSteps(const std::set<StepId>& ids, std::vector<work::StepRow>& steps,
-                                std::vector<work::DependencyRow>& dependencies) const
+void MemoryTables::collectSteps(const std::set<StepId>& ids, std::vector<work::StepRow>& steps) const
 {
-    for (const StepId id : ids) {
+    for (const StepId id : ids)
         if (const auto found = m_steps.find(id); found != m_steps.end())
             steps.push_back(withoutText(found->second));
+}
+
+std::vector<work::DependencyRow> MemoryTables::dependenciesOf(const std::set<StepId>& ids) const
+{
+    std::vector<work::DependencyRow> dependencies;
+    for (const StepId id : ids)
         if (const auto found = m_dependencies.find(id); found != m_dependencies.end())
             for (const StepId needed : found->second)
                 dependencies.push_back({id, needed});
-    }
+    return dependencies;
+}
+
+bool MemoryTables::isGood(StepId id) const
+{
+    const auto found = m_steps.find(id);
+    return found != m_steps.end() && found->second.progress.result && work::isGood(*found->second.progress.result);
+}
+
+bool MemoryTables::reveals(StepId id) const
+{
+    const auto found = m_steps.find(id);
+    return found != m_steps.end() && !found->second.progress.revealed.empty();
 }
 
 std::vector<work::HistoryRow> MemoryTables::newestHistory() const
@@ -242,7 +259,15 @@ work::Recovery MemoryTables::recover() const
             recovery.attempts.push_back(row);
             needed.insert(row.step);
         }
-    collectSteps(needed, recovery.steps, recovery.dependencies);
+    for (const auto& [id, row] : m_steps)
+        if (!row.progress.result)
+            needed.insert(id);
+    recovery.dependencies = dependenciesOf(needed);
+    for (const work::DependencyRow& edge : recovery.dependencies) // whose end or paths unfinished ones have to hear of
+        if (const auto step = m_steps.find(edge.step); step != m_steps.end() && !step->second.progress.result)
+            if (!isGood(edge.dependsOn) || reveals(edge.dependsOn))
+                needed.insert(edge.dependsOn);
+    collectSteps(needed, recovery.steps);
 
     std::set<JobId> remembered; // newest first until enough
     std::size_t finished = 0;

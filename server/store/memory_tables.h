@@ -49,8 +49,10 @@ private:
     [[nodiscard]] JobView viewOf(const work::JobRow& row) const;
     [[nodiscard]] StepView viewOf(const work::StepRow& row, std::optional<JobId> job) const;
     [[nodiscard]] std::string machineName(MachineId id) const;
-    void collectSteps(const std::set<StepId>& ids, std::vector<work::StepRow>& steps,
-                      std::vector<work::DependencyRow>& dependencies) const;
+    void collectSteps(const std::set<StepId>& ids, std::vector<work::StepRow>& steps) const;
+    [[nodiscard]] std::vector<work::DependencyRow> dependenciesOf(const std::set<StepId>& ids) const;
+    [[nodiscard]] bool isGood(StepId id) const;
+    [[nodiscard]] bool reveals(StepId id) const;
 
     std::map<MachineId, work::MachineRow> m_machines;
     std::map<std::string, MachineId> m_identities;

@@ -106,10 +106,11 @@ void TransferDesk::findDigest(std::string digest, Answer<std::optional<nix::NarI
 void TransferDesk::findFile(std::string key, Answer<std::optional<cache::ObjectInfo>> answer)
 {
     using Found = std::optional<cache::ObjectInfo>;
-    if (m_parts.files == nullptr)
+    auto* const files = readerFiles();
+    if (files == nullptr)
         return answer(Found());
     onThread<Found>(
-        m_questions, [files = m_parts.files, key = std::move(key)] { return files->head(key); },
+        m_questions, [files, key = std::move(key)] { return files->head(key); },
         [this, answer = std::move(answer)](Result<Found> found) {
             m_counters.unknown += found ? 0U : 1U;
             answer(std::move(found));
@@ -118,15 +119,17 @@ void TransferDesk::findFile(std::string key, Answer<std::optional<cache::ObjectI
 
 Result<void> TransferDesk::readFile(const std::string& key, cache::ByteRange range, const ByteSink& sink)
 {
-    if (m_parts.files == nullptr)
+    auto* const files = readerFiles();
+    if (files == nullptr)
         return fail(ErrorCode::NotFound, fmt::format("nothing is at /{}", key));
-    return m_parts.files->get(key, range, sink);
+    return files->get(key, range, sink);
 }
 
 Result<void> TransferDesk::writeClosure(const nix::StorePathSet& paths, const ByteSink& sink)
 {
     bool first = true;
-    return walkClosure(m_parts.store, m_memo, paths, [&](const nix::NarInfo& info) -> Result<void> {
+    auto& store = m_parts.inputs == nullptr ? m_parts.store : *m_parts.inputs;
+    return walkClosure(store, m_memo, paths, [&](const nix::NarInfo& info) -> Result<void> {
         auto text = nix::printNarInfo(m_rules->dir, info);
         if (!std::exchange(first, false))
             text.insert(0, 1, '\n');

@@ -42,6 +42,10 @@ struct DeskParts { // all outlive the desk
     AttemptSource& attempts;
     cache::OutputStore& store;            // the first: whose presence counts
     cache::ObjectStore* files = nullptr;  // what it is made of; null where it is not made of files
+    // Where the inputs of builds are read, when they may lie elsewhere too; null: in the first. What is only there is
+    // no output for anybody: it answers neither findDigest() nor what is announced.
+    cache::OutputStore* inputs = nullptr;
+    cache::ObjectStore* inputFiles = nullptr;
 };
 
 struct DeskOptions {
@@ -149,6 +153,10 @@ private:
     };
     struct Batch; // of a publication
 
+    [[nodiscard]] cache::ObjectStore* readerFiles() const
+    {
+        return m_parts.inputFiles == nullptr ? m_parts.files : m_parts.inputFiles;
+    }
     template <class T> void onThread(WorkerPool& pool, std::function<Result<T>()> work, Answer<T> answer);
     // Facts of the sender's attempt, null for a client; Denied when the attempt is over.
     void withFacts(const Sender& sender, Answer<Facts> answer);

@@ -256,8 +256,10 @@ struct Changes {
     }
 };
 
-// Everything unfinished, from which a core is rebuilt: open jobs, all steps those jobs need (finished ones too, as
-// others depend on them), their dependencies, attempts that have not ended, all machines.
+// Everything unfinished, from which a core is rebuilt: open jobs and all steps those list (finished ones too); all
+// steps that have no result, whether a job lists them or not; attempts that have not ended, and their steps; of all
+// these the dependencies; of the steps that those without a result depend on also such as ended otherwise than well, or
+// have revealed paths (any other that is not here has ended well); all machines.
 struct Recovery {
     std::vector<MachineRow> machines;
     std::vector<JobRow> jobs;
@@ -276,7 +278,9 @@ struct Recovery {
 };
 inline constexpr std::size_t kHistoryKept = 100'000; // names; the store may delete older ones
 
-// One finished job with all it needs, to be opened again by a person.
+// One finished job with the steps it lists, to be opened again by a person. Of its dependencies on other steps only
+// those on such as have not ended well, and on such as have revealed paths; the latter come along where they will be
+// asked.
 struct StoredJob {
     JobRow job;
     std::vector<StepRow> steps;

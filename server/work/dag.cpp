@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <utility>
 
 namespace penstock::work {
 namespace {
@@ -117,6 +118,7 @@ void Dag::addDependency(StepId step, StepId dependsOn)
     Node& dependency = nodeAt(below);
     node.dependsOn.push(below);
     dependency.dependents.push(above);
+    dependency.needed += node.isOpen() ? 1U : 0U;
     if (!dependency.isOpen())
         return;
     ++node.open;
@@ -144,6 +146,34 @@ void Dag::close(Node& node, Outcome outcome)
     node.isFresh = false;
     node.above = 0;
     node.openAbove = 0;
+    for (const std::uint32_t slot : node.dependsOn.all())
+        if (nodeAt(slot).place == Place::Live)
+            leave(nodeAt(slot));
+}
+
+// One open dependent less.
+void Dag::leave(Node& below)
+{
+    PENSTOCK_CHECK(below.needed > 0);
+    --below.needed;
+    if (below.isLeft || (!below.isOpen() && (below.needed != 0 || below.user != JobId(0))))
+        return;
+    below.isLeft = true;
+    m_left.push_back(below.id);
+}
+
+std::vector<StepId> Dag::takeLeft()
+{
+    std::vector<StepId> left = std::exchange(m_left, {});
+    std::erase_if(left, [this](StepId step) {
+        const std::uint32_t slot = m_index.find(step);
+        if (slot == kNoSlot)
+            return true;
+        Node& node = nodeAt(slot);
+        node.isLeft = false;
+        return !node.isOpen() && (node.needed != 0 || node.user != JobId(0));
+    });
+    return left;
 }
 
 Dag::Consequences Dag::finish(StepId step, bool good)
@@ -193,6 +223,8 @@ void Dag::reopen(StepId step)
     PENSTOCK_CHECK(node.outcome == Outcome::Bad);
     node.outcome = Outcome::Open;
     makeFresh(slot);
+    for (const std::uint32_t below : node.dependsOn.all())
+        nodeAt(below).needed += nodeAt(below).place == Place::Live ? 1U : 0U;
     for (const std::uint32_t above : node.dependents.all())
         if (nodeAt(above).place == Place::Live)
             ++nodeAt(above).open;

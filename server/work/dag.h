@@ -12,9 +12,9 @@
 // that answer before anything else.
 //
 // Costs, in edges of the steps named unless said otherwise:
-//   add, addUser, share, length, openDependents   constant (a late addUser moves the later users)
+//   add, addUser, share, length, openDependents, isNeeded   constant (a late addUser moves the later users)
 //   addDependency                                 constant
-//   finish(good), reopen                          its dependents
+//   finish(good), reopen                          its edges
 //   finish(bad), finishAlone, remove              edges of all steps that end or go
 //   settle    edges of the steps added and reopened, plus for each step whose length changes its
 //   dependencies, times
@@ -23,7 +23,7 @@
 //             cost more). A step whose longest dependent is gone looks at its dependents (up to 64) or at a
 //             heap over them, which is built once and lives until the step ends. Nothing else is visited;
 //             call it once for many changes.
-// Memory: about 61 bytes a step and 15 an edge (both directions, at 8 edges a step); 8 for each user if there
+// Memory: about 69 bytes a step and 15 an edge (both directions, at 8 edges a step); 8 for each user if there
 // are several. What follows a burst stays for new steps.
 #pragma once
 
@@ -82,8 +82,14 @@ public:
     void finishAlone(std::span<const StepId> steps);
     // A Bad step is Open again; its dependents wait for it anew.
     void reopen(StepId step);
-    // No open step may depend on any of these, and no job may need them. Each is named once.
+    // No open step may wait for any of these, and no job may need them. Each is named once.
     void remove(std::span<const StepId> steps);
+
+    // Some open step depends on it, now: unlike openDependents, right at any time and of any step.
+    [[nodiscard]] bool isNeeded(StepId step) const { return nodeOf(step).needed != 0; }
+    // Steps that an open dependent has left since the last call, in the order in which the first did: all that are
+    // open, and of the others those that nobody uses and nothing open depends on any more.
+    [[nodiscard]] std::vector<StepId> takeLeft();
 
     // Takes all that happened since the last call into the lengths. Answers by ascending id, without new and
     // reopened steps: these have no length before, and must not be asked for one.
@@ -128,11 +134,13 @@ private:
         std::uint32_t above = 0;     // the largest length of an open dependent, as settled
         std::uint32_t openAbove = 0; // open dependents, as settled
         std::uint32_t pending = 0;   // 1 + index into m_pending; 0: none
+        std::uint32_t needed = 0;    // open dependents, now
         Outcome outcome = Outcome::Open;
         Place place = Place::Live;
         bool isFresh : 1 = false; // Open, but its length was not computed yet
         bool isNew : 1 = false;   // in settle(): was fresh, so nobody ranked it by anything
         bool hasHeap : 1 = false; // in m_heaps
+        bool isLeft : 1 = false;  // in m_left
 
         [[nodiscard]] bool isOpen() const { return outcome == Outcome::Open; } // those that go are not
         [[nodiscard]] std::uint32_t length() const;
@@ -169,6 +177,7 @@ private:
     [[nodiscard]] const Node& nodeOf(StepId step) const { return nodeAt(slotOf(step)); }
     [[nodiscard]] std::uint32_t takeSlot();
     void close(Node& node, Outcome outcome);
+    void leave(Node& below);
     void unlink(std::uint32_t slot, std::vector<std::uint32_t>& crowded);
     void sweep(std::uint32_t slot);
     void release(std::uint32_t slot);
@@ -199,6 +208,7 @@ private:
     std::vector<UserList> m_userLists;
     std::vector<std::size_t> m_freeUserLists;
     std::vector<Pending> m_pending;
+    std::vector<StepId> m_left; // may name steps that are gone
     std::unordered_map<std::uint32_t, std::vector<Above>> m_heaps; // the largest first; looked up only
     std::unordered_map<std::string, StepId> m_shared;              // looked up only, never iterated
 };

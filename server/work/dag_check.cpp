@@ -30,8 +30,13 @@ Result<void> Dag::checkNode(const Node& node) const
     if (open != 0 && node.outcome == Outcome::Good)
         return wrong("succeeded before its dependencies");
     gone = 0;
-    for (const std::uint32_t slot : node.dependents.all())
+    std::uint32_t needed = 0;
+    for (const std::uint32_t slot : node.dependents.all()) {
         gone += nodeAt(slot).place == Place::Live ? 0U : 1U;
+        needed += nodeAt(slot).place == Place::Live && nodeAt(slot).isOpen() ? 1U : 0U;
+    }
+    if (needed != node.needed)
+        return wrong(fmt::format("counts {} open dependents, not {}", node.needed, needed));
     if (gone != node.dependents.gone())
         return wrong(fmt::format("counts {} dependents that are gone, not {}", node.dependents.gone(), gone));
     if (node.hasHeap && (!node.isOpen() || m_heaps.count(m_index.find(node.id)) == 0))

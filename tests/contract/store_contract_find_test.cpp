@@ -269,6 +269,33 @@ TEST_P(StoreContract, LoadsAFinishedJobWhole)
     EXPECT_TRUE(stored->jobSteps[0].root);
 }
 
+// What the job needs and does not list matters only where it did not end well, or has paths to tell.
+TEST_P(StoreContract, LoadsAJobThatListsOnlyItsRoots)
+{
+    lead();
+    work::Changes changes = oneJob(1);
+    changes.newSteps.push_back(commandStep(2));
+    changes.newSteps.push_back(commandStep(3));
+    changes.newSteps.push_back(commandStep(4));
+    changes.dependencies = {{StepId(1), StepId(2)}, {StepId(1), StepId(3)}, {StepId(1), StepId(4)}};
+    work::StepProgress revealing = finishedStep(work::StepResult::Succeeded);
+    revealing.revealed = {{"out", "/nix/store/x", "sha256:ab", 1}};
+    changes.steps = {{StepId(1), finishedStep(work::StepResult::Failed)},
+                     {StepId(2), finishedStep(work::StepResult::Succeeded)},
+                     {StepId(3), revealing},
+                     {StepId(4), finishedStep(work::StepResult::Failed)}};
+    changes.jobs = {{JobId(1), finishedJob(work::JobState::Failed)}};
+    ASSERT_TRUE(persist(changes).has_value());
+    const auto stored = ask<work::StoredJob>(*store, &Store::loadJob, JobId(1));
+    ASSERT_TRUE(stored.has_value()) << stored.error().message;
+    ASSERT_EQ(stored->steps.size(), 2U);
+    EXPECT_EQ(stored->steps[1].id, StepId(3));
+    ASSERT_EQ(stored->dependencies.size(), 2U);
+    EXPECT_EQ(stored->dependencies[0].dependsOn, StepId(3));
+    EXPECT_EQ(stored->dependencies[1].dependsOn, StepId(4));
+    EXPECT_EQ(stored->jobSteps.size(), 1U);
+}
+
 TEST_P(StoreContract, GivesTheTextAndInputsOfDerivations)
 {
     lead();

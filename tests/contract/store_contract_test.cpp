@@ -120,7 +120,8 @@ TEST_P(StoreContract, LeavesFinishedWorkOutOfTheRecovery)
     // Job 2 is open and needs the finished step of job 1 too.
     changes.jobSteps.push_back(other.jobSteps[0]);
     changes.jobSteps.push_back({JobId(2), StepId(1), false});
-    changes.newSteps.push_back(commandStep(3)); // of nobody
+    changes.newSteps.push_back(commandStep(3)); // of nobody, as the next
+    changes.newSteps.back().progress = finishedStep(work::StepResult::Succeeded);
     changes.newAttempts = {attemptRow(1, 1, 1), attemptRow(2, 2, 2)};
     changes.attempts = {{AttemptId(1), endedAttempt(work::AttemptEnd::Succeeded)}};
     changes.steps = {{StepId(1), finishedStep(work::StepResult::Succeeded)}};
@@ -149,6 +150,44 @@ TEST_P(StoreContract, AnAttemptThatHasNotEndedBringsItsStepAlong)
     ASSERT_EQ(recovery.attempts.size(), 1U);
     ASSERT_EQ(recovery.steps.size(), 1U);
     EXPECT_EQ(recovery.steps[0].id, StepId(1));
+}
+
+// A job may list only what it asked for, and not what that needs.
+TEST_P(StoreContract, RecoversUnfinishedStepsThatNoJobLists)
+{
+    lead();
+    work::Changes changes = oneJob(1);
+    for (std::uint64_t id = 2; id <= 6; ++id)
+        changes.newSteps.push_back(commandStep(id));
+    changes.dependencies = {{StepId(1), StepId(2)}, {StepId(2), StepId(3)}, {StepId(2), StepId(4)},
+                            {StepId(2), StepId(5)}, {StepId(3), StepId(6)}};
+    work::StepProgress revealing = finishedStep(work::StepResult::Succeeded);
+    revealing.revealed = {{"out", "/nix/store/x", "sha256:ab", 1}};
+    changes.steps = {{StepId(3), finishedStep(work::StepResult::Cached)},
+                     {StepId(4), revealing},
+                     {StepId(5), finishedStep(work::StepResult::Failed)},
+                     {StepId(6), revealing}};
+    ASSERT_TRUE(persist(changes).has_value());
+    work::Recovery recovery = restart();
+    std::vector<std::uint64_t> steps;
+    for (const work::StepRow& row : recovery.steps)
+        steps.push_back(row.id.value());
+    // 3 has ended well and tells nothing more; 6 is asked by nobody any more.
+    EXPECT_EQ(steps, (std::vector<std::uint64_t>{1, 2, 4, 5}));
+    std::vector<std::uint64_t> below;
+    for (const work::DependencyRow& row : recovery.dependencies)
+        below.push_back(row.dependsOn.value());
+    EXPECT_EQ(below, (std::vector<std::uint64_t>{2, 3, 4, 5}));
+    EXPECT_EQ(recovery.jobSteps.size(), 1U);
+    EXPECT_EQ(recovery.steps.at(2).progress, revealing);
+    work::Changes ended;
+    ended.steps = {{StepId(1), finishedStep(work::StepResult::Failed)},
+                   {StepId(2), finishedStep(work::StepResult::Failed)}};
+    ended.jobs = {{JobId(1), finishedJob(work::JobState::Failed)}};
+    ASSERT_TRUE(persist(ended).has_value());
+    recovery = restart();
+    EXPECT_TRUE(recovery.steps.empty());
+    EXPECT_TRUE(recovery.dependencies.empty());
 }
 
 TEST_P(StoreContract, AReopenedJobIsRecoveredAgain)

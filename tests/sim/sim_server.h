@@ -100,7 +100,7 @@ private:
     void closeSession(SessionId session, protocol::GoodbyeReason reason, std::string text) override;
     void reply(core::Reply reply) override;
     void publish(core::Publish changed) override;
-    void attemptEnded(AttemptId, std::uint64_t) override {}
+    void attemptEnded(const work::AttemptUpdate&) override {}
     void fatal(Error error) override;
 
     void receive(SessionId id, const std::string& bytes);

@@ -156,6 +156,20 @@ void Farm::countEnd(work::AttemptEnd end)
     }
 }
 
+// Phases are told late and some not at all: what is not known counts as time before building.
+void Farm::countTimes(const AttemptRecord& attempt, MachineRecord& machine)
+{
+    const Instant built = attempt.builtFrom.value_or(m_now.mono);
+    const Instant sent = std::max(built, attempt.sentFrom.value_or(m_now.mono));
+    for (AttemptTimes* times : {&machine.times, &m_counters.times}) {
+        ++times->attempts;
+        times->total += m_now.mono - attempt.startedAt;
+        times->fetching += built - attempt.startedAt;
+        times->building += sent - built;
+        times->sending += m_now.mono - sent;
+    }
+}
+
 void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report, bool isMachines)
 {
     const work::AttemptEnd end = report.end.value_or(work::AttemptEnd::Infrastructure);
@@ -169,8 +183,12 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
     countEnd(end);
     MachineRecord& machine = m_machines.at(attempt.machine);
     ++machine.finished;
-    if (isMachines && end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached)
+    if (end != work::AttemptEnd::Lost)
+        countTimes(attempt, machine);
+    if (isMachines && end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached) {
         ++machine.failed;
+        machine.lastFailure = m_now.wall;
+    }
     if (isMachines)
         judgeMachine(attempt, id, end);
     // Stopped for a job that is gone, while a reopened one needs the step: it is tried again, free of charge.
@@ -190,6 +208,8 @@ void Farm::leaveMachine(AttemptId id, AttemptRecord& attempt)
 {
     MachineRecord& machine = m_machines.at(attempt.machine);
     machine.running.erase(id);
+    if (machine.running.empty())
+        machine.idleSince = m_now.wall;
     m_ledger.finished(attempt.ticket, m_now);
     m_planner.leaveGates(attempt.ask, attempt.gates);
     if (attempt.isSending)
@@ -282,6 +302,10 @@ void Farm::on(AttemptProgressed& event)
     if (attempt == nullptr || attempt->machine != machineId || !attempt->isLive())
         return; // for display only
     attempt->phase = std::move(event.phase);
+    if (attempt->phase == "building" && !attempt->builtFrom)
+        attempt->builtFrom = m_now.mono;
+    if (attempt->phase == "uploading" && !attempt->sentFrom)
+        attempt->sentFrom = m_now.mono;
     followPhase(*attempt);
     if (event.started.micros() != 0)
         attempt->progress.started = event.started;

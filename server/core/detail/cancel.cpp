@@ -29,27 +29,32 @@ void Farm::cancelJob(JobId id, JobRecord& job, const std::string& who)
         return PENSTOCK_BUG(moved.error().message);
     job.setProgress(*std::move(moved));
     touch(id, job);
-    ++job.open; // held open until all its steps have been seen
-    const JobSteps steps = job.steps;
-    for (const JobStep& entry : steps)
-        cancelStep(entry.step, id, reason);
-    if (--job.open == 0)
-        finishJob(id, job);
+    cancelSteps(id, reason);
 }
 
-void Farm::cancelStep(StepId id, JobId jobId, const std::string& reason)
+// From what nothing depends on downwards; what is wanted for others is left to them.
+void Farm::cancelSteps(JobId id, const std::string& reason)
 {
-    StepRecord* step = m_steps.find(id);
-    if (step == nullptr || step->state() == work::StepState::Finished)
-        return;
-    if (isNeededBeside(id, jobId))
-        return leaveStep(id, jobId, *step);
-    if (step->state() == work::StepState::Running) {
-        m_dag.unshare(step->work.sharingKey(), id); // a new job gets a step of its own
-        return stopAttempt(step->newest, reason);
-    }
-    m_dag.finishAlone(id); // all that depends on it is this job's too, and cancelled with it
-    moveStep(id, work::CancelStep{reason});
+    JobRecord& job = m_jobs.at(id);
+    ++job.open; // held open until all its steps have been seen
+    const JobSteps steps = job.steps;
+    const auto forEachOpen = [&](auto visit) {
+        for (const JobStep& entry : steps)
+            if (const StepRecord* step = m_steps.find(entry.step))
+                if (step->state() != work::StepState::Finished)
+                    visit(entry.step, *step);
+    };
+    forEachOpen([&](StepId step, const StepRecord&) {
+        if (!isWanted(step))
+            dropStep(step, reason);
+        dropUnwanted(reason);
+    });
+    forEachOpen([&](StepId step, const StepRecord& record) {
+        if (isWanted(step))
+            leaveStep(step, id, record);
+    });
+    if (--job.open == 0)
+        finishJob(id, job);
 }
 
 // The step goes on for others.
@@ -80,15 +85,6 @@ void Farm::releaseCancelled(StepId id)
     }
 }
 
-bool Farm::isNeededBeside(StepId step, JobId job) const
-{
-    const std::span<const JobId> users = m_dag.users(step);
-    return std::any_of(users.begin(), users.end(), [&](JobId user) {
-        const JobRecord& other = m_jobs.at(user);
-        return user != job && other.isOpen() && !work::isCancelAsked(other.progress());
-    });
-}
-
 Result<void> Farm::checkReopen(const work::StoredJob& stored) const
 {
     const JobId id = stored.job.id;
@@ -106,6 +102,7 @@ Result<void> Farm::checkReopen(const work::StoredJob& stored) const
     PENSTOCK_TRY_VOID(checkGroup(stored.job.spec, groups));
     if (stored.job.progress.state == work::JobState::Succeeded)
         return fail(ErrorCode::Conflict, fmt::format("job {} succeeded; there is nothing to try again", id.value()));
+    PENSTOCK_TRY_VOID(checkNeeds(stored));
     for (const work::StepRow& row : stored.steps) {
         const StepRecord* step = m_steps.find(row.id);
         if (step == nullptr || !step->result() || work::isGood(*step->result()))
@@ -121,6 +118,25 @@ Result<void> Farm::checkReopen(const work::StoredJob& stored) const
                 return fail(ErrorCode::Unavailable,
                             fmt::format("the end of job {} is not stored yet; try again later", user.value()));
         }
+    }
+    return {};
+}
+
+// A job that claims only its roots cannot bring back what is below them: no row says what became of it for this job.
+Result<void> Farm::checkNeeds(const work::StoredJob& stored) const
+{
+    std::map<StepId, bool> rows; // to: it will be opened
+    for (const work::StepRow& row : stored.steps)
+        rows.emplace(row.id, !row.progress.result || !work::isGood(*row.progress.result));
+    for (const work::DependencyRow& edge : stored.dependencies) {
+        const auto above = rows.find(edge.step);
+        if (above == rows.end() || !above->second || rows.contains(edge.dependsOn))
+            continue;
+        if (!m_dag.contains(edge.dependsOn) || m_dag.outcome(edge.dependsOn) == work::Dag::Outcome::Bad)
+            return fail(ErrorCode::Conflict,
+                        fmt::format("job {} cannot be opened again: step {}, which it needs and does not list, did not "
+                                    "succeed and is gone; submit the job anew",
+                                    stored.job.id.value(), edge.dependsOn.value()));
     }
     return {};
 }
@@ -206,17 +222,10 @@ void Farm::forgetJob(JobId id)
         if (step == nullptr)
             continue;
         m_dag.removeUser(entry.step, id);
-        if (m_dag.users(entry.step).empty() && step->state() == work::StepState::Finished)
+        if (mayLeave(entry.step, *step))
             gone.push_back(entry.step);
     }
-    m_dag.remove(gone);
-    for (const StepId step : gone) {
-        const StepRecord& record = m_steps.at(step);
-        m_dag.unshare(record.work.sharingKey(), step);
-        if (record.newest.value() != 0)
-            m_attempts.erase(record.newest);
-        m_steps.erase(step);
-    }
+    removeSteps(gone);
     if (job.key != nullptr) {
         m_oldKeys.emplace_back(m_origins.at(job.origin).nameSpace, *job.key);
         while (m_oldKeys.size() > m_options.keysKept) {

@@ -9,6 +9,7 @@ namespace penstock::core::detail {
 namespace {
 
 constexpr std::size_t kCounted = 1'000; // how far the place in a queue is counted
+constexpr std::size_t kLookedBelow = 100'000; // steps below a job's, for one that it does not claim
 
 double number(std::uint64_t value)
 {
@@ -155,7 +156,10 @@ void Farm::explainStopped(StepId id, const StepRecord& step, StepExplanation& ex
     if (step.isQueued)
         return;
     Reason held{.code = "held", .text = "every job that needs it is held", .remedy = "penstock release"};
-    for (const JobId user : m_dag.users(id)) {
+    std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
+    if (users.empty())
+        users.push_back(jobFor(id)); // one of those above it
+    for (const JobId user : users) {
         const JobRecord& job = m_jobs.at(user);
         if (!job.isOpen() || held.names.size() >= kNamesInReason)
             continue;
@@ -327,6 +331,12 @@ StepExplanation Farm::explainOne(StepId id, const StepRecord& step, Inquiry& inq
             const StepRecord* cause = m_steps.find(*progress.failedDependency);
             const std::string name = cause == nullptr ? fmt::format("step {}", progress.failedDependency->value())
                                                       : cause->work.name();
+            if (cause == nullptr && !progress.error.empty()) { // its error says what did not succeed
+                explanation.reasons.push_back({.code = "failed-input",
+                                               .text = fmt::format("was not tried: {}", progress.error),
+                                               .remedy = "mend that, then penstock retry"});
+                break;
+            }
             explanation.reasons.push_back({.code = "failed-input",
                                            .text = fmt::format("was not tried: {} did not succeed{}{}", name,
                                                                cause == nullptr || cause->progress().error.empty()
@@ -341,6 +351,24 @@ StepExplanation Farm::explainOne(StepId id, const StepRecord& step, Inquiry& inq
     return explanation;
 }
 
+// What it claims, and below that what is open and perhaps nobody's; in all at least so many, if there are.
+std::vector<StepId> Farm::stepsToTell(const JobRecord& job, std::size_t limit) const
+{
+    std::vector<StepId> steps;
+    for (const JobStep& entry : job.steps)
+        if (const StepRecord* step = m_steps.find(entry.step); step != nullptr && isTold(*step))
+            steps.push_back(entry.step);
+    std::set<StepId> seen(steps.begin(), steps.end());
+    for (std::size_t done = 0; done < steps.size() && steps.size() < limit; ++done) {
+        if (m_dag.outcome(steps[done]) != work::Dag::Outcome::Open)
+            continue;
+        for (const StepId below : m_dag.dependencies(steps[done]))
+            if (m_dag.outcome(below) == work::Dag::Outcome::Open && seen.insert(below).second)
+                steps.push_back(below);
+    }
+    return steps;
+}
+
 Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
 {
     const JobRecord* job = m_jobs.find(id);
@@ -348,14 +376,11 @@ Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
     Explanation explanation{.job = id, .state = job->progress().state, .evaluated = now.wall};
     Inquiry inquiry;
-    for (const JobStep& entry : job->steps) {
-        const StepRecord* step = m_steps.find(entry.step);
-        if (step == nullptr || !isTold(*step))
-            continue;
+    for (const StepId step : stepsToTell(*job, maxSteps)) {
         if (explanation.steps.size() >= maxSteps)
             ++explanation.more;
         else
-            explanation.steps.push_back(explainOne(entry.step, *step, inquiry, now));
+            explanation.steps.push_back(explainOne(step, m_steps.at(step), inquiry, now));
     }
     explanation.looked = inquiry.looked;
     return explanation;
@@ -368,8 +393,13 @@ Result<Explanation> Farm::explainStep(JobId id, StepId stepId, Now now) const
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
     Explanation explanation{.job = id, .state = job->progress().state, .evaluated = now.wall};
     const StepRecord* step = m_steps.find(stepId);
-    if (step == nullptr || job->find(stepId) == nullptr || !isTold(*step))
+    if (step == nullptr || !isTold(*step))
         return explanation;
+    if (job->find(stepId) == nullptr) { // it may be below
+        const std::vector<StepId> steps = stepsToTell(*job, kLookedBelow);
+        if (std::ranges::count(steps, stepId) == 0)
+            return explanation;
+    }
     Inquiry inquiry;
     explanation.steps.push_back(explainOne(stepId, *step, inquiry, now));
     explanation.looked = inquiry.looked;

@@ -49,10 +49,14 @@ std::size_t sizeOf(const protocol::Assignment& assignment)
 std::vector<Command> Farm::consume(std::span<Event> batch, Now now)
 {
     begin(now);
-    for (Event& event : batch)
+    for (Event& event : batch) {
         std::visit([this](auto& kind) { on(kind); }, event);
+        dropUnwanted();
+    }
     runDeadlines();
+    dropUnwanted();
     runProbes();
+    dropUnwanted();
     settleGraph();
     plan();
     armTick();
@@ -88,6 +92,7 @@ std::vector<Command> Farm::end()
         m_late.emplace_back(SendStored{session, attempts, after});
     flushPublish(after);
     evictFinished();
+    evictUnclaimed();
     std::optional<Instant> due = m_deadlines.earliest();
     if (m_planAgain)
         due = m_now.mono;
@@ -119,7 +124,8 @@ bool Farm::collectChanges()
         StepRecord& step = m_steps.at(id);
         step.isDirty = false;
         m_changes.steps.push_back({id, step.progress()});
-        m_shownSteps.push_back(id);
+        if (!m_dag.users(id).empty())
+            m_shownSteps.push_back(id);
     }
     for (const AttemptId id : std::exchange(m_dirtyAttempts, {})) {
         AttemptRecord& attempt = m_attempts.at(id);

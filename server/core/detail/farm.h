@@ -29,6 +29,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -52,6 +53,7 @@ public:
     [[nodiscard]] std::vector<JobId> newestJobs(bool finished, std::size_t limit) const;
     [[nodiscard]] std::vector<StepId> stepsOf(JobId job) const;
     [[nodiscard]] std::optional<StepView> step(StepId step, JobId forJob) const;
+    [[nodiscard]] LiveSteps liveSteps(const std::set<work::StepState>& states, StepId from, std::size_t limit) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
     [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId id) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
@@ -114,6 +116,8 @@ private:
         bool isNew = false;
     };
     [[nodiscard]] Result<void> checkSubmission(const SubmitJobs& event) const;
+    // made: keys of steps that the jobs before it make; none is kept when nothing refers to any.
+    [[nodiscard]] Result<void> checkRequest(const JobRequest& job, std::set<std::string_view>* made) const;
     [[nodiscard]] JobId insertJob(JobRequest& request);
     [[nodiscard]] std::vector<ResolvedStep> resolveSteps(JobRequest& request);
     [[nodiscard]] std::optional<StepId> liveStepFor(const std::string& key) const;
@@ -132,11 +136,11 @@ private:
 
     // ---- cancel.cpp
     void cancelJob(JobId id, JobRecord& job, const std::string& who);
-    void cancelStep(StepId id, JobId job, const std::string& reason);
+    void cancelSteps(JobId id, const std::string& reason);
     void releaseCancelled(StepId step);
     void leaveStep(StepId step, JobId job, const StepRecord& record);
-    [[nodiscard]] bool isNeededBeside(StepId step, JobId job) const;
     [[nodiscard]] Result<void> checkReopen(const work::StoredJob& stored) const;
+    [[nodiscard]] Result<void> checkNeeds(const work::StoredJob& stored) const;
     void reopen(work::StoredJob& stored);
     void forgetFinished(JobId id);
     void forgetJob(JobId id);
@@ -152,13 +156,22 @@ private:
     void finishJob(JobId id, JobRecord& job);
     [[nodiscard]] work::JobOver judge(const JobRecord& job) const;
     void jobStarted(JobId id);
-    [[nodiscard]] bool isWanted(StepId id) const;
     void plan();
     void startAttempt(const sched::Start& start);
     [[nodiscard]] protocol::Assignment assignmentFor(AttemptId id, const AttemptRecord& attempt) const;
     [[nodiscard]] std::vector<protocol::ResolvedInput> resolvedInputs(StepId id) const;
     [[nodiscard]] work::Limits limitsFor(StepId id) const;
     void stepDeadline(const Deadline& deadline);
+
+    // ---- wanted.cpp
+    [[nodiscard]] bool isClaimed(StepId id) const;
+    [[nodiscard]] bool isWanted(StepId id) const;
+    [[nodiscard]] JobId jobFor(StepId id) const;
+    void dropUnwanted(const std::string& reason = "no job needs it any more");
+    void dropStep(StepId id, const std::string& reason);
+    [[nodiscard]] bool mayLeave(StepId id, const StepRecord& step) const;
+    void evictUnclaimed();
+    void removeSteps(std::span<const StepId> gone);
 
     // ---- queueing.cpp: a step's place among the others
     struct Standing { // what its jobs make of a step
@@ -201,6 +214,7 @@ private:
     void holdToPromise(const StepRecord& step, work::AttemptProgress& report);
     void sendStored(SessionId session, AttemptId attempt);
     void countEnd(work::AttemptEnd end);
+    void countTimes(const AttemptRecord& attempt, MachineRecord& machine);
 
     // ---- machines.cpp, reports.cpp
     [[nodiscard]] MachineRecord* machineOf(SessionId session, MachineId* id = nullptr);
@@ -265,6 +279,7 @@ private:
     [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement,
                                                    const sched::Planner::LeafView& leaf) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
+    [[nodiscard]] std::vector<StepId> stepsToTell(const JobRecord& job, std::size_t limit) const;
     [[nodiscard]] StepExplanation explainOne(StepId id, const StepRecord& step, Inquiry& inquiry, Now now) const;
     [[nodiscard]] const Survey& surveyFor(const StepRecord& step, Inquiry& inquiry, Now now) const;
     [[nodiscard]] const sched::Planner::Ahead& aheadOf(const StepRecord& step, Inquiry& inquiry) const;
@@ -343,6 +358,8 @@ private:
     std::vector<StepId> m_dirtySteps;
     std::vector<AttemptId> m_dirtyAttempts;
     std::vector<MachineId> m_dirtyMachines;
+    std::vector<StepId> m_leaving;  // have ended and are no job's
+    std::vector<StepId> m_unneeded; // new ones that nothing needs from the start
     std::vector<AttemptId> m_superseded;  // by a newer attempt of their step
     std::vector<JobId> m_probesOver;
     std::vector<MachineId> m_toProbe;       // Probing, and none runs yet; kept over batches

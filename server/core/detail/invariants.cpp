@@ -96,8 +96,10 @@ Result<void> Farm::checkSteps() const
         else if (waits != step.isQueued)
             result = broken("step {} is {} and {} queued", id.value(), work::toString(step.state()),
                             step.isQueued ? "is" : "is not");
-        else if (!finished && m_dag.users(id).empty())
+        else if (!finished && !isWanted(id) && (!live || !attempt->isStopped()))
             result = broken("step {} is {} and nobody needs it", id.value(), work::toString(step.state()));
+        else if (mayLeave(id, step))
+            result = broken("step {} is {}, of no job, and still here", id.value(), work::toString(step.state()));
         else if (step.state() == work::StepState::Blocked && m_dag.waitsFor(id) == 0)
             result = broken("step {} is blocked by nothing", id.value());
         else if (step.state() != work::StepState::Blocked && !finished && m_dag.waitsFor(id) != 0)

@@ -37,7 +37,12 @@ Farm::Standing Farm::standingOf(StepId id) const
 {
     Standing standing;
     const JobRecord* oldest = nullptr;
-    for (const JobId user : m_dag.users(id)) {
+    std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
+    if (users.empty())
+        users.push_back(jobFor(id));
+    for (const JobId user : users) {
+        if (user.value() == 0)
+            break; // nobody's: it goes with the end of the batch
         const JobRecord& job = m_jobs.at(user);
         const work::JobProgress& progress = job.progress();
         if (work::isFinished(progress.state) || progress.held || work::isCancelAsked(progress))
@@ -281,8 +286,10 @@ void Farm::patrol()
     for (const StepId id : asksAnew)
         requeue(id, m_steps.at(id));
     for (const StepId id : unable)
-        if (const StepRecord* step = m_steps.find(id); step != nullptr && step->state() == work::StepState::Ready)
+        if (const StepRecord* step = m_steps.find(id); step != nullptr && step->state() == work::StepState::Ready) {
+            ++m_counters.unsupported;
             moveStep(id, work::NoMachine{"no machine of the farm can run it; see why"});
+        }
 }
 
 // No machine of the farm, connected or not, could run it however free it were. One that was here within the last day

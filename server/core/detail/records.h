@@ -96,6 +96,8 @@ struct AttemptRecord {
     sched::GateSet gates{};
     sched::ShareTicket ticket{};
     Instant startedAt; // when it was made
+    std::optional<Instant> builtFrom = {}; // when its machine began to build; so the next
+    std::optional<Instant> sentFrom = {};  // to send its outputs
     std::uint64_t revision = 0; // of the Desired that told this connection about it; 0 not yet
     std::string stopReason;     // empty: it shall go on
     bool isDirty = false;
@@ -143,6 +145,9 @@ struct MachineRecord {
     std::uint32_t foreign = 0;     // attempts it holds unfinished though we do not want them
     std::uint64_t finished = 0;
     std::uint64_t failed = 0;
+    AttemptTimes times;
+    std::optional<WallTime> idleSince; // nothing while it runs something
+    std::optional<WallTime> lastFailure;
     std::optional<protocol::Desired> outgoing; // of this batch
 
     [[nodiscard]] bool isDraining() const { return row.drained || drainsItself; }

@@ -42,6 +42,13 @@ Result<std::vector<Command>> Farm::recover(const work::Recovery& recovery, Now n
     std::sort(jobs.begin(), jobs.end());
     resumeSteps(steps);
     resumeJobs(jobs);
+    dropUnwanted();
+    for (const StepId id : steps) // left behind by what a crash has cut off
+        if (const StepRecord& step = m_steps.at(id); step.state() == work::StepState::Finished)
+            m_leaving.push_back(id);
+        else if (!isWanted(id))
+            dropStep(id, "no job needs it");
+    dropUnwanted();
     runDeadlines();
     armTick();
     return end();
@@ -94,7 +101,7 @@ Result<void> Farm::loadDependencies(std::span<const work::DependencyRow> rows)
             return fail(ErrorCode::Corrupt,
                         fmt::format("step {} is not stored, but its dependency on step {} is", row.step.value(),
                                     row.dependsOn.value()));
-        // What no open job needs has finished: a job claims everything that is open under its steps.
+        // What is not loaded has ended well and has nothing more to tell.
         if (m_dag.contains(row.dependsOn))
             m_dag.addDependency(row.step, row.dependsOn);
     }
@@ -229,12 +236,7 @@ void Farm::resumeJobs(std::span<const JobId> jobs)
         if (!work::isCancelAsked(job.progress()))
             continue;
         // The stop may not have been sent before the crash; who asked is in the job's error.
-        ++job.open;
-        const JobSteps entries = job.steps;
-        for (const JobStep& entry : entries)
-            cancelStep(entry.step, id, job.progress().error);
-        if (--job.open == 0)
-            finishJob(id, job);
+        cancelSteps(id, std::string(job.progress().error));
     }
 }
 

@@ -107,6 +107,8 @@ void Farm::finishStep(StepId id, StepRecord& step, work::StepState from)
         }
         m_planner.placements().count(failed.placement, failed.state(), -1);
         m_planner.placements().count(failed.placement, work::StepState::Finished, 1);
+        if (m_dag.users(dependency).empty()) // its record will leave before those who ask why
+            moved->error = fmt::format("{} did not succeed", m_steps.at(dependency).work.name());
         failed.setProgress(*std::move(moved));
         touch(dependent, failed);
         settleStep(dependent, failed, work::StepState::Blocked);
@@ -125,6 +127,8 @@ void Farm::settleStep(StepId id, StepRecord& step, work::StepState from)
     m_policies.release(step.policy);
     m_dag.unshare(step.work.sharingKey(), id);
     const std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
+    if (users.empty())
+        m_leaving.push_back(id);
     for (const JobId user : users) {
         JobRecord& job = m_jobs.at(user);
         if (!job.isOpen())
@@ -186,18 +190,10 @@ void Farm::finishJob(JobId id, JobRecord& job)
     --m_openJobs;
     jobCloses(job);
     ++m_counters.jobsFinished;
+    m_counters.jobsSucceeded += job.progress().state == work::JobState::Succeeded ? 1U : 0U;
+    m_counters.jobsFailed += job.progress().state == work::JobState::Failed ? 1U : 0U;
     m_finished.push_back(id);
     m_finishedSteps += job.steps.size();
-}
-
-// Somebody still waits for it: an open job that nobody has cancelled.
-bool Farm::isWanted(StepId id) const
-{
-    const std::span<const JobId> users = m_dag.users(id);
-    return std::any_of(users.begin(), users.end(), [this](JobId user) {
-        const JobRecord& job = m_jobs.at(user);
-        return job.isOpen() && !work::isCancelAsked(job.progress());
-    });
 }
 
 void Farm::plan()
@@ -222,10 +218,7 @@ void Farm::startAttempt(const sched::Start& start)
     moveStep(start.step, work::AttemptStarted{}, true);
     StepRecord& step = m_steps.at(start.step);
     const AttemptId id(++m_marks.attempt);
-    JobId job(0);
-    for (const JobId user : m_dag.users(start.step))
-        if (job.value() == 0 || (!m_jobs.at(job).isOpen() && m_jobs.at(user).isOpen()))
-            job = user;
+    const JobId job = jobFor(start.step);
     if (step.newest.value() != 0)
         m_superseded.push_back(step.newest);
     step.newest = id;
@@ -238,10 +231,12 @@ void Farm::startAttempt(const sched::Start& start)
     m_changes.newAttempts.push_back({id, attempt.step, job, attempt.machine, number, attempt.created, {}});
     MachineRecord& machine = m_machines.at(start.machine);
     machine.running.insert(id);
+    machine.idleSince.reset();
     show(start.machine);
     desiredFor(machine).assign.push_back(assignmentFor(id, attempt));
     ++m_counters.attemptsStarted;
     m_counters.retries += number > 1 ? 1 : 0;
+    m_counters.mostAttempts = std::max<std::uint64_t>(m_counters.mostAttempts, number);
 }
 
 protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& attempt) const
@@ -308,14 +303,16 @@ work::Limits Farm::limitsFor(StepId id) const
                   wider(widest.maxLogBytes, limits.maxLogBytes), wider(widest.maxOutputBytes, limits.maxOutputBytes)};
         isFirst = false;
     };
-    for (const JobId user : m_dag.users(id)) {
+    std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
+    if (users.empty())
+        users.push_back(jobFor(id));
+    for (const JobId user : users) {
         const JobRecord& job = m_jobs.at(user);
         if (!job.isOpen())
             continue;
         widen(m_origins.at(job.origin).limits);
-        const auto entry = std::lower_bound(job.steps.begin(), job.steps.end(), id,
-                                            [](const JobStep& step, StepId wanted) { return step.step < wanted; });
-        isRoot = isRoot || (entry != job.steps.end() && entry->step == id && entry->root);
+        const JobStep* entry = job.find(id);
+        isRoot = isRoot || (entry != nullptr && entry->root);
     }
     if (!isRoot && m_options.dependencyLimits != work::Limits{})
         widen(m_options.dependencyLimits);

@@ -18,35 +18,65 @@ Result<void> Farm::checkSubmission(const SubmitJobs& event) const
     PENSTOCK_TRY_VOID(checkQuota(event));
     std::uint64_t steps = m_openSteps;
     std::set<std::string> groups;
+    std::set<std::string_view> made;
+    const bool refers = std::ranges::any_of(event.jobs, [](const JobRequest& job) {
+        return std::ranges::any_of(job.steps, &StepRequest::isReference);
+    });
+    std::set<std::pair<std::string_view, std::string_view>> keys; // of the jobs before
     for (const JobRequest& job : event.jobs) {
         if (job.spec.nameSpace == kOwnNamespace)
             return fail(ErrorCode::Invalid, fmt::format("namespace: {} is the farm's own; choose another for job {}",
                                                         kOwnNamespace, job.spec.name));
         if (job.steps.empty())
             return fail(ErrorCode::Invalid, fmt::format("job {} has no steps; give it at least one", job.spec.name));
-        if (job.spec.key.empty() || !m_keys.contains({job.spec.nameSpace, job.spec.key}))
-            PENSTOCK_TRY_VOID(checkGroup(job.spec, groups));
-        steps += static_cast<std::uint64_t>(
-            std::ranges::count_if(job.steps, [](const StepRequest& step) { return !step.cached; }));
+        const bool isKnown = !job.spec.key.empty() && (m_keys.contains({job.spec.nameSpace, job.spec.key}) ||
+                                                       !keys.insert({job.spec.nameSpace, job.spec.key}).second);
+        if (isKnown)
+            continue; // it is only answered again
+        PENSTOCK_TRY_VOID(checkGroup(job.spec, groups));
+        steps += static_cast<std::uint64_t>(std::ranges::count_if(
+            job.steps, [](const StepRequest& step) { return !step.cached && !step.isReference; }));
         if (steps > m_options.maxOpenSteps)
             return fail(ErrorCode::Exhausted,
                         fmt::format("{} steps would be open, the limit is {}; wait until some have finished", steps,
                                     m_options.maxOpenSteps));
-        if (job.steps.size() == 1 && job.steps.front().dependsOn.empty())
-            continue;
-        std::vector<const std::vector<std::uint32_t>*> dependsOn;
-        dependsOn.reserve(job.steps.size());
-        std::set<std::string_view> keys;
-        for (const StepRequest& step : job.steps) {
-            dependsOn.push_back(&step.dependsOn);
-            const std::string& key = step.spec.sharingKey();
-            if (!key.empty() && !keys.insert(key).second)
-                return fail(ErrorCode::Invalid, fmt::format("job {} lists {} twice; list each derivation once",
-                                                            job.spec.name, key));
-        }
-        if (auto order = work::topologicalOrder(dependsOn); !order)
-            return fail(std::move(order).error().in(fmt::format("job {}", job.spec.name)));
+        PENSTOCK_TRY_VOID(checkRequest(job, refers ? &made : nullptr));
     }
+    return {};
+}
+
+Result<void> Farm::checkRequest(const JobRequest& job, std::set<std::string_view>* made) const
+{
+    std::vector<const std::vector<std::uint32_t>*> dependsOn;
+    dependsOn.reserve(job.steps.size());
+    std::set<std::string_view> keys;
+    for (const StepRequest& step : job.steps) {
+        dependsOn.push_back(&step.dependsOn);
+        const std::string& key = step.spec.sharingKey();
+        if (!key.empty() && job.steps.size() > 1 && !keys.insert(key).second)
+            return fail(ErrorCode::Invalid, fmt::format("job {} lists {} twice; list each derivation once",
+                                                        job.spec.name, key));
+        if (!step.isReference)
+            continue;
+        if (key.empty() || step.cached || !step.dependsOn.empty())
+            return fail(ErrorCode::Invalid,
+                        fmt::format("job {}: step {} refers to a live step: it must name a derivation and nothing that "
+                                    "it depends on, and cannot be cached",
+                                    job.spec.name, step.spec.name));
+        if (!made->contains(key) && !liveStepFor(key))
+            return fail(ErrorCode::Conflict, fmt::format("no live step for {}", key));
+    }
+    if (job.claims == Claims::Roots && std::ranges::none_of(job.steps, &StepRequest::root))
+        return fail(ErrorCode::Invalid, fmt::format("job {} claims only its roots and has none; mark one of its steps "
+                                                    "as root",
+                                                    job.spec.name));
+    for (const StepRequest& step : made == nullptr ? std::span<const StepRequest>() : std::span(job.steps))
+        if (!step.cached && !step.isReference && !step.spec.sharingKey().empty())
+            made->insert(step.spec.sharingKey());
+    if (job.steps.size() == 1 && job.steps.front().dependsOn.empty())
+        return {};
+    if (auto order = work::topologicalOrder(dependsOn); !order)
+        return fail(std::move(order).error().in(fmt::format("job {}", job.spec.name)));
     return {};
 }
 
@@ -86,9 +116,8 @@ JobId Farm::insertJob(JobRequest& request)
     row.stepsTotal = static_cast<std::uint32_t>(job.steps.size());
     m_changes.newJobs.push_back(std::move(row));
     startNewSteps(request, resolved);
-    for (const JobStep& step : job.steps) {
+    for (const JobStep& step : job.steps)
         m_changes.jobSteps.push_back({id, step.step, step.root});
-    }
     // Also those that it needs only through steps that lived before.
     for (const JobStep& step : job.steps)
         if (step.step <= before)
@@ -148,7 +177,7 @@ std::vector<Farm::ResolvedStep> Farm::resolveSteps(JobRequest& request)
             continue;
         }
         const std::string& key = step.spec.sharingKey();
-        if (const std::optional<StepId> live = liveStepFor(key)) {
+        if (const std::optional<StepId> live = liveStepFor(key)) { // as each reference has
             resolved.push_back({*live, false});
             continue;
         }
@@ -180,15 +209,17 @@ void Farm::connectSteps(const JobRequest& request, const std::vector<ResolvedSte
     }
 }
 
-// The job needs the steps it lists and, through steps that lived before, what those still wait for.
+// The job needs the steps it lists and, through steps that lived before, what those still wait for; or only its roots.
 JobSteps Farm::claimSteps(JobId job, const JobRequest& request, const std::vector<ResolvedStep>& resolved)
 {
     std::map<StepId, bool> roots;
     std::vector<StepId> open;
     for (std::size_t i = 0; i < resolved.size(); ++i) {
+        if (request.claims == Claims::Roots && !request.steps[i].root)
+            continue;
         bool& root = roots[resolved[i].step];
         root = root || request.steps[i].root;
-        if (!resolved[i].isNew)
+        if (!resolved[i].isNew && request.claims == Claims::All)
             open.push_back(resolved[i].step);
     }
     while (!open.empty()) {
@@ -244,7 +275,12 @@ void Farm::startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& r
         }
         StepRecord& record = addStep(id, request.steps[i].spec, m_now.wall, progress);
         m_changes.newSteps.push_back({id, std::move(request.steps[i].spec), m_now.wall, std::move(progress)});
-        m_shownSteps.push_back(id);
+        if (!m_dag.users(id).empty())
+            m_shownSteps.push_back(id);
+        else if (request.steps[i].cached)
+            m_leaving.push_back(id);
+        else if (!m_dag.isNeeded(id)) // what would need it lived before, and has dependencies of its own
+            m_unneeded.push_back(id);
         enter(id, record);
     }
 }

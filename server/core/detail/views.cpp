@@ -189,12 +189,17 @@ std::optional<MachineView> Farm::machine(MachineId id) const
                      .finished = machine->finished,
                      .failed = machine->failed,
                      .running = {},
-                     .runningNames = {}};
+                     .runningNames = {},
+                     .times = machine->times,
+                     .connected = machine->link == Link::Away ? std::nullopt : std::optional(machine->row.lastSeen),
+                     .idleSince = machine->idleSince,
+                     .lastFailure = machine->lastFailure};
     addRoom(*machine, view);
     for (const AttemptId running : machine->running) {
         const AttemptRecord& attempt = m_attempts.at(running);
         view.running.push_back(viewOf(running, attempt));
         view.runningNames.push_back(m_steps.at(attempt.step).work.name());
+        view.runningKeys.push_back(m_steps.at(attempt.step).work.sharingKey());
     }
     return view;
 }
@@ -236,9 +241,7 @@ void Farm::showOldest(QueueView& queue, std::pair<WallTime, StepId> candidate) c
         return;
     queue.oldestReady = candidate.first;
     queue.oldestStep = candidate.second;
-    const auto users = m_dag.users(candidate.second);
-    if (users.begin() != users.end())
-        queue.oldestJob = *users.begin();
+    queue.oldestJob = jobFor(candidate.second);
 }
 
 // Which share groups wait in each queue, and how long the first of each has.

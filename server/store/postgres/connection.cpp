@@ -307,4 +307,30 @@ Result<std::vector<Rows>> Connection::runAll(std::span<const Request> requests)
     return all;
 }
 
+// ---------------------------------------------------------------------------------------------- notifications
+
+Result<std::set<std::string>> Connection::waitForNotifications(milliseconds time, int wake)
+{
+    const Deadline deadline = Clock::now() + std::min<milliseconds>(time, std::chrono::hours(1));
+    for (;;) {
+        if (::PQconsumeInput(m_handle.get()) == 0)
+            return fail(lost("listening"));
+        std::set<std::string> channels;
+        while (const std::unique_ptr<PGnotify, decltype(&::PQfreemem)> told{::PQnotifies(m_handle.get()), &::PQfreemem})
+            channels.emplace(told->relname);
+        if (!channels.empty() || Clock::now() >= deadline)
+            return channels;
+        std::array<pollfd, 3> waited{{{::PQsocket(m_handle.get()), POLLIN, 0},
+                                      {m_stop->descriptor(), POLLIN, 0},
+                                      {wake, POLLIN, 0}}};
+        const int ready = ::poll(waited.data(), waited.size(), millisecondsUntil(deadline));
+        if (ready < 0 && errno != EINTR)
+            return fail(ErrorCode::Internal, fmt::format("poll failed: {}", std::generic_category().message(errno)));
+        if (ready > 0 && waited[1].revents != 0)
+            return fail(ErrorCode::Cancelled, "stopped while listening to the database");
+        if (ready > 0 && waited[2].revents != 0 && waited[0].revents == 0)
+            return channels;
+    }
+}
+
 } // namespace penstock::store::postgres

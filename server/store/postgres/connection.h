@@ -66,6 +66,10 @@ public:
     // Text with several statements and no parameters.
     [[nodiscard]] Result<void> runScript(const std::string& sql);
 
+    // Names of channels (LISTEN) on which something was told, without repeats: as soon as there is one, or, perhaps
+    // empty, when the time is over or `wake`, a descriptor, can be read from; -1: none. Outside of a transaction.
+    [[nodiscard]] Result<std::set<std::string>> waitForNotifications(std::chrono::milliseconds time, int wake = -1);
+
     [[nodiscard]] bool isUsable() const { return ::PQstatus(m_handle.get()) == CONNECTION_OK && !m_isBroken; }
     [[nodiscard]] int backend() const { return ::PQbackendPID(m_handle.get()); } // pid of the server's process
 

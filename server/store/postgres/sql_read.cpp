@@ -48,12 +48,20 @@ ORDER BY name_space COLLATE "C", key COLLATE "C")"};
 const Statement kOpenJobs{"open_jobs", "DECLARE recovery NO SCROLL CURSOR FOR SELECT " JOB_COLUMNS
                                        " FROM penstock.jobs j WHERE j.is_open ORDER BY j.id"};
 
-#define NEEDED_STEPS                                                                                                   \
-    "(SELECT js.step_id FROM penstock.jobs j JOIN penstock.job_steps js ON js.job_id = j.id WHERE j.is_open "          \
-    "UNION SELECT a.step_id FROM penstock.attempts a WHERE a.is_open)"
+#define GOOD "('succeeded', 'cached')"
+#define NEEDED                                                                                                         \
+    "SELECT js.step_id FROM penstock.jobs j JOIN penstock.job_steps js ON js.job_id = j.id WHERE j.is_open "           \
+    "UNION SELECT a.step_id FROM penstock.attempts a WHERE a.is_open "                                                 \
+    "UNION SELECT u.id FROM penstock.steps u WHERE u.result IS NULL "
+#define NEEDED_STEPS "(" NEEDED ")"
+// And those whose end or paths unfinished ones have to hear of.
+#define NEEDED_STEPS_AND_ENDED                                                                                         \
+    "(" NEEDED "UNION SELECT e.id FROM penstock.steps u JOIN penstock.step_dependencies d ON d.step_id = u.id "        \
+    "JOIN penstock.steps e ON e.id = d.depends_on WHERE u.result IS NULL AND e.result IS NOT NULL "                    \
+    "AND (e.revealed <> '' OR e.result NOT IN " GOOD "))"
 
 const Statement kOpenSteps{"open_steps", "DECLARE recovery NO SCROLL CURSOR FOR SELECT " STEP_COLUMNS(
-                                             "NULL::bytea") " FROM " NEEDED_STEPS
+                                             "NULL::bytea") " FROM " NEEDED_STEPS_AND_ENDED
                                              " n JOIN penstock.steps s ON s.id = n.step_id ORDER BY s.id"};
 const Statement kOpenDependencies{
     "open_dependencies", "DECLARE recovery NO SCROLL CURSOR FOR SELECT d.step_id, d.depends_on FROM " NEEDED_STEPS
@@ -96,7 +104,7 @@ const Statement kFindJobs{"find_jobs", "SELECT " JOB_COLUMNS ", c.done, c.runnin
 // The last column: root of the job asked for.
 const Statement kFindSteps{"find_steps", "SELECT " STEP_COLUMNS("NULL::bytea") ", false FROM penstock.steps s WHERE "
                                          STEP_CONDITIONS "ORDER BY s.id DESC LIMIT $4::bigint"};
-// Steps that are not finished belong to open jobs, of which there are few compared with all there ever were.
+// There are few that are not finished compared with all there ever were.
 const Statement kFindOpenSteps{
     "find_open_steps",
     "SELECT " STEP_COLUMNS("NULL::bytea") ", false FROM " NEEDED_STEPS " n JOIN penstock.steps s ON s.id = n.step_id "
@@ -133,16 +141,22 @@ const Statement kFindAttemptsOfJob{
 // ------------------------------------------------------------------------------------------------ a job, tokens
 
 const Statement kLoadJob{"load_job", "SELECT " JOB_COLUMNS " FROM penstock.jobs j WHERE j.id = $1::bigint"};
-const Statement kLoadStepsOfJob{"load_steps_of_job",
-                                "SELECT " STEP_COLUMNS("NULL::bytea") " FROM penstock.job_steps js "
-                                "JOIN penstock.steps s ON s.id = js.step_id WHERE js.job_id = $1::bigint "
-                                "ORDER BY s.id"};
+// Also others whose revealed paths those that did not succeed will ask for.
+const Statement kLoadStepsOfJob{"load_steps_of_job", "SELECT " STEP_COLUMNS("NULL::bytea") R"( FROM (
+    SELECT js.step_id FROM penstock.job_steps js WHERE js.job_id = $1::bigint
+    UNION SELECT e.id FROM penstock.job_steps js JOIN penstock.steps u ON u.id = js.step_id
+        JOIN penstock.step_dependencies d ON d.step_id = u.id JOIN penstock.steps e ON e.id = d.depends_on
+        WHERE js.job_id = $1::bigint AND (u.result IS NULL OR u.result NOT IN )" GOOD ") AND e.result IN " GOOD R"(
+        AND e.revealed <> '') n JOIN penstock.steps s ON s.id = n.step_id ORDER BY s.id)"};
 const Statement kLoadDerivations{"load_derivations", "SELECT s.id, s.spec, s.drv FROM penstock.steps s "
                                                      "WHERE s.id = ANY($1::bigint[]) ORDER BY s.id"};
 const Statement kLoadDependenciesOfJob{
-    "load_dependencies_of_job", "SELECT d.step_id, d.depends_on FROM penstock.job_steps js JOIN "
-                                "penstock.step_dependencies d ON d.step_id = js.step_id "
-                                "WHERE js.job_id = $1::bigint ORDER BY d.step_id, d.depends_on"};
+    "load_dependencies_of_job", R"(
+SELECT d.step_id, d.depends_on FROM penstock.job_steps js JOIN penstock.step_dependencies d ON d.step_id = js.step_id
+    JOIN penstock.steps e ON e.id = d.depends_on
+WHERE js.job_id = $1::bigint AND (e.result IS NULL OR e.result NOT IN )" GOOD R"( OR e.revealed <> '' OR EXISTS (
+    SELECT FROM penstock.job_steps own WHERE own.job_id = $1::bigint AND own.step_id = d.depends_on))
+ORDER BY d.step_id, d.depends_on)"};
 const Statement kLoadJobSteps{"load_job_steps", "SELECT job_id, step_id, root FROM penstock.job_steps "
                                                 "WHERE job_id = $1::bigint ORDER BY step_id"};
 

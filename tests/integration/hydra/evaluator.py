@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Hydra's evaluator: derivations are instantiated by Nix itself, builds are inserted in one transaction with its outputs,
-members and notifications, builds of unchanged jobs are used again, and repointed in transactions of their own."""
+"""Hydra's evaluator: derivations are instantiated by Nix itself, builds are inserted in one transaction with their
+outputs, members and notifications, builds of unchanged jobs are used again, and repointed in transactions of their
+own."""
 
 import ast
 import contextlib
@@ -155,7 +156,8 @@ class Evaluator:
     def insert_outputs(session, new, jobs):
         outputs = [(build, output, path) for name, build in new.items()
                    for output, path in jobs[name].drv.outputs.items()]
-        session.rows("INSERT INTO buildoutputs (build, name, path) SELECT * FROM unnest($1::int[], $2::text[], $3::text[])",
+        session.rows("INSERT INTO buildoutputs (build, name, path)"
+                     " SELECT * FROM unnest($1::int[], $2::text[], $3::text[])",
                      *([each[column] for each in outputs] for column in range(3)))
 
     def repoint(self, derivations):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""hydra-notify as strict as it is, and a recorder: every notification in its order with the rows and the log as they were
-when it came. What hydra-notify would die of is kept as a violation; builds it was told of have their
+"""hydra-notify as strict as it is, and a recorder: every notification in its order with the rows and the log as they
+were when it came. What hydra-notify would die of is kept as a violation; builds it was told of have their
 notificationpendingsince set back, and logs may be compressed in place, as its plugins do."""
 
 import bz2
@@ -193,8 +193,8 @@ class HydraNotify:
                   if event.channel == "build_finished" and row["finished"] == 1 and self.acknowledges
                   and row["notificationpendingsince"] is None and row["buildstatus"] != 4 and not self.was_told(each)]
         if self.acknowledges:
-            self.session.rows("UPDATE builds SET notificationpendingsince = NULL WHERE finished = 1 AND id IN (SELECT id"
-                              " FROM builds WHERE id = ANY ($1::int[]) ORDER BY id FOR UPDATE)", event.ids)
+            self.session.rows("UPDATE builds SET notificationpendingsince = NULL WHERE finished = 1 AND id IN"
+                              " (SELECT id FROM builds WHERE id = ANY ($1::int[]) ORDER BY id FOR UPDATE)", event.ids)
         return found
 
     def was_told(self, build):

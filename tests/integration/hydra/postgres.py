@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""PostgreSQL for tests without any module beside Python's own: libpq by ctypes, and a private cluster that can be killed
-and started again. A Session belongs to one thread at a time."""
+"""PostgreSQL for tests without any module beside Python's own: libpq by ctypes, and a private cluster that can be
+killed and started again. A Session belongs to one thread at a time."""
 
 import ctypes
 import ctypes.util
@@ -164,8 +164,9 @@ class Cluster:
     """A server of its own on a Unix socket. It may be killed: what was committed is there after start()."""
 
     def __init__(self):
-        place = "/dev/shm" if os.access("/dev/shm", os.W_OK) and shutil.disk_usage("/dev/shm").free > 2 << 30 else "/tmp"
-        self.dir = tempfile.mkdtemp(prefix="penstock-hydra-", dir=place)
+        memory = "/dev/shm"
+        is_roomy = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > 2 << 30
+        self.dir = tempfile.mkdtemp(prefix="penstock-hydra-", dir=memory if is_roomy else "/tmp")
         self.user = None
         if os.geteuid() == 0:
             self.user = "postgres" if any(each.pw_name == "postgres" for each in pwd.getpwall()) else "nobody"

@@ -43,7 +43,7 @@ class Dump:
             paths.setdefault((row["build"], row["stepnr"]), []).append((row["name"], self.path(row["path"])))
         return sorted({(self.path(row["drvpath"]), row["type"], row["status"],
                         "" if row["status"] == 0 else self.names[row["build"]], row["system"] or "",
-                        row["errormsg"] or "", str(paths.get((row["build"], row["stepnr"]))))
+                        self.path(row["errormsg"] or ""), str(paths.get((row["build"], row["stepnr"]))))
                        for row in self.session.rows("SELECT * FROM buildsteps") if row["status"] != ATTEMPT})
 
     def products(self):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A whole Hydra for tests: PostgreSQL with Hydra's tables, an evaluator, the web interface, hydra-notify, a Nix store, and
-in the place of the queue runner a Penstock server with its builders."""
+"""A whole Hydra for tests: PostgreSQL with Hydra's tables, an evaluator, the web interface, hydra-notify, a Nix store,
+and in the place of the queue runner a Penstock server with its builders."""
 
 import os
 import shutil
@@ -36,12 +36,13 @@ class HydraStore(NixStore, NixPrograms):
         return self.env["NIX_STORE_DIR"]
 
     def delete(self, path):
-        """Makes it invalid, whoever refers to it."""
-        self.run("nix-store", "--delete", "--ignore-liveness", path)
+        """Makes it invalid; nothing may refer to it."""
+        self.run("nix-store", "--delete", path)
 
 
 class HydraWorld:
     count = 0
+    notify_class = HydraNotify
 
     def __init__(self, cluster, store, **notify):
         HydraWorld.count += 1
@@ -54,7 +55,7 @@ class HydraWorld:
         self.session = Session(self.url)
         with open(SCHEMA, encoding="utf-8") as schema:
             self.session.run(schema.read())
-        self.notify = HydraNotify(self.url, **notify)
+        self.notify = self.notify_class(self.url, **notify)
         self.evaluator = Evaluator(self)
         self.web = WebUi(self)
         self.farm = Farm(env=dict(store.env, LOGNAME="hydra-queue-runner"))

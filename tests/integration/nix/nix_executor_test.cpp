@@ -186,6 +186,27 @@ TEST_F(NixExecutorTest, ReportsFailures)
     EXPECT_EQ(run(elsewhere).outcome, Outcome::Infrastructure);
 }
 
+TEST_F(NixExecutorTest, BuildsTwiceWhatSaysThatItIsDeterministic)
+{
+    const auto twice = [&](const std::string& name, const std::string& script, const std::string& word) {
+        return specOf(
+            makeDerivation(m_nix->storeDir(), {.name = name, .script = script, .environment = {{word, "1"}}}));
+    };
+    Recorder sink;
+    const AttemptExit same = run(twice("same", "echo built; echo same > $out", "isDeterministic"), sink);
+    EXPECT_EQ(same.outcome, Outcome::Succeeded) << same.error;
+    EXPECT_FALSE(same.cached);
+    EXPECT_EQ(sink.log, "built\nbuilt\n");
+
+    const std::string differs = "read x < /proc/sys/kernel/random/uuid; echo $x > $out";
+    for (const std::string word : {"isDeterministic", "isDetermistic"}) {
+        const AttemptSpec spec = twice("differs-" + word, differs, word);
+        EXPECT_EQ(run(spec).outcome, Outcome::NotDeterministic);
+        EXPECT_EQ(run(spec).outcome, Outcome::NotDeterministic); // though the first build's outputs are there
+    }
+    EXPECT_EQ(run(specOf(derivation("free", differs))).outcome, Outcome::Succeeded);
+}
+
 TEST_F(NixExecutorTest, EnforcesEveryLimit)
 {
     protocol::Limits total;

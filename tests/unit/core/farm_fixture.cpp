@@ -2,6 +2,7 @@
 #include "tests/unit/core/farm_fixture.h"
 
 #include <algorithm>
+#include <set>
 
 namespace penstock::core::test {
 
@@ -31,6 +32,14 @@ JobRequest commandJob(const std::string& name)
     job.spec.name = name;
     job.spec.user = "ann";
     job.steps.push_back({commandStep(name), {}, true});
+    return job;
+}
+
+JobRequest rootJob(const std::string& name, const std::vector<std::string>& steps,
+                   const std::vector<std::pair<std::uint32_t, std::uint32_t>>& edges)
+{
+    JobRequest job = nixJob(name, steps, edges);
+    job.claims = Claims::Roots;
     return job;
 }
 
@@ -119,8 +128,17 @@ void FarmTest::recover()
         return std::any_of(open.jobs.begin(), open.jobs.end(), [id](const auto& job) { return job.id == id; });
     };
     std::erase_if(open.jobSteps, [&](const auto& row) { return !isOpen(row.job); });
+    std::set<StepId> unfinished;
+    for (const work::StepRow& row : durable.steps)
+        if (!row.progress.result)
+            unfinished.insert(row.id);
+    std::set<StepId> told; // to unfinished ones that depend on it
+    for (const work::DependencyRow& row : open.dependencies)
+        if (unfinished.contains(row.step))
+            told.insert(row.dependsOn);
     std::erase_if(open.steps, [&](const auto& step) {
-        return std::none_of(open.jobSteps.begin(), open.jobSteps.end(),
+        return step.progress.result && (step.progress.revealed.empty() || !told.contains(step.id)) &&
+               std::none_of(open.jobSteps.begin(), open.jobSteps.end(),
                             [&](const auto& row) { return row.step == step.id; });
     });
     std::erase_if(open.dependencies, [&](const auto& row) {
@@ -224,6 +242,28 @@ void FarmTest::apply(std::span<Event> events)
     }
     const Result<void> checked = core->checkInvariants();
     EXPECT_TRUE(checked.has_value()) << (checked ? "" : checked.error().message);
+}
+
+std::optional<work::StepProgress> FarmTest::rowOf(const std::string& name) const
+{
+    for (auto row = durable.steps.rbegin(); row != durable.steps.rend(); ++row)
+        if (row->spec.name == name)
+            return row->progress;
+    return std::nullopt;
+}
+
+StepId FarmTest::idOf(const std::string& name) const
+{
+    for (auto row = durable.steps.rbegin(); row != durable.steps.rend(); ++row)
+        if (row->spec.name == name)
+            return row->id;
+    ADD_FAILURE() << "no step " << name;
+    return StepId(0);
+}
+
+std::string FarmTest::assignedName() const
+{
+    return assigned().size() == 1 ? assignment().name : std::to_string(assigned().size()) + " assignments";
 }
 
 void FarmTest::confirm()

@@ -23,6 +23,9 @@ inline const std::string kInstance(32, '1');
 // Steps named a, b, c, …; edges {from, to}: from depends on to. The last step is the root.
 [[nodiscard]] JobRequest nixJob(const std::string& name, const std::vector<std::string>& steps,
                                 const std::vector<std::pair<std::uint32_t, std::uint32_t>>& edges);
+// The same, and it claims only its root.
+[[nodiscard]] JobRequest rootJob(const std::string& name, const std::vector<std::string>& steps,
+                                 const std::vector<std::pair<std::uint32_t, std::uint32_t>>& edges);
 [[nodiscard]] protocol::MachineFacts machineFacts(const std::string& name, std::uint32_t slots);
 [[nodiscard]] protocol::AttemptResult result(AttemptId attempt, protocol::Outcome outcome, std::int32_t exitCode = 0);
 
@@ -78,6 +81,11 @@ struct FarmTest : ::testing::Test {
     [[nodiscard]] work::JobState stateOf(JobId job) const { return core->job(job)->progress.state; }
     [[nodiscard]] StepId stepOf(JobId job, std::size_t index = 0) const { return core->stepsOf(job).at(index); }
     [[nodiscard]] work::StepProgress progressOf(StepId step) const { return core->step(step, JobId(0))->progress; }
+
+    // Of the newest step of that name, as it is stored, whether the core still has it or not.
+    [[nodiscard]] std::optional<work::StepProgress> rowOf(const std::string& name) const;
+    [[nodiscard]] StepId idOf(const std::string& name) const;
+    [[nodiscard]] std::string assignedName() const; // of the only one
 
     [[nodiscard]] JobId jobOf(AttemptId attempt) const { return core->attempt(attempt)->job; }
     [[nodiscard]] protocol::Assignment assignment() const; // the first of the last batch

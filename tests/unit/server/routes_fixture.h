@@ -5,6 +5,7 @@
 #include "server/http/application.h"
 #include "server/http/request_reader.h"
 #include "shared/nix/json.h"
+#include "tests/unit/server/fake_hydra.h"
 #include "tests/unit/server/feed_fixture.h"
 #include "tests/unit/server/port.h"
 
@@ -17,7 +18,8 @@ struct RoutesTest : ::testing::Test {
     FakeTokens tokens;
     FakeGateway gateway;
     auth::Authenticator authenticator{loop, tokens, auth::Mode::Local};
-    http::Application application{loop, authenticator, gateway};
+    FakeHydra hydra;
+    http::Application application{loop, authenticator, gateway, nullptr, &hydra};
 
     RoutesTest()
     {

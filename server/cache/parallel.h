@@ -9,9 +9,9 @@
 #include <cstddef>
 #include <functional>
 
-namespace penstock::cache::detail {
+namespace penstock::cache {
 
 [[nodiscard]] Result<void> parallelFor(std::size_t count, std::size_t threads,
                                        const std::function<Result<void>(std::size_t)>& work);
 
-} // namespace penstock::cache::detail
+} // namespace penstock::cache

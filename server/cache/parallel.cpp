@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "server/cache/detail/parallel.h"
+#include "server/cache/parallel.h"
 
 #include "shared/base/mutex.h"
 
@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-namespace penstock::cache::detail {
+namespace penstock::cache {
 namespace {
 
 class Items {
@@ -74,4 +74,4 @@ Result<void> parallelFor(std::size_t count, std::size_t threads,
     return items.result();
 }
 
-} // namespace penstock::cache::detail
+} // namespace penstock::cache

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Metrics under the names of Hydra's queue runner, as far as there is a source for them; where a name said something
+// else than what it counted, it counts now what it says (docs/hydra.md has the table). Machines by name, the first
+// thousand. And penstock_hydra_*: how intake and projection do. Pure.
+#pragma once
+
+#include "server/app/hydra_views.h"
+#include "server/http/metric.h"
+
+#include <cstdint>
+#include <vector>
+
+namespace penstock::app {
+
+// Called on the core loop.
+void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCounters& dispatch, Now now,
+                        std::vector<http::MetricFamily>& families);
+void appendHydraUploads(std::uint64_t waiting, Now now, Instant started, std::vector<http::MetricFamily>& families);
+// Only with a Hydra.
+void appendHydraIntakeMetrics(const http::HydraCounters& counters, WallTime now,
+                              std::vector<http::MetricFamily>& families);
+
+} // namespace penstock::app

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/hydra_source.h"
+
+#include <utility>
+
+namespace penstock::app {
+
+Result<std::unique_ptr<HydraSource>> HydraSource::open(hydra::Options options, const nix::StoreDir& storeDir,
+                                                       const Clock& clock, Logger& logger)
+{
+    PENSTOCK_TRY(auto lock, hydra::LockFile::take(options.dataDir));
+    logger.info("hydra.locked", {{"file", lock.path()}});
+    return std::unique_ptr<HydraSource>(
+        new HydraSource(std::move(options), storeDir, std::move(lock), clock, logger));
+}
+
+HydraSource::HydraSource(hydra::Options options, const nix::StoreDir& storeDir, hydra::LockFile lock,
+                         const Clock& clock, Logger& logger)
+    : m_options(std::move(options)), m_clock(clock), m_logger(logger), m_lock(std::move(lock)),
+      m_projection(m_options, clock, logger), m_steps(m_options, storeDir, clock, logger), m_alive(std::make_shared<bool>(true))
+{
+}
+
+HydraSource::~HydraSource()
+{
+    stop();
+}
+
+void HydraSource::start(Farm farm)
+{
+    m_farm.emplace(std::move(farm));
+    m_intake = std::make_unique<hydra::Intake>(m_options,
+                                               hydra::IntakeParts{*this, m_farm->outputs, m_clock, m_logger},
+                                               m_farm->places);
+    m_intake->start();
+}
+
+void HydraSource::stop()
+{
+    *m_alive = false;
+    m_intake.reset();
+    m_farm.reset();
+}
+
+namespace {
+
+http::HydraCounters countersOf(const hydra::IntakeCounters& intake, unsigned others)
+{
+    http::HydraCounters counters;
+    counters.passesStarted = intake.passesStarted;
+    counters.passesFinished = intake.passesFinished;
+    counters.passesCutShort = intake.passesInterrupted;
+    counters.wakeups = intake.wakeUps;
+    counters.buildsLoaded = intake.buildsRead;
+    counters.stepsLoaded = intake.stepsCreated;
+    counters.buildsRead = intake.buildsRead;
+    counters.readTime = intake.readTime;
+    counters.busyTime = intake.busy;
+    counters.buildsWaiting = intake.waiting;
+    counters.cachedSuccesses = intake.cachedSuccesses;
+    counters.cachedFailures = intake.cachedFailures;
+    counters.aborted = intake.aborted;
+    counters.connections = intake.connections + others;
+    counters.lastError = intake.lastError;
+    return counters;
+}
+
+Error stopped()
+{
+    return {ErrorCode::Unavailable, "the server is stopping; ask again when it is back"};
+}
+
+} // namespace
+
+HydraHooks HydraSource::hooks()
+{
+    constexpr unsigned kOthers = 5; // the writer, two readers, phases, the reader of the routes
+    HydraHooks hooks;
+    hooks.databaseUrl = m_options.databaseUrl;
+    hooks.counters = [this, alive = m_alive] {
+        return *alive ? countersOf(m_intake->counters(), kOthers) : http::HydraCounters{};
+    };
+    hooks.loadBuild = [this, alive = m_alive](std::uint64_t build, hydra::Answer<void> answer) {
+        if (!*alive)
+            return answer(fail(stopped()));
+        m_intake->buildOne(static_cast<hydra::BuildId>(build), std::move(answer));
+    };
+    hooks.addBuild = [this, alive = m_alive](std::int32_t jobset, std::string drv, hydra::Answer<void> answer) {
+        if (!*alive)
+            return answer(fail(stopped()));
+        m_intake->addBuild(std::move(drv), jobset, [answer = std::move(answer)](const Result<hydra::BuildId>& build) {
+            answer(build ? Result<void>() : Result<void>(fail(build.error())));
+        });
+    };
+    return hooks;
+}
+
+// The intake's threads call this while m_farm stands: they end before it does.
+template <class Order> void HydraSource::order(Order order)
+{
+    m_farm->loop.post([this, alive = m_alive, order = std::move(order)]() mutable {
+        if (*alive)
+            order(m_farm->gateway);
+    });
+}
+
+void HydraSource::submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vector<JobId>> answer)
+{
+    order([jobs = std::move(jobs), answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.submit(std::move(jobs), std::move(answer));
+    });
+}
+
+void HydraSource::cancel(JobId job, std::string why, hydra::Answer<void> answer)
+{
+    order([job, why = std::move(why), answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.order([&](RequestId id) { return core::CancelJob{id, job, why}; }, std::move(answer));
+    });
+}
+
+void HydraSource::bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer)
+{
+    order([job, at, answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.order([&](RequestId id) { return core::BumpJob{id, job, at.has_value(), at}; }, std::move(answer));
+    });
+}
+
+void HydraSource::setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer)
+{
+    order([row = work::ShareGroupRow{std::move(group), shares},
+           answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.order([&](RequestId id) { return core::SetShares{id, row}; }, std::move(answer));
+    });
+}
+
+} // namespace penstock::app

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/hydra_steps.h"
+
+namespace penstock::app {
+namespace {
+
+hydra::PhaseOptions phaseOptions(const hydra::Options& options)
+{
+    hydra::PhaseOptions phases;
+    phases.connectionString = options.databaseUrl;
+    return phases;
+}
+
+} // namespace
+
+HydraSteps::HydraSteps(const hydra::Options& options, const nix::StoreDir& store, const Clock& clock, Logger& logger)
+    : m_logs(options.dataDir, clock, logger), m_phases(phaseOptions(options), clock, logger)
+{
+    if (!options.rootsDir.empty())
+        m_roots.emplace(options.rootsDir, store, logger);
+}
+
+// A row says that it is being built only when there is a log to be looked at.
+LinkBeside HydraSteps::beside(logs::LogStore& logs, LogGate& gate)
+{
+    LinkBeside beside{.gate = &gate};
+    beside.progressed = [this, &logs](AttemptId attempt, const std::string& phase) {
+        const int busy = hydra::busyOf(phase);
+        if (busy < hydra::kBusyBuilding)
+            return m_phases.tell(attempt, busy);
+        logs.running(attempt, [this, attempt, busy] { m_phases.tell(attempt, busy); });
+    };
+    return beside;
+}
+
+std::function<void(const nix::StorePathSet&)> HydraSteps::keepRoots()
+{
+    if (!m_roots)
+        return {};
+    return [this](const nix::StorePathSet& paths) { m_roots->keep(paths); };
+}
+
+} // namespace penstock::app

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// HydraSteps: what goes on beside Hydra's rows while steps run: their log files, the phase that is shown, links that
+// keep their outputs. Made before the log store, whose tap it is, and outlives it. Only wires; see each part for its
+// thread.
+#pragma once
+
+#include "server/app/bridges.h"
+#include "server/hydra/build_logs.h"
+#include "server/hydra/gc_roots.h"
+#include "server/hydra/options.h"
+#include "server/hydra/phases.h"
+#include "server/logs/log_store.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+#include "shared/nix/store_path.h"
+
+#include <functional>
+#include <optional>
+
+namespace penstock::app {
+
+class HydraSteps {
+public:
+    // clock and logger outlive it.
+    HydraSteps(const hydra::Options& options, const nix::StoreDir& store, const Clock& clock, Logger& logger);
+
+    [[nodiscard]] logs::LogTap& tap() { return m_logs; }
+    // Both outlive the bridge that gets it.
+    [[nodiscard]] LinkBeside beside(logs::LogStore& logs, LogGate& gate);
+    // Outputs that are about to count; null: no links are wanted. Blocks; any thread.
+    [[nodiscard]] std::function<void(const nix::StorePathSet&)> keepRoots();
+
+private:
+    hydra::BuildLogs m_logs;
+    hydra::Phases m_phases;
+    std::optional<hydra::GcRoots> m_roots;
+};
+
+} // namespace penstock::app

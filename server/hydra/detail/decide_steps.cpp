@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/hydra/detail/decision.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+
+namespace penstock::hydra::detail {
+namespace {
+
+std::string knownPath(const work::NixOutput& output, const std::vector<work::OutputFact>& told)
+{
+    const auto found = std::ranges::find(told, output.name, &work::OutputFact::name);
+    return found != told.end() && !found->path.empty() ? found->path : output.path;
+}
+
+std::string baseName(const std::string& path)
+{
+    return path.substr(path.rfind('/') + 1);
+}
+
+} // namespace
+
+void Decision::notify(std::string_view channel, std::string payload)
+{
+    m_rows.notifications.push_back({channel, std::move(payload)});
+}
+
+Decision::Times Decision::nowTimes() const
+{
+    const Seconds now = secondsOf(m_facts.now).value_or(1); // the columns refuse 0
+    return {now, now};
+}
+
+// The builder's own times, as far as they can be believed.
+Decision::Times Decision::timesOf(const AttemptFacts& attempt) const
+{
+    const Seconds now = nowTimes().stop;
+    const Seconds stop = secondsOf(attempt.progress.stopped).value_or(now);
+    const std::optional<Seconds> start = secondsOf(attempt.progress.started);
+    return {std::min(start ? *start : secondsOf(attempt.created).value_or(stop), stop), stop};
+}
+
+const StepFacts* Decision::findStep(StepId id) const
+{
+    const auto found = m_facts.steps.find(id);
+    return found == m_facts.steps.end() ? nullptr : &found->second;
+}
+
+const AttemptFacts* Decision::findAttempt(std::optional<AttemptId> id) const
+{
+    const auto found = id ? m_facts.attempts.find(*id) : m_facts.attempts.end();
+    return found == m_facts.attempts.end() ? nullptr : &found->second;
+}
+
+std::int32_t Decision::nextStep(BuildId build, std::int32_t last)
+{
+    return ++m_lastSteps.emplace(build, last).first->second;
+}
+
+// At most once for each build and run, and before anything else that is told of it.
+void Decision::tellStarted(BuildId build, bool wasStarted)
+{
+    if (wasStarted || !m_started.insert(build).second)
+        return;
+    m_rows.startedBuilds.push_back(build);
+    notify("build_started", std::to_string(build));
+}
+
+void Decision::startSteps()
+{
+    m_rows.running = m_facts.running;
+    for (const Start& start : m_facts.starts) {
+        m_rows.newest = std::max(m_rows.newest.value_or(start.attempt), start.attempt);
+        if (const Candidate* candidate = choose(start))
+            startStep(start, *candidate);
+    }
+}
+
+// The build of the job it was made for, else one whose own derivation it is.
+const Candidate* Decision::choose(const Start& start) const
+{
+    const auto ofJob = std::ranges::find_if(start.candidates, &Candidate::isOfJob);
+    if (ofJob != start.candidates.end())
+        return &*ofJob;
+    const auto own = std::ranges::find_if(start.candidates, &Candidate::isOwn);
+    return own == start.candidates.end() ? nullptr : &*own;
+}
+
+void Decision::startStep(const Start& start, const Candidate& candidate)
+{
+    const AttemptFacts* attempt = findAttempt(start.attempt);
+    const StepFacts* step = attempt == nullptr ? nullptr : findStep(attempt->step);
+    if (step == nullptr)
+        return;
+    const auto resolution = m_facts.resolutions.find(start.attempt);
+    const bool isResolved = resolution != m_facts.resolutions.end();
+    m_lastSteps.emplace(candidate.build, candidate.lastStep);
+    if (isResolved)
+        resolve(*step, candidate.build, resolution->second);
+
+    const bool isOver = attempt->progress.state == work::AttemptState::Ended;
+    StepRow row;
+    row.build = candidate.build;
+    row.stepnr = nextStep(candidate.build, candidate.lastStep);
+    row.drvPath = isResolved ? resolution->second.resolvedDrvPath : step->drvPath;
+    row.busy = attempt->progress.state == work::AttemptState::Running ? kBusyConnecting : kBusyPreparing;
+    row.start = timesOf(*attempt).start;
+    row.machine = attempt->machine;
+    row.system = step->system;
+    const AttemptPlace place{start.attempt, attempt->step, row.build, row.stepnr};
+    notify("step_started", fmt::format("{}\t{}", row.build, row.stepnr));
+    if (candidate.isOwn)
+        tellStarted(row.build, candidate.started);
+    m_accounted.emplace(start.attempt, row.build);
+    bool isGood = false;
+    if (isOver) {
+        const Status status = statusOf(attempt->progress.end.value_or(work::AttemptEnd::Infrastructure));
+        isGood = status == Status::Succeeded;
+        row.busy = 0;
+        row.status = status;
+        row.error = errorTextOf(status, attempt->progress.error);
+        row.stop = timesOf(*attempt).stop;
+        tellStepEnd(place, *attempt, *step);
+    } else {
+        m_rows.places.push_back(place);
+    }
+    for (const work::NixOutput& output : step->outputs)
+        m_rows.stepOutputs.push_back({row.build, row.stepnr, output.name,
+                                      isGood ? knownPath(output, attempt->progress.outputs) : output.path});
+    m_rows.steps.push_back(std::move(row));
+}
+
+// What the derivation became is built by the row after this one.
+void Decision::resolve(const StepFacts& step, BuildId build, const Resolution& resolution)
+{
+    StepRow row;
+    row.build = build;
+    row.stepnr = nextStep(build, 0);
+    row.drvPath = step.drvPath;
+    row.status = Status::Resolved;
+    row.start = nowTimes().start;
+    row.stop = nowTimes().stop;
+    row.system = step.system;
+    row.resolved = baseName(resolution.resolvedDrvPath);
+    for (const work::NixOutput& output : step.outputs)
+        m_rows.stepOutputs.push_back({build, row.stepnr, output.name, output.path});
+    m_rows.steps.push_back(std::move(row));
+}
+
+void Decision::endSteps()
+{
+    for (const OpenRow& row : m_facts.ended)
+        endStep(row);
+    for (auto& [attempt, notification] : m_stepEnds)
+        m_rows.notifications.push_back(std::move(notification));
+    m_stepEnds.clear();
+}
+
+void Decision::endStep(const OpenRow& row)
+{
+    const AttemptFacts* attempt = findAttempt(row.attempt);
+    const StepFacts* step = attempt == nullptr ? nullptr : findStep(attempt->step);
+    if (row.hold == OpenRow::Hold::Gone || step == nullptr) {
+        m_rows.overAttempts.push_back(row.attempt);
+        return;
+    }
+    m_accounted.emplace(row.attempt, row.build);
+    if (row.hold == OpenRow::Hold::Others) {
+        m_rows.deferredAttempts.push_back(row.attempt);
+        return;
+    }
+    m_rows.overAttempts.push_back(row.attempt);
+    const Status status = statusOf(attempt->progress.end.value_or(work::AttemptEnd::Infrastructure));
+    const Times times = timesOf(*attempt);
+    const bool isOwnTime = secondsOf(attempt->progress.started).has_value();
+    m_rows.stepEnds.push_back({row.build, row.stepnr, status, errorTextOf(status, attempt->progress.error),
+                               isOwnTime ? std::optional(times.start) : std::nullopt, times.stop});
+    if (status == Status::Succeeded)
+        for (const work::NixOutput& output : step->outputs)
+            if (std::string path = knownPath(output, attempt->progress.outputs); path != output.path)
+                m_rows.stepPaths.push_back({row.build, row.stepnr, output.name, std::move(path)});
+    tellStepEnd({row.attempt, attempt->step, row.build, row.stepnr}, *attempt, *step);
+}
+
+void Decision::tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const StepFacts& step)
+{
+    const auto resolution = m_facts.resolutions.find(place.attempt);
+    const bool isWritten = attempt.progress.logBytes > 0 && attempt.progress.end != work::AttemptEnd::Cached;
+    const std::string& drvPath =
+        resolution == m_facts.resolutions.end() ? step.drvPath : resolution->second.resolvedDrvPath;
+    m_stepEnds.insert_or_assign(
+        place.attempt, Notification{"step_finished", fmt::format("{}\t{}\t{}", place.build, place.stepnr,
+                                                                 logFieldOf(logPathOf(m_rules.dataDir, drvPath),
+                                                                            isWritten))});
+}
+
+} // namespace penstock::hydra::detail

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/hydra/intake.h"
+
+#include "server/hydra/intake_board.h"
+#include "server/hydra/intake_derivations.h"
+#include "server/hydra/intake_loader.h"
+#include "server/hydra/listener.h"
+#include "shared/base/check.h"
+
+#include <chrono>
+#include <fmt/format.h>
+#include <thread>
+#include <utility>
+#include <vector>
+
+namespace penstock::hydra {
+namespace {
+
+constexpr std::size_t kMostRequests = 1'000; // tasks of one thread, above which people have to wait
+
+auto unavailable()
+{
+    return fail(ErrorCode::Unavailable, "Hydra's queue is not being read now; try again later");
+}
+
+} // namespace
+
+struct Intake::Threads {
+    Threads(Options given, IntakeParts parts, IntakePlaces givenPlaces)
+        : options(std::move(given)), places(std::move(givenPlaces)), clock(parts.clock),
+          shares(parts.farm, parts.logger), derivations(places.storeDir, places.storeFiles, cancel),
+          loader({options, parts.farm, parts.store, places.storeDir, derivations, parts.clock, parts.logger, counters,
+                  shares, stop, cancel}),
+          listener({options, parts.farm, parts.clock, parts.logger, counters, shares, stop,
+                    [this](bool restarted) { loader.wake(restarted); }})
+    {}
+
+    const Options options;
+    const IntakePlaces places;
+    const Clock& clock;
+    store::postgres::StopSignal stop;
+    CancelToken cancel;
+    CounterBoard counters;
+    ShareBoard shares;
+    DerivationReader derivations;
+    Loader loader;
+    Listener listener;
+    std::vector<std::thread> threads;
+    bool isStopped = false;
+};
+
+Intake::Intake(Options options, IntakeParts parts, IntakePlaces places)
+    : m_threads(std::make_unique<Threads>(std::move(options), parts, std::move(places)))
+{}
+
+Intake::~Intake()
+{
+    stop();
+}
+
+void Intake::start()
+{
+    Threads& all = *m_threads;
+    PENSTOCK_CHECK(all.threads.empty() && !all.isStopped);
+    all.threads.emplace_back([&all] { all.listener.run(); });
+    all.threads.emplace_back([&all] { all.loader.run(); });
+}
+
+void Intake::stop()
+{
+    Threads& all = *m_threads;
+    if (std::exchange(all.isStopped, true))
+        return;
+    all.cancel.cancel();
+    all.stop.request();
+    all.listener.close();
+    all.loader.close();
+    for (std::thread& thread : all.threads)
+        thread.join();
+}
+
+void Intake::buildOne(BuildId build, Answer<void> answer)
+{
+    if (m_threads->loader.waiting() >= kMostRequests || !m_threads->loader.buildOne(build, answer))
+        answer(unavailable());
+}
+
+void Intake::addBuild(std::string drvBaseName, std::int32_t jobset, Answer<BuildId> answer)
+{
+    const auto path = nix::StorePath::fromBaseName(drvBaseName);
+    if (!path || !path->isDerivation())
+        return answer(fail(ErrorCode::Invalid, fmt::format("drv: \"{}\" is not the base name of a derivation in the "
+                                                           "store, such as …-hello.drv", drvBaseName)));
+    const std::vector<nix::StorePath> paths{*path};
+    const auto readings = m_threads->derivations.read(paths);
+    if (!readings)
+        return answer(fail(readings.error()));
+    const std::string fullPath = path->print(m_threads->places.storeDir);
+    if (const auto* broken = std::get_if<DerivationBroken>(&readings->front()))
+        return answer(fail(ErrorCode::Invalid, fmt::format("drv: {} {}", fullPath, broken->why)));
+    const auto* derivation = std::get_if<ReadDerivation>(&readings->front());
+    if (derivation == nullptr)
+        return answer(fail(ErrorCode::Invalid, fmt::format("drv: {} is not in the server's store", fullPath)));
+    const auto wall = std::chrono::duration_cast<std::chrono::seconds>(m_threads->clock.now().wall.sinceEpoch);
+    AddedBuild build{fullPath, derivation->system, {}, jobset, wall.count()};
+    for (const work::NixOutput& output : derivation->outputs)
+        build.outputs.push_back({output.name, output.path});
+    if (m_threads->listener.waiting() >= kMostRequests || !m_threads->listener.addBuild(std::move(build), answer))
+        answer(unavailable());
+}
+
+void Intake::rescan()
+{
+    m_threads->listener.rescan();
+}
+
+IntakeCounters Intake::counters() const
+{
+    return m_threads->counters.get();
+}
+
+} // namespace penstock::hydra

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the threads of the intake share: the counters, and which shares the farm was told of. Any thread.
+#pragma once
+
+#include "server/hydra/farm_port.h"
+#include "server/hydra/intake.h"
+#include "shared/base/log.h"
+#include "shared/base/mutex.h"
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+namespace penstock::hydra {
+
+class CounterBoard {
+public:
+    enum Part : std::size_t { Listener, Loader };
+
+    template <class Change> void change(const Change& change)
+    {
+        const MutexLock lock(m_mutex);
+        change(m_counters);
+    }
+    void connected(bool isNow)
+    {
+        change([isNow](IntakeCounters& counters) { counters.connections += isNow ? 1U : ~0U; });
+    }
+    void setError(Part part, std::string text) // empty: it is over
+    {
+        const MutexLock lock(m_mutex);
+        m_errors[part] = std::move(text);
+    }
+    [[nodiscard]] IntakeCounters get() const
+    {
+        const MutexLock lock(m_mutex);
+        IntakeCounters counters = m_counters;
+        counters.lastError = m_errors[Listener].empty() ? m_errors[Loader] : m_errors[Listener];
+        return counters;
+    }
+
+private:
+    mutable Mutex m_mutex;
+    IntakeCounters m_counters PENSTOCK_GUARDED_BY(m_mutex);
+    std::array<std::string, 2> m_errors PENSTOCK_GUARDED_BY(m_mutex);
+};
+
+// Bounded by the jobsets there are.
+class ShareBoard {
+public:
+    ShareBoard(FarmPort& farm, Logger& logger) : m_farm(farm), m_logger(logger), m_told(std::make_shared<Told>()) {}
+
+    // Tells the farm when it does not know yet.
+    void set(const std::string& group, std::uint32_t shares)
+    {
+        if (!m_told->isNew(group, shares))
+            return;
+        m_farm.setShares(group, shares, [told = m_told, group, &logger = m_logger](const Result<void>& done) {
+            if (done)
+                return;
+            told->forget(group);
+            logger.warning("hydra.shares_refused", {{"group", group}, {"error", done.error().message}});
+        });
+    }
+
+private:
+    class Told {
+    public:
+        bool isNew(const std::string& group, std::uint32_t shares)
+        {
+            const MutexLock lock(m_mutex);
+            const auto [entry, isNew] = m_shares.try_emplace(group, shares);
+            return std::exchange(entry->second, shares) != shares || isNew;
+        }
+        void forget(const std::string& group)
+        {
+            const MutexLock lock(m_mutex);
+            m_shares.erase(group);
+        }
+
+    private:
+        Mutex m_mutex;
+        std::map<std::string, std::uint32_t> m_shares PENSTOCK_GUARDED_BY(m_mutex);
+    };
+    FarmPort& m_farm;
+    Logger& m_logger;
+    std::shared_ptr<Told> m_told;
+};
+
+} // namespace penstock::hydra

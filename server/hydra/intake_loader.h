@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Loader: one of the intake's threads, with a connection of its own: new builds, in chunks, become jobs of the farm or
+// are finished. A pass goes over all that are new; between two chunks it starts over when something was notified, so
+// that what was bumped comes first. A few chunks are with the farm at a time. Blocking.
+#pragma once
+
+#include "server/cache/output_store.h"
+#include "server/hydra/build_loader.h"
+#include "server/hydra/cached_results.h"
+#include "server/hydra/farm_port.h"
+#include "server/hydra/intake_board.h"
+#include "server/hydra/intake_derivations.h"
+#include "server/hydra/intake_inbox.h"
+#include "server/hydra/intake_list.h"
+#include "server/hydra/options.h"
+#include "server/hydra/queue_diff.h"
+#include "server/store/postgres/connection.h"
+#include "shared/base/cancel.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <unordered_set>
+#include <vector>
+
+namespace penstock::hydra {
+
+struct LoaderParts { // all outlive it
+    const Options& options;
+    FarmPort& farm;
+    cache::OutputStore& store;
+    const nix::StoreDir& storeDir;
+    const DerivationReader& derivations;
+    const Clock& clock;
+    Logger& logger;
+    CounterBoard& counters;
+    ShareBoard& shares;
+    const store::postgres::StopSignal& stop;
+    CancelToken cancel; // at the same time as stop
+};
+
+class Loader {
+public:
+    explicit Loader(LoaderParts parts) : m_parts(std::move(parts)) {}
+
+    // The thread's body, until stop is requested.
+    void run();
+
+    // Any thread.
+    void wake(bool restarted); // see ListenerParts
+    [[nodiscard]] bool buildOne(BuildId build, Answer<void> answer); // false: closed
+    [[nodiscard]] std::size_t waiting() const { return m_inbox->size(); }
+    void close() { m_inbox->close(); }
+
+private:
+    // How a chunk is loaded. Full: nothing is taken to live in the farm. Alone: the same, and it is one build, however
+    // much it needs; what is wrong with it is its own fault.
+    enum class Care : std::uint8_t { Usual, Full, Alone };
+    struct Chunk {
+        std::vector<BuildId> builds;
+        Care care = Care::Usual;
+    };
+    struct Submission {
+        std::vector<BuildRef> builds;
+        Care care = Care::Usual;
+        std::vector<DrvKey> keys; // what the memory may be wrong about when it is refused
+    };
+
+    // intake_loader.cpp: what comes when
+    [[nodiscard]] Result<void> serve();
+    [[nodiscard]] Result<bool> step();
+    [[nodiscard]] Result<void> beginPass();
+    void endPass();
+    [[nodiscard]] std::optional<Chunk> nextChunk();
+    void loadAlone(std::span<const BuildId> builds);
+    void answered(std::uint64_t submission, const Result<std::vector<JobId>>& jobs);
+    void refused(Submission submission, const Error& error);
+    [[nodiscard]] Result<void> settleRefused();
+    void settleRequest(BuildId build, const Result<void>& outcome);
+    void runTasks();
+    void waitFor(Duration time);
+    void waitOut(const Error& error);
+    void allIsWell();
+    [[nodiscard]] static bool mayPass(const Error& error); // waiting may help
+    [[nodiscard]] Instant now() const { return m_parts.clock.now().mono; }
+
+    // intake_loader_chunk.cpp: one chunk
+    [[nodiscard]] Result<void> load(Chunk chunk);
+    [[nodiscard]] Result<void> loadNow(const Chunk& chunk, std::vector<BuildId>& claimed);
+    [[nodiscard]] Result<void> settleUnclaimed(std::span<const BuildId> wanted, std::span<const BuildId> claimed);
+    [[nodiscard]] Result<void> readClosure(ChunkWalk& walk);
+    [[nodiscard]] Result<void> addListed(ChunkWalk& walk, std::vector<BuildId>& claimed);
+    [[nodiscard]] Result<void> finishSome(LoadedChunk& chunk);
+    [[nodiscard]] Result<void> abort(std::span<const BuildRef> builds);
+    void submit(LoadedChunk chunk, Care care);
+    [[nodiscard]] Result<void> computeOne();
+    [[nodiscard]] Finishing finishing();
+
+    const LoaderParts m_parts;
+    const std::shared_ptr<TaskInbox> m_inbox = std::make_shared<TaskInbox>();
+    std::optional<store::postgres::Connection> m_connection;
+    unsigned m_failures = 0;
+    std::optional<Error> m_trouble; // of the farm: to be waited out
+
+    bool m_isWanted = false; // a pass, or that it starts over
+    bool m_wasRestarted = false;
+    bool m_isInPass = false;
+    Instant m_notBefore; // the next list
+    PassList m_list;
+    PassMemory m_memory;
+    std::deque<Chunk> m_first;                 // before the list
+    std::deque<BuildId> m_last;                // after it, each alone
+    std::unordered_set<BuildId> m_isPostponed; // those
+    std::vector<BuildId> m_toRelease;
+    std::vector<BuildRef> m_toAbort;
+
+    std::map<std::uint64_t, Submission> m_submitted;
+    std::uint64_t m_lastSubmission = 0;
+    std::deque<CachedSuccess> m_toCompute;
+    std::map<BuildId, std::vector<Answer<void>>> m_requests;
+};
+
+} // namespace penstock::hydra

@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// How the loader turns one chunk of builds into jobs and finished rows.
+#include "server/hydra/intake_loader.h"
+#include "server/hydra/intake_results.h"
+
+#include <algorithm>
+#include <fmt/format.h>
+#include <utility>
+
+namespace penstock::hydra {
+namespace {
+
+constexpr std::size_t kMostAdded = 5'000;     // builds whose own derivation a chunk needs
+constexpr std::size_t kMostToCompute = 5'000; // the others are found by the next pass
+constexpr std::size_t kNoLimit = SIZE_MAX;
+
+template <class Entries> std::vector<BuildRef> refsTo(const Entries& entries)
+{
+    std::vector<BuildRef> refs;
+    for (const auto& entry : entries)
+        refs.push_back({entry.build.id, entry.build.drvPath});
+    return refs;
+}
+
+} // namespace
+
+Finishing Loader::finishing()
+{
+    const auto wall = m_parts.clock.now().wall.sinceEpoch;
+    return {*m_connection, m_parts.stop, std::chrono::duration_cast<std::chrono::seconds>(wall).count()};
+}
+
+// After an error nothing of the chunk is lost: what waiting may help is tried again, else each build on its own, so
+// that one which cannot be loaded harms no other.
+Result<void> Loader::load(Chunk chunk)
+{
+    const Instant start = now();
+    std::vector<BuildId> claimed;
+    auto done = loadNow(chunk, claimed);
+    m_parts.counters.change([&](IntakeCounters& counters) {
+        counters.readTime += now() - start;
+        counters.buildsRead += claimed.size();
+    });
+    if (done)
+        return {};
+    m_toRelease.insert(m_toRelease.end(), chunk.builds.begin(), chunk.builds.end());
+    m_toRelease.insert(m_toRelease.end(), claimed.begin(), claimed.end()); // those that were added too
+    if (mayPass(done.error()) || !m_connection->isUsable()) {
+        m_first.push_front(std::move(chunk));
+        m_isWanted = m_parts.options.monitorsQueue;
+        return done;
+    }
+    if (chunk.builds.size() > 1) {
+        loadAlone(chunk.builds);
+        return {};
+    }
+    const BuildId build = chunk.builds.front();
+    m_parts.logger.error("hydra.build_not_loaded", {{"build", build}, {"error", done.error().message}});
+    settleRequest(build, fail(done.error()));
+    return {};
+}
+
+Result<void> Loader::loadNow(const Chunk& chunk, std::vector<BuildId>& claimed)
+{
+    PENSTOCK_TRY(auto builds, claimBuilds(*m_connection, chunk.builds));
+    for (const QueuedBuild& build : builds)
+        claimed.push_back(build.id);
+    PENSTOCK_TRY_VOID(settleUnclaimed(chunk.builds, claimed));
+    if (builds.empty())
+        return {};
+    const bool isAlone = chunk.care == Care::Alone;
+    ChunkWalk::Limits limits;
+    limits.takesLive = chunk.care == Care::Usual || (isAlone && m_isPostponed.contains(chunk.builds.front()));
+    if (isAlone)
+        limits.maxNodes = kNoLimit;
+    ChunkWalk walk(m_parts.storeDir, m_parts.options, m_memory, std::move(builds), limits);
+    PENSTOCK_TRY_VOID(readClosure(walk));
+    PENSTOCK_TRY_VOID(addListed(walk, claimed));
+    LoadedChunk loaded = std::move(walk).finish();
+    for (const BuildId build : loaded.postponed)
+        if (m_isPostponed.insert(build).second)
+            m_last.push_back(build);
+    PENSTOCK_TRY_VOID(releaseBuilds(*m_connection, loaded.postponed));
+    if (auto finished = finishSome(loaded); !finished) {
+        for (const DrvKey& key : loaded.listed) // they did not get there
+            m_memory.dropLive(key);
+        return finished;
+    }
+    submit(std::move(loaded), chunk.care);
+    return {};
+}
+
+// Only for those that somebody asked for.
+Result<void> Loader::settleUnclaimed(std::span<const BuildId> wanted, std::span<const BuildId> claimed)
+{
+    for (const BuildId build : wanted) {
+        if (!m_requests.contains(build) || std::ranges::find(claimed, build) != claimed.end())
+            continue;
+        PENSTOCK_TRY(const bool isThere, isUnfinished(*m_connection, build));
+        settleRequest(build, isThere ? Result<void>()
+                                     : fail(ErrorCode::NotFound,
+                                            fmt::format("buildId: there is no unfinished build {}", build)));
+    }
+    return {};
+}
+
+Result<void> Loader::readClosure(ChunkWalk& walk)
+{
+    PENSTOCK_TRY(const bool hasFailures, isAnyPathFailed(*m_connection));
+    for (auto level = walk.toRead(); !level.empty(); level = walk.toRead()) {
+        PENSTOCK_TRY(auto readings, m_parts.derivations.read(level));
+        for (std::size_t at = 0; at < level.size(); ++at)
+            walk.read(level[at], std::move(readings[at]));
+        if (const auto wanted = walk.toFind(); !wanted.empty()) {
+            PENSTOCK_TRY(const auto present, m_parts.store.findMany(wanted));
+            walk.found(present);
+        }
+        if (const auto paths = hasFailures ? walk.toCheck() : std::vector<std::string>(); !paths.empty()) {
+            PENSTOCK_TRY(const auto failed, readFailed(*m_connection, paths));
+            walk.failed(failed);
+        }
+        if (m_parts.stop.isRequested())
+            return fail(ErrorCode::Cancelled, "stopped while builds were loaded");
+    }
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.derivationsRead += walk.readCount(); });
+    return {};
+}
+
+// Builds whose own derivation this chunk needs come with it, so that its step is accounted to them.
+Result<void> Loader::addListed(ChunkWalk& walk, std::vector<BuildId>& claimed)
+{
+    const auto builds = m_list.takeOf(walk.toBeBuilt(), kMostAdded);
+    if (builds.empty())
+        return {};
+    PENSTOCK_TRY(auto added, claimBuilds(*m_connection, builds));
+    for (QueuedBuild& build : added) {
+        claimed.push_back(build.id);
+        walk.add(std::move(build));
+    }
+    return {};
+}
+
+Result<void> Loader::abort(std::span<const BuildRef> builds)
+{
+    PENSTOCK_TRY(const auto aborted, finishGone(finishing(), builds));
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.aborted += aborted.size(); });
+    return {};
+}
+
+Result<void> Loader::finishSome(LoadedChunk& chunk)
+{
+    for (const LoadedChunk::Unreadable& build : chunk.unreadable)
+        m_parts.logger.warning("hydra.build_aborted",
+                               {{"build", build.build.id},
+                                {"drv", build.build.drvPath},
+                                {"why", build.why.empty() ? "the derivation is gone from the store" : build.why}});
+    PENSTOCK_TRY_VOID(abort(refsTo(chunk.unreadable)));
+    std::vector<CachedFailure> failures;
+    for (const LoadedChunk::Failed& build : chunk.failed)
+        failures.push_back({{build.build.id, build.build.drvPath}, build.cause});
+    PENSTOCK_TRY(const auto failed, finishFailed(finishing(), failures));
+    std::vector<CachedSuccess> successes;
+    for (LoadedChunk::Present& build : chunk.present)
+        successes.push_back({{build.build.id, build.build.drvPath}, std::move(build.outputs)});
+    PENSTOCK_TRY(auto copied, finishFromEarlier(finishing(), successes));
+    m_parts.counters.change([&](IntakeCounters& counters) {
+        counters.cachedFailures += failed.size();
+        counters.cachedSuccesses += copied.finished.size();
+    });
+    for (CachedSuccess& build : copied.others) {
+        if (m_toCompute.size() < kMostToCompute) {
+            m_toCompute.push_back(std::move(build));
+            continue;
+        }
+        m_toRelease.push_back(build.build.id);
+        m_isWanted = true;
+    }
+    for (const auto& builds : {refsTo(chunk.unreadable), refsTo(chunk.failed), refsTo(chunk.present)})
+        for (const BuildRef& build : builds)
+            settleRequest(build.id, {});
+    return {};
+}
+
+void Loader::submit(LoadedChunk chunk, Care care)
+{
+    if (chunk.jobs.empty())
+        return;
+    Submission submission{refsTo(chunk.jobs), care, std::move(chunk.listed)};
+    submission.keys.insert(submission.keys.end(), chunk.referenced.begin(), chunk.referenced.end());
+    std::vector<jobs::ParsedJob> jobs;
+    std::uint64_t steps = 0;
+    for (LoadedChunk::Job& job : chunk.jobs) {
+        m_parts.shares.set(job.build.group(), job.build.shares);
+        steps += job.job.steps.size();
+        jobs.push_back(std::move(job.job));
+    }
+    m_parts.counters.change([steps](IntakeCounters& counters) { counters.stepsCreated += steps; });
+    const std::uint64_t number = ++m_lastSubmission;
+    m_submitted.emplace(number, std::move(submission));
+    m_parts.farm.submit(std::move(jobs), [this, inbox = m_inbox, number](Result<std::vector<JobId>> answer) {
+        inbox->post([this, number, answer = std::move(answer)] { answered(number, answer); });
+    });
+}
+
+// Reading outputs from a store that is far away takes long, so what is new goes first.
+Result<void> Loader::computeOne()
+{
+    const CachedSuccess& build = m_toCompute.front();
+    auto computed = computeResult(m_parts.store, build.outputs, m_parts.cancel);
+    if (!computed && mayPass(computed.error()))
+        return fail(computed.error());
+    if (!computed) {
+        m_parts.logger.warning("hydra.outputs_unreadable",
+                               {{"build", build.build.id}, {"error", computed.error().message}});
+        m_toRelease.push_back(build.build.id);
+        m_toCompute.pop_front();
+        return {};
+    }
+    PENSTOCK_TRY(const bool isFinished, finishComputed(finishing(), build, *computed));
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.cachedSuccesses += isFinished ? 1 : 0; });
+    m_toCompute.pop_front();
+    return {};
+}
+
+} // namespace penstock::hydra

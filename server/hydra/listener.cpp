@@ -1,0 +1,318 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/hydra/listener.h"
+
+#include <algorithm>
+#include <array>
+#include <fmt/format.h>
+#include <poll.h>
+#include <string>
+#include <utility>
+
+namespace penstock::hydra {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using store::postgres::Connection;
+
+constexpr const char* kListen = "LISTEN builds_added; LISTEN builds_restarted; LISTEN builds_cancelled; "
+                                "LISTEN builds_deleted; LISTEN builds_bumped; LISTEN jobset_shares_changed";
+constexpr Duration kLeastPause = milliseconds(50);
+constexpr Duration kUnclaimedPause = milliseconds(250); // until a build that is just being handed over has its job
+constexpr Duration kErrorPause = seconds(1);
+constexpr unsigned kTries = 10;
+constexpr milliseconds kTryPause(50); // after the first, twice that after the second
+constexpr Duration kLongest = std::chrono::minutes(30); // of one wait; then it listens on
+constexpr unsigned kLongestBackOff = 60;                // seconds
+
+} // namespace
+
+// Answers of the farm, collected so that many of them are one task.
+class Listener::Outcomes {
+public:
+    Outcomes(std::shared_ptr<TaskInbox> inbox, Listener* owner) : m_inbox(std::move(inbox)), m_owner(owner) {}
+    void add(std::shared_ptr<Outcomes> self, Outcome outcome)
+    {
+        {
+            const MutexLock lock(m_mutex);
+            m_outcomes.push_back(outcome);
+            if (m_outcomes.size() > 1)
+                return;
+        }
+        m_inbox->post([self = std::move(self)] { self->m_owner->takeOutcomes(self->take()); });
+    }
+
+private:
+    std::vector<Outcome> take()
+    {
+        const MutexLock lock(m_mutex);
+        return std::exchange(m_outcomes, {});
+    }
+    std::shared_ptr<TaskInbox> m_inbox;
+    Listener* m_owner; // tasks run on its thread only
+    Mutex m_mutex;
+    std::vector<Outcome> m_outcomes PENSTOCK_GUARDED_BY(m_mutex);
+};
+
+Listener::Listener(ListenerParts parts)
+    : m_parts(std::move(parts)), m_outcomes(std::make_shared<Outcomes>(m_inbox, this))
+{}
+
+// -------------------------------------------------------------------------------------------------- other threads
+
+void Listener::rescan()
+{
+    m_inbox->post([this] { everythingMayDiffer(); });
+}
+
+bool Listener::addBuild(AddedBuild build, Answer<BuildId> answer)
+{
+    return m_inbox->post([this, build = std::move(build), answer = std::move(answer)] {
+        if (!m_connection)
+            return answer(fail(ErrorCode::Unavailable, "the database cannot be reached now; try again later"));
+        answer(insertBuild(*m_connection, build));
+    });
+}
+
+// ------------------------------------------------------------------------------------------------------ the thread
+
+void Listener::run()
+{
+    while (!m_parts.stop.isRequested()) {
+        const auto served = serve();
+        if (m_connection) {
+            m_connection.reset();
+            m_parts.counters.connected(false);
+        }
+        if (!served && !m_parts.stop.isRequested())
+            waitOut(served.error());
+    }
+}
+
+Result<void> Listener::serve()
+{
+    PENSTOCK_TRY(Connection connection,
+                 Connection::open(m_parts.options.databaseUrl, "penstock-hydra-listener", m_parts.stop));
+    m_connection = std::move(connection);
+    m_parts.counters.connected(true);
+    // What is told from here on is not lost; what was told before is found by comparing everything.
+    PENSTOCK_TRY_VOID(m_connection->runScript(kListen));
+    everythingMayDiffer();
+    for (;;)
+        PENSTOCK_TRY_VOID(turn());
+}
+
+Result<void> Listener::turn()
+{
+    runTasks();
+    PENSTOCK_TRY_VOID(recordBumpsNow());
+    if (std::exchange(m_mustReadShares, false)) {
+        const auto shares = readShares(*m_connection);
+        if (!shares) {
+            m_mustReadShares = true;
+            return fail(shares.error());
+        }
+        for (const JobsetShares& jobset : *shares)
+            m_parts.shares.set(jobset.group, jobset.shares);
+    }
+    takeDueTimers();
+    if (m_mustCompare && m_notBefore <= now())
+        PENSTOCK_TRY_VOID(compare());
+    const auto wait = std::chrono::ceil<milliseconds>(untilNext());
+    PENSTOCK_TRY(const auto channels, m_connection->waitForNotifications(wait, m_inbox->descriptor()));
+    absorb(channels);
+    return {};
+}
+
+void Listener::everythingMayDiffer()
+{
+    m_mustCompare = true;
+    m_mustReadShares = true;
+    m_parts.wakeLoader(true);
+}
+
+void Listener::absorb(const std::set<std::string>& channels)
+{
+    if (channels.empty())
+        return;
+    m_parts.counters.change([](IntakeCounters& counters) { ++counters.wakeUps; });
+    if (channels.contains("jobset_shares_changed"))
+        m_mustReadShares = true;
+    if (channels != std::set<std::string>{"jobset_shares_changed"})
+        m_mustCompare = true;
+    const bool wasRestarted = channels.contains("builds_restarted");
+    if (wasRestarted || channels.contains("builds_added") || channels.contains("builds_bumped"))
+        m_parts.wakeLoader(wasRestarted);
+}
+
+Duration Listener::untilNext() const
+{
+    Duration wait = kLongest;
+    if (m_mustCompare)
+        wait = std::min(wait, m_notBefore - now());
+    for (const auto& timer : {m_compareAt, m_rescanAt})
+        if (timer)
+            wait = std::min(wait, *timer - now());
+    return std::max(wait, Duration(0));
+}
+
+void Listener::takeDueTimers()
+{
+    const auto isDue = [this](std::optional<Instant>& timer) {
+        const bool due = timer && *timer <= now();
+        if (due)
+            timer.reset();
+        return due;
+    };
+    if (isDue(m_rescanAt)) {
+        m_mustCompare = true;
+        m_parts.wakeLoader(false);
+    }
+    if (isDue(m_compareAt))
+        m_mustCompare = true;
+}
+
+void Listener::lookAgainAfter(Duration time)
+{
+    const Instant at = now() + time;
+    m_compareAt = m_compareAt ? std::min(*m_compareAt, at) : at;
+}
+
+// A stream of notifications costs a third of the time at most.
+Result<void> Listener::compare()
+{
+    const Instant start = now();
+    PENSTOCK_TRY(const auto changes, readChanges(*m_connection));
+    PENSTOCK_TRY(const bool isQueued, isAnythingQueued(*m_connection));
+    m_mustCompare = false;
+    m_failures = 0;
+    m_parts.counters.setError(CounterBoard::Listener, {});
+    const Duration took = now() - start;
+    m_notBefore = now() + std::max(kLeastPause, took * 2);
+    m_parts.counters.change([took](IntakeCounters& counters) { counters.lastDiff = took; });
+    m_compareAt.reset();
+    m_rescanAt.reset();
+    if (isQueued)
+        m_rescanAt = now() + m_parts.options.rescan;
+    return react(changes);
+}
+
+Result<void> Listener::react(const std::vector<ChangedBuild>& changes)
+{
+    std::vector<BuildId> ended;
+    for (const ChangedBuild& build : changes)
+        if (build.job && build.kind != ChangeKind::Bumped && !m_cancelling.contains(build.id))
+            ended.push_back(build.id);
+    if (!ended.empty())
+        PENSTOCK_TRY_VOID(repeated([&] { return disownBuilds(*m_connection, ended); }));
+    for (const ChangedBuild& build : changes) {
+        if (!build.job)
+            lookAgainAfter(kUnclaimedPause);
+        else if (build.kind == ChangeKind::Bumped)
+            bump(build);
+        else
+            cancel(build);
+    }
+    return {};
+}
+
+// The store's writer works on the same rows, so there may be deadlocks.
+Result<void> Listener::repeated(const std::function<Result<void>()>& write)
+{
+    for (unsigned attempt = 1;; ++attempt) {
+        auto done = write();
+        const bool mayHelp = !done && done.error().code == ErrorCode::Unavailable && m_connection->isUsable();
+        if (!mayHelp || attempt == kTries || !m_parts.stop.sleepFor(kTryPause * attempt))
+            return done;
+    }
+}
+
+void Listener::cancel(const ChangedBuild& build)
+{
+    if (!m_cancelling.insert(build.id).second)
+        return;
+    const std::string why =
+        build.kind == ChangeKind::Ended ? "cancelled in Hydra" : "its derivation was replaced in Hydra";
+    m_parts.farm.cancel(*build.job, why, [outcomes = m_outcomes, id = build.id](const Result<void>& done) {
+        outcomes->add(outcomes, {id, std::nullopt, done ? std::nullopt : std::optional(done.error().code)});
+    });
+}
+
+void Listener::bump(const ChangedBuild& build)
+{
+    const auto [entry, isNew] = m_bumping.try_emplace(build.id, build.globalPriority);
+    if (!isNew && entry->second == build.globalPriority)
+        return;
+    entry->second = build.globalPriority;
+    std::optional<WallTime> at;
+    if (build.globalPriority > 0)
+        at = WallTime{seconds(build.globalPriority)};
+    m_parts.farm.bump(*build.job, at, [outcomes = m_outcomes, build](const Result<void>& done) {
+        outcomes->add(outcomes,
+                      {build.id, build.globalPriority, done ? std::nullopt : std::optional(done.error().code)});
+    });
+}
+
+void Listener::takeOutcomes(std::vector<Outcome> outcomes)
+{
+    std::uint64_t cancelled = 0;
+    std::uint64_t bumped = 0;
+    for (const Outcome& outcome : outcomes) {
+        if (!outcome.globalPriority) {
+            m_cancelling.erase(outcome.build);
+            cancelled += outcome.error ? 0U : 1U;
+        } else if (!outcome.error) {
+            m_bumped.push_back({outcome.build, *outcome.globalPriority});
+            ++bumped;
+        } else if (const auto sent = m_bumping.find(outcome.build);
+                   sent != m_bumping.end() && sent->second == *outcome.globalPriority) {
+            m_bumping.erase(sent);
+        }
+        if (outcome.error && *outcome.error != ErrorCode::NotFound) // else its job is over, and its row goes with it
+            lookAgainAfter(kErrorPause);
+    }
+    m_parts.counters.change([cancelled, bumped](IntakeCounters& counters) {
+        counters.cancelled += cancelled;
+        counters.bumped += bumped;
+    });
+    if (cancelled > 0) // a build that was repointed is new, now that its former job is over
+        m_parts.wakeLoader(false);
+}
+
+Result<void> Listener::recordBumpsNow()
+{
+    if (m_bumped.empty())
+        return {};
+    PENSTOCK_TRY_VOID(repeated([&] { return recordBumps(*m_connection, m_bumped); }));
+    for (const Bump& bump : std::exchange(m_bumped, {})) {
+        const auto sent = m_bumping.find(bump.id);
+        if (sent != m_bumping.end() && sent->second == bump.globalPriority)
+            m_bumping.erase(sent);
+    }
+    return {};
+}
+
+void Listener::runTasks()
+{
+    for (const Task& task : m_inbox->take())
+        task();
+}
+
+// Requests are answered meanwhile.
+void Listener::waitOut(const Error& error)
+{
+    m_failures = std::min(m_failures + 1, 7U);
+    const auto pause = seconds(std::min(1U << (m_failures - 1), kLongestBackOff));
+    m_parts.counters.setError(CounterBoard::Listener, error.message);
+    m_parts.logger.warning("hydra.listener_waits", {{"error", error.message}, {"seconds", pause.count()}});
+    const Instant until = now() + pause;
+    while (now() < until && !m_parts.stop.isRequested()) {
+        std::array<pollfd, 2> waited{
+            {{m_inbox->descriptor(), POLLIN, 0}, {m_parts.stop.descriptor(), POLLIN, 0}}};
+        const auto left = std::chrono::ceil<milliseconds>(until - now());
+        ::poll(waited.data(), waited.size(), static_cast<int>(std::max<std::int64_t>(left.count(), 0)));
+        runTasks();
+    }
+}
+
+} // namespace penstock::hydra

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Listener: one of the intake's threads, with a connection of its own: notifications, and what became of builds that
+// the farm has. Many notifications are one look at the difference. While nothing is queued it only listens.
+#pragma once
+
+#include "server/hydra/farm_port.h"
+#include "server/hydra/intake_board.h"
+#include "server/hydra/intake_inbox.h"
+#include "server/hydra/options.h"
+#include "server/hydra/queue_diff.h"
+#include "server/store/postgres/connection.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <vector>
+
+namespace penstock::hydra {
+
+struct ListenerParts { // all outlive it
+    const Options& options;
+    FarmPort& farm;
+    const Clock& clock;
+    Logger& logger;
+    CounterBoard& counters;
+    ShareBoard& shares;
+    const store::postgres::StopSignal& stop;
+    // There may be new builds, or another order among them; restarted: some that had failed were started again.
+    std::function<void(bool restarted)> wakeLoader;
+};
+
+class Listener {
+public:
+    explicit Listener(ListenerParts parts);
+
+    // The thread's body, until stop is requested.
+    void run();
+
+    // Any thread.
+    void rescan();
+    [[nodiscard]] bool addBuild(AddedBuild build, Answer<BuildId> answer); // false: closed
+    [[nodiscard]] std::size_t waiting() const { return m_inbox->size(); }
+    void close() { m_inbox->close(); }
+
+private:
+    struct Outcome {
+        BuildId build;
+        std::optional<std::int32_t> globalPriority; // of a bump; nothing: cancelled
+        std::optional<ErrorCode> error;
+    };
+    class Outcomes;
+
+    [[nodiscard]] Result<void> serve();
+    [[nodiscard]] Result<void> turn();
+    void absorb(const std::set<std::string>& channels);
+    void everythingMayDiffer();
+    [[nodiscard]] Result<void> compare();
+    [[nodiscard]] Result<void> react(const std::vector<ChangedBuild>& changes);
+    [[nodiscard]] Result<void> repeated(const std::function<Result<void>()>& write);
+    void cancel(const ChangedBuild& build);
+    void bump(const ChangedBuild& build);
+    void takeOutcomes(std::vector<Outcome> outcomes);
+    [[nodiscard]] Result<void> recordBumpsNow();
+    void runTasks();
+    void waitOut(const Error& error);
+    void takeDueTimers();
+    void lookAgainAfter(Duration time);
+    [[nodiscard]] Duration untilNext() const;
+    [[nodiscard]] Instant now() const { return m_parts.clock.now().mono; }
+
+    ListenerParts m_parts;
+    std::shared_ptr<TaskInbox> m_inbox = std::make_shared<TaskInbox>();
+    std::shared_ptr<Outcomes> m_outcomes;
+    std::optional<store::postgres::Connection> m_connection;
+    unsigned m_failures = 0;
+    bool m_mustCompare = false;
+    bool m_mustReadShares = false;
+    Instant m_notBefore;                // the next comparison
+    std::optional<Instant> m_compareAt; // without a notification
+    std::optional<Instant> m_rescanAt;  // the same, and new builds too
+    std::set<BuildId> m_cancelling;     // asked for and not answered
+    std::map<BuildId, std::int32_t> m_bumping;
+    std::vector<Bump> m_bumped; // known to the farm, not recorded
+};
+
+} // namespace penstock::hydra

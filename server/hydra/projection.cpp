@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/hydra/projection.h"
+
+#include "server/hydra/projection_sql.h"
+#include "server/hydra/projection_write.h"
+#include "server/hydra/side_tables.h"
+#include "server/store/postgres/row_reader.h"
+
+namespace penstock::hydra {
+namespace {
+
+using store::postgres::Connection;
+using store::postgres::Parameters;
+using store::postgres::Request;
+using store::postgres::RowReader;
+
+// Of attempts, and of jobs, in one transaction of later(): short, as it holds the one row of nrbuilds.
+constexpr int kDeferredAtOnce = 1'000;
+
+constexpr std::string_view kUnclaimed = "the queue runner was restarted while this step ran";
+
+template <class Id> Result<std::vector<Id>> idsOf(const store::postgres::Rows& rows)
+{
+    std::vector<Id> ids;
+    for (int index = 0; index < rows.count(); ++index) {
+        RowReader row(rows, index);
+        ids.emplace_back(row.uint64());
+        PENSTOCK_TRY_VOID(row.finish("deferred row"));
+    }
+    return ids;
+}
+
+} // namespace
+
+Projection::Projection(const Options& options, const Clock& clock, Logger& logger)
+    : m_rules{options.dataDir, options.cacheFailures}, m_clock(clock), m_logger(logger)
+{
+}
+
+Result<void> Projection::begin(Connection& connection)
+{
+    PENSTOCK_TRY(m_schema, readSchemaVersion(connection));
+    PENSTOCK_TRY_VOID(makeSideTables(connection));
+    PENSTOCK_TRY_VOID(connection.runScript(sql::kHeal));
+    Parameters parameters;
+    parameters.int64(secondsOf(m_clock.now().wall).value_or(1));
+    parameters.text(kUnclaimed);
+    PENSTOCK_TRY(const auto ended, connection.runPlanned(sql::kEndUnclaimed, parameters));
+    if (ended.affected() > 0)
+        m_logger.warning("hydra.unclaimed_steps_ended", {{"rows", ended.affected()}});
+    return {};
+}
+
+Result<void> Projection::write(Connection& connection, const work::Changes& changes)
+{
+    const Happened happened = happenedIn(changes);
+    if (happened.isEmpty())
+        return {};
+    PENSTOCK_TRY_VOID(project(connection, happened));
+    return {};
+}
+
+Result<bool> Projection::project(Connection& connection, const Happened& happened)
+{
+    PENSTOCK_TRY(const Facts facts, readFacts(connection, happened, m_clock.now().wall));
+    const Rows rows = decide(facts, m_rules);
+    const std::vector<Request> requests = requestsOf(rows);
+    if (!requests.empty())
+        PENSTOCK_TRY_VOID(connection.runAll(requests));
+    const std::size_t waiting = rows.deferredAttempts.size() + rows.deferredBuilds.size();
+    if (waiting > 0)
+        m_logger.debug("hydra.rows_deferred",
+                       {{"steps", rows.deferredAttempts.size()}, {"builds", rows.deferredBuilds.size()}});
+    return waiting > 0;
+}
+
+Result<bool> Projection::later(Connection& connection)
+{
+    std::vector<Request> requests{{&sql::kDeferredAttempts}, {&sql::kDeferredJobs}};
+    for (Request& request : requests)
+        request.parameters.int64(kDeferredAtOnce);
+    PENSTOCK_TRY(const auto answers, connection.runAll(requests));
+    Happened happened;
+    PENSTOCK_TRY(happened.ended, idsOf<AttemptId>(answers[0]));
+    PENSTOCK_TRY(happened.jobsOver, idsOf<JobId>(answers[1]));
+    if (happened.isEmpty())
+        return false;
+    PENSTOCK_TRY_VOID(connection.run(sql::kBegin));
+    PENSTOCK_TRY(const bool waits, project(connection, happened));
+    PENSTOCK_TRY_VOID(connection.run(sql::kCommit));
+    return waits || happened.ended.size() == kDeferredAtOnce || happened.jobsOver.size() == kDeferredAtOnce;
+}
+
+} // namespace penstock::hydra

@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Projection: writes what follows from our own rows into Hydra's tables and channels, in the same transaction. It keeps
+// nothing in memory: facts are read (projection_read), decided upon (decide, pure) and written as sets
+// (projection_write), so any transaction may be repeated and any server may go on where another ended.
+//
+// Called on the store's writing thread only. Builds rows that others hold are skipped and written by later().
+#pragma once
+
+#include "server/hydra/decide.h"
+#include "server/hydra/options.h"
+#include "server/hydra/projection_read.h"
+#include "server/store/postgres/projection.h"
+#include "shared/base/clock.h"
+#include "shared/base/log.h"
+
+namespace penstock::hydra {
+
+class Projection final : public store::postgres::Projection {
+public:
+    // clock and logger outlive it.
+    Projection(const Options& options, const Clock& clock, Logger& logger);
+
+    // Invalid: no Hydra database, or too old a one.
+    [[nodiscard]] Result<void> begin(store::postgres::Connection& connection) override;
+    [[nodiscard]] Result<void> write(store::postgres::Connection& connection, const work::Changes& changes) override;
+    [[nodiscard]] Result<bool> later(store::postgres::Connection& connection) override;
+
+private:
+    // Answers whether something has to wait.
+    [[nodiscard]] Result<bool> project(store::postgres::Connection& connection, const Happened& happened);
+
+    ProjectionRules m_rules;
+    const Clock& m_clock;
+    Logger& m_logger;
+    int m_schema = 0; // of Hydra, since begin()
+};
+
+} // namespace penstock::hydra

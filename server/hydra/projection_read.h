@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Reads the facts that a transaction's projection needs, in one round trip, and holds Hydra's rows that it will write.
+#pragma once
+
+#include "server/hydra/projection_facts.h"
+#include "server/store/postgres/connection.h"
+#include "shared/base/result.h"
+
+namespace penstock::hydra {
+
+struct NewJob {
+    BuildId build = 0;
+    JobId job;
+    StepId root;
+};
+
+// What has happened, by ids; the rows say the rest.
+struct Happened {
+    std::vector<NewJob> newJobs;
+    std::vector<AttemptId> started;
+    std::vector<AttemptId> running;
+    std::vector<AttemptId> ended;
+    std::vector<JobId> jobsOver;
+    [[nodiscard]] bool isEmpty() const
+    {
+        return newJobs.empty() && started.empty() && running.empty() && ended.empty() && jobsOver.empty();
+    }
+};
+
+[[nodiscard]] Happened happenedIn(const work::Changes& changes);
+
+// In the open transaction, after our own rows.
+[[nodiscard]] Result<Facts> readFacts(store::postgres::Connection& connection, const Happened& happened, WallTime now);
+
+} // namespace penstock::hydra

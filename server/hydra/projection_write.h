@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Turns rows into set-based statements, in the order in which they have to be carried out. Pure.
+#pragma once
+
+#include "server/hydra/projection_rows.h"
+#include "server/store/postgres/connection.h"
+
+#include <vector>
+
+namespace penstock::hydra {
+
+[[nodiscard]] std::vector<store::postgres::Request> requestsOf(const Rows& rows);
+
+} // namespace penstock::hydra

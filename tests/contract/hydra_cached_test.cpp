@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Builds that need no work: every row and notification (hydra-database.md 5.5, 5.6, 5.9).
+#include "tests/contract/hydra_intake_world.h"
+
+#include "shared/nix/hash.h"
+#include "tests/support/nar_samples.h"
+
+#include <filesystem>
+#include <fmt/format.h>
+#include <fstream>
+
+namespace penstock::test {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class HydraCached : public IntakeWorld {
+protected:
+    // Without start and stop times and the time of notification, after they were checked to be now.
+    std::string settled(int id)
+    {
+        EXPECT_EQ(m_database.value(fmt::format(
+                      "SELECT starttime = stoptime AND abs(stoptime - extract(epoch from now())) < 60 AND "
+                      "coalesce(notificationpendingsince, stoptime) = stoptime FROM builds WHERE id = {}", id)),
+                  "t");
+        return m_database.value(fmt::format("SELECT finished, buildstatus, iscachedbuild, size, closuresize, "
+                                            "releasename, notificationpendingsince IS NOT NULL FROM builds "
+                                            "WHERE id = {}", id));
+    }
+    std::vector<std::string> products(int id)
+    {
+        return m_database.rows(fmt::format("SELECT productnr, type, subtype, name, filesize, sha256hash, path, "
+                                           "defaultpath FROM buildproducts WHERE build = {} ORDER BY productnr", id));
+    }
+    std::vector<std::string> metrics(int id)
+    {
+        return m_database.rows(fmt::format("SELECT name, unit, value, project, jobset, job, timestamp FROM "
+                                           "buildmetrics WHERE build = {} ORDER BY name", id));
+    }
+    void addFailedPath(const TestDerivation& derivation)
+    {
+        m_database.run(fmt::format("INSERT INTO failedpaths VALUES ('{}')", outputOf(derivation)));
+    }
+    // A finished build with a real failed step of the derivation.
+    int failedBuild(const TestDerivation& root, const TestDerivation& step)
+    {
+        const int id = m_database.insertFinishedBuild(rowOf(root), 1);
+        m_database.run(fmt::format("INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, "
+                                   "stoptime, machine) VALUES ({0}, 1, 0, '{1}', 0, 1, 5, 6, 'm'); INSERT INTO "
+                                   "buildstepoutputs VALUES ({0}, 1, 'out', '{2}')", id, pathOf(step), outputOf(step)));
+        return id;
+    }
+    void loaded(int id)
+    {
+        waitUntil("it is finished", [&] { return isFinished(id); });
+        waitUntil("its row is gone", [&] {
+            return m_database.rows(fmt::format("SELECT 1 FROM penstock.hydra_builds WHERE build = {}", id)).empty();
+        });
+    }
+};
+
+TEST_F(HydraCached, CopiesTheResultOfAnEarlierBuild)
+{
+    const auto a = derive("a");
+    build(a);
+    const int earlier = m_database.insertFinishedBuild(rowOf(a), 6);
+    m_database.run(fmt::format(
+        "UPDATE builds SET size = 10, closuresize = 20, releasename = 'r-1' WHERE id = {0};"
+        "INSERT INTO buildproducts (build, productnr, type, subtype, name, filesize, sha256hash, path, defaultpath) "
+        "VALUES ({0}, 1, 'doc', 'manual', 'x.html', 3, 'ab', '/nix/store/x', ''), "
+        "({0}, 2, 'file', '', '', NULL, NULL, '/nix/store/y', 'i');"
+        "INSERT INTO buildmetrics (build, name, unit, value, project, jobset, job, timestamp) "
+        "VALUES ({0}, 'm', NULL, 1.5, 'project', 'jobset', 'old', 1)", earlier));
+    HydraBuild row;
+    row.jobset = m_database.insertJobset("other", "set");
+    row.timestamp = 1'700'001'234;
+    const int id = queue(a, row);
+    // What a former run of it has left.
+    m_database.run(fmt::format("INSERT INTO buildproducts (build, productnr, type, subtype, name) VALUES ({}, 7, 'a', "
+                               "'b', 'c'); UPDATE buildoutputs SET path = NULL WHERE build = {}", id, id));
+    start();
+    loaded(id);
+    EXPECT_EQ(settled(id), "1|6|1|10|20|r-1|t");
+    EXPECT_THAT(products(id), ElementsAre("1|doc|manual|x.html|3|ab|/nix/store/x|",
+                                          "2|file|||NULL|NULL|/nix/store/y|i"));
+    EXPECT_THAT(metrics(id), ElementsAre("m|NULL|1.5|other|set|a|1700001234"));
+    EXPECT_THAT(m_database.outputRows(id), ElementsAre("out|" + outputOf(a)));
+    EXPECT_THAT(m_database.stepRows(id), IsEmpty());
+    EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
+    EXPECT_THAT(m_farm.open(), IsEmpty());
+}
+
+TEST_F(HydraCached, ComputesTheResultFromTheStore)
+{
+    const auto library = derive("library");
+    build(library);
+    const auto a = derive("a");
+    const std::string out = outputOf(a);
+    build(a,
+          {{"doc", "text"},
+           {"nix-support/hydra-build-products", "doc manual " + out + "/doc\nfile bin /elsewhere\n"},
+           {"nix-support/hydra-metrics", "size 12 KiB\nspeed 3\n"},
+           {"nix-support/hydra-release-name", "a-1.0\n"}},
+          {library.output()});
+    const int id = queue(a);
+    start();
+    loaded(id);
+    const auto own = m_nix.info(a.output()).value()->narSize;
+    const auto all = own + m_nix.info(library.output()).value()->narSize;
+    EXPECT_EQ(settled(id), fmt::format("1|0|1|{}|{}|a-1.0|t", own, all));
+    EXPECT_THAT(products(id), ElementsAre(fmt::format("1|doc|manual|doc|4|{}|{}/doc|", nix::hashOf("text").base16(),
+                                                      out)));
+    EXPECT_THAT(metrics(id), ElementsAre("size|KiB|12|project|jobset|a|1700000000",
+                                         "speed|NULL|3|project|jobset|a|1700000000"));
+    EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
+}
+
+TEST_F(HydraCached, AnOutputThatSaysThatItFailedIsStatus6AndADirectoryIsAProduct)
+{
+    const auto a = derive("a");
+    build(a, {{"nix-support/failed", ""}});
+    const int id = queue(a);
+    start();
+    loaded(id);
+    EXPECT_THAT(settled(id), testing::StartsWith("1|6|1|"));
+    EXPECT_THAT(products(id), ElementsAre(fmt::format("1|nix-build||a|NULL|NULL|{}|", outputOf(a))));
+}
+
+TEST_F(HydraCached, FailsTheBuildOfAFailedDerivation)
+{
+    const auto a = derive("a");
+    addFailedPath(a);
+    failedBuild(a, a);
+    const int origin = failedBuild(a, a);
+    const int id = queue(a);
+    start();
+    loaded(id);
+    EXPECT_EQ(settled(id), "1|1|1|NULL|NULL|NULL|t");
+    EXPECT_THAT(m_database.stepRows(id),
+                ElementsAre(fmt::format("1|0|{}|0|8|NULL|NULL|NULL||NULL|{}|NULL", pathOf(a), origin)));
+    EXPECT_THAT(m_database.stepOutputRows(id), ElementsAre("1|out|" + outputOf(a)));
+    EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
+}
+
+TEST_F(HydraCached, FailsWhatNeedsAFailedDerivationWithoutAnOriginWhenThereIsNone)
+{
+    const auto a = derive("a");
+    const auto b = derive("b", {a});
+    const auto c = derive("c", {a, b});
+    addFailedPath(a);
+    const int id = m_database.insertFinishedBuild(rowOf(c), 2); // it has rows of a former run
+    m_database.run(fmt::format("INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status) VALUES ({}, 3, 0, "
+                               "'{}', 0, 3)", id, pathOf(c)));
+    m_database.run(fmt::format("UPDATE builds SET finished = 0 WHERE id = {}", id));
+    (void)m_recorder.take();
+    start();
+    loaded(id);
+    EXPECT_EQ(settled(id), "1|2|1|NULL|NULL|NULL|t");
+    EXPECT_EQ(m_database.stepRows(id).back(),
+              fmt::format("4|0|{}|0|8|NULL|NULL|NULL||NULL|NULL|NULL", pathOf(a)));
+    EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
+}
+
+TEST_F(HydraCached, FindsTheOriginByTheOutputOfAnotherDerivation)
+{
+    const auto a = derive("a");
+    addFailedPath(a);
+    const int origin = failedBuild(a, a);
+    m_database.run("UPDATE buildsteps SET drvpath = '/nix/store/00000000000000000000000000000000-other.drv'");
+    const int id = queue(a);
+    start();
+    loaded(id);
+    EXPECT_EQ(m_database.value(fmt::format("SELECT propagatedfrom FROM buildsteps WHERE build = {}", id)),
+              fmt::format("{}", origin));
+}
+
+TEST_F(HydraCached, AbortsWhatCannotBeReadAndTellsNobody)
+{
+    const auto gone = derive("gone");
+    const auto below = derive("below", {gone});
+    const auto garbage = derive("garbage");
+    const auto good = derive("good");
+    std::filesystem::remove(m_files.path() + "/" + gone.path.baseName());
+    std::ofstream(m_files.path() + "/" + garbage.path.baseName()) << "Derive(nonsense";
+    const std::vector<int> bad{queue(gone), queue(below), queue(garbage)};
+    HydraBuild row = rowOf(good);
+    row.drvPath = "no store path";
+    const int odd = m_database.insertBuild(row);
+    const int fine = queue(good);
+    start();
+    waitUntil("the good one is loaded", [&] { return m_farm.jobOf(fine).has_value(); });
+    for (const int id : {bad[0], bad[1], bad[2], odd}) {
+        loaded(id);
+        EXPECT_EQ(settled(id), "1|3|NULL|NULL|NULL|NULL|f");
+    }
+    EXPECT_THAT(m_recorder.take(), IsEmpty());
+    EXPECT_EQ(m_farm.open().size(), 1U);
+    EXPECT_EQ(m_intake->counters().aborted, 4U);
+}
+
+TEST_F(HydraCached, AStoreThatIsNotMountedIsNotAnEmptyOne)
+{
+    const auto a = derive("a");
+    const int id = queue(a);
+    std::filesystem::rename(m_files.path(), m_files.path() + ".away");
+    start();
+    waitUntil("the trouble is told", [&] { return !m_intake->counters().lastError.empty(); });
+    EXPECT_FALSE(isFinished(id));
+    std::filesystem::rename(m_files.path() + ".away", m_files.path());
+    waitUntil("it is loaded", [&] { return m_farm.jobOf(id).has_value(); });
+}
+
+TEST_F(HydraCached, ARowThatSomebodyHoldsWaitsAndHoldsUpNothing)
+{
+    const auto a = derive("a");
+    const auto b = derive("b");
+    build(a);
+    build(b);
+    m_database.insertFinishedBuild(rowOf(a), 0);
+    const int held = queue(a);
+    const int other = queue(b);
+    HydraSession evaluator(m_database.url());
+    evaluator.run(fmt::format("BEGIN; UPDATE builds SET iscurrent = 1 WHERE id = {}", held));
+    start();
+    loaded(other);
+    EXPECT_FALSE(isFinished(held));
+    evaluator.run("COMMIT");
+    loaded(held);
+    EXPECT_EQ(buildFinished().size(), 2U);
+}
+
+TEST_F(HydraCached, ABuildThatWasRepointedMeanwhileIsNotFinishedWithTheOldResult)
+{
+    const auto a = derive("a");
+    build(a);
+    const auto b = derive("b");
+    const int id = queue(a);
+    HydraSession evaluator(m_database.url());
+    evaluator.run(fmt::format("BEGIN; UPDATE builds SET drvpath = '{}' WHERE id = {}", pathOf(b), id));
+    start();
+    waitUntil("it was looked at", [&] { return m_intake->counters().derivationsRead > 0; });
+    evaluator.run("COMMIT");
+    waitUntil("the new derivation is loaded", [&] { return m_farm.jobOf(id).has_value(); });
+    EXPECT_FALSE(isFinished(id));
+    EXPECT_EQ(m_farm.jobOf(id)->root, "b");
+}
+
+TEST_F(HydraCached, ThreeHundredBuildsOnOneFailedDerivationAreFailedAtOnce)
+{
+    const auto a = derive("a");
+    addFailedPath(a);
+    const int origin = failedBuild(a, a);
+    (void)m_recorder.take();
+    std::vector<int> ids;
+    for (int at = 0; at < 300; ++at)
+        ids.push_back(queue(derive(fmt::format("d{}", at), {a})));
+    start();
+    waitUntil("all are finished", [&] { return m_intake->counters().cachedFailures == 300; });
+    EXPECT_EQ(m_database.value(fmt::format("SELECT count(*) FROM buildsteps WHERE status = 8 AND propagatedfrom = {}",
+                                           origin)),
+              "300");
+    EXPECT_EQ(m_database.value("SELECT count(*) FROM builds WHERE buildstatus = 2 AND finished = 1"), "300");
+    EXPECT_EQ(buildFinished().size(), 300U);
+}
+
+} // namespace
+} // namespace penstock::test
