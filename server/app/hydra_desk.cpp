@@ -41,7 +41,7 @@ std::uint64_t totalOf(const core::Totals& totals, const std::set<work::StepState
     return sum;
 }
 
-http::HydraBuild toBuild(hydra::QueuedBuild&& row)
+http::HydraBuild toBuild(hydra::ShownBuild&& row)
 {
     return {static_cast<std::uint64_t>(row.id),
             std::move(row.drvPath),
@@ -108,7 +108,7 @@ void HydraDesk::addMetrics(std::vector<http::MetricFamily>& families) const
 {
     appendHydraUploads(uploadsWaiting(), m_parts.clock.now(), m_started, families);
     if (m_hooks)
-        appendHydraIntakeMetrics(counters(), m_parts.clock.now().wall, families);
+        appendHydraIntakeMetrics(counters(), families);
 }
 
 template <class T> http::Answer<T> HydraDesk::bringHome(http::Answer<T> answer)
@@ -268,12 +268,12 @@ void HydraDesk::builds(http::HydraPage page, http::Answer<http::HydraList<http::
         return answer(http::HydraList<http::HydraBuild>());
     const auto after = static_cast<std::int64_t>(page.after);
     m_reader->builds(after, page.limit + 1, // one more tells whether there is more
-                     bringHome<hydra::QueuedBuilds>([page, answer = std::move(answer)](auto rows) {
+                     bringHome<hydra::ShownBuilds>([page, answer = std::move(answer)](auto rows) {
                          if (!rows)
                              return answer(fail(std::move(rows).error()));
                          http::HydraList<http::HydraBuild> list;
                          list.total = rows->total;
-                         for (hydra::QueuedBuild& row : rows->builds) {
+                         for (hydra::ShownBuild& row : rows->builds) {
                              if (list.items.size() == page.limit) {
                                  list.next = list.items.back().id;
                                  break;

@@ -36,15 +36,15 @@ Parameters number(std::int64_t value)
     return parameters;
 }
 
-Result<QueuedBuilds> readBuilds(Connection& connection, std::int64_t after, std::uint32_t limit)
+Result<ShownBuilds> readBuilds(Connection& connection, std::int64_t after, std::uint32_t limit)
 {
     Parameters parameters = number(after);
     parameters.int64(static_cast<std::int64_t>(limit));
     PENSTOCK_TRY(const Rows rows, connection.runPlanned(kBuilds, parameters));
-    QueuedBuilds queued;
+    ShownBuilds queued;
     for (int index = 0; index < rows.count(); ++index) {
         RowReader row(rows, index);
-        QueuedBuild& build = queued.builds.emplace_back();
+        ShownBuild& build = queued.builds.emplace_back();
         build.id = row.int64();
         build.drvPath = row.text();
         build.jobset = row.int64();
@@ -99,9 +99,9 @@ Result<std::map<std::string, std::int64_t>> readJobsets(Connection& connection)
 
 StatusReader::StatusReader(std::string databaseUrl) : m_pool(std::move(databaseUrl), 1) {}
 
-void StatusReader::builds(std::int64_t after, std::uint32_t limit, store::Answer<QueuedBuilds> answer)
+void StatusReader::builds(std::int64_t after, std::uint32_t limit, store::Answer<ShownBuilds> answer)
 {
-    m_pool.ask<QueuedBuilds>(
+    m_pool.ask<ShownBuilds>(
         [after, limit](Connection& connection) { return readBuilds(connection, after, limit); }, std::move(answer));
 }
 

@@ -17,7 +17,7 @@
 
 namespace penstock::hydra {
 
-struct QueuedBuild {
+struct ShownBuild {
     std::int64_t id = 0;
     std::string drvPath;
     std::int64_t jobset = 0;
@@ -28,8 +28,8 @@ struct QueuedBuild {
     std::int64_t priority = 0;
     std::int64_t globalPriority = 0;
 };
-struct QueuedBuilds {
-    std::vector<QueuedBuild> builds; // by id
+struct ShownBuilds {
+    std::vector<ShownBuild> builds; // by id
     std::uint64_t total = 0;         // unfinished ones, all together
 };
 
@@ -43,7 +43,7 @@ public:
     explicit StatusReader(std::string databaseUrl);
 
     // Unfinished ones after that id.
-    void builds(std::int64_t after, std::uint32_t limit, store::Answer<QueuedBuilds> answer);
+    void builds(std::int64_t after, std::uint32_t limit, store::Answer<ShownBuilds> answer);
     void isUnfinished(std::int64_t build, store::Answer<bool> answer);
     void owners(const std::vector<StepId>& steps, store::Answer<std::map<StepId, StepOwner>> answer);
     // Ids by "project:jobset".
