@@ -449,8 +449,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logge
 {
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
     if (parts->options.hydra) { // its lock comes before anything is written
-        PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(parts->options.storeDir));
-        PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, storeDir, parts->clock, logger));
+        PENSTOCK_TRY(parts->hydra, HydraSource::open(parts->options, parts->clock, logger));
     }
     PENSTOCK_TRY_VOID(makeDataDir(parts->options.dataDir));
     PENSTOCK_TRY_VOID(parts->openOutputStores());

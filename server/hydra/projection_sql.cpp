@@ -114,13 +114,19 @@ LATERAL (SELECT * FROM penstock.steps s WHERE s.id = w.step OFFSET 0) s)"};
 
 const Statement kReadAttempts{"hydra_read_attempts", WANTED_STEPS R"(
 SELECT a.id, a.step_id, coalesce(m.name, ''), a.created_us, a.state, a.ending, a.started_us, a.stopped_us, a.error,
-    a.log_bytes, a.outputs, a.results
+    a.log_bytes, a.outputs, a.results, a.number
 FROM (SELECT (SELECT max(n.id) FROM penstock.attempts n WHERE n.step_id = d.step) AS id FROM decisive d
       UNION SELECT u.id FROM unnest($1::bigint[]) AS u (id)) w
 CROSS JOIN LATERAL (SELECT * FROM penstock.attempts a WHERE a.id = w.id OFFSET 0) a
 LEFT JOIN LATERAL (SELECT m.name FROM penstock.machines m WHERE m.id = a.machine_id OFFSET 0) m ON true)"};
 
 #undef WANTED_STEPS
+
+const Statement kReadRevealed{"hydra_read_revealed", R"(
+SELECT u.id, d.spec, d.revealed FROM unnest($1::bigint[]) AS u (id),
+LATERAL (SELECT e.depends_on FROM penstock.step_dependencies e WHERE e.step_id = u.id OFFSET 0) e,
+LATERAL (SELECT s.spec, s.revealed FROM penstock.steps s
+         WHERE s.id = e.depends_on AND s.revealed <> ''::bytea OFFSET 0) d)"};
 
 // ------------------------------------------------------------------------------------------------------ Hydra's rows
 
