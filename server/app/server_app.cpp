@@ -349,13 +349,7 @@ void ServerApp::Parts::watchSteps()
     // Whoever shares a store with us shares it with the first.
     beside.checksAll = hydra->steps().keepRoots() && options.outputs.stores.front().kind == cache::StoreKind::Local;
     linkBridge->setBeside(std::move(beside));
-    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
-        families.push_back(http::gauge("penstock_hydra_results_held", "results that wait for the end of their logs",
-                                       static_cast<double>(logGate->held())));
-        families.push_back(http::counter("penstock_hydra_logs_cut_total",
-                                         "results told before the end of their logs, which did not come",
-                                         static_cast<double>(logGate->cut())));
-    });
+    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) { logGate->addMetrics(families); });
 }
 
 void ServerApp::Parts::startHydra()
