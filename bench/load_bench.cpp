@@ -153,6 +153,7 @@ core::JobRequest requestOf(jobs::ParsedJob&& job)
     core::JobRequest request{std::move(job.spec), {}};
     for (jobs::ParsedStep& step : job.steps)
         request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root, step.cached});
+    job.steps = {};
     return request;
 }
 

@@ -114,7 +114,13 @@ Result<std::shared_ptr<const DerivationFiles::Outputs>> DerivationFiles::outputs
             return known;
     }
     PENSTOCK_TRY(const auto parsed, parse(path, nix::kMaxDerivationBytes));
-    auto outputs = std::make_shared<const Outputs>(jobs::statedOutputs(m_dir, parsed.drv));
+    return keepOutputs(path, parsed.drv);
+}
+
+std::shared_ptr<const DerivationFiles::Outputs> DerivationFiles::keepOutputs(const nix::StorePath& path,
+                                                                             const nix::Derivation& drv)
+{
+    auto outputs = std::make_shared<const Outputs>(jobs::statedOutputs(m_dir, drv));
     std::size_t bytes = 0;
     for (const work::NixOutput& output : *outputs)
         bytes += sizeof(work::NixOutput) + output.path.size();
@@ -129,6 +135,7 @@ Result<DerivationText> DerivationFiles::read(const std::string& drvPath)
     if (!path)
         return corrupt(std::move(path).error().in(drvPath));
     PENSTOCK_TRY(auto parsed, parse(*path, protocol::kMaxDrvBytes));
+    static_cast<void>(keepOutputs(*path, parsed.drv)); // what needs it comes later
     std::shared_ptr<const Outputs> held;
     std::optional<Error> unread;
     const auto find = [&](const nix::StorePath& input) -> Result<const Outputs*> {

@@ -38,6 +38,7 @@ private:
     };
     [[nodiscard]] Result<Parsed> parse(const nix::StorePath& path, std::size_t maxBytes) const;
     [[nodiscard]] Result<std::shared_ptr<const Outputs>> outputsOf(const nix::StorePath& path);
+    std::shared_ptr<const Outputs> keepOutputs(const nix::StorePath& path, const nix::Derivation& drv);
 
     const nix::StoreDir m_dir;
     const std::string m_realDir;

@@ -24,6 +24,7 @@ core::JobRequest toRequest(jobs::ParsedJob&& job)
     for (jobs::ParsedStep& step : job.steps)
         request.steps.push_back({std::move(step.spec), std::move(step.dependsOn), step.root, step.cached,
                                  step.isReference});
+    job.steps = {}; // many of them, and the core has what they were
     return request;
 }
 

@@ -89,7 +89,6 @@ struct ServerApp::Parts final : net::ConnectionSink {
     std::unique_ptr<postgres_cluster::Cluster> cluster;
     std::unique_ptr<store::Store> store;
     std::unique_ptr<StdLoop> coreLoop;
-    std::unique_ptr<HydraSteps> hydraSteps; // null without a Hydra
     std::unique_ptr<logs::LogStore> logs;
     std::unique_ptr<core::FarmCore> farm;
     std::unique_ptr<CoreBridge> coreBridge;
@@ -146,8 +145,6 @@ Result<void> ServerApp::Parts::startCore()
                                       {"attempts", recovery.attempts.size()}});
     logs::LogLimits limits;
     limits.maxBytesPerAttempt = options.maxLogBytes;
-    if (options.hydra)
-        hydraSteps = std::make_unique<HydraSteps>(*options.hydra, opened->rules.dir, clock, logger);
     logs = std::make_unique<logs::LogStore>(
         options.dataDir + "/logs", limits, logger, [this](AttemptId attempt, std::uint64_t size, bool ended) {
             netLoop.post([this, attempt, size, ended] {
@@ -425,12 +422,12 @@ ServerApp::~ServerApp() = default;
 Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logger& logger,
                                                     std::function<void(const Error&)> fatal)
 {
-    PENSTOCK_TRY_VOID(makeDataDir(options.dataDir));
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
-    if (parts->options.hydra) {
+    if (parts->options.hydra) { // its lock comes before anything is written
         PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(parts->options.storeDir));
         PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, storeDir, parts->clock, logger));
     }
+    PENSTOCK_TRY_VOID(makeDataDir(parts->options.dataDir));
     PENSTOCK_TRY_VOID(parts->openOutputStores());
     PENSTOCK_TRY_VOID(parts->openStore());
     PENSTOCK_TRY_VOID(parts->startCore());
