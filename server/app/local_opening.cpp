@@ -3,6 +3,7 @@
 #include "server/app/store_opening.h"
 #include "server/cache/dir_store.h"
 #include "server/cache/local_store.h"
+#include "shared/base/text.h"
 #include "shared/nixdaemon/daemon_pool.h"
 #include "shared/nixstore/cli_store.h"
 #include "shared/nixstore/daemon_store.h"
@@ -52,11 +53,20 @@ std::string socketOf(const cache::StoreUri& uri, const config::Environment& envi
     return !named.empty() || remote == "daemon" || exists(socket) ? socket : std::string();
 }
 
-// Of a store without a daemon: where its /nix is.
+// Where the store's /nix is; empty: where it says. NIX_REMOTE may be /DIR, local?root=/DIR or unix://SOCKET?root=/DIR.
 std::string rootOf(const cache::StoreUri& uri, const config::Environment& environment)
 {
+    constexpr std::string_view kRoot = "root=/";
     const std::string remote = variable(environment, "NIX_REMOTE");
-    return uri.root.empty() && remote.starts_with('/') ? remote : uri.root;
+    if (!uri.root.empty() || remote.starts_with('/'))
+        return uri.root.empty() ? remote : uri.root;
+    const auto question = remote.find('?');
+    if (question == std::string::npos)
+        return {};
+    for (const std::string_view word : split(std::string_view(remote).substr(question + 1), '&'))
+        if (word.starts_with(kRoot))
+            return std::string(word.substr(kRoot.size() - 1));
+    return {};
 }
 
 // The tools cannot be asked by digest; the store's directory can.
@@ -131,7 +141,9 @@ std::string realStoreDir(const std::vector<cache::StoreUri>& stores, const std::
                          const config::Environment& environment)
 {
     const auto local = std::ranges::find(stores, cache::StoreKind::Local, &cache::StoreUri::kind);
-    return local == stores.end() ? storeDir : rootOf(*local, environment) + local->storeDir.text();
+    if (local == stores.end())
+        return rootOf({}, environment) + storeDir;
+    return rootOf(*local, environment) + local->storeDir.text();
 }
 
 Result<OpenedStore> openLocalStore(const cache::StoreUri& uri, std::vector<nix::SecretKey> keys,
