@@ -3,7 +3,6 @@
 #include "server/app/store_opening.h"
 #include "server/cache/dir_store.h"
 #include "server/cache/local_store.h"
-#include "shared/base/text.h"
 #include "shared/nixdaemon/daemon_pool.h"
 #include "shared/nixstore/cli_store.h"
 #include "shared/nixstore/daemon_store.h"
@@ -53,20 +52,27 @@ std::string socketOf(const cache::StoreUri& uri, const config::Environment& envi
     return !named.empty() || remote == "daemon" || exists(socket) ? socket : std::string();
 }
 
-// Where the store's /nix is; empty: where it says. NIX_REMOTE may be /DIR, local?root=/DIR or unix://SOCKET?root=/DIR.
+// Of NIX_REMOTE: unix://SOCKET?root=DIR and the like.
+std::string parameterOf(std::string_view remote, std::string_view name)
+{
+    const auto question = remote.find('?');
+    std::string_view rest = question == std::string_view::npos ? std::string_view() : remote.substr(question + 1);
+    while (!rest.empty()) {
+        const std::string_view one = rest.substr(0, rest.find('&'));
+        rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+        if (one.starts_with(name) && one.substr(name.size()).starts_with('='))
+            return std::string(one.substr(name.size() + 1));
+    }
+    return {};
+}
+
+// Of a store below another root: where its /nix is.
 std::string rootOf(const cache::StoreUri& uri, const config::Environment& environment)
 {
-    constexpr std::string_view kRoot = "root=/";
     const std::string remote = variable(environment, "NIX_REMOTE");
-    if (!uri.root.empty() || remote.starts_with('/'))
-        return uri.root.empty() ? remote : uri.root;
-    const auto question = remote.find('?');
-    if (question == std::string::npos)
-        return {};
-    for (const std::string_view word : split(std::string_view(remote).substr(question + 1), '&'))
-        if (word.starts_with(kRoot))
-            return std::string(word.substr(kRoot.size() - 1));
-    return {};
+    if (!uri.root.empty())
+        return uri.root;
+    return remote.starts_with('/') ? remote : parameterOf(remote, "root");
 }
 
 // The tools cannot be asked by digest; the store's directory can.
@@ -141,9 +147,11 @@ std::string realStoreDir(const std::vector<cache::StoreUri>& stores, const std::
                          const config::Environment& environment)
 {
     const auto local = std::ranges::find(stores, cache::StoreKind::Local, &cache::StoreUri::kind);
-    if (local == stores.end())
-        return rootOf({}, environment) + storeDir;
-    return rootOf(*local, environment) + local->storeDir.text();
+    const cache::StoreUri uri = local == stores.end() ? cache::StoreUri{} : *local;
+    const std::string real = parameterOf(variable(environment, "NIX_REMOTE"), "real");
+    if (uri.root.empty() && !real.empty())
+        return real;
+    return rootOf(uri, environment) + (local == stores.end() ? storeDir : uri.storeDir.text());
 }
 
 Result<OpenedStore> openLocalStore(const cache::StoreUri& uri, std::vector<nix::SecretKey> keys,
