@@ -236,8 +236,8 @@ class Bench:
                cpu_seconds=farm_bench.cpu_seconds([pid]))
 
     def bump(self):
-        jobs = self.database.run("run", "select job from penstock.hydra_builds join builds on id = build "
-                                        "where jobset_id = 1 and job is not null").split()
+        jobs = self.database.run("run", "select h.job from penstock.hydra_builds h join builds b on id = build "
+                                        "where jobset_id = 1 and h.job is not null").split()
         drawn = random.Random(1).sample(jobs, min(50, len(jobs)))
 
         def change(value, has):
@@ -272,15 +272,19 @@ class Bench:
         for at in range(2):
             self.fake(f"fast{at}", 1024, "--cache", self.cache)
         until(lambda: self.ended_steps() > 0, "steps end", LIMIT)
+        groups = (pids, [postmaster, *farm_bench.children(postmaster)])
+        cpu = [farm_bench.cpu_seconds(group) for group in groups]
         before, began = self.ended_steps(), time.monotonic()
-        cpu = farm_bench.cpu_seconds(pids), farm_bench.cpu_seconds([postmaster, *farm_bench.children(postmaster)])
-        time.sleep(30)
-        ended, took = self.ended_steps() - before, time.monotonic() - began
-        after = farm_bench.cpu_seconds(pids), farm_bench.cpu_seconds([postmaster, *farm_bench.children(postmaster)])
+        for _ in range(10):
+            time.sleep(3)
+            ended, took = self.ended_steps() - before, time.monotonic() - began
+            if self.open_jobs() == 0:
+                break
+        shares = [(farm_bench.cpu_seconds(group) - was) / took for group, was in zip(groups, cpu)]
         finished = int(self.database.run("run", "select count(*) from builds where finished = 1 and id < 1000000"))
         print(self.database.busiest("run"))
         report("steps", "3,000/s", ended / took >= 3000, steps=ended, steps_per_second=ended / took,
-               builds_finished=finished, server_cpu=(after[0] - cpu[0]) / took, database_cpu=(after[1] - cpu[1]) / took,
+               builds_finished=finished, server_cpu=shares[0], database_cpu=shares[1],
                peak_mb=peak(pids[0]) / 1e6)
 
     def idle(self):

@@ -30,7 +30,7 @@ public:
             "INSERT INTO buildoutputs SELECT n, 'out', '/nix/store/' || lpad(n::text, 32, 'o') || '-step' "
             "FROM generate_series(1, {0}) n;"
             "INSERT INTO penstock.hydra_builds (build, drvpath, globalpriority) SELECT id, drvpath, 0 FROM builds;"
-            "ANALYZE",
+            "ANALYZE builds; ANALYZE buildoutputs",
             builds));
         for (std::uint64_t at = 1; at <= steps; at += 5'000) {
             test::FarmChanges changes;

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/hydra_errands.h"
 #include "server/app/server_app.h"
 #include "shared/base/service_notify.h"
 #include "shared/config/options.h"
@@ -33,6 +34,16 @@ int complain(const Error& error, int code)
     return code;
 }
 
+// What was asked for in place of serving.
+int say(const Result<std::string>& answer)
+{
+    if (!answer)
+        return complain(answer.error(),
+                        answer.error().code == ErrorCode::Invalid ? config::kExitUsage : config::kExitFailed);
+    fmt::print("{}\n", *answer);
+    return config::kExitFine;
+}
+
 } // namespace
 
 int main(int argc, char** argv)
@@ -48,6 +59,10 @@ int main(int argc, char** argv)
         return complain(options.error(), config::kExitUsage);
 
     ::signal(SIGPIPE, SIG_IGN);
+    if (values.flag("status"))
+        return say(app::readRunningStatus(*options));
+    if (values.flag("unlock"))
+        return say(app::unlockHydra(*options));
     raiseFileLimit();
     const std::unique_ptr<Logger> logger =
         log::makeLogger(log::optionsFor(values.text("log-level"), values.text("log-format")));

@@ -35,8 +35,8 @@ CommandTable commandTable()
             runsCommand(),     stepsCommand(),      logsCommand(),   cancelCommand(), retryCommand(),
             bumpCommand(),     holdCommand(),       releaseCommand(), whyCommand(),   queueCommand(),
             machinesCommand(), machineCommand(),    drainCommand(),  undrainCommand(), pauseCommand(),
-            resumeCommand(),   namespaceCommand(),  statusCommand(), tokenCommand(),  completionCommand(),
-            helpCommand(),     manualCommand()};
+            resumeCommand(),   namespaceCommand(),  statusCommand(), tokenCommand(),  machinesFileCommand(),
+            completionCommand(), helpCommand(),     manualCommand()};
 }
 
 } // namespace penstock::client

@@ -23,6 +23,7 @@ namespace penstock::client {
 [[nodiscard]] Command queueCommand();
 [[nodiscard]] Command machinesCommand();
 [[nodiscard]] Command machineCommand();
+[[nodiscard]] Command machinesFileCommand();
 [[nodiscard]] Command drainCommand();
 [[nodiscard]] Command undrainCommand();
 [[nodiscard]] Command pauseCommand();

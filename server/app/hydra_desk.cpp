@@ -108,7 +108,7 @@ void HydraDesk::addMetrics(std::vector<http::MetricFamily>& families) const
 {
     appendHydraUploads(uploadsWaiting(), m_parts.clock.now(), m_started, families);
     if (m_hooks)
-        appendHydraIntakeMetrics(counters(), m_parts.clock.now().wall, families);
+        appendHydraIntakeMetrics(counters(), families);
 }
 
 template <class T> http::Answer<T> HydraDesk::bringHome(http::Answer<T> answer)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// HydraDesk: answers the routes of Hydra's queue runner, for a farm with and without a Hydra. Lives on the net loop. The
-// core is asked in small pieces: machines a few hundred at a time and then kept as text for a second, steps in pages.
+// HydraDesk: answers the routes of Hydra's queue runner, for a farm with and without a Hydra. Lives on the net loop.
+// The core is asked in small pieces: machines a few hundred at a time and then kept as text for a second, steps in
+// pages.
 #pragma once
 
 #include "server/app/further_stores.h"

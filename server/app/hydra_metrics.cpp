@@ -139,7 +139,8 @@ std::size_t addMachines(const core::FarmCore& farm, Now now, Families& families)
 {
     std::vector<http::MetricFamily> columns;
     for (const MachineColumn& column : kMachineColumns)
-        columns.push_back({fmt::format("hydraqueuerunner_machine_{}", column.name), column.help, MetricType::Gauge, {}});
+        columns.push_back(
+            {fmt::format("hydraqueuerunner_machine_{}", column.name), column.help, MetricType::Gauge, {}});
     MachineKeys keys;
     std::size_t shown = 0;
     std::size_t inUse = 0;
@@ -175,6 +176,9 @@ void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCoun
     out.measure("machines_total", "machines that are connected", view.machines);
     addQueues(view, families);
     addShares(farm, now, families);
+    families.push_back(http::gauge("penstock_hydra_projection_lag_batches",
+                                   "batches whose rows, ours and Hydra's, are not written yet",
+                                   static_cast<double>(farm.totals().unconfirmedBatches)));
     const std::size_t inUse = addMachines(farm, now, families);
     out.measure("machines_in_use", "machines that run something, of the first thousand", inUse);
     out.measure("current_time_seconds", "the server's clock", secondsOf(now.wall));
@@ -188,7 +192,7 @@ void appendHydraUploads(std::uint64_t waiting, Now now, Instant started, Familie
                 static_cast<double>((now.mono - started).count()) / 1e6);
 }
 
-void appendHydraIntakeMetrics(const http::HydraCounters& counters, WallTime now, Families& families)
+void appendHydraIntakeMetrics(const http::HydraCounters& counters, Families& families)
 {
     Writer out{families};
     out.count("queue_checks_started_total", "comparisons of the queue begun", counters.passesStarted);
@@ -213,17 +217,15 @@ void appendHydraIntakeMetrics(const http::HydraCounters& counters, WallTime now,
         families.push_back(
             http::counter(fmt::format("penstock_hydra_{}_total", name), help, static_cast<double>(value)));
     };
-    measure("builds_waiting", "builds found and not handed to the farm yet", static_cast<double>(counters.buildsWaiting));
-    measure("builds_deferred", "builds that ended here and whose rows somebody has locked",
-            static_cast<double>(counters.buildsDeferred));
-    measure("projection_lag_seconds", "age of the oldest thing that waits to be written into Hydra's tables",
-            static_cast<double>(counters.projectionLag.count()) / 1e6);
+    measure("builds_waiting", "builds found and not handed to the farm yet",
+            static_cast<double>(counters.buildsWaiting));
+    if (counters.buildsDeferred)
+        measure("builds_deferred", "builds that ended here and whose rows somebody has locked",
+                static_cast<double>(*counters.buildsDeferred));
     measure("connections", "connections to the database, of the whole server",
             static_cast<double>(counters.connections));
-    measure("last_diff_timestamp_seconds", "when the queue was compared last; 0: never",
-            counters.lastDiff ? secondsOf(*counters.lastDiff) : 0);
-    measure("last_diff_age_seconds", "how long ago that was",
-            counters.lastDiff ? secondsOf(now) - secondsOf(*counters.lastDiff) : 0);
+    measure("last_diff_seconds", "time that finding what has changed in the queue took, the last time",
+            static_cast<double>(counters.lastDiff.count()) / 1e6);
     measure("healthy", "1 while the last exchange with the database went well", counters.lastError.empty() ? 1 : 0);
     count("cached_successes", "builds that were there already", counters.cachedSuccesses);
     count("cached_failures", "builds that had failed before", counters.cachedFailures);

@@ -17,7 +17,6 @@ void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCoun
                         std::vector<http::MetricFamily>& families);
 void appendHydraUploads(std::uint64_t waiting, Now now, Instant started, std::vector<http::MetricFamily>& families);
 // Only with a Hydra.
-void appendHydraIntakeMetrics(const http::HydraCounters& counters, WallTime now,
-                              std::vector<http::MetricFamily>& families);
+void appendHydraIntakeMetrics(const http::HydraCounters& counters, std::vector<http::MetricFamily>& families);
 
 } // namespace penstock::app

@@ -14,7 +14,8 @@
 namespace penstock::app {
 
 // Numbers of the whole. Machines, features and what Hydra's intake counts are not in it.
-[[nodiscard]] http::HydraFarm hydraFarm(const core::FarmCore& farm, const dispatch::DispatchCounters& counters, Now now);
+[[nodiscard]] http::HydraFarm hydraFarm(const core::FarmCore& farm, const dispatch::DispatchCounters& counters,
+                                         Now now);
 // Adds what intake and projection have counted; served: whether there is a Hydra.
 void addHydraCounters(http::HydraFarm& farm, const http::HydraCounters& counters, bool served);
 

@@ -7,6 +7,7 @@
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
 #include "server/app/hydra_desk.h"
+#include "server/app/hydra_errands.h"
 #include "server/app/hydra_source.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
@@ -22,6 +23,7 @@
 #include "server/postgres_cluster/cluster.h"
 #include "server/store/postgres/postgres_store.h"
 #include "shared/base/std_loop.h"
+#include "shared/base/text.h"
 #include "shared/config/options.h"
 #include "shared/qt/qt_loop.h"
 
@@ -58,13 +60,13 @@ Result<void> makeDataDir(const std::string& path)
     return {};
 }
 
-Result<void> writePortFile(const std::string& path, const std::string& text)
+Result<void> writeWhole(const std::string& option, const std::string& path, const std::string& text)
 {
     QSaveFile file(QString::fromStdString(path)); // renamed into place, so a reader never sees half of it
     if (!file.open(QIODevice::WriteOnly) || file.write(text.data(), static_cast<qint64>(text.size())) < 0 ||
         !file.commit())
         return fail(ErrorCode::Internal,
-                    fmt::format("--port-file {}: {}", path, file.errorString().toStdString()));
+                    fmt::format("{} {}: {}", option, path, file.errorString().toStdString()));
     return {};
 }
 
@@ -381,9 +383,10 @@ Result<void> ServerApp::Parts::listen()
         logger.info("server.listening", {{"address", listener->boundAddress()}});
         listeners.push_back(std::move(listener));
     }
+    PENSTOCK_TRY_VOID(writeWhole("--data-dir", addressFile(options.dataDir), join(addresses, "\n") + "\n"));
     gateway->setListen(std::move(addresses));
     if (!options.portFile.empty())
-        PENSTOCK_TRY_VOID(writePortFile(options.portFile, ports));
+        PENSTOCK_TRY_VOID(writeWhole("--port-file", options.portFile, ports));
     return {};
 }
 
@@ -444,12 +447,12 @@ ServerApp::~ServerApp() = default;
 Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logger& logger,
                                                     std::function<void(const Error&)> fatal)
 {
-    PENSTOCK_TRY_VOID(makeDataDir(options.dataDir));
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
-    if (parts->options.hydra) {
+    if (parts->options.hydra) { // its lock comes before anything is written
         PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(parts->options.storeDir));
         PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, storeDir, parts->clock, logger));
     }
+    PENSTOCK_TRY_VOID(makeDataDir(parts->options.dataDir));
     PENSTOCK_TRY_VOID(parts->openOutputStores());
     PENSTOCK_TRY_VOID(parts->openStore());
     PENSTOCK_TRY_VOID(parts->startCore());

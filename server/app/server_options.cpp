@@ -107,6 +107,20 @@ Result<std::vector<net::ListenAddress>> readListens(const config::Values& values
     return listens;
 }
 
+// For --status: where a server of these options would be. What systemd passes to that one is not known here.
+std::vector<net::ListenAddress> addressesToAsk(const config::Values& values)
+{
+    std::vector<std::string> texts = values.list("listen");
+    for (const std::string_view option : {"rest-bind", "grpc-bind"})
+        texts.push_back(values.text(option));
+    std::vector<net::ListenAddress> addresses;
+    for (const std::string& text : texts)
+        if (auto address = net::ListenAddress::parse(text.starts_with('/') ? "unix:" + text : text);
+            address && address->kind != net::ListenAddress::Kind::Systemd)
+            addresses.push_back(*std::move(address));
+    return addresses;
+}
+
 } // namespace
 
 config::ProgramSpec serverProgram()
@@ -175,7 +189,9 @@ Result<ServerOptions> readServerOptions(const config::Values& values, const conf
         current.resize(current.find('\0'));
         options.dataDir = current + "/" + options.dataDir;
     }
-    if (!values.flag("status") && !values.flag("unlock")) {
+    if (values.flag("status"))
+        options.listen = addressesToAsk(values);
+    else if (!values.flag("unlock")) {
         PENSTOCK_TRY(options.listen, readListens(values, environment));
     }
     PENSTOCK_TRY(options.databaseUrl, readDatabaseUrl(values, environment));

@@ -33,7 +33,7 @@ struct HydraCounters {
     Duration busyTime{0};
     Duration idleTime{0};
     std::uint64_t buildsWaiting = 0;  // found, not handed to the farm yet
-    std::uint64_t buildsDeferred = 0; // ended here, their rows locked by somebody
+    std::optional<std::uint64_t> buildsDeferred = {}; // ended here, their rows locked by somebody
     std::uint64_t cachedSuccesses = 0;
     std::uint64_t cachedFailures = 0;
     std::uint64_t aborted = 0; // their derivation is gone
@@ -41,8 +41,7 @@ struct HydraCounters {
     std::uint64_t substitutesFailed = 0;
     std::uint64_t substitutesSucceeded = 0;
     std::uint64_t connections = 0; // to the database, of the whole server
-    Duration projectionLag{0};     // of what waits to be written, the oldest
-    std::optional<WallTime> lastDiff = {};
+    Duration lastDiff{0};          // that finding what has changed took
     std::string lastError = {};
 };
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -127,28 +128,31 @@ void ChunkWalk::sweep()
     for (;;) {
         m_frontier.clear();
         const std::size_t count = reach(activeRoots(), &m_frontier);
-        if (count <= m_limits.maxNodes || m_frontier.empty())
+        if (count <= m_limits.maxNodes || m_frontier.empty() || !postponeLargest())
             return;
-        postponeLargest();
     }
 }
 
-void ChunkWalk::postponeLargest()
+// Those that need at least half as much as the one that needs most; a quarter of all at a time, as counting costs a
+// walk for each.
+bool ChunkWalk::postponeLargest()
 {
-    Build* largest = nullptr;
-    std::size_t most = 0;
+    std::vector<std::pair<std::size_t, Build*>> bySize;
+    std::size_t active = 0;
     for (Build& build : m_builds) {
         if (!isActive(build))
             continue;
+        ++active;
         std::vector<std::uint32_t> unread;
         const std::size_t count = reach({build.root}, &unread);
-        if (!unread.empty() && count > most) {
-            most = count;
-            largest = &build;
-        }
+        if (!unread.empty())
+            bySize.emplace_back(count, &build);
     }
-    if (largest != nullptr)
-        largest->isPostponed = true;
+    std::ranges::sort(bySize, std::greater{}, [](const auto& each) { return each.first; });
+    for (std::size_t at = 0; at < bySize.size() && at <= active / 4; ++at)
+        if (bySize[at].first * 2 >= bySize.front().first)
+            bySize[at].second->isPostponed = true;
+    return !bySize.empty();
 }
 
 std::vector<nix::StorePath> ChunkWalk::toRead()
@@ -273,6 +277,7 @@ std::vector<DrvKey> ChunkWalk::toBeBuilt()
     for (const Node& node : m_nodes)
         if (node.state == State::Absent && node.visit == m_visit)
             keys.emplace_back(node.path);
+    std::ranges::reverse(keys);
     return keys;
 }
 

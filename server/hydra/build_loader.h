@@ -58,7 +58,7 @@ class ChunkWalk {
 public:
     struct Limits {
         // Derivations looked at for one chunk. Above it the builds that need most are postponed.
-        std::size_t maxNodes = 20'000;
+        std::size_t maxNodes = 15'000;
         bool takesLive = true; // what the memory says of the farm
     };
 
@@ -72,8 +72,7 @@ public:
     void found(const nix::StorePathSet& present);
     [[nodiscard]] std::vector<std::string> toCheck() const;
     void failed(const std::set<std::string>& paths);
-    // When all is read: what steps are made for, in the jobs of other builds' own derivations too. Such builds may
-    // then be added.
+    // When all is read: what steps are made for, what can start first in front. Builds of these may then be added.
     [[nodiscard]] std::vector<DrvKey> toBeBuilt();
     void add(QueuedBuild build); // postponed when its derivation is not among them
     // The steps of the jobs then count as live in the memory: they are about to be.
@@ -101,6 +100,7 @@ private:
         std::uint32_t visit = 0; // the last walk over it
         std::uint32_t place = 0; // in the job of that walk
         ReadDerivation derivation;
+        std::shared_ptr<const work::Work> work; // in the steps made for it so far
         std::string problem; // of Unreadable; empty: gone
         std::shared_ptr<const FailedDerivation> failure;
         std::vector<std::uint32_t> inputs; // of Absent
@@ -120,13 +120,13 @@ private:
     [[nodiscard]] std::vector<std::uint32_t> activeRoots() const;
     std::size_t reach(const std::vector<std::uint32_t>& roots, std::vector<std::uint32_t>* unread);
     void sweep();
-    void postponeLargest();
+    [[nodiscard]] bool postponeLargest();
     void rememberFailures();
 
     // build_loader_jobs.cpp
     [[nodiscard]] jobs::ParsedJob jobOf(const Build& build, LoadedChunk& chunk);
     [[nodiscard]] jobs::ParsedStep stepOf(Node& node) const;
-    [[nodiscard]] jobs::ParsedStep referenceTo(const Node& node) const;
+    [[nodiscard]] jobs::ParsedStep referenceTo(Node& node) const;
 
     const nix::StoreDir& m_dir;
     const Options& m_options;

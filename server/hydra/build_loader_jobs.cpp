@@ -62,12 +62,15 @@ work::JobSpec jobSpecOf(const QueuedBuild& build, const Options& options)
     return spec;
 }
 
-jobs::ParsedStep ChunkWalk::referenceTo(const Node& node) const
+jobs::ParsedStep ChunkWalk::referenceTo(Node& node) const
 {
-    auto work = std::make_shared<work::Work>(work::NixWork{});
-    std::get<work::NixWork>(*work).drvPath = node.path.print(m_dir);
+    if (node.work == nullptr) {
+        auto work = std::make_shared<work::Work>(work::NixWork{});
+        std::get<work::NixWork>(*work).drvPath = node.path.print(m_dir);
+        node.work = std::move(work);
+    }
     jobs::ParsedStep step;
-    step.spec.work = std::move(work);
+    step.spec.work = node.work;
     step.root = false;
     step.isReference = true;
     return step;
@@ -85,7 +88,8 @@ jobs::ParsedStep ChunkWalk::stepOf(Node& node) const
     step.spec.placement.executor = "nix";
     step.spec.placement.system = std::move(node.derivation.system);
     step.spec.placement.features = std::move(node.derivation.features);
-    step.spec.work = std::move(work);
+    node.work = std::move(work);
+    step.spec.work = node.work;
     return step;
 }
 

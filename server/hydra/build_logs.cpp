@@ -119,18 +119,25 @@ void BuildLogs::appended(const protocol::LogChunk& chunk, logs::LogFile& log)
         write(chunk.attempt, text->second, &chunk, &log);
 }
 
-void BuildLogs::closed(AttemptId attempt, logs::LogFile* log, bool hasRun)
+void BuildLogs::closed(AttemptId attempt, logs::LogFile* log, logs::Ending ending)
 {
     const auto found = m_texts.find(attempt);
     if (found == m_texts.end())
         return;
-    finish(found, log, hasRun);
+    finish(found, log, ending == logs::Ending::Told);
     remember(attempt);
     const Text& text = found->second;
-    // Nothing was built, as it turned out, and nothing was written.
-    if (!hasRun && text.isBegun && text.position == 0 && ::unlink(text.path.c_str()) != 0 && errno != ENOENT)
-        m_logger.warning("hydra.log_failed", {{"error", systemError("removing", text.path).message}});
+    const bool isEmptied = text.isBegun && text.position == 0;
+    if (ending == logs::Ending::NotRun ? isEmptied : !text.isBegun)
+        remove(text);
     forget(found);
+}
+
+// The file is empty though nothing was built, or a former attempt's though this one has no text.
+void BuildLogs::remove(const Text& text)
+{
+    if (::unlink(text.path.c_str()) != 0 && errno != ENOENT)
+        m_logger.warning("hydra.log_failed", {{"error", systemError("removing", text.path).message}});
 }
 
 void BuildLogs::ended(AttemptId attempt, logs::LogFile* log)
@@ -152,13 +159,13 @@ void BuildLogs::remember(AttemptId attempt)
 
 // What is stored of it is written, and what cannot be is said to be cut off. The log of a former attempt is left alone
 // by one that has built nothing.
-void BuildLogs::finish(Texts::iterator found, logs::LogFile* log, bool hasRun)
+void BuildLogs::finish(Texts::iterator found, logs::LogFile* log, bool needsFile)
 {
     auto& [attempt, text] = *found;
     struct stat info {};
     if (text.descriptor >= 0 && ::fstat(text.descriptor, &info) == 0 && info.st_nlink == 0)
         close(text); // somebody removed it
-    if (!hasRun && !text.isBegun && (log == nullptr || !hasText(*log)))
+    if (!needsFile && !text.isBegun && (log == nullptr || !hasText(*log)))
         return;
     text.retryAt = {};
     write(attempt, text, nullptr, log);
@@ -245,15 +252,23 @@ Result<void> BuildLogs::begin(AttemptId attempt, Text& text)
             return {};
     }
     close(text);
+    PENSTOCK_TRY_VOID(make(attempt, text));
+    text.isBegun = true;
+    text.taken = text.position = 0;
+    return {};
+}
+
+// The folder is there nearly always: it is not looked for.
+Result<void> BuildLogs::make(AttemptId attempt, Text& text)
+{
+    if (auto made = open(attempt, text, O_CREAT | O_TRUNC); made || made.error().code != ErrorCode::NotFound)
+        return made;
     std::error_code error;
     std::filesystem::create_directories(std::filesystem::path(text.path).parent_path(), error);
     if (error)
         return fail(ErrorCode::Internal, fmt::format("making the folder of build log {}: {}", text.path,
                                                      error.message()));
-    PENSTOCK_TRY_VOID(open(attempt, text, O_CREAT | O_TRUNC));
-    text.isBegun = true;
-    text.taken = text.position = 0;
-    return {};
+    return open(attempt, text, O_CREAT | O_TRUNC);
 }
 
 Result<void> BuildLogs::open(AttemptId attempt, Text& text, int flags)
@@ -265,6 +280,8 @@ Result<void> BuildLogs::open(AttemptId attempt, Text& text, int flags)
     while (m_recent.size() >= m_limits.maxOpenFiles)
         close(m_texts.at(m_recent.back()));
     const int descriptor = ::open(text.path.c_str(), O_WRONLY | O_CLOEXEC | O_NOCTTY | flags, 0666);
+    if (descriptor < 0 && errno == ENOENT)
+        return fail(ErrorCode::NotFound, fmt::format("there is no {}", text.path));
     if (descriptor < 0)
         return fail(systemError("opening", text.path));
     text.descriptor = descriptor;

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // BuildLogs: Hydra's log of a derivation, <data>/build-logs/<two characters of the .drv's base name>/<the rest>, as its
 // web interface tails it: plain text of the builder's output and nothing else, that of the last attempt. Truncated when
-// an attempt begins to run or to write, never touched once the attempt is closed. Our own log has all of the text and
-// is addressed by offset, so that whatever is in doubt (a restart, a full disk, a file that somebody removed) is read
-// from there again. A file that cannot be written holds up nothing: it is told once, tried again, and says that it is
-// cut. Lives on the log thread. The process must not change its umask: it narrows the modes 0666 and 0777.
+// an attempt begins to run or to write, never touched once the attempt is closed. A silent one that nobody was told of
+// as running has no file: making them is dear. Our own log has all of the text and is addressed by offset, so that
+// whatever is in doubt (a restart, a full disk, a file that somebody removed) is read from there again. A file that
+// cannot be written holds up nothing: it is told once, tried again, and says that it is cut. Lives on the log thread.
+// The process must not change its umask: it narrows the modes 0666 and 0777.
 #pragma once
 
 #include "server/logs/log_tap.h"
@@ -43,7 +44,7 @@ public:
     void running(AttemptId attempt, logs::LogFile* log) override;
     void appended(const protocol::LogChunk& chunk, logs::LogFile& log) override;
     [[nodiscard]] bool isOpen(AttemptId attempt) const override { return m_texts.contains(attempt); }
-    void closed(AttemptId attempt, logs::LogFile* log, bool hasRun) override;
+    void closed(AttemptId attempt, logs::LogFile* log, logs::Ending ending) override;
     void ended(AttemptId attempt, logs::LogFile* log) override;
 
 private:
@@ -65,9 +66,11 @@ private:
     [[nodiscard]] Result<void> add(AttemptId attempt, Text& text, std::uint64_t offset,
                                    const std::vector<protocol::LogRecord>& records);
     [[nodiscard]] Result<void> begin(AttemptId attempt, Text& text);
+    [[nodiscard]] Result<void> make(AttemptId attempt, Text& text);
     [[nodiscard]] Result<void> open(AttemptId attempt, Text& text, int flags);
     void close(Text& text);
-    void finish(Texts::iterator found, logs::LogFile* log, bool hasRun);
+    void finish(Texts::iterator found, logs::LogFile* log, bool needsFile);
+    void remove(const Text& text);
     void sayCut(AttemptId attempt, Text& text);
     void forget(Texts::iterator text);
     void remember(AttemptId attempt);

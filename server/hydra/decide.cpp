@@ -8,8 +8,9 @@ namespace penstock::hydra {
 Rows decide(const Facts& facts, const ProjectionRules& rules)
 {
     detail::Decision decision(facts, rules);
-    decision.startSteps();
+    // What ended came before what could start because of it; a new attempt's own end follows its start.
     decision.endSteps();
+    decision.startSteps();
     decision.endBuilds();
     return decision.take();
 }

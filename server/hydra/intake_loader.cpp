@@ -14,8 +14,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using store::postgres::Connection;
 
-constexpr std::size_t kFirstChunk = 50; // soon something can be built
-constexpr std::size_t kChunk = 200;
+constexpr std::size_t kPostponedChunk = 16;
 constexpr std::size_t kMostListed = 500'000; // the others are found by the next pass
 constexpr std::size_t kMostSubmitted = 4;    // chunks
 constexpr Duration kLeastPause = milliseconds(50); // between two lists
@@ -56,7 +55,7 @@ bool Loader::buildOne(BuildId build, Answer<void> answer)
 {
     return m_inbox->post([this, build, answer = std::move(answer)] {
         m_requests[build].push_back(answer);
-        m_first.push_front({{build}, Care::Alone});
+        m_first.push_front({{build}, true, false});
     });
 }
 
@@ -97,7 +96,7 @@ Result<void> Loader::serve()
         PENSTOCK_TRY(const bool didSomething, step());
         m_parts.counters.change([busy = now() - start, this](IntakeCounters& counters) {
             counters.busy += busy;
-            counters.waiting = m_list.left() + m_last.size();
+            counters.waiting = m_list.left() + m_last.size() + m_alone.size();
         });
         if (!didSomething)
             waitFor(m_isWanted ? std::max(m_notBefore - now(), Duration(0)) : kLongest);
@@ -165,21 +164,29 @@ std::optional<Loader::Chunk> Loader::nextChunk()
         m_first.pop_front();
         return chunk;
     }
-    const bool isFirst = m_lastSubmission == 0;
-    Chunk chunk{m_list.take(isFirst ? kFirstChunk : kChunk), Care::Usual};
+    Chunk chunk{m_list.take(m_chunkSize)};
+    for (; m_list.left() == 0 && chunk.builds.size() < kPostponedChunk && !m_last.empty(); m_last.pop_front())
+        chunk.builds.push_back(m_last.front());
     if (!chunk.builds.empty())
         return chunk;
-    if (m_last.empty())
+    if (m_alone.empty())
         return std::nullopt;
-    chunk = {{m_last.front()}, Care::Alone};
-    m_last.pop_front();
+    chunk = {{m_alone.front()}, true, false};
+    m_alone.pop_front();
     return chunk;
+}
+
+// Once to the end of the list, when most of what they need lives in the farm, then each alone.
+void Loader::postpone(std::span<const BuildId> builds)
+{
+    for (const BuildId build : builds)
+        (m_isPostponed.insert(build).second ? m_last : m_alone).push_back(build);
 }
 
 void Loader::loadAlone(std::span<const BuildId> builds)
 {
     for (const BuildId build : builds)
-        m_first.push_back({{build}, Care::Alone});
+        m_first.push_back({{build}, false, false});
 }
 
 // -------------------------------------------------------------------------------------------------- the farm's answer
@@ -198,7 +205,7 @@ void Loader::refused(Submission submission, const Error& error)
 {
     for (const DrvKey& key : submission.keys)
         m_memory.dropLive(key);
-    Chunk again{{}, submission.care};
+    Chunk again{{}, submission.takesLive, submission.builds.size() > 1};
     for (const BuildRef& build : submission.builds)
         again.builds.push_back(build.id);
     m_toRelease.insert(m_toRelease.end(), again.builds.begin(), again.builds.end());
@@ -206,8 +213,9 @@ void Loader::refused(Submission submission, const Error& error)
     if (mayPass(error)) {
         m_trouble = error;
         m_first.push_front(std::move(again));
-    } else if (error.code == ErrorCode::Conflict && submission.care == Care::Usual) {
-        m_first.push_front({std::move(again.builds), Care::Full});
+    } else if (error.code == ErrorCode::Conflict && submission.takesLive) {
+        again.takesLive = false;
+        m_first.push_front(std::move(again));
     } else if (again.builds.size() > 1) {
         loadAlone(again.builds);
     } else {

@@ -56,16 +56,18 @@ public:
     void close() { m_inbox->close(); }
 
 private:
-    // How a chunk is loaded. Full: nothing is taken to live in the farm. Alone: the same, and it is one build, however
-    // much it needs; what is wrong with it is its own fault.
-    enum class Care : std::uint8_t { Usual, Full, Alone };
+    static constexpr std::size_t kFirstChunk = 50; // soon something can be built
+    static constexpr std::size_t kMostChunk = 400;
+    static constexpr std::size_t kLeastChunk = 10;
+
     struct Chunk {
         std::vector<BuildId> builds;
-        Care care = Care::Usual;
+        bool takesLive = true;  // see ChunkWalk::Limits
+        bool isBounded = true;  // else it is one build, however much it needs
     };
     struct Submission {
         std::vector<BuildRef> builds;
-        Care care = Care::Usual;
+        bool takesLive = true;
         std::vector<DrvKey> keys; // what the memory may be wrong about when it is refused
     };
 
@@ -75,6 +77,7 @@ private:
     [[nodiscard]] Result<void> beginPass();
     void endPass();
     [[nodiscard]] std::optional<Chunk> nextChunk();
+    void postpone(std::span<const BuildId> builds);
     void loadAlone(std::span<const BuildId> builds);
     void answered(std::uint64_t submission, const Result<std::vector<JobId>>& jobs);
     void refused(Submission submission, const Error& error);
@@ -92,10 +95,11 @@ private:
     [[nodiscard]] Result<void> loadNow(const Chunk& chunk, std::vector<BuildId>& claimed);
     [[nodiscard]] Result<void> settleUnclaimed(std::span<const BuildId> wanted, std::span<const BuildId> claimed);
     [[nodiscard]] Result<void> readClosure(ChunkWalk& walk);
+    void adaptChunkSize(const ChunkWalk& walk);
     [[nodiscard]] Result<void> addListed(ChunkWalk& walk, std::vector<BuildId>& claimed);
     [[nodiscard]] Result<void> finishSome(LoadedChunk& chunk);
     [[nodiscard]] Result<void> abort(std::span<const BuildRef> builds);
-    void submit(LoadedChunk chunk, Care care);
+    void submit(LoadedChunk chunk, bool takesLive);
     [[nodiscard]] Result<void> computeOne();
     [[nodiscard]] Finishing finishing();
 
@@ -109,11 +113,13 @@ private:
     bool m_wasRestarted = false;
     bool m_isInPass = false;
     Instant m_notBefore; // the next list
+    std::size_t m_chunkSize = kFirstChunk;
     PassList m_list;
     PassMemory m_memory;
     std::deque<Chunk> m_first;                 // before the list
-    std::deque<BuildId> m_last;                // after it, each alone
-    std::unordered_set<BuildId> m_isPostponed; // those
+    std::deque<BuildId> m_last;                // after it, a few at a time
+    std::deque<BuildId> m_alone;               // after those
+    std::unordered_set<BuildId> m_isPostponed; // to either
     std::vector<BuildId> m_toRelease;
     std::vector<BuildRef> m_toAbort;
 

@@ -10,7 +10,7 @@
 namespace penstock::hydra {
 namespace {
 
-constexpr std::size_t kMostAdded = 5'000;     // builds whose own derivation a chunk needs
+constexpr std::size_t kMostAdded = 1'000;     // builds whose own derivation a chunk needs
 constexpr std::size_t kMostToCompute = 5'000; // the others are found by the next pass
 constexpr std::size_t kNoLimit = SIZE_MAX;
 
@@ -68,25 +68,23 @@ Result<void> Loader::loadNow(const Chunk& chunk, std::vector<BuildId>& claimed)
     PENSTOCK_TRY_VOID(settleUnclaimed(chunk.builds, claimed));
     if (builds.empty())
         return {};
-    const bool isAlone = chunk.care == Care::Alone;
     ChunkWalk::Limits limits;
-    limits.takesLive = chunk.care == Care::Usual || (isAlone && m_isPostponed.contains(chunk.builds.front()));
-    if (isAlone)
+    limits.takesLive = chunk.takesLive;
+    if (!chunk.isBounded)
         limits.maxNodes = kNoLimit;
     ChunkWalk walk(m_parts.storeDir, m_parts.options, m_memory, std::move(builds), limits);
     PENSTOCK_TRY_VOID(readClosure(walk));
+    adaptChunkSize(walk);
     PENSTOCK_TRY_VOID(addListed(walk, claimed));
     LoadedChunk loaded = std::move(walk).finish();
-    for (const BuildId build : loaded.postponed)
-        if (m_isPostponed.insert(build).second)
-            m_last.push_back(build);
+    postpone(loaded.postponed);
     PENSTOCK_TRY_VOID(releaseBuilds(*m_connection, loaded.postponed));
     if (auto finished = finishSome(loaded); !finished) {
         for (const DrvKey& key : loaded.listed) // they did not get there
             m_memory.dropLive(key);
         return finished;
     }
-    submit(std::move(loaded), chunk.care);
+    submit(std::move(loaded), chunk.takesLive);
     return {};
 }
 
@@ -124,6 +122,16 @@ Result<void> Loader::readClosure(ChunkWalk& walk)
     }
     m_parts.counters.change([&](IntakeCounters& counters) { counters.derivationsRead += walk.readCount(); });
     return {};
+}
+
+// Few at a time while each brings much that was not seen before, many when most of it lives already.
+void Loader::adaptChunkSize(const ChunkWalk& walk)
+{
+    const std::size_t most = ChunkWalk::Limits{}.maxNodes;
+    if (walk.readCount() > most / 2)
+        m_chunkSize = std::max(kLeastChunk, m_chunkSize / 2);
+    else if (walk.readCount() < most / 8)
+        m_chunkSize = std::min(kMostChunk, m_chunkSize * 2);
 }
 
 // Builds whose own derivation this chunk needs come with it, so that its step is accounted to them.
@@ -181,11 +189,11 @@ Result<void> Loader::finishSome(LoadedChunk& chunk)
     return {};
 }
 
-void Loader::submit(LoadedChunk chunk, Care care)
+void Loader::submit(LoadedChunk chunk, bool takesLive)
 {
     if (chunk.jobs.empty())
         return;
-    Submission submission{refsTo(chunk.jobs), care, std::move(chunk.listed)};
+    Submission submission{refsTo(chunk.jobs), takesLive, std::move(chunk.listed)};
     submission.keys.insert(submission.keys.end(), chunk.referenced.begin(), chunk.referenced.end());
     std::vector<jobs::ParsedJob> jobs;
     std::uint64_t steps = 0;

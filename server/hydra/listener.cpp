@@ -20,6 +20,7 @@ constexpr const char* kListen = "LISTEN builds_added; LISTEN builds_restarted; L
 constexpr Duration kLeastPause = milliseconds(50);
 constexpr Duration kUnclaimedPause = milliseconds(250); // until a build that is just being handed over has its job
 constexpr Duration kErrorPause = seconds(1);
+constexpr std::size_t kMostBumps = 5'000; // recorded at once
 constexpr unsigned kTries = 10;
 constexpr milliseconds kTryPause(50); // after the first, twice that after the second
 constexpr Duration kLongest = std::chrono::minutes(30); // of one wait; then it listens on
@@ -283,7 +284,14 @@ Result<void> Listener::recordBumpsNow()
 {
     if (m_bumped.empty())
         return {};
-    PENSTOCK_TRY_VOID(repeated([&] { return recordBumps(*m_connection, m_bumped); }));
+    // In portions, so that the rows of those that finish meanwhile are not held for long.
+    for (std::span<const Bump> rest = m_bumped; !rest.empty();) {
+        const auto portion = rest.first(std::min(kMostBumps, rest.size()));
+        rest = rest.subspan(portion.size());
+        PENSTOCK_TRY_VOID(repeated([&] { return recordBumps(*m_connection, portion); }));
+        if (m_parts.stop.isRequested())
+            return fail(ErrorCode::Cancelled, "stopped");
+    }
     for (const Bump& bump : std::exchange(m_bumped, {})) {
         const auto sent = m_bumping.find(bump.id);
         if (sent != m_bumping.end() && sent->second == bump.globalPriority)

@@ -6,6 +6,8 @@
 #include "server/hydra/side_tables.h"
 #include "server/store/postgres/row_reader.h"
 
+#include <utility>
+
 namespace penstock::hydra {
 namespace {
 
@@ -14,21 +16,10 @@ using store::postgres::Parameters;
 using store::postgres::Request;
 using store::postgres::RowReader;
 
-// Of attempts, and of jobs, in one transaction of later(): short, as it holds the one row of nrbuilds.
-constexpr int kDeferredAtOnce = 1'000;
+// Of attempts, and of builds, in one transaction of later(): short, as it holds the one row of nrbuilds.
+constexpr std::size_t kDeferredAtOnce = 1'000;
 
 constexpr std::string_view kUnclaimed = "the queue runner was restarted while this step ran";
-
-template <class Id> Result<std::vector<Id>> idsOf(const store::postgres::Rows& rows)
-{
-    std::vector<Id> ids;
-    for (int index = 0; index < rows.count(); ++index) {
-        RowReader row(rows, index);
-        ids.emplace_back(row.uint64());
-        PENSTOCK_TRY_VOID(row.finish("deferred row"));
-    }
-    return ids;
-}
 
 } // namespace
 
@@ -74,21 +65,36 @@ Result<bool> Projection::project(Connection& connection, const Happened& happene
     return waiting > 0;
 }
 
-Result<bool> Projection::later(Connection& connection)
+// In rounds over all that waits, so that nothing is kept from its turn by what is held before it.
+Result<Projection::Rest> Projection::later(Connection& connection)
 {
-    std::vector<Request> requests{{&sql::kDeferredAttempts}, {&sql::kDeferredJobs}};
+    std::vector<Request> requests{{&sql::kDeferredAttempts}, {&sql::kDeferredBuilds}};
+    requests[1].parameters.int64(m_after);
     for (Request& request : requests)
-        request.parameters.int64(kDeferredAtOnce);
+        request.parameters.int64(static_cast<std::int64_t>(kDeferredAtOnce));
     PENSTOCK_TRY(const auto answers, connection.runAll(requests));
     Happened happened;
-    PENSTOCK_TRY(happened.ended, idsOf<AttemptId>(answers[0]));
-    PENSTOCK_TRY(happened.jobsOver, idsOf<JobId>(answers[1]));
-    if (happened.isEmpty())
-        return false;
-    PENSTOCK_TRY_VOID(connection.run(sql::kBegin));
-    PENSTOCK_TRY(const bool waits, project(connection, happened));
-    PENSTOCK_TRY_VOID(connection.run(sql::kCommit));
-    return waits || happened.ended.size() == kDeferredAtOnce || happened.jobsOver.size() == kDeferredAtOnce;
+    for (int index = 0; index < answers[0].count(); ++index) {
+        RowReader row(answers[0], index);
+        happened.ended.emplace_back(row.uint64());
+        PENSTOCK_TRY_VOID(row.finish("deferred attempt"));
+    }
+    for (int index = 0; index < answers[1].count(); ++index) {
+        RowReader row(answers[1], index);
+        m_after = row.int64();
+        happened.jobsOver.emplace_back(row.uint64());
+        PENSTOCK_TRY_VOID(row.finish("deferred build"));
+    }
+    if (!happened.isEmpty()) {
+        PENSTOCK_TRY_VOID(connection.run(sql::kBegin));
+        PENSTOCK_TRY(const bool waits, project(connection, happened));
+        PENSTOCK_TRY_VOID(connection.run(sql::kCommit));
+        m_roundWaits = m_roundWaits || waits;
+    }
+    if (happened.jobsOver.size() == kDeferredAtOnce)
+        return Rest::More;
+    m_after = 0;
+    return std::exchange(m_roundWaits, false) ? Rest::Waits : Rest::None;
 }
 
 } // namespace penstock::hydra

@@ -23,7 +23,7 @@ public:
     // Invalid: no Hydra database, or too old a one.
     [[nodiscard]] Result<void> begin(store::postgres::Connection& connection) override;
     [[nodiscard]] Result<void> write(store::postgres::Connection& connection, const work::Changes& changes) override;
-    [[nodiscard]] Result<bool> later(store::postgres::Connection& connection) override;
+    [[nodiscard]] Result<Rest> later(store::postgres::Connection& connection) override;
 
 private:
     // Answers whether something has to wait.
@@ -32,7 +32,9 @@ private:
     ProjectionRules m_rules;
     const Clock& m_clock;
     Logger& m_logger;
-    int m_schema = 0; // of Hydra, since begin()
+    int m_schema = 0;            // of Hydra, since begin()
+    std::int64_t m_after = 0;    // builds up to this one had their turn in this round of later()
+    bool m_roundWaits = false;   // something of this round was still held
 };
 
 } // namespace penstock::hydra

@@ -77,11 +77,13 @@ SELECT b.id, b.finished FROM (
     LATERAL (SELECT h.accounted FROM penstock.hydra_builds h WHERE h.job = u.id AND h.accounted IS NOT NULL OFFSET 0) h
 ) w, LATERAL (SELECT b.id, b.finished FROM builds b WHERE b.id = w.build FOR KEY SHARE SKIP LOCKED) b)"};
 
+// Not more in one transaction than can be told in a moment: each is counted on the same row, and versions of a row
+// pile up while their transaction is open. Those beyond are written later, as if others held them.
 const Statement kHoldBuilds{"hydra_hold_builds", R"(
 SELECT b.id FROM unnest($1::bigint[]) AS u (id),
 LATERAL (SELECT h.build, h.drvpath FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h,
 LATERAL (SELECT b.id FROM builds b WHERE b.id = h.build AND b.finished = 0 AND b.drvpath = h.drvpath
-         FOR NO KEY UPDATE SKIP LOCKED) b)"};
+         FOR NO KEY UPDATE SKIP LOCKED) b LIMIT 5000)"};
 
 const Statement kReadBuilds{"hydra_read_builds", R"(
 SELECT h.build, h.step, h.drvpath, h.started, h.accounted, j.state, j.created_us, j.error,
@@ -224,9 +226,9 @@ WHERE h.build = ANY(ARRAY[u.build]) AND (NOT h.deferred OR h.accounted IS DISTIN
 const Statement kDeferredAttempts{
     "hydra_deferred_attempts",
     "SELECT attempt FROM penstock.hydra_attempts WHERE deferred ORDER BY attempt LIMIT $1::bigint"};
-const Statement kDeferredJobs{
-    "hydra_deferred_jobs",
-    "SELECT job FROM penstock.hydra_builds WHERE deferred AND job IS NOT NULL ORDER BY build LIMIT $1::bigint"};
+const Statement kDeferredBuilds{"hydra_deferred_builds", R"(
+SELECT build, job FROM penstock.hydra_builds WHERE deferred AND job IS NOT NULL AND build > $1::bigint
+ORDER BY build LIMIT $2::bigint)"};
 
 const Statement kEndUnclaimed{"hydra_end_unclaimed", R"(
 UPDATE buildsteps s SET busy = 0, status = 3, stoptime = $1::bigint::integer, errormsg = $2::text

@@ -61,7 +61,7 @@ extern const Statement kDropBuilds;
 extern const Statement kDeferBuilds;
 
 extern const Statement kDeferredAttempts; // $1: at most
-extern const Statement kDeferredJobs;     // $1: at most
+extern const Statement kDeferredBuilds;   // $1: after this build, $2: at most. Build, job
 
 // At start-up. $1: now in seconds, $2: errormsg.
 extern const Statement kEndUnclaimed;

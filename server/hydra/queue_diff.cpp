@@ -174,22 +174,16 @@ Result<void> disownBuilds(Connection& connection, std::span<const BuildId> build
 
 Result<void> recordBumps(Connection& connection, std::span<const Bump> bumps)
 {
-    // In portions, so that the rows of those that finish meanwhile are not held for long.
-    constexpr std::size_t kPortion = 5'000;
-    while (!bumps.empty()) {
-        const auto portion = bumps.first(std::min(kPortion, bumps.size()));
-        bumps = bumps.subspan(portion.size());
-        ArrayColumn builds(ArrayColumn::Element::Int32);
-        ArrayColumn priorities(ArrayColumn::Element::Int32);
-        for (const Bump& bump : portion) {
-            builds.int32(bump.id);
-            priorities.int32(bump.globalPriority);
-        }
-        Parameters parameters;
-        parameters.bytes(builds.take());
-        parameters.bytes(priorities.take());
-        PENSTOCK_TRY_VOID(connection.run(kRecordBumps, parameters));
+    ArrayColumn builds(ArrayColumn::Element::Int32);
+    ArrayColumn priorities(ArrayColumn::Element::Int32);
+    for (const Bump& bump : bumps) {
+        builds.int32(bump.id);
+        priorities.int32(bump.globalPriority);
     }
+    Parameters parameters;
+    parameters.bytes(builds.take());
+    parameters.bytes(priorities.take());
+    PENSTOCK_TRY_VOID(connection.run(kRecordBumps, parameters));
     return {};
 }
 

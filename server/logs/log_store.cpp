@@ -83,8 +83,7 @@ void LogStore::append(protocol::LogChunk chunk, Answer<Stored> answer)
 void LogStore::end(AttemptId attempt, std::uint64_t bytes)
 {
     m_loop.post([this, attempt, bytes] {
-        if (m_tap != nullptr)
-            m_tap->ended(attempt, existing(attempt));
+        tellEnded(attempt);
         const auto file = fileOf(attempt, bytes > 0);
         if (!file) {
             if (file.error().code != ErrorCode::NotFound) {
@@ -115,8 +114,7 @@ void LogStore::expect(AttemptId attempt, std::uint64_t bytes)
 void LogStore::endHere(AttemptId attempt)
 {
     m_loop.post([this, attempt] {
-        if (m_tap != nullptr)
-            m_tap->ended(attempt, existing(attempt));
+        tellEnded(attempt);
         const auto file = fileOf(attempt, false);
         m_expected.erase(attempt);
         std::uint64_t size = 0;
@@ -148,6 +146,12 @@ LogFile* LogStore::existing(AttemptId attempt)
     if (!file && file.error().code != ErrorCode::NotFound)
         m_logger.warning("log.open_failed", {{"attempt", attempt.value()}, {"error", file.error().message}});
     return file ? *file : nullptr;
+}
+
+void LogStore::tellEnded(AttemptId attempt)
+{
+    if (m_tap != nullptr)
+        m_tap->ended(attempt, m_tap->isOpen(attempt) ? existing(attempt) : nullptr);
 }
 
 void LogStore::opened(AttemptId attempt, std::string subject)
@@ -195,7 +199,9 @@ void LogStore::settled(AttemptId attempt, bool isWhole)
     auto awaited = m_awaited.extract(attempt);
     if (awaited.empty())
         return;
-    m_tap->closed(attempt, existing(attempt), awaited.mapped().hasRun);
+    const bool isSilent = awaited.mapped().bytes == 0;
+    const Ending ending = !awaited.mapped().hasRun ? Ending::NotRun : isSilent ? Ending::Silent : Ending::Told;
+    m_tap->closed(attempt, isSilent ? nullptr : existing(attempt), ending);
     awaited.mapped().answer(isWhole);
 }
 

@@ -81,6 +81,7 @@ private:
     [[nodiscard]] LogFile* existing(AttemptId attempt);
     void settleIfWhole(AttemptId attempt, const LogFile& file);
     void settled(AttemptId attempt, bool isWhole);
+    void tellEnded(AttemptId attempt);
 
     const std::string m_folder;
     const LogLimits m_limits;

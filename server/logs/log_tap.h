@@ -8,9 +8,16 @@
 #include "shared/base/ids.h"
 #include "shared/protocol/link_values.h"
 
+#include <cstdint>
 #include <string>
 
 namespace penstock::logs {
+
+enum class Ending : std::uint8_t {
+    NotRun, // it found ready what it was to build
+    Silent, // it has a log of no bytes
+    Told,
+};
 
 struct LogTap {
     virtual ~LogTap() = default;
@@ -22,8 +29,8 @@ struct LogTap {
     virtual void appended(const protocol::LogChunk& chunk, LogFile& log) = 0;
     // Whether it was opened and not closed.
     [[nodiscard]] virtual bool isOpen(AttemptId attempt) const = 0;
-    // Its end is going to be told: nothing may be written of it afterwards. hasRun: it did something of its own.
-    virtual void closed(AttemptId attempt, LogFile* log, bool hasRun) = 0;
+    // Its end is going to be told: nothing may be written of it afterwards.
+    virtual void closed(AttemptId attempt, LogFile* log, Ending ending) = 0;
     // It is over; closed or not.
     virtual void ended(AttemptId attempt, LogFile* log) = 0;
 };

@@ -103,6 +103,22 @@ public:
     void removeUser(StepId step, JobId job);
     [[nodiscard]] std::span<const JobId> users(StepId step) const; // ascending; until the next change
 
+    // ---- the same by slot: a small number that stands for a step while it is in the graph, for those who keep
+    // something of their own for each step. Given out again when a step has gone.
+    [[nodiscard]] std::uint32_t slotOf(StepId step) const; // it is there
+    [[nodiscard]] StepId stepAt(std::uint32_t slot) const { return nodeAt(slot).id; }
+    [[nodiscard]] bool isOpenAt(std::uint32_t slot) const { return nodeAt(slot).isOpen(); }
+    [[nodiscard]] std::uint32_t lengthAt(std::uint32_t slot) const; // as length()
+    // Slots of steps that are gone may be among them; they are not open.
+    [[nodiscard]] std::span<const std::uint32_t> dependencySlots(std::uint32_t slot) const
+    {
+        return nodeAt(slot).dependsOn.all();
+    }
+    [[nodiscard]] std::span<const std::uint32_t> dependentSlots(std::uint32_t slot) const
+    {
+        return nodeAt(slot).dependents.all();
+    }
+
     // A key stands for one live step; a later one replaces it.
     void share(const std::string& key, StepId step);
     // Forgets the key when it stands for this step; unknown keys are fine.
@@ -172,7 +188,6 @@ private:
     {
         return (*m_chunks[slot >> kChunkBits])[slot % kChunkSize];
     }
-    [[nodiscard]] std::uint32_t slotOf(StepId step) const;
     [[nodiscard]] Node& nodeOf(StepId step) { return nodeAt(slotOf(step)); }
     [[nodiscard]] const Node& nodeOf(StepId step) const { return nodeAt(slotOf(step)); }
     [[nodiscard]] std::uint32_t takeSlot();

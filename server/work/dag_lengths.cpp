@@ -33,7 +33,12 @@ std::uint32_t Dag::Node::length() const
 
 std::uint32_t Dag::length(StepId step) const
 {
-    const Node& node = nodeOf(step);
+    return lengthAt(slotOf(step));
+}
+
+std::uint32_t Dag::lengthAt(std::uint32_t slot) const
+{
+    const Node& node = nodeAt(slot);
     PENSTOCK_CHECK(!node.isFresh);
     return node.isOpen() ? node.length() : 0;
 }

@@ -11,6 +11,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using Rest = store::postgres::Projection::Rest;
 using work::AttemptEnd;
 using work::JobState;
 using work::StepResult;
@@ -43,15 +44,6 @@ struct HydraLocks : ::testing::Test {
             .over(top, JobState::Failed, StepResult::DependencyFailed)
             .get();
     }
-    // Until the writer, when idle, has written what had to wait.
-    void waitForRest()
-    {
-        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-        while (farm.database().value("SELECT (SELECT count(*) FROM penstock.hydra_builds WHERE deferred) + "
-                                     "(SELECT count(*) FROM penstock.hydra_attempts WHERE deferred)") != "0")
-            if (std::chrono::steady_clock::now() > limit)
-                return ADD_FAILURE() << "something still waits";
-    }
 
     HydraFarm farm;
     HydraSession other{farm.database().url()}; // the evaluator, a person
@@ -66,13 +58,13 @@ TEST_F(HydraLocks, ABuildThatSomebodyHoldsIsFinishedLater)
     farm.persist(success());
     EXPECT_THAT(farm.steps(a), ElementsAre("a|0|0|NULL|110|150|m1|x86_64-linux|NULL")) << "steps do not wait";
     EXPECT_EQ(farm.told().size(), 1U);
-    EXPECT_TRUE(farm.later());
+    EXPECT_EQ(farm.later(), Rest::Waits);
     EXPECT_EQ(farm.build(a), "0|NULL|NULL|NULL|NULL|NULL");
     other.run("COMMIT");
-    waitForRest();
+    farm.waitForRest();
     EXPECT_EQ(farm.build(a), "1|0|110|150|0|150") << "not cached: it was accounted to it";
     EXPECT_THAT(farm.told(), ElementsAre("build_finished 1"));
-    EXPECT_FALSE(farm.later());
+    EXPECT_EQ(farm.later(), Rest::None);
 }
 
 TEST_F(HydraLocks, TheFailureOfAHeldBuildIsToldByItself)
@@ -84,7 +76,7 @@ TEST_F(HydraLocks, TheFailureOfAHeldBuildIsToldByItself)
     EXPECT_THAT(farm.steps(top), ElementsAre("a|0|1|no|NULL|NULL|m1|x86_64-linux|1"));
     EXPECT_EQ(farm.told().back(), "build_finished 2 2") << "the head has to be finished";
     other.run("COMMIT");
-    waitForRest();
+    farm.waitForRest();
     EXPECT_EQ(farm.build(a), "1|1|110|150|0|150");
     EXPECT_EQ(farm.steps(a).size(), 1U) << "no propagated row where the step ran";
     EXPECT_THAT(farm.told(), ElementsAre("build_finished 1 1"));
@@ -97,7 +89,7 @@ TEST_F(HydraLocks, AHeldDependentIsToldWithTheSameHead)
     farm.persist(failure());
     EXPECT_EQ(farm.told().back(), "build_finished 1 1");
     other.run("COMMIT");
-    waitForRest();
+    farm.waitForRest();
     EXPECT_THAT(farm.steps(top), ElementsAre("a|0|1|no|NULL|NULL|m1|x86_64-linux|1"));
     EXPECT_EQ(farm.build(top), "1|2|110|150|0|150");
     EXPECT_THAT(farm.told(), ElementsAre("build_finished 1 2"));
@@ -110,7 +102,7 @@ TEST_F(HydraLocks, AHeldBuildThatIsGoneInTheEndIsForgotten)
     farm.persist(success());
     EXPECT_THAT(farm.told(), IsEmpty()) << "its step's row is about to go";
     other.run("COMMIT");
-    waitForRest();
+    farm.waitForRest();
     EXPECT_THAT(farm.sideRows(), ElementsAre("build|2"));
     EXPECT_THAT(farm.told(), IsEmpty());
 }
@@ -148,7 +140,7 @@ TEST_F(HydraLocks, ADeletionThatIsTakenBackLosesNothing)
     other.run("BEGIN; DELETE FROM builds WHERE id = 1");
     farm.persist(success());
     other.run("ROLLBACK");
-    waitForRest();
+    farm.waitForRest();
     EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");
     EXPECT_THAT(farm.told(), ElementsAre("step_finished 1 1 /hydra/build-logs/a0/000000000000000000000000000000-a.drv",
                                          "build_finished 1"));
@@ -230,7 +222,7 @@ TEST_F(HydraLocks, WhatEndedWithoutUsIsWrittenAtAStart)
                         "UPDATE penstock.steps SET state = 'finished', result = 'succeeded' WHERE id = 1;"
                         "UPDATE penstock.jobs SET state = 'succeeded', result = 'succeeded' WHERE id = 1");
     farm.restart();
-    waitForRest();
+    farm.waitForRest();
     EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");
     EXPECT_THAT(farm.steps(a), ElementsAre("a|0|0|NULL|110|150|m1|x86_64-linux|NULL"));
     EXPECT_THAT(farm.told(), ElementsAre("step_finished 1 1 -", "build_finished 1"));

@@ -15,7 +15,7 @@ struct Kind {
     std::unique_ptr<Workload> (*make)();
     std::uint64_t percent; // of runs with faults that have it
 };
-constexpr std::array<Kind, 9> kKinds{{{"graphs", randomGraphs, 60},
+constexpr std::array<Kind, 10> kKinds{{{"graphs", randomGraphs, 60},
                                       {"bursts", bursts, 20},
                                       {"tenants", tenants, 20},
                                       {"architectures", architectures, 20},
@@ -23,7 +23,8 @@ constexpr std::array<Kind, 9> kKinds{{{"graphs", randomGraphs, 60},
                                       {"resources", resources, 30},
                                       {"limits", limits, 25},
                                       {"operations", operations, 40},
-                                      {"unsupported", unsupported, 15}}};
+                                      {"unsupported", unsupported, 15},
+                                      {"roots", sharedGraph, 35}}};
 
 core::CoreOptions optionsFor(Random& random)
 {

@@ -104,7 +104,7 @@ void Numbers::measureShares(Instant now)
     m_measuredAt = now;
     m_running.clear();
     for (const auto& [id, live] : rules.live())
-        ++m_running[rules.jobs().at(*rules.steps().at(live.step).jobs.begin()).share];
+        ++m_running[rules.jobs().at(*rules.jobsOf(rules.steps().at(live.step)).begin()).share];
     if (now - m_sampledAt < seconds(1))
         return;
     if (isCounting)
@@ -113,7 +113,7 @@ void Numbers::measureShares(Instant now)
     std::map<std::string, std::uint64_t> waiting;
     for (const auto& [kind, steps] : rules.ready())
         for (const StepId step : steps)
-            ++waiting[rules.jobs().at(*rules.steps().at(step).jobs.begin()).share];
+            ++waiting[rules.jobs().at(*rules.jobsOf(rules.steps().at(step)).begin()).share];
     const bool all =
         std::ranges::all_of(m_site.shares, [&](const auto& share) { return waiting[share.first] > 0; });
     if (all)

@@ -140,6 +140,7 @@ void Scenario::countPaths()
     reach("core.reservations", counters.reservations);
     reach("core.promotions", counters.promotions);
     reach("core.asks_raised", counters.asksRaised);
+    reach("roots.unwanted_cancelled", counters.stepsUnwanted);
 }
 
 RunResult Scenario::run()

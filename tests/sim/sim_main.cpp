@@ -30,7 +30,7 @@ struct Arguments {
 // Below this many seeds, chance alone may leave a rare path out.
 constexpr std::uint64_t kSeedsForReach = 200;
 
-constexpr std::array<std::string_view, 81> kRarePaths{
+constexpr std::array<std::string_view, 86> kRarePaths{
     "attempt.succeeded",
     "attempt.failed",
     "attempt.cancelled",
@@ -90,6 +90,11 @@ constexpr std::array<std::string_view, 81> kRarePaths{
     "core.reservations",
     "core.promotions",
     "core.asks_raised",
+    "roots.below_started",
+    "roots.below_recovered",
+    "roots.unwanted_cancelled",
+    "roots.referred",
+    "roots.reference_refused",
     "gate.steps_full",
     "gate.cpus_full",
     "gate.group_full",

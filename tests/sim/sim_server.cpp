@@ -68,6 +68,12 @@ void SimServer::start()
     if (auto checked = m_life->core->checkInvariants(); !checked)
         return m_world.violate(fmt::format("after recovery: {}", checked.error().message));
     m_recovered = 0;
+    std::set<StepId> listed;
+    for (const work::JobStepRow& row : rows->jobSteps)
+        listed.insert(row.step);
+    for (const work::StepRow& row : rows->steps)
+        if (!row.progress.result && !listed.contains(row.id))
+            m_world.reach("roots.below_recovered");
     for (const work::AttemptRow& row : rows->attempts)
         m_recovered = std::max(m_recovered, row.id.value());
     m_life->dispatcher->start(*std::move(commands));
@@ -152,6 +158,7 @@ core::Counters SimServer::counters() const
     sum.reservations += now.reservations;
     sum.promotions += now.promotions;
     sum.asksRaised += now.asksRaised;
+    sum.stepsUnwanted += now.stepsUnwanted;
     return sum;
 }
 

@@ -144,6 +144,12 @@ void StartRules::committed(const work::Changes& changes)
         m_steps[row.step].jobs.insert(row.job);
         m_jobs[row.job].steps.insert(row.step);
     }
+    for (const work::DependencyRow& row : changes.dependencies) {
+        m_steps[row.step].below.insert(row.dependsOn);
+        m_steps[row.dependsOn].above.insert(row.step);
+    }
+    for (const work::StepRow& row : changes.newSteps)
+        m_hasUnlisted = m_hasUnlisted || m_steps[row.id].jobs.empty();
     for (const work::StepUpdate& update : changes.steps)
         stepChanged(update.id, update.progress);
     for (const work::AttemptUpdate& update : changes.attempts)
@@ -174,6 +180,12 @@ void StartRules::checkStart(const work::AttemptRow& row)
     if (isHeld(step))
         m_world.violate(
             fmt::format("step {} started, but every job of it is held, cancelled or over", row.step.value()));
+    if (step.jobs.empty())
+        m_world.reach("roots.below_started");
+    const std::set<JobId> jobs = jobsOf(step);
+    if (!jobs.contains(row.job))
+        m_world.violate(fmt::format("attempt {} is told to be for job {}, which does not need it", row.id.value(),
+                                    row.job.value()));
     checkMachine(row, step, isProbe);
     checkGates(step);
     if (m_compareOrder && !isProbe)
@@ -251,7 +263,42 @@ bool StartRules::suits(const work::Placement& wanted, const protocol::MachineFac
 
 bool StartRules::isHeld(const Step& step) const
 {
-    return std::ranges::none_of(step.jobs, [this](JobId id) { return m_jobs.at(id).isWanted(); });
+    return std::ranges::none_of(jobsOf(step), [this](JobId id) { return m_jobs.at(id).isWanted(); });
+}
+
+std::set<JobId> StartRules::jobsOf(const Step& step) const
+{
+    std::set<JobId> jobs = step.jobs;
+    if (!m_hasUnlisted) // then whoever lists a step lists all below it that is open
+        return jobs;
+    std::set<StepId> seen;
+    std::vector<const Step*> due{&step};
+    while (!due.empty()) {
+        const Step& at = *due.back();
+        due.pop_back();
+        jobs.insert(at.jobs.begin(), at.jobs.end());
+        for (const StepId above : at.above)
+            if (m_steps.at(above).progress.state != StepState::Finished && seen.insert(above).second)
+                due.push_back(&m_steps.at(above));
+    }
+    return jobs;
+}
+
+// What it lists, and what those need that is not finished.
+std::set<StepId> StartRules::stepsUnder(const Job& job) const
+{
+    std::set<StepId> steps = job.steps;
+    std::vector<StepId> due(steps.begin(), steps.end());
+    while (m_hasUnlisted && !due.empty()) {
+        const Step& at = m_steps.at(due.back());
+        due.pop_back();
+        if (at.progress.state == StepState::Finished)
+            continue;
+        for (const StepId below : at.below)
+            if (steps.insert(below).second)
+                due.push_back(below);
+    }
+    return steps;
 }
 
 bool StartRules::fits(const Step& step, const Machine& machine) const
@@ -284,7 +331,7 @@ bool StartRules::fits(const Step& step, const Machine& machine) const
 std::optional<std::set<StartRules::Gate>> StartRules::gatesOf(const Step& step) const
 {
     std::optional<Gate> gate;
-    for (const JobId id : step.jobs) {
+    for (const JobId id : jobsOf(step)) {
         if (gate && *gate != m_jobs.at(id).gate)
             return std::nullopt;
         gate = m_jobs.at(id).gate;
@@ -355,7 +402,7 @@ bool StartRules::expectsAlike(const Step& step, WallTime decided) const
 void StartRules::checkOrder(const Step& started, WallTime decided)
 {
     const auto isBumped = [this](const Step& step) {
-        return std::ranges::any_of(step.jobs, [this](JobId id) {
+        return std::ranges::any_of(jobsOf(step), [this](JobId id) {
             return m_jobs.at(id).isWanted() && m_jobs.at(id).progress.bumped.has_value();
         });
     };
@@ -365,7 +412,7 @@ void StartRules::checkOrder(const Step& started, WallTime decided)
     if (isBumped(started) || !isPlain(started) || !expectsAlike(started, decided))
         return;
     for (const JobId bumped : m_bumped)
-        for (const StepId id : m_jobs[bumped].steps) {
+        for (const StepId id : stepsUnder(m_jobs[bumped])) {
             const Step& step = m_steps[id];
             if (step.progress.state != StepState::Ready || step.progress.attempts > 0 ||
                 step.kind != started.kind || step.name != started.name || !isBumped(step) ||

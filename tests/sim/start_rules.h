@@ -48,8 +48,10 @@ public:
         work::Placement placement;
         work::Resources resources;
         work::StepProgress progress;
-        std::set<JobId> jobs;
+        std::set<JobId> jobs; // that list it
         std::string kind; // equal for equal placements
+        std::set<StepId> above = {}; // those that depend on it
+        std::set<StepId> below = {};
     };
     struct Live {
         StepId step{0};
@@ -63,6 +65,8 @@ public:
     [[nodiscard]] const std::map<StepId, Step>& steps() const { return m_steps; }
     [[nodiscard]] const std::map<AttemptId, Live>& live() const { return m_live; }
     [[nodiscard]] const std::map<MachineId, Machine>& machines() const { return m_machines; }
+    // That list it, or an unfinished step which depends on it however far up.
+    [[nodiscard]] std::set<JobId> jobsOf(const Step& step) const;
     [[nodiscard]] const std::map<std::string, std::set<StepId>>& ready() const { return m_ready; } // by kind
     [[nodiscard]] const protocol::MachineFacts* factsOf(const Machine& machine) const;
     [[nodiscard]] bool isPaused() const { return m_pause.paused; }
@@ -81,6 +85,7 @@ private:
     void checkRoom(const Machine& machine, const protocol::MachineFacts& facts);
     void checkGates(const Step& step);
     void checkOrder(const Step& started, WallTime decided);
+    [[nodiscard]] std::set<StepId> stepsUnder(const Job& job) const;
     [[nodiscard]] bool expectsAlike(const Step& step, WallTime decided) const;
     void countBlackHole(const Machine& machine);
     [[nodiscard]] std::optional<std::set<Gate>> gatesOf(const Step& step) const;
@@ -100,6 +105,7 @@ private:
     std::map<std::string, work::NamespaceRow> m_namespaces;
     work::DispatchPause m_pause;
     bool m_compareOrder = true;
+    bool m_hasUnlisted = false; // some step is in no job's list
     bool m_loadCounts = false; // on some machine: what a step is expected to use decides whether it fits
     std::map<std::string, WallTime> m_learned; // by historyKey: the last success, from which the farm expects anew
     std::uint64_t m_revision = 0;

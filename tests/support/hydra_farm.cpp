@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 #include <future>
 #include <gtest/gtest.h>
+#include <thread>
 
 namespace penstock::test {
 namespace {
@@ -89,17 +90,32 @@ void HydraFarm::persist(const work::Changes& changes)
     EXPECT_TRUE(answer.has_value()) << answer.error().message;
 }
 
-bool HydraFarm::later()
+store::postgres::Projection::Rest HydraFarm::later()
 {
+    using enum store::postgres::Projection::Rest;
     store::postgres::StopSignal stop;
     auto connection = store::postgres::Connection::open(m_database.url(), "later", stop);
     if (!connection) {
         ADD_FAILURE() << connection.error().message;
-        return false;
+        return None;
     }
-    const Result<bool> more = m_projection->later(*connection);
-    EXPECT_TRUE(more.has_value()) << more.error().message;
-    return more.value_or(false);
+    hydra::Projection other(m_options, m_clock, testLogger()); // ours is the writer's
+    const auto rest = other.later(*connection);
+    EXPECT_TRUE(rest.has_value()) << rest.error().message;
+    return rest.value_or(None);
+}
+
+void HydraFarm::waitForRest()
+{
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (m_database.value("SELECT (SELECT count(*) FROM penstock.hydra_builds WHERE deferred) + "
+                            "(SELECT count(*) FROM penstock.hydra_attempts WHERE deferred)") != "0") {
+        if (std::chrono::steady_clock::now() > limit) {
+            ADD_FAILURE() << "something still waits";
+            return;
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
 }
 
 int HydraFarm::insertBuild(const std::string& name, std::vector<std::string> outputs)

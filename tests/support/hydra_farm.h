@@ -25,8 +25,10 @@ public:
     void restart();
     // Waits until it is durable; fails the test when it cannot be.
     void persist(const work::Changes& changes);
-    // Calls later() as an idle writer does. True: something still waits.
-    bool later();
+    // Calls later() as an idle writer does.
+    store::postgres::Projection::Rest later();
+    // Until the writer, when idle, has written what had to wait; fails the test after a minute.
+    void waitForRest();
 
     [[nodiscard]] HydraDatabase& database() { return m_database; }
     [[nodiscard]] NotificationRecorder& recorder() { return m_recorder; }

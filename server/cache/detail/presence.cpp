@@ -33,7 +33,8 @@ std::optional<std::shared_ptr<const nix::NarInfo>> Presence::find(std::string_vi
         drop(found->second);
         return std::nullopt;
     }
-    m_entries.splice(m_entries.begin(), m_entries, found->second);
+    if (found->second->info)
+        m_present.splice(m_present.begin(), m_present, found->second);
     return found->second->info;
 }
 
@@ -46,12 +47,22 @@ void Presence::put(std::string_view digest, std::shared_ptr<const nix::NarInfo> 
         drop(found->second);
     if (life <= Duration{0})
         return;
+    while (!m_absent.empty() && m_absent.back().expires <= now)
+        drop(std::prev(m_absent.end()));
     const std::size_t bytes = bytesOfInfo(info.get());
-    m_entries.push_front({std::string(digest), std::move(info), now + life, bytes});
-    m_index.emplace(m_entries.front().digest, m_entries.begin());
+    Entries& entries = info ? m_present : m_absent;
+    entries.push_front({std::string(digest), std::move(info), now + life, bytes});
+    m_index.emplace(entries.front().digest, entries.begin());
     m_bytes += bytes;
-    while (m_entries.size() > m_options.maxEntries || m_bytes > m_options.maxBytes)
-        drop(std::prev(m_entries.end()));
+    while (m_index.size() > m_options.maxEntries || m_bytes > m_options.maxBytes)
+        dropOne();
+}
+
+// A flood of questions for what is not there must not push out what is.
+void Presence::dropOne()
+{
+    const bool ofAbsent = m_present.empty() || m_absent.size() > m_options.maxEntries / 4;
+    drop(std::prev(ofAbsent ? m_absent.end() : m_present.end()));
 }
 
 void Presence::forget(std::string_view digest)
@@ -65,14 +76,14 @@ void Presence::forget(std::string_view digest)
 std::size_t Presence::size()
 {
     const MutexLock lock(m_mutex);
-    return m_entries.size();
+    return m_index.size();
 }
 
 void Presence::drop(Entries::iterator entry)
 {
     m_bytes -= entry->bytes;
     m_index.erase(entry->digest);
-    m_entries.erase(entry);
+    (entry->info ? m_present : m_absent).erase(entry);
 }
 
 } // namespace penstock::cache::detail

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Presence: what a cache is known to hold and not to hold: narinfos, and digests without one, for a time.
-// What could not be found out is never kept. Bounded by count and bytes; the longest unused goes first. Any
-// thread.
+// What could not be found out is never kept. Bounded by count and bytes; the longest unused goes first. What was
+// asked for and not there takes room only until it expires: a server asks for all outputs of a big queue at its
+// start. Any thread.
 #pragma once
 
 #include "shared/base/clock.h"
@@ -47,14 +48,16 @@ private:
         Instant expires;
         std::size_t bytes;
     };
-    using Entries = std::list<Entry>; // the newest used first
+    using Entries = std::list<Entry>;
     void drop(Entries::iterator entry) PENSTOCK_REQUIRES(m_mutex);
+    void dropOne() PENSTOCK_REQUIRES(m_mutex);
 
     const PresenceOptions m_options;
     Mutex m_mutex;
-    Entries m_entries PENSTOCK_GUARDED_BY(m_mutex);
+    Entries m_present PENSTOCK_GUARDED_BY(m_mutex); // the newest used first
+    Entries m_absent PENSTOCK_GUARDED_BY(m_mutex);  // the newest first; gone soon after they have expired
     std::unordered_map<std::string_view, Entries::iterator>
-        m_index PENSTOCK_GUARDED_BY(m_mutex); // keys in m_entries
+        m_index PENSTOCK_GUARDED_BY(m_mutex); // keys in the entries
     std::size_t m_bytes PENSTOCK_GUARDED_BY(m_mutex) = 0;
 };
 

@@ -37,6 +37,7 @@ void Farm::cancelSteps(JobId id, const std::string& reason)
 {
     JobRecord& job = m_jobs.at(id);
     ++job.open; // held open until all its steps have been seen
+    worsenAll(job);
     const JobSteps steps = job.steps;
     const auto forEachOpen = [&](auto visit) {
         for (const JobStep& entry : steps)
@@ -65,7 +66,7 @@ void Farm::leaveStep(StepId id, JobId jobId, const StepRecord& step)
     --job.open;
     if (step.state() == work::StepState::Running)
         --job.running;
-    requeue(id, m_steps.at(id));
+    m_needs.worsen(m_dag, id);
 }
 
 // A step that was stopped for a cancelled job goes on for one that was reopened meanwhile: the first waits no longer.
@@ -102,7 +103,7 @@ Result<void> Farm::checkReopen(const work::StoredJob& stored) const
     PENSTOCK_TRY_VOID(checkGroup(stored.job.spec, groups));
     if (stored.job.progress.state == work::JobState::Succeeded)
         return fail(ErrorCode::Conflict, fmt::format("job {} succeeded; there is nothing to try again", id.value()));
-    PENSTOCK_TRY_VOID(checkNeeds(stored));
+    PENSTOCK_TRY_VOID(checkBelow(stored));
     for (const work::StepRow& row : stored.steps) {
         const StepRecord* step = m_steps.find(row.id);
         if (step == nullptr || !step->result() || work::isGood(*step->result()))
@@ -123,7 +124,7 @@ Result<void> Farm::checkReopen(const work::StoredJob& stored) const
 }
 
 // A job that claims only its roots cannot bring back what is below them: no row says what became of it for this job.
-Result<void> Farm::checkNeeds(const work::StoredJob& stored) const
+Result<void> Farm::checkBelow(const work::StoredJob& stored) const
 {
     std::map<StepId, bool> rows; // to: it will be opened
     for (const work::StepRow& row : stored.steps)
@@ -198,7 +199,6 @@ void Farm::reopen(work::StoredJob& stored)
             touch(step, record);
     touch(id, m_jobs.at(id));
     resumeSteps(opened);
-    requeueJob(m_jobs.at(id)); // others may have held what it shares with them
     resumeJobs({&id, 1});
 }
 

@@ -34,9 +34,13 @@ void Farm::on(BumpJob& event)
         return;
     work::JobProgress progress = job->progress();
     progress.bumped = event.bump ? std::optional(event.at.value_or(m_now.wall)) : std::nullopt;
+    const bool isMore = sched::bumpOrder(progress.bumped) <= sched::bumpOrder(job->progress().bumped);
     job->setProgress(std::move(progress));
     touch(event.job, *job);
-    requeueJob(*job);
+    if (isMore)
+        claimAll(event.job, *job);
+    else
+        worsenAll(*job);
     reply(event.request, done());
 }
 
@@ -50,7 +54,10 @@ void Farm::on(HoldJob& event)
     progress.holdNote = event.hold ? std::move(event.note) : std::string();
     job->setProgress(std::move(progress));
     touch(event.job, *job);
-    requeueJob(*job);
+    if (event.hold)
+        worsenAll(*job);
+    else
+        claimAll(event.job, *job);
     reply(event.request, done());
 }
 

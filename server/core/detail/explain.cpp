@@ -171,11 +171,11 @@ void Farm::explainStopped(StepId id, const StepRecord& step, StepExplanation& ex
 }
 
 // A gate that is closed for it: its concurrency group, or its namespace.
-void Farm::explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const
+void Farm::explainGate(const StepRecord& step, const Needs::View& need, StepExplanation& explanation) const
 {
     const sched::Gates& gates = m_planner.gates();
     const std::uint32_t cpus = m_planner.asks().cpus(step.ask);
-    const sched::GateIndex closed = gates.closedFor(standing.gates, cpus);
+    const sched::GateIndex closed = gates.closedFor(gatesOf(need), cpus);
     if (closed == 0)
         return;
     const sched::Gates::Gate& gate = gates.at(closed);
@@ -299,7 +299,7 @@ void Farm::explainReady(StepId id, const StepRecord& step, StepExplanation& expl
 {
     explainStopped(id, step, explanation);
     if (step.isQueued)
-        explainGate(step, standingOf(id), explanation);
+        explainGate(step, needOf(id), explanation);
     const Survey& survey = surveyFor(step, inquiry, now);
     if (explanation.reasons.empty() && survey.free() > 0) // the server has more to start than one pass allows
         explanation.reasons.push_back(

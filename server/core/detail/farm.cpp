@@ -58,6 +58,7 @@ std::vector<Command> Farm::consume(std::span<Event> batch, Now now)
     runProbes();
     dropUnwanted();
     settleGraph();
+    settleNeeds();
     plan();
     armTick();
     return end();

@@ -10,6 +10,7 @@
 #include "server/core/command.h"
 #include "server/core/detail/deadlines.h"
 #include "server/core/detail/interner.h"
+#include "server/core/detail/needs.h"
 #include "server/core/detail/records.h"
 #include "server/core/event.h"
 #include "server/core/explain.h"
@@ -140,7 +141,7 @@ private:
     void releaseCancelled(StepId step);
     void leaveStep(StepId step, JobId job, const StepRecord& record);
     [[nodiscard]] Result<void> checkReopen(const work::StoredJob& stored) const;
-    [[nodiscard]] Result<void> checkNeeds(const work::StoredJob& stored) const;
+    [[nodiscard]] Result<void> checkBelow(const work::StoredJob& stored) const;
     void reopen(work::StoredJob& stored);
     void forgetFinished(JobId id);
     void forgetJob(JobId id);
@@ -167,6 +168,7 @@ private:
     [[nodiscard]] bool isClaimed(StepId id) const;
     [[nodiscard]] bool isWanted(StepId id) const;
     [[nodiscard]] JobId jobFor(StepId id) const;
+    template <class Counts, class May> [[nodiscard]] JobId climb(StepId at, Counts counts, May may) const;
     void dropUnwanted(const std::string& reason = "no job needs it any more");
     void dropStep(StepId id, const std::string& reason);
     [[nodiscard]] bool mayLeave(StepId id, const StepRecord& step) const;
@@ -174,14 +176,15 @@ private:
     void removeSteps(std::span<const StepId> gone);
 
     // ---- queueing.cpp: a step's place among the others
-    struct Standing { // what its jobs make of a step
-        std::vector<sched::ShareIndex> shares; // of the open jobs that are not held, sorted; none: it is held
-        sched::GateSet gates{};                // of the oldest of those
-        std::uint64_t bump = UINT64_MAX;
-        std::uint64_t age = 0;
-        std::int32_t priority = 0;
-    };
-    [[nodiscard]] Standing standingOf(StepId id) const;
+    [[nodiscard]] Needs::View needOf(StepId id) const { return m_needs.of(m_dag, id); }
+    [[nodiscard]] sched::GateSet gatesOf(const Needs::View& need) const; // of the oldest job's
+    void claim(StepId step, JobId id, const JobRecord& job);
+    void claimAll(JobId id, const JobRecord& job);
+    void worsenAll(const JobRecord& job);
+    [[nodiscard]] Needs::ClaimsOf claims() const;
+    [[nodiscard]] static bool isWaiting(const JobRecord& job);
+    [[nodiscard]] Needs::Claim claimOf(JobId id, const JobRecord& job) const;
+    void settleNeeds();
     [[nodiscard]] sched::Ask askOf(const StepRecord& step) const;
     [[nodiscard]] bool askChanged(const sched::Start& start) const;
     void askAnew(const sched::Start& start);
@@ -190,7 +193,6 @@ private:
     void enqueue(StepId id, StepRecord& step);
     bool dequeue(StepId id, StepRecord& step); // false: it was not queued
     void requeue(StepId id, StepRecord& step); // its place may be another now
-    void requeueJob(const JobRecord& job);
     void settleGraph();
     void tick();
     void patrol();
@@ -257,6 +259,7 @@ private:
     // ---- invariants.cpp
     [[nodiscard]] Result<void> checkJobs() const;
     [[nodiscard]] Result<void> checkSteps() const;
+    [[nodiscard]] Result<void> checkNeeds() const;
     [[nodiscard]] Result<void> checkAttempts() const;
     [[nodiscard]] Result<void> checkMachines() const;
 
@@ -287,7 +290,7 @@ private:
     void explainStart(const StepRecord& step, const Survey& survey, std::uint64_t before,
                       StepExplanation& explanation) const;
     void explainStopped(StepId id, const StepRecord& step, StepExplanation& explanation) const;
-    void explainGate(const StepRecord& step, const Standing& standing, StepExplanation& explanation) const;
+    void explainGate(const StepRecord& step, const Needs::View& need, StepExplanation& explanation) const;
     void explainOrder(const sched::Planner::Ahead& ahead, std::uint64_t inGroup, StepExplanation& explanation) const;
     void explainBlocked(StepId id, StepExplanation& explanation, Now now) const;
     void explainDelayed(const StepRecord& step, StepExplanation& explanation, Now now) const;
@@ -307,6 +310,7 @@ private:
     std::map<SessionId, MachineId> m_sessions;
     std::map<std::string, MachineId> m_identities;
     work::Dag m_dag;
+    Needs m_needs;
     sched::Planner m_planner;
     Interner<StepPolicy> m_policies;
     Interner<JobOrigin> m_origins;

@@ -153,7 +153,7 @@ AttemptId Farm::startOn(StepId id, MachineId machine)
     StepRecord& step = m_steps.at(id);
     const sched::AskIndex ask = m_planner.asks().acquire(askOf(step));
     dequeue(id, step);
-    const sched::GateSet gates = standingOf(id).gates;
+    const sched::GateSet gates = gatesOf(needOf(id));
     m_planner.enterGates(ask, gates);
     m_planner.takeRoom(machine, ask);
     startAttempt({id, machine, ask, gates});

@@ -20,6 +20,7 @@ Result<void> Farm::checkInvariants() const
     PENSTOCK_TRY_VOID(m_dag.check());
     PENSTOCK_TRY_VOID(m_planner.check());
     PENSTOCK_TRY_VOID(checkJobs());
+    PENSTOCK_TRY_VOID(checkNeeds());
     PENSTOCK_TRY_VOID(checkSteps());
     PENSTOCK_TRY_VOID(checkAttempts());
     PENSTOCK_TRY_VOID(checkMachines());
@@ -81,7 +82,7 @@ Result<void> Farm::checkSteps() const
         const bool finished = step.state() == work::StepState::Finished;
         open += finished ? 0U : 1U;
         queued += step.isQueued ? 1U : 0U;
-        const bool waits = step.state() == work::StepState::Ready && !standingOf(id).shares.empty();
+        const bool waits = step.state() == work::StepState::Ready && !needOf(id).shares.empty();
         const AttemptRecord* attempt = m_attempts.find(step.newest);
         const bool live = attempt != nullptr && attempt->isLive();
         if (!m_dag.contains(id))
@@ -112,6 +113,15 @@ Result<void> Farm::checkSteps() const
     if (result && m_dag.size() != m_steps.size())
         result = broken("the graph has {} steps, the farm {}", m_dag.size(), m_steps.size());
     return result;
+}
+
+// What each step is handed down, against its claims and dependents.
+Result<void> Farm::checkNeeds() const
+{
+    std::vector<StepId> steps;
+    steps.reserve(m_steps.size());
+    m_steps.forEach([&](StepId id, const StepRecord&) { steps.push_back(id); });
+    return m_needs.check(m_dag, steps, claims());
 }
 
 Result<void> Farm::checkAttempts() const

@@ -33,35 +33,6 @@ Duration timeBetween(WallTime from, WallTime to)
 
 // ------------------------------------------------------------------------------------------------------ its place
 
-Farm::Standing Farm::standingOf(StepId id) const
-{
-    Standing standing;
-    const JobRecord* oldest = nullptr;
-    std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
-    if (users.empty())
-        users.push_back(jobFor(id));
-    for (const JobId user : users) {
-        if (user.value() == 0)
-            break; // nobody's: it goes with the end of the batch
-        const JobRecord& job = m_jobs.at(user);
-        const work::JobProgress& progress = job.progress();
-        if (work::isFinished(progress.state) || progress.held || work::isCancelAsked(progress))
-            continue;
-        const OriginState& origin = m_originStates[job.origin];
-        if (std::find(standing.shares.begin(), standing.shares.end(), origin.share) == standing.shares.end())
-            standing.shares.push_back(origin.share);
-        standing.bump = std::min(standing.bump, sched::bumpOrder(progress.bumped));
-        standing.priority = oldest == nullptr ? job.priority : std::max(standing.priority, job.priority);
-        if (oldest == nullptr) { // users come in the order of their ids
-            oldest = &job;
-            standing.age = user.value();
-            standing.gates = origin.gates;
-        }
-    }
-    std::sort(standing.shares.begin(), standing.shares.end());
-    return standing;
-}
-
 // What was asked for, and from experience what was not. A step that uses more cpus than it asks for is expected to.
 sched::Ask Farm::askOf(const StepRecord& step) const
 {
@@ -118,21 +89,21 @@ std::uint32_t Farm::weightOf(std::string_view name) const
 
 void Farm::enqueue(StepId id, StepRecord& step)
 {
-    const Standing standing = standingOf(id);
-    if (standing.shares.empty())
-        return; // held: its release puts it here
+    const Needs::View need = needOf(id);
+    if (need.shares.empty())
+        return; // held, or new: the end of the batch or a release puts it here
     step.urgency = sched::urgencyOf(m_options.policy.steps, {.promoted = step.isPromoted,
                                                              .length = m_dag.length(id),
                                                              .dependents = m_dag.openDependents(id),
-                                                             .priority = standing.priority});
-    step.age = standing.age;
+                                                             .priority = need.priority});
+    step.age = need.age;
     step.ask = m_planner.asks().acquire(askOf(step));
     step.queue = m_planner.enqueue({.placement = step.placement,
                                     .ask = step.ask,
                                     .avoid = step.avoided(),
-                                    .shares = standing.shares,
-                                    .gates = standing.gates,
-                                    .bump = standing.bump,
+                                    .shares = need.shares,
+                                    .gates = gatesOf(need),
+                                    .bump = need.bump,
                                     .order = {step.urgency, step.age, id}});
     step.isQueued = true;
 }
@@ -173,13 +144,6 @@ void Farm::requeue(StepId id, StepRecord& step)
     enqueue(id, step);
 }
 
-void Farm::requeueJob(const JobRecord& job)
-{
-    for (const JobStep& entry : job.steps)
-        if (StepRecord* step = m_steps.find(entry.step))
-            requeue(entry.step, *step);
-}
-
 // New edges and ends change how much work waits for a step.
 void Farm::settleGraph()
 {
@@ -209,12 +173,13 @@ void Farm::refreshUse(sched::ShareIndex share)
 
 void Farm::shareStarted(AttemptRecord& attempt)
 {
-    Standing standing = standingOf(attempt.step);
-    if (standing.shares.empty()) // every job has been held or cancelled meanwhile: the one it is for pays
+    const Needs::View need = needOf(attempt.step);
+    std::vector<sched::ShareIndex> shares(need.shares.begin(), need.shares.end());
+    if (shares.empty()) // every job has been held or cancelled meanwhile: the one it is for pays
         if (const JobRecord* job = m_jobs.find(attempt.job))
-            standing.shares.push_back(m_originStates[job->origin].share);
-    attempt.ticket = m_ledger.started(standing.shares, m_planner.asks().cpus(attempt.ask), m_now);
-    for (const sched::ShareIndex share : standing.shares)
+            shares.push_back(m_originStates[job->origin].share);
+    attempt.ticket = m_ledger.started(shares, m_planner.asks().cpus(attempt.ask), m_now);
+    for (const sched::ShareIndex share : shares)
         refreshUse(share);
 }
 

@@ -24,6 +24,8 @@ Result<std::vector<Command>> Farm::recover(const work::Recovery& recovery, Now n
     PENSTOCK_TRY_VOID(loadSteps(recovery.steps));
     PENSTOCK_TRY_VOID(loadDependencies(recovery.dependencies));
     PENSTOCK_TRY_VOID(loadJobs(recovery.jobs, recovery.jobSteps));
+    settleGraph();
+    static_cast<void>(m_needs.settle(m_dag, claims())); // nothing is queued yet
     PENSTOCK_TRY_VOID(loadAttempts(recovery));
     // A key of an open job is forgotten with that job, not as one of the old ones.
     std::erase_if(m_oldKeys, [this](const auto& key) {
@@ -50,6 +52,9 @@ Result<std::vector<Command>> Farm::recover(const work::Recovery& recovery, Now n
             dropStep(id, "no job needs it");
     dropUnwanted();
     runDeadlines();
+    dropUnwanted();
+    settleGraph();
+    settleNeeds();
     armTick();
     return end();
 }
@@ -136,6 +141,7 @@ Result<void> Farm::loadJobs(std::span<const work::JobRow> jobs, std::span<const 
     for (const JobId id : loaded) {
         JobRecord& job = m_jobs.at(id);
         countJobSteps(job);
+        claimAll(id, job);
     }
     return {};
 }
@@ -154,13 +160,14 @@ Result<void> Farm::loadAttempts(const work::Recovery& recovery)
             return fail(ErrorCode::Corrupt, fmt::format("attempt {} is live, but step {} is {}", row.id.value(),
                                                         row.step.value(), work::toString(step->state())));
         step->newest = row.id;
-        Standing standing = standingOf(row.step);
-        if (const JobRecord* job = m_jobs.find(row.job); job != nullptr && standing.shares.empty())
-            standing.gates = m_originStates[job->origin].gates; // all are held or stopped: it runs for this one
+        const Needs::View need = needOf(row.step);
+        sched::GateSet gates = gatesOf(need);
+        if (const JobRecord* job = m_jobs.find(row.job); job != nullptr && need.shares.empty())
+            gates = m_originStates[job->origin].gates; // all are held or stopped: it runs for this one
         AttemptRecord& attempt = m_attempts.insert(
             row.id, AttemptRecord{.step = row.step, .job = row.job, .machine = row.machine, .number = row.number,
                                   .created = row.created, .progress = row.progress, .phase = {},
-                                  .ask = m_planner.asks().acquire(askOf(*step)), .gates = standing.gates,
+                                  .ask = m_planner.asks().acquire(askOf(*step)), .gates = gates,
                                   .startedAt = m_now.mono, .stopReason = {}});
         m_planner.enterGates(attempt.ask, attempt.gates);
         shareStarted(attempt);

@@ -75,7 +75,8 @@ void Farm::enter(StepId id, StepRecord& step)
 {
     switch (step.state()) {
     case work::StepState::Ready:
-        enqueue(id, step);
+        if (!m_needs.isNoted(m_dag, id)) // else at the end of the batch
+            enqueue(id, step);
         return;
     case work::StepState::Delayed: {
         const WallTime due = step.progress().retryAt.value_or(m_now.wall);
@@ -126,6 +127,7 @@ void Farm::settleStep(StepId id, StepRecord& step, work::StepState from)
     m_planner.placements().release(step.placement);
     m_policies.release(step.policy);
     m_dag.unshare(step.work.sharingKey(), id);
+    m_needs.clear(m_dag, id);
     const std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
     if (users.empty())
         m_leaving.push_back(id);
@@ -287,26 +289,20 @@ std::vector<protocol::ResolvedInput> Farm::resolvedInputs(StepId id) const
     return resolved;
 }
 
-// The most generous of the jobs that need the step; one without a limit lifts it. A step that none of them asked for
-// by name gets at least the limits of dependencies, so that a short budget of a test does not end what it needs.
+// The most generous of the jobs that need the step, directly or above it; one without a limit lifts it. A step that
+// none of them asked for by name gets at least the limits of dependencies, so that a short budget of a test does not
+// end what it needs.
 work::Limits Farm::limitsFor(StepId id) const
 {
-    work::Limits widest;
+    work::Limits all;
     bool isFirst = true;
     bool isRoot = false;
     const auto widen = [&](const work::Limits& limits) {
-        const auto wider = [&](auto a, auto b) {
-            using Value = decltype(a);
-            return isFirst ? b : a == Value{} || b == Value{} ? Value{} : std::max(a, b);
-        };
-        widest = {wider(widest.timeout, limits.timeout), wider(widest.silentTimeout, limits.silentTimeout),
-                  wider(widest.maxLogBytes, limits.maxLogBytes), wider(widest.maxOutputBytes, limits.maxOutputBytes)};
-        isFirst = false;
+        all = std::exchange(isFirst, false) ? limits : widest(all, limits);
     };
-    std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
-    if (users.empty())
-        users.push_back(jobFor(id));
-    for (const JobId user : users) {
+    if (const work::Limits* above = needOf(id).limits)
+        widen(*above);
+    for (const JobId user : m_dag.users(id)) {
         const JobRecord& job = m_jobs.at(user);
         if (!job.isOpen())
             continue;
@@ -316,7 +312,7 @@ work::Limits Farm::limitsFor(StepId id) const
     }
     if (!isRoot && m_options.dependencyLimits != work::Limits{})
         widen(m_options.dependencyLimits);
-    return widest;
+    return all;
 }
 
 void Farm::stepDeadline(const Deadline& deadline)

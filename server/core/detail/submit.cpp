@@ -106,22 +106,17 @@ JobId Farm::insertJob(JobRequest& request)
     work::JobRow row{id, std::move(request.spec), m_now.wall, {}, 0};
     row.progress.bumped = request.bumped;
     addJob(row);
-    const StepId before(m_marks.step);
     const std::vector<ResolvedStep> resolved = resolveSteps(request);
     connectSteps(request, resolved);
-    settleGraph();
     JobRecord& job = m_jobs.at(id);
     job.steps = claimSteps(id, request, resolved);
     job.steps.shrink_to_fit();
+    claimAll(id, job);
     row.stepsTotal = static_cast<std::uint32_t>(job.steps.size());
     m_changes.newJobs.push_back(std::move(row));
     startNewSteps(request, resolved);
     for (const JobStep& step : job.steps)
         m_changes.jobSteps.push_back({id, step.step, step.root});
-    // Also those that it needs only through steps that lived before.
-    for (const JobStep& step : job.steps)
-        if (step.step <= before)
-            requeue(step.step, m_steps.at(step.step));
     countJobSteps(job);
     m_shownJobs.push_back(id);
     if (job.running > 0)

@@ -195,7 +195,7 @@ void Decision::failAll(StepId origin, const std::vector<const BuildFacts*>& buil
         const bool hasOwnRow = cause.accounted == build->build && cause.status != Status::Unsupported;
         if (!hasOwnRow)
             propagate(cause, *build);
-        else if (cause.attempt != nullptr)
+        else if (cause.attempt != nullptr && build->root == origin)
             tellStarted(build->build, build->started);
         BuildEnd end;
         end.build = build->build;

@@ -151,9 +151,6 @@ void Decision::endSteps()
 {
     for (const OpenRow& row : m_facts.ended)
         endStep(row);
-    for (auto& [attempt, notification] : m_stepEnds)
-        m_rows.notifications.push_back(std::move(notification));
-    m_stepEnds.clear();
 }
 
 void Decision::endStep(const OpenRow& row)
@@ -188,10 +185,8 @@ void Decision::tellStepEnd(const AttemptPlace& place, const AttemptFacts& attemp
     const bool isWritten = attempt.progress.logBytes > 0 && attempt.progress.end != work::AttemptEnd::Cached;
     const std::string& drvPath =
         resolution == m_facts.resolutions.end() ? step.drvPath : resolution->second.resolvedDrvPath;
-    m_stepEnds.insert_or_assign(
-        place.attempt, Notification{"step_finished", fmt::format("{}\t{}\t{}", place.build, place.stepnr,
-                                                                 logFieldOf(logPathOf(m_rules.dataDir, drvPath),
-                                                                            isWritten))});
+    notify("step_finished", fmt::format("{}\t{}\t{}", place.build, place.stepnr,
+                                        logFieldOf(logPathOf(m_rules.dataDir, drvPath), isWritten)));
 }
 
 } // namespace penstock::hydra::detail

@@ -69,7 +69,6 @@ private:
     Rows m_rows;
     std::map<BuildId, std::int32_t> m_lastSteps;
     std::map<AttemptId, BuildId> m_accounted; // attempts of this batch
-    std::map<AttemptId, Notification> m_stepEnds;
     std::set<BuildId> m_started; // told in this batch
 };
 

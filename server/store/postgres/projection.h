@@ -12,6 +12,8 @@
 #include "server/work/changes.h"
 #include "shared/base/result.h"
 
+#include <cstdint>
+
 namespace penstock::store::postgres {
 
 struct Projection {
@@ -20,9 +22,14 @@ struct Projection {
     [[nodiscard]] virtual Result<void> begin(Connection& connection) = 0;
     // In the open transaction, after our own rows: new rows carry their last progress (see MergedBatch).
     [[nodiscard]] virtual Result<void> write(Connection& connection, const work::Changes& changes) = 0;
-    // Outside of a transaction, a while after the last write and then again and again: what could not be written with
-    // its own transaction. False: nothing waits any more.
-    [[nodiscard]] virtual Result<bool> later(Connection& connection) = 0;
+    // Outside of a transaction, a while after the last write and then again as long as something is left: what could
+    // not be written with its own transaction. Batches wait meanwhile, so each call does a part of it only.
+    enum class Rest : std::uint8_t {
+        None,  // not asked again before the next write
+        More,  // asked again soon
+        Waits, // for others: asked again after longer and longer pauses
+    };
+    [[nodiscard]] virtual Result<Rest> later(Connection& connection) = 0;
 };
 
 } // namespace penstock::store::postgres

@@ -22,6 +22,7 @@ constexpr milliseconds kLongestPause(2'000);
 // What a projection could not write with its own transaction waits for locks of others.
 constexpr milliseconds kFirstLaterPause(200);
 constexpr std::chrono::seconds kLongestLaterPause(30);
+constexpr milliseconds kBetweenParts(5); // what has come in the meantime goes first
 // One transaction: enough to be fast, small enough to be done in about a second.
 constexpr std::size_t kMaxGroupWeight = 32 * 1024 * 1024;
 constexpr std::size_t kRowWeight = 200;
@@ -184,7 +185,8 @@ void Writer::writeLater()
     m_laterAt.reset();
     if (m_refusal)
         return;
-    const Result<bool> more = askForMore();
+    using enum Projection::Rest;
+    const Result<Projection::Rest> more = askForMore();
     if (!more && m_connection && m_connection->isUsable())
         if (const auto undone = m_connection->runScript("ROLLBACK"); !undone)
             m_logger.warning("store.rollback_failed", {{"error", undone.error().message}});
@@ -195,13 +197,15 @@ void Writer::writeLater()
     }
     if (!more)
         m_logger.warning("store.projection_waits", {{"error", more.error().message}});
-    if (more && !*more)
+    const Projection::Rest rest = more.value_or(Waits);
+    if (rest == None)
         return;
-    m_laterPause = std::min<Duration>(m_laterPause * 2, kLongestLaterPause);
-    m_laterAt = SystemClock{}.now().mono + m_laterPause;
+    if (rest == Waits)
+        m_laterPause = std::min<Duration>(m_laterPause * 2, kLongestLaterPause);
+    m_laterAt = SystemClock{}.now().mono + (rest == More ? Duration(kBetweenParts) : m_laterPause);
 }
 
-Result<bool> Writer::askForMore()
+Result<Projection::Rest> Writer::askForMore()
 {
     if (!m_connection)
         PENSTOCK_TRY_VOID(connect());

@@ -73,7 +73,7 @@ private:
     void pruneNow();
     void expectMore();
     void writeLater();
-    [[nodiscard]] Result<bool> askForMore();
+    [[nodiscard]] Result<Projection::Rest> askForMore();
 
     WriterOptions m_options;
     Logger& m_logger;

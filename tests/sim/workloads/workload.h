@@ -37,6 +37,7 @@ public:
 };
 
 [[nodiscard]] std::unique_ptr<Workload> randomGraphs();  // jobs that share steps, and fail
+[[nodiscard]] std::unique_ptr<Workload> sharedGraph();   // jobs that claim only their roots, over one large graph
 [[nodiscard]] std::unique_ptr<Workload> bursts();        // nothing for long, then much at once
 [[nodiscard]] std::unique_ptr<Workload> tenants();       // many small ones beside a huge one
 [[nodiscard]] std::unique_ptr<Workload> architectures(); // one saturated, one with little to do

@@ -62,6 +62,20 @@ TEST_F(BinaryCacheReads, RemembersNoMoreThanItsBound)
     EXPECT_FALSE(presence.find(fmt::format("{:032}", 0), {}));
 }
 
+TEST_F(BinaryCacheReads, ForgetsWhatIsNotThereWhenItExpiresAndKeepsWhatIsThere)
+{
+    detail::Presence presence({std::chrono::hours(1), std::chrono::seconds(5), 100, 1U << 20U});
+    const auto digest = [](int number) { return fmt::format("{:032}", number); };
+    presence.put(digest(0), std::make_shared<const nix::NarInfo>(kA.info), {});
+    for (int i = 1; i < 1000; ++i)
+        presence.put(digest(i), nullptr, {});
+    EXPECT_TRUE(presence.find(digest(0), {})) << "a flood of what is not there does not push it out";
+    const Instant later{std::chrono::seconds(6)};
+    presence.put(digest(1000), nullptr, later);
+    EXPECT_EQ(presence.size(), 2U);
+    EXPECT_TRUE(presence.find(digest(0), later));
+}
+
 TEST_F(BinaryCacheReads, ReadsRangesOfTheFileAndFindsDamage)
 {
     const auto cache = open();

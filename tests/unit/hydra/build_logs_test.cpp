@@ -231,13 +231,25 @@ TEST_F(HydraLogs, AfterARestartTheEndAloneMakesTheFileWhole)
     EXPECT_EQ(text(), "before\n");
 }
 
-TEST_F(HydraLogs, ASilentBuildHasAnEmptyLogAndNotTheLastOne)
+TEST_F(HydraLogs, ASilentBuildHasNoLogAndNotTheLastOne)
 {
     open(1);
     add(1, 0, "old");
     EXPECT_TRUE(settle(1, 3));
     open(2);
     EXPECT_TRUE(settle(2, 0));
+    EXPECT_EQ(text(), "(none)");
+    open(3);
+    run(3); // somebody may be looking at it
+    EXPECT_TRUE(settle(3, 0));
+    EXPECT_EQ(text(), "");
+}
+
+TEST_F(HydraLogs, ALogWithoutOutputIsAnEmptyFile)
+{
+    open(1);
+    add(1, 0, "could not fetch inputs", Stream::System);
+    EXPECT_TRUE(settle(1, 22));
     EXPECT_EQ(text(), "");
 }
 

@@ -45,13 +45,13 @@ struct Notes final : postgres::Projection {
         }
         return {};
     }
-    Result<bool> later(Connection& connection) override
+    Result<Rest> later(Connection& connection) override
     {
         PENSTOCK_TRY_VOID(connection.runScript("SELECT 1"));
         const bool isMore = --more > 0; // before the test hears of the question and says how many more there are
         if (!asked.push(true))
             return fail(ErrorCode::Internal, "asked too often");
-        return isMore;
+        return isMore ? Rest::Waits : Rest::None;
     }
 
     std::atomic<int> begun{0};
