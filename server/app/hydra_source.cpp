@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/hydra_source.h"
 
+#include "server/cache/closure_copy.h"
+
 #include "server/app/derivation_files.h"
 #include "server/app/store_opening.h"
 
@@ -47,12 +49,28 @@ HydraSource::~HydraSource()
     stop();
 }
 
+namespace {
+
+// By the machine's daemon into its own store, and from there to where it counts.
+Result<nix::StorePathSet> fetch(const OpenedStore& machine, cache::OutputStore& outputs, const nix::StorePathSet& paths)
+{
+    PENSTOCK_TRY(auto valid, machine.access->validPaths(paths, true));
+    if (!valid.empty() && machine.store.get() != &outputs)
+        PENSTOCK_TRY_VOID(cache::copyClosure(*machine.store, outputs, valid, machine.stopping));
+    return valid;
+}
+
+} // namespace
+
 void HydraSource::start(Farm farm)
 {
     m_farm.emplace(std::move(farm));
-    m_intake = std::make_unique<hydra::Intake>(m_options,
-                                               hydra::IntakeParts{*this, m_farm->outputs, m_clock, m_logger},
-                                               m_farm->places);
+    hydra::IntakeParts parts{*this, m_farm->outputs, m_clock, m_logger};
+    if (m_farm->machine != nullptr)
+        parts.fetch = [&machine = *m_farm->machine, &outputs = m_farm->outputs](const nix::StorePathSet& paths) {
+            return fetch(machine, outputs, paths);
+        };
+    m_intake = std::make_unique<hydra::Intake>(m_options, std::move(parts), m_farm->places);
     m_intake->start();
 }
 
@@ -81,6 +99,9 @@ http::HydraCounters countersOf(const hydra::IntakeCounters& intake, unsigned oth
     counters.cachedSuccesses = intake.cachedSuccesses;
     counters.cachedFailures = intake.cachedFailures;
     counters.aborted = intake.aborted;
+    counters.substitutesSucceeded = intake.fetched;
+    counters.substitutesFailed = intake.fetchFailures;
+    counters.substitutesStarted = intake.fetched + intake.fetchFailures;
     counters.connections = intake.connections + others;
     counters.lastError = intake.lastError;
     return counters;

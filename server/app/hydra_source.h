@@ -7,6 +7,7 @@
 #include "server/app/farm_gateway.h"
 #include "server/app/hydra_desk.h"
 #include "server/app/hydra_steps.h"
+#include "server/app/store_opening.h"
 #include "server/app/server_options.h"
 #include "server/cache/output_store.h"
 #include "server/hydra/farm_port.h"
@@ -38,6 +39,7 @@ public:
         Loop& loop;           // the net loop
         FarmGateway& gateway;
         cache::OutputStore& outputs; // whose presence counts
+        const OpenedStore* machine;  // what its substituters know is fetched through it; null: nothing is fetched
         hydra::IntakePlaces places;
     };
     // Once the farm is there and peers may come.

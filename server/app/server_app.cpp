@@ -334,7 +334,7 @@ void ServerApp::Parts::startHydra()
     if (hydra == nullptr)
         return;
     const nix::StoreDir& storeDir = outputs->storeDir();
-    hydra->start({netLoop, *gateway, outputs->firstStore(),
+    hydra->start({netLoop, *gateway, outputs->firstStore(), outputs->machineStore(),
                   {storeDir, realStoreDir(options.outputs.stores, options.storeDir, options.environment)}});
     hydraDesk->serve(hydra->hooks());
 }
