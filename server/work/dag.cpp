@@ -357,20 +357,18 @@ std::span<const JobId> Dag::users(StepId step) const
 
 void Dag::share(const std::string& key, StepId step)
 {
-    m_shared.insert_or_assign(key, step);
+    m_shared.set(key, step);
 }
 
 void Dag::unshare(const std::string& key, StepId step)
 {
-    const auto found = m_shared.find(key);
-    if (found != m_shared.end() && found->second == step)
-        m_shared.erase(found);
+    if (m_shared.find(key) == step)
+        m_shared.erase(key);
 }
 
 std::optional<StepId> Dag::findShared(const std::string& key) const
 {
-    const auto found = m_shared.find(key);
-    return found == m_shared.end() ? std::nullopt : std::optional(found->second);
+    return m_shared.find(key);
 }
 
 } // namespace penstock::work

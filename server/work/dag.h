@@ -225,7 +225,7 @@ private:
     std::vector<Pending> m_pending;
     std::vector<StepId> m_left; // may name steps that are gone
     std::unordered_map<std::uint32_t, std::vector<Above>> m_heaps; // the largest first; looked up only
-    std::unordered_map<std::string, StepId> m_shared;              // looked up only, never iterated
+    SharedKeys m_shared;
 };
 
 // The steps at the other ends of a step's edges.

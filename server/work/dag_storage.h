@@ -3,6 +3,7 @@
 // sorted. Values of one thread; callers keep to the preconditions named here.
 #pragma once
 
+#include "server/work/packed_path.h"
 #include "shared/base/check.h"
 #include "shared/base/ids.h"
 
@@ -10,8 +11,14 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <span>
+#include <string>
+#include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace penstock::work {
@@ -199,6 +206,63 @@ private:
 
     std::vector<JobId> m_jobs;
     std::size_t m_first = 0; // those before it have left
+};
+
+// Which step stands for a key. A store path costs its hash and a digest of the rest: two paths of one hash and of
+// different names do not exist, as the hash covers the name, and whoever submits paths has computed them. Looked up
+// only, never iterated.
+class SharedKeys {
+public:
+    [[nodiscard]] std::optional<StepId> find(const std::string& key) const
+    {
+        if (const auto path = pathKeyOf(key)) {
+            const auto found = m_paths.find(*path);
+            return found == m_paths.end() ? std::nullopt : std::optional(found->second);
+        }
+        const auto found = m_others.find(key);
+        return found == m_others.end() ? std::nullopt : std::optional(found->second);
+    }
+    void set(const std::string& key, StepId step)
+    {
+        if (const auto path = pathKeyOf(key))
+            m_paths.insert_or_assign(*path, step);
+        else
+            m_others.insert_or_assign(key, step);
+    }
+    void erase(const std::string& key)
+    {
+        if (const auto path = pathKeyOf(key))
+            m_paths.erase(*path);
+        else
+            m_others.erase(key);
+    }
+
+private:
+    struct PathKey {
+        PathHash hash;
+        std::uint64_t rest; // digest of directory and name
+        friend bool operator==(const PathKey&, const PathKey&) = default;
+    };
+    struct Spread {
+        std::size_t operator()(const PathKey& key) const
+        {
+            std::size_t front = 0;
+            std::memcpy(&front, key.hash.data(), sizeof front);
+            return front ^ key.rest;
+        }
+    };
+    [[nodiscard]] static std::optional<PathKey> pathKeyOf(const std::string& key)
+    {
+        const std::optional<SplitPath> path = splitPath(key);
+        if (!path)
+            return std::nullopt;
+        constexpr std::uint64_t kFactor = 0x9e37'79b9'7f4a'7c15U;
+        const std::hash<std::string_view> digest;
+        return PathKey{path->hash, digest(path->directory) * kFactor + digest(path->rest)};
+    }
+
+    std::unordered_map<PathKey, StepId, Spread> m_paths;
+    std::unordered_map<std::string, StepId> m_others;
 };
 
 } // namespace penstock::work

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/core/detail/step_record.h"
 
+#include "server/work/packed_path.h"
 #include "server/work/step.h"
 #include "shared/base/check.h"
 
@@ -11,6 +12,21 @@
 
 namespace penstock::core::detail {
 namespace {
+
+constexpr std::string_view kUsualStore = "/nix/store";
+constexpr char kWhole = 'w'; // a path as it is
+constexpr char kHash = 'h';  // only its hash: the rest follows from names
+
+// What mostly follows the hash in a derivation's path, and in those of its outputs.
+std::string restOfDerivation(const std::string& name)
+{
+    return name + ".drv";
+}
+
+std::string restOfOutput(const std::string& name, const std::string& output)
+{
+    return output == "out" ? name : name + "-" + output;
+}
 
 // The block: a kind byte, then numbers (32 bit, native) and strings, each with its length in front. It never leaves
 // this process, so its form is free.
@@ -28,6 +44,17 @@ public:
         m_text.append(value);
     }
     void kind(char value) { m_text.push_back(value); }
+    // expected: what mostly follows the hash.
+    void path(std::string_view value, std::string_view expected)
+    {
+        const std::optional<work::SplitPath> split = work::splitPath(value);
+        if (!split || split->directory != kUsualStore || split->rest != expected) {
+            kind(kWhole);
+            return text(value);
+        }
+        kind(kHash);
+        m_text.append(reinterpret_cast<const char*>(split->hash.data()), split->hash.size());
+    }
     [[nodiscard]] std::unique_ptr<char[]> take() const
     {
         auto bytes = std::make_unique<char[]>(m_text.size());
@@ -50,6 +77,17 @@ public:
         m_at += sizeof value;
         return value;
     }
+    [[nodiscard]] std::string path(std::string_view expected)
+    {
+        if (kind() == kWhole)
+            return text();
+        work::PathHash hash;
+        std::memcpy(hash.data(), m_at, hash.size());
+        m_at += hash.size();
+        std::string value(kUsualStore);
+        value.append("/").append(work::unpackHash(hash)).append("-").append(expected);
+        return value;
+    }
     [[nodiscard]] std::string text()
     {
         const std::uint32_t size = number();
@@ -65,7 +103,7 @@ private:
 constexpr char kCommand = 'c';
 constexpr char kNix = 'n';
 
-void write(Writer& out, const work::CommandWork& command)
+void write(Writer& out, const std::string&, const work::CommandWork& command)
 {
     out.number(command.argv.size());
     for (const std::string& word : command.argv)
@@ -77,13 +115,13 @@ void write(Writer& out, const work::CommandWork& command)
     }
 }
 
-void write(Writer& out, const work::NixWork& nix)
+void write(Writer& out, const std::string& step, const work::NixWork& nix)
 {
-    out.text(nix.drvPath);
+    out.path(nix.drvPath, restOfDerivation(step));
     out.number(nix.outputs.size());
     for (const work::NixOutput& output : nix.outputs) {
         out.text(output.name);
-        out.text(output.path);
+        out.path(output.path, restOfOutput(step, output.name));
     }
 }
 
@@ -101,13 +139,14 @@ work::CommandWork readCommand(Reader& in)
     return command;
 }
 
-work::NixWork readNix(Reader& in)
+work::NixWork readNix(Reader& in, const std::string& step)
 {
     work::NixWork nix;
-    nix.drvPath = in.text();
+    nix.drvPath = in.path(restOfDerivation(step));
     for (std::uint32_t left = in.number(); left > 0; --left) {
         std::string name = in.text();
-        nix.outputs.push_back({std::move(name), in.text()});
+        std::string path = in.path(restOfOutput(step, name));
+        nix.outputs.push_back({std::move(name), std::move(path)});
     }
     return nix;
 }
@@ -142,7 +181,7 @@ PackedWork::PackedWork(const std::string& name, const work::Work& work)
     Writer out;
     out.kind(std::holds_alternative<work::CommandWork>(work) ? kCommand : kNix);
     out.text(name);
-    std::visit([&out](const auto& kind) { write(out, kind); }, work);
+    std::visit([&](const auto& kind) { write(out, name, kind); }, work);
     m_bytes = out.take();
 }
 
@@ -157,10 +196,10 @@ work::Work PackedWork::work() const
 {
     Reader in(m_bytes.get());
     const char kind = in.kind();
-    static_cast<void>(in.text());
+    const std::string name = in.text();
     if (kind == kCommand)
         return readCommand(in);
-    return readNix(in);
+    return readNix(in, name);
 }
 
 std::string PackedWork::sharingKey() const
@@ -168,8 +207,7 @@ std::string PackedWork::sharingKey() const
     Reader in(m_bytes.get());
     if (in.kind() == kCommand)
         return {};
-    static_cast<void>(in.text());
-    return in.text(); // the derivation's path comes first
+    return in.path(restOfDerivation(in.text())); // it comes first
 }
 
 StepRecord::StepRecord(const work::StepSpec& spec, WallTime at, const work::StepProgress& start)

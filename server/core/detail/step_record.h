@@ -23,7 +23,8 @@ struct StepPolicy {
 };
 [[nodiscard]] StepPolicy policyOf(const work::StepSpec& spec);
 
-// A step's name and work in one block of bytes: small steps are many, and each string costs more than its letters.
+// A step's name and work in one block of bytes: small steps are many, and each string costs more than its letters. A
+// path that has the step's name in it costs its hash.
 // Of a derivation neither its text nor its input paths: those are read when an attempt is sent.
 class PackedWork {
 public:
