@@ -167,11 +167,13 @@ UPDATE buildstepoutputs o SET path = u.path
 FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[]) AS u (build, stepnr, name, path)
 WHERE o.build = ANY(ARRAY[u.build]) AND o.stepnr = ANY(ARRAY[u.stepnr]) AND o.name = ANY(ARRAY[u.name]))"};
 
+// busy + 0: or the index of busy rows would serve, which keeps every row that was busy since it was last vacuumed.
 const Statement kSetConnecting{"hydra_set_connecting", R"(
 UPDATE buildsteps s SET busy = 10
 FROM unnest($1::bigint[]) AS u (id),
 LATERAL (SELECT h.build, h.stepnr FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h
-WHERE s.build = ANY(ARRAY[h.build]) AND s.stepnr = ANY(ARRAY[h.stepnr]) AND s.busy = 1 AND s.status IS NULL)"};
+WHERE s.build = ANY(ARRAY[h.build]) AND s.stepnr = ANY(ARRAY[h.stepnr]) AND s.busy + 0 = 1
+    AND s.status IS NULL)"};
 
 const Statement kInsertFailedPaths{"hydra_insert_failed_paths", R"(
 INSERT INTO failedpaths (path) SELECT DISTINCT u.path FROM unnest($1::text[]) AS u (path) ON CONFLICT DO NOTHING)"};
