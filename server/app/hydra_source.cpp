@@ -1,23 +1,44 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/hydra_source.h"
 
+#include "server/app/derivation_files.h"
+#include "server/app/store_opening.h"
+
 #include <utility>
 
 namespace penstock::app {
 
-Result<std::unique_ptr<HydraSource>> HydraSource::open(hydra::Options options, const nix::StoreDir& storeDir,
-                                                       const Clock& clock, Logger& logger)
+namespace {
+
+// Of derivations that are built as others, which are few: they are read as they start.
+hydra::Resolver resolverOf(const hydra::IntakePlaces& places)
 {
-    PENSTOCK_TRY(auto lock, hydra::LockFile::take(options.dataDir));
-    logger.info("hydra.locked", {{"file", lock.path()}});
-    return std::unique_ptr<HydraSource>(
-        new HydraSource(std::move(options), storeDir, std::move(lock), clock, logger));
+    auto files = std::make_shared<DerivationFiles>(places.storeDir, places.storeFiles);
+    const auto read = [files](const std::string& drvPath) -> Result<hydra::GivenDerivation> {
+        PENSTOCK_TRY(DerivationText text, files->read(drvPath));
+        return hydra::GivenDerivation{std::move(text.drv), std::move(text.inputPaths)};
+    };
+    return {places.storeDir, read};
 }
 
-HydraSource::HydraSource(hydra::Options options, const nix::StoreDir& storeDir, hydra::LockFile lock,
+} // namespace
+
+Result<std::unique_ptr<HydraSource>> HydraSource::open(const ServerOptions& options, const Clock& clock,
+                                                       Logger& logger)
+{
+    PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(options.storeDir));
+    PENSTOCK_TRY(auto lock, hydra::LockFile::take(options.hydra->dataDir));
+    logger.info("hydra.locked", {{"file", lock.path()}});
+    const std::string files = realStoreDir(options.outputs.stores, options.storeDir, options.environment);
+    return std::unique_ptr<HydraSource>(
+        new HydraSource(*options.hydra, {storeDir, files}, std::move(lock), clock, logger));
+}
+
+HydraSource::HydraSource(hydra::Options options, const hydra::IntakePlaces& places, hydra::LockFile lock,
                          const Clock& clock, Logger& logger)
     : m_options(std::move(options)), m_clock(clock), m_logger(logger), m_lock(std::move(lock)),
-      m_projection(m_options, clock, logger), m_steps(m_options, storeDir, clock, logger), m_alive(std::make_shared<bool>(true))
+      m_projection(m_options, clock, logger, resolverOf(places)),
+      m_steps(m_options, places.storeDir, clock, logger), m_alive(std::make_shared<bool>(true))
 {
 }
 

@@ -326,13 +326,7 @@ void ServerApp::Parts::watchSteps()
     // Whoever shares a store with us shares it with the first.
     beside.checksAll = hydra->steps().keepRoots() && options.outputs.stores.front().kind == cache::StoreKind::Local;
     linkBridge->setBeside(std::move(beside));
-    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
-        families.push_back(http::gauge("penstock_hydra_results_held", "results that wait for the end of their logs",
-                                       static_cast<double>(logGate->held())));
-        families.push_back(http::counter("penstock_hydra_logs_cut_total",
-                                         "results told before the end of their logs, which did not come",
-                                         static_cast<double>(logGate->cut())));
-    });
+    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) { logGate->addMetrics(families); });
 }
 
 void ServerApp::Parts::startHydra()
@@ -424,8 +418,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logge
 {
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
     if (parts->options.hydra) { // its lock comes before anything is written
-        PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(parts->options.storeDir));
-        PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, storeDir, parts->clock, logger));
+        PENSTOCK_TRY(parts->hydra, HydraSource::open(parts->options, parts->clock, logger));
     }
     PENSTOCK_TRY_VOID(makeDataDir(parts->options.dataDir));
     PENSTOCK_TRY_VOID(parts->openOutputStores());

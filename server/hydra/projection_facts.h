@@ -29,6 +29,7 @@ struct StepFacts {
 struct AttemptFacts {
     StepId step{0};
     std::string machine; // its name; empty: gone
+    std::uint32_t number = 1;
     WallTime created;
     work::AttemptProgress progress;
 };
@@ -50,6 +51,7 @@ struct Start {
 // A derivation that is built as another one, since its inputs have turned out to be elsewhere.
 struct Resolution {
     std::string resolvedDrvPath; // full
+    bool isFirst = true;         // no attempt before this one has said so
 };
 
 // The row of buildsteps of an attempt that has ended.

@@ -18,6 +18,7 @@ namespace {
 
 using store::postgres::ArrayColumn;
 using store::postgres::Connection;
+using store::postgres::Inputs;
 using store::postgres::Parameters;
 using store::postgres::Request;
 using store::postgres::RowReader;
@@ -198,7 +199,7 @@ private:
         return forEach(rows, "step", [this](RowReader& row) {
             const StepId id(row.uint64());
             StepFacts step;
-            auto stored = row.decoded(store::postgres::decodeSpec(row.bytes(), {}));
+            auto stored = row.decoded(store::postgres::decodeSpec(row.bytes(), {}, Inputs::Skipped));
             step.result = row.optionalWord(work::parseStepResult);
             step.error = row.text();
             if (const auto failed = row.optionalUint64())
@@ -234,6 +235,7 @@ private:
             progress.logBytes = row.uint64();
             progress.outputs = row.decoded(store::postgres::decodeOutputs(row.bytes()));
             progress.results = row.decoded(store::postgres::decodeResults(row.bytes()));
+            attempt.number = row.uint32();
             m_facts.attempts.insert_or_assign(id, std::move(attempt));
         });
     }
@@ -301,6 +303,25 @@ Happened happenedIn(const work::Changes& changes)
     for (const work::AttemptUpdate& attempt : changes.attempts)
         follow(attempt.id, attempt.progress);
     return happened;
+}
+
+Result<Revealed> readRevealed(Connection& connection, const std::vector<StepId>& steps)
+{
+    Revealed revealed;
+    PENSTOCK_TRY(const Rows rows,
+                 connection.run(sql::kReadRevealed, requestOf(sql::kReadRevealed, {columnOf(steps)}).parameters));
+    PENSTOCK_TRY_VOID(forEach(rows, "revealed output", [&revealed](RowReader& row) {
+        const StepId step(row.uint64());
+        const auto stored = row.decoded(store::postgres::decodeSpec(row.bytes(), {}, Inputs::Skipped));
+        RevealedOutputs input;
+        input.outputs = row.decoded(store::postgres::decodeOutputs(row.bytes()));
+        const work::Work* work = stored.spec.work.get();
+        if (const auto* nix = work == nullptr ? nullptr : std::get_if<work::NixWork>(work)) {
+            input.drvPath = nix->drvPath;
+            revealed[step].push_back(std::move(input));
+        }
+    }));
+    return revealed;
 }
 
 Result<Facts> readFacts(Connection& connection, const Happened& happened, WallTime now)

@@ -114,13 +114,19 @@ LATERAL (SELECT * FROM penstock.steps s WHERE s.id = w.step OFFSET 0) s)"};
 
 const Statement kReadAttempts{"hydra_read_attempts", WANTED_STEPS R"(
 SELECT a.id, a.step_id, coalesce(m.name, ''), a.created_us, a.state, a.ending, a.started_us, a.stopped_us, a.error,
-    a.log_bytes, a.outputs, a.results
+    a.log_bytes, a.outputs, a.results, a.number
 FROM (SELECT (SELECT max(n.id) FROM penstock.attempts n WHERE n.step_id = d.step) AS id FROM decisive d
       UNION SELECT u.id FROM unnest($1::bigint[]) AS u (id)) w
 CROSS JOIN LATERAL (SELECT * FROM penstock.attempts a WHERE a.id = w.id OFFSET 0) a
 LEFT JOIN LATERAL (SELECT m.name FROM penstock.machines m WHERE m.id = a.machine_id OFFSET 0) m ON true)"};
 
 #undef WANTED_STEPS
+
+const Statement kReadRevealed{"hydra_read_revealed", R"(
+SELECT u.id, d.spec, d.revealed FROM unnest($1::bigint[]) AS u (id),
+LATERAL (SELECT e.depends_on FROM penstock.step_dependencies e WHERE e.step_id = u.id OFFSET 0) e,
+LATERAL (SELECT s.spec, s.revealed FROM penstock.steps s
+         WHERE s.id = e.depends_on AND s.revealed <> ''::bytea OFFSET 0) d)"};
 
 // ------------------------------------------------------------------------------------------------------ Hydra's rows
 
@@ -160,11 +166,13 @@ UPDATE buildstepoutputs o SET path = u.path
 FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[]) AS u (build, stepnr, name, path)
 WHERE o.build = ANY(ARRAY[u.build]) AND o.stepnr = ANY(ARRAY[u.stepnr]) AND o.name = ANY(ARRAY[u.name]))"};
 
+// busy + 0: or the index of busy rows would serve, which keeps every row that was busy since it was last vacuumed.
 const Statement kSetConnecting{"hydra_set_connecting", R"(
 UPDATE buildsteps s SET busy = 10
 FROM unnest($1::bigint[]) AS u (id),
 LATERAL (SELECT h.build, h.stepnr FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h
-WHERE s.build = ANY(ARRAY[h.build]) AND s.stepnr = ANY(ARRAY[h.stepnr]) AND s.busy = 1 AND s.status IS NULL)"};
+WHERE s.build = ANY(ARRAY[h.build]) AND s.stepnr = ANY(ARRAY[h.stepnr]) AND s.busy + 0 = 1
+    AND s.status IS NULL)"};
 
 const Statement kInsertFailedPaths{"hydra_insert_failed_paths", R"(
 INSERT INTO failedpaths (path) SELECT DISTINCT u.path FROM unnest($1::text[]) AS u (path) ON CONFLICT DO NOTHING)"};

@@ -36,6 +36,7 @@ extern const Statement kReadBuilds;
 // $1: attempts, $2: jobs that have ended; what both have to do with.
 extern const Statement kReadSteps;
 extern const Statement kReadAttempts;
+extern const Statement kReadRevealed; // $1: steps; of what they depend on, what only builds could tell
 
 extern const Statement kInsertSteps;
 extern const Statement kInsertResolvedSteps; // of status 13, from schema 87 on

@@ -94,7 +94,7 @@ class HydraRoutesTest(HydraTest):
 
     def test_mistakes_are_told(self):
         self.start(builders=())
-        self.assertIn("error", self.ask("GET", "/status/nothing", status=404))
+        self.assertIn("error", self.ask("GET", "/status/build/nonsense/active", status=404))
         code, _, _ = self.world.farm.request("POST", "/build_one", b"not json")
         self.assertIn(code, (400, 422))
         code, _, _ = self.world.farm.request("PUT", "/build", {"drv": "../../etc/passwd", "jobsetId": 1})

@@ -271,6 +271,9 @@ void Needs::handDown(const work::Dag& dag, Slot slot, bool isWorse)
 std::vector<StepId> Needs::settle(const work::Dag& dag, const ClaimsOf& claimsOf)
 {
     std::vector<StepId> changed;
+    for (const Slot slot : m_noted) // whether it differs or not: whoever asked isNoted() relies on it
+        if (dag.isOpenAt(slot) && at(slot).isNoted)
+            changed.push_back(dag.stepAt(slot));
     std::priority_queue<Due, std::vector<Due>, std::greater<>> due;
     for (;;) {
         for (const Slot slot : std::exchange(m_noted, {}))

@@ -58,10 +58,11 @@ public:
     void worsen(const work::Dag& dag, StepId step);
     // The step is not open any more.
     void clear(const work::Dag& dag, StepId step);
-    // Hands down all that was noted; the graph has settled before. The open steps whose need may be another now.
+    // Hands down all that was noted; the graph has settled before. The open steps that were noted, and those whose need
+    // is another now.
     [[nodiscard]] std::vector<StepId> settle(const work::Dag& dag, const ClaimsOf& claimsOf);
 
-    [[nodiscard]] bool isNoted(const work::Dag& dag, StepId step) const; // settle() will name it, perhaps
+    [[nodiscard]] bool isNoted(const work::Dag& dag, StepId step) const; // settle() will name it
     [[nodiscard]] View of(const work::Dag& dag, StepId step) const;
     [[nodiscard]] std::uint64_t edgesLookedAt() const { return m_edges; } // ever, in either direction
     // Against a computation from nothing; only when nothing is noted. Internal names the step.

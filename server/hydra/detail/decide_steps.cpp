@@ -95,7 +95,7 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
     const auto resolution = m_facts.resolutions.find(start.attempt);
     const bool isResolved = resolution != m_facts.resolutions.end();
     m_lastSteps.emplace(candidate.build, candidate.lastStep);
-    if (isResolved)
+    if (isResolved && resolution->second.isFirst)
         resolve(*step, candidate.build, resolution->second);
 
     const bool isOver = attempt->progress.state == work::AttemptState::Ended;
@@ -181,12 +181,9 @@ void Decision::endStep(const OpenRow& row)
 
 void Decision::tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const StepFacts& step)
 {
-    const auto resolution = m_facts.resolutions.find(place.attempt);
     const bool isWritten = attempt.progress.logBytes > 0 && attempt.progress.end != work::AttemptEnd::Cached;
-    const std::string& drvPath =
-        resolution == m_facts.resolutions.end() ? step.drvPath : resolution->second.resolvedDrvPath;
-    notify("step_finished", fmt::format("{}\t{}\t{}", place.build, place.stepnr,
-                                        logFieldOf(logPathOf(m_rules.dataDir, drvPath), isWritten)));
+    const std::string log = logFieldOf(logPathOf(m_rules.dataDir, step.drvPath), isWritten);
+    notify("step_finished", fmt::format("{}\t{}\t{}", place.build, place.stepnr, log));
 }
 
 } // namespace penstock::hydra::detail

@@ -138,6 +138,19 @@ TEST_F(Handed, BackAndDownInOneGoIsWhatIsTrueAtItsEnd)
     EXPECT_EQ(of(1).bump, 3U);
 }
 
+TEST_F(Handed, BackWithoutADifferenceIsToldOfTheStepAlone)
+{
+    jobs[1] = {};
+    jobs[2] = {};
+    add(1, {});
+    add(2, {1});
+    claim(2, 1);
+    claim(2, 2);
+    static_cast<void>(settle());
+    leave(2, 2);
+    EXPECT_EQ(settle(), std::vector<StepId>{StepId(2)});
+}
+
 TEST_F(Handed, ByADependentThatEndedIsNothingAnyMore)
 {
     jobs[1] = {.bump = 4, .share = 7};
