@@ -29,8 +29,8 @@ void raiseFileLimit()
     (void)::setrlimit(RLIMIT_NOFILE, &limit); // keeps the old one when refused
 }
 
-// Batches are made on one thread and freed on another: with an arena for each thread, what they leave is nobody's to use
-// again. A big queue of Hydra's took 540 MB to load so, and 310 MB this way.
+// Batches are made on one thread and freed on another: with an arena for each thread, what they leave is nobody's to
+// use again. A big queue of Hydra's took 540 MB to load so, and 310 MB this way.
 void boundArenas()
 {
 #if defined(__GLIBC__)
