@@ -62,10 +62,11 @@ Result<bool> Projection::project(Connection& connection, const Happened& happene
     const std::vector<Request> requests = requestsOf(rows);
     if (!requests.empty())
         PENSTOCK_TRY_VOID(connection.runAll(requests));
-    const std::size_t waiting = rows.deferredAttempts.size() + rows.deferredBuilds.size();
+    const auto unplaced = static_cast<std::size_t>(std::ranges::count(rows.places, 0, &AttemptPlace::stepnr));
+    const std::size_t waiting = rows.deferredAttempts.size() + rows.deferredBuilds.size() + unplaced;
     if (waiting > 0)
         m_logger.debug("hydra.rows_deferred",
-                       {{"steps", rows.deferredAttempts.size()}, {"builds", rows.deferredBuilds.size()}});
+                       {{"steps", rows.deferredAttempts.size() + unplaced}, {"builds", rows.deferredBuilds.size()}});
     return waiting > 0;
 }
 

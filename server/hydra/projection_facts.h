@@ -34,13 +34,14 @@ struct AttemptFacts {
     work::AttemptProgress progress;
 };
 
-// A build that an attempt may be accounted to. It exists, and we hold it (FOR KEY SHARE).
+// A build that an attempt may be accounted to. It exists.
 struct Candidate {
     BuildId build = 0;
     bool isOfJob = false; // its job is the one the attempt was made for
     bool isOwn = false;   // the attempt's step is its own derivation
     bool started = false; // build_started was sent
     std::int32_t lastStep = 0;
+    bool isHeld = true; // by us, FOR KEY SHARE; else no row can refer to it now
 };
 
 struct Start {

@@ -77,7 +77,6 @@ public:
 
     [[nodiscard]] std::vector<Request> requests() const
     {
-        const std::string started = columnOf(m_happened.started);
         const std::string ended = columnOf(m_happened.ended);
         const std::string jobs = columnOf(m_happened.jobsOver);
         std::vector<AttemptId> both = m_happened.started;
@@ -88,8 +87,8 @@ public:
             all.push_back(fillJobs(m_happened.newJobs));
         if (!m_happened.jobsOver.empty())
             all.push_back(requestOf(sql::kHoldCount, {jobs}));
-        all.push_back(requestOf(sql::kHoldCandidates, {started}));
-        all.push_back(requestOf(sql::kReadCandidates, {started}));
+        all.push_back(requestOf(sql::kHoldCandidates, {attempts}));
+        all.push_back(requestOf(sql::kReadCandidates, {attempts}));
         all.push_back(requestOf(sql::kHoldRows, {ended}));
         all.push_back(requestOf(sql::kReadRows, {ended}));
         all.push_back(requestOf(sql::kHoldOrigins, {ended, jobs}));
@@ -134,8 +133,10 @@ private:
             candidate.isOfJob = row.boolean();
             candidate.isOwn = row.boolean();
             candidate.started = row.boolean();
+            const bool isThere = row.boolean();
             candidate.lastStep = row.int32();
-            if (build && m_facts.origins.contains(*build))
+            candidate.isHeld = m_facts.origins.contains(candidate.build);
+            if (build && (isThere || candidate.isHeld))
                 candidates.push_back(candidate);
         }));
         for (auto& [attempt, candidates] : starts) {

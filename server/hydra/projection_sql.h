@@ -19,7 +19,7 @@ extern const Statement kFillJobs;
 
 // $1: jobs that have ended. Before anything else is held: whoever changes many builds takes builds and count by turns.
 extern const Statement kHoldCount;
-// $1: new attempts.
+// $1: attempts; those are looked at that have no row yet.
 extern const Statement kHoldCandidates; // builds that exist and are not about to go: id, finished
 extern const Statement kReadCandidates;
 // $1: ended attempts.

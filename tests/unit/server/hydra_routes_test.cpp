@@ -269,6 +269,20 @@ TEST_F(HydraRoutesTest, RefuseWhatCannotBeMeant)
     EXPECT_TRUE(hydra.calls.empty());
 }
 
+TEST_F(HydraRoutesTest, TellMistakesInTheRunnersWayOnAllItsPaths)
+{
+    const auto says = [](const http::Reply& reply, unsigned status) {
+        EXPECT_EQ(reply.status, status);
+        EXPECT_TRUE(reply.body.starts_with(R"({"error":")") && has(reply, R"("detail":)")) << reply.body;
+        EXPECT_EQ(reply.body.find("\"error\"", 2), std::string::npos) << reply.body;
+    };
+    says(ask(get("/status/nothing\"here")), 404);
+    says(send("DELETE", "/status", ""), 405);
+    says(ask(get("/status/builds?page=1")), 400);
+    says(send("GET", "/build", ""), 405);
+    EXPECT_FALSE(has(ask(get("/nothing")), "\"error\""));
+}
+
 TEST_F(HydraRoutesTest, TakeATokenAsAPassword)
 {
     const auto reply = ask("GET /status/machines HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic eDp5\r\n\r\n");
