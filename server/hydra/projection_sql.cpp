@@ -31,8 +31,8 @@ FOR NO KEY UPDATE OF n)"};
 #define CANDIDATES                                                                                                     \
     "FROM unnest($1::bigint[]) AS u (id), "                                                                            \
     "LATERAL (SELECT * FROM penstock.attempts a WHERE a.id = u.id "                                                    \
-    "AND (a.id > (SELECT p.attempt FROM penstock.hydra_projected p) OR EXISTS (SELECT FROM penstock.hydra_attempts x "  \
-    "WHERE x.attempt = a.id AND x.stepnr = 0 OFFSET 0)) OFFSET 0) a "                                                  \
+    "AND (a.id > (SELECT p.attempt FROM penstock.hydra_projected p) OR EXISTS ("                                       \
+    "SELECT FROM penstock.hydra_attempts x WHERE x.attempt = a.id AND x.stepnr = 0 OFFSET 0)) OFFSET 0) a "            \
     "LEFT JOIN LATERAL (SELECT * FROM penstock.hydra_builds c WHERE c.job = a.job_id UNION "                           \
     "SELECT * FROM penstock.hydra_builds c WHERE c.step = a.step_id) h ON true "
 
@@ -43,7 +43,8 @@ LATERAL (SELECT b.id, b.finished FROM builds b WHERE b.id = w.build FOR KEY SHAR
 
 const Statement kReadCandidates{"hydra_read_candidates", R"(
 SELECT a.id, h.build, coalesce(h.job = a.job_id, false), coalesce(h.step = a.step_id, false),
-    coalesce(h.started, false), EXISTS (SELECT FROM builds b WHERE b.id = h.build OFFSET 0), coalesce((SELECT max(s.stepnr) FROM buildsteps s WHERE s.build = h.build), 0)
+    coalesce(h.started, false), EXISTS (SELECT FROM builds b WHERE b.id = h.build OFFSET 0),
+    coalesce((SELECT max(s.stepnr) FROM buildsteps s WHERE s.build = h.build), 0)
 )" CANDIDATES};
 
 #undef CANDIDATES
