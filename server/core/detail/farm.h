@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Farm: the inside of FarmCore. One class, because every decision touches several of its maps; its parts live in
 // files by subject: submit, cancel, control, steps, queueing, attempts, machines, health, reports, recovery,
-// invariants, views, explain, waiting. One thread.
+// invariants, views, explain, waiting, wanted. One thread.
 //
 // How a batch works: handlers change records at once and note what is dirty; at the end the planner runs, dirty
 // records become one Persist, and messages leave after it, marked with its sequence.
