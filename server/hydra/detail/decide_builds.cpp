@@ -195,7 +195,7 @@ void Decision::failAll(StepId origin, const std::vector<const BuildFacts*>& buil
         const bool hasOwnRow = cause.accounted == build->build && cause.status != Status::Unsupported;
         if (!hasOwnRow)
             propagate(cause, *build);
-        else if (cause.attempt != nullptr) // something was built for it
+        else if (cause.attempt != nullptr) // something was built for it, though it may not be its own derivation
             tellStarted(build->build, build->started);
         BuildEnd end;
         end.build = build->build;

@@ -180,8 +180,8 @@ class Evaluator:
 
         with Session(self.world.url) as session:
             session.run("BEGIN")
-            for build in sorted(builds):
-                session.rows("UPDATE builds SET iscurrent = 1 WHERE id = $1", build)
+            session.rows("UPDATE builds SET iscurrent = 1 WHERE id IN (SELECT id FROM builds WHERE id = ANY ($1::int[])"
+                         " ORDER BY id FOR UPDATE)", list(builds))
             yield
             session.run("COMMIT")
 

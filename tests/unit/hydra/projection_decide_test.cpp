@@ -169,10 +169,11 @@ TEST_F(Decide, EveryFailureOfABatchIsToldByItself)
     facts.builds = {buildOf(6, 12, work::JobState::Failed), buildOf(7, 2, work::JobState::Failed),
                     buildOf(8, 11, work::JobState::Failed)};
     const std::vector<std::string> all = told(rows());
-    ASSERT_EQ(all.size(), 5U);
-    EXPECT_EQ(all[2], "build_finished 8\t8");
-    EXPECT_EQ(all[3], "build_started 7");
-    EXPECT_EQ(all[4], "build_finished 7\t6\t7");
+    ASSERT_EQ(all.size(), 6U);
+    EXPECT_EQ(all[2], "build_started 8");
+    EXPECT_EQ(all[3], "build_finished 8\t8");
+    EXPECT_EQ(all[4], "build_started 7");
+    EXPECT_EQ(all[5], "build_finished 7\t6\t7");
 }
 
 TEST_F(Decide, NoRowRefersToABuildThatIsGone)
