@@ -91,7 +91,8 @@ const OpenedStore* OutputDesk::machineStore() const
 {
     if (m_opened.local)
         return &*m_opened.local;
-    const auto own = std::ranges::find_if(m_opened.stores, [](const OpenedStore& each) { return each.access != nullptr; });
+    const auto own =
+        std::ranges::find_if(m_opened.stores, [](const OpenedStore& each) { return each.access != nullptr; });
     return own == m_opened.stores.end() ? nullptr : &*own;
 }
 
