@@ -291,11 +291,12 @@ void FarmGateway::status(http::Answer<http::StatusView> answer)
 void FarmGateway::metrics(http::Answer<std::vector<http::MetricFamily>> answer)
 {
     ask<std::vector<http::MetricFamily>>(
-        [&dispatcher = m_parts.dispatcher](const core::FarmCore& farm,
-                                           Now now) -> Result<std::vector<http::MetricFamily>> {
+        [&dispatcher = m_parts.dispatcher,
+         hydra = m_hydraCounters ? m_hydraCounters() : std::nullopt](
+            const core::FarmCore& farm, Now now) -> Result<std::vector<http::MetricFamily>> {
             std::vector<http::MetricFamily> families = farmMetrics(farm, now);
             appendDispatchMetrics(dispatcher, families);
-            appendHydraMetrics(farm, dispatcher.counters(), now, families);
+            appendHydraMetrics(farm, dispatcher.counters(), now, hydra, families);
             return families;
         },
         [this, answer = std::move(answer)](Result<std::vector<http::MetricFamily>> families) {

@@ -9,6 +9,7 @@
 #include "server/dispatch/dispatcher.h"
 #include "server/feed/feed_source.h"
 #include "server/http/gateway.h"
+#include "server/http/hydra_gateway.h"
 #include "server/logs/log_store.h"
 #include "server/store/store.h"
 #include "shared/base/loop.h"
@@ -17,6 +18,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -51,6 +53,11 @@ public:
     void replied(const core::Reply& reply);
     // Adds metrics of a module that lives on the net loop.
     void addMetrics(MetricSource source) { m_metricSources.push_back(std::move(source)); }
+    // What Hydra's intake has counted, for metrics; called on the net loop.
+    void setHydraCounters(std::function<std::optional<http::HydraCounters>()> counters)
+    {
+        m_hydraCounters = std::move(counters);
+    }
     void setOutputs(http::OutputsView outputs) { m_outputs = std::move(outputs); }
     void setListen(std::vector<std::string> addresses) { m_facts.listen = std::move(addresses); }
     // Called with a token's id when it was revoked.
@@ -120,6 +127,7 @@ private:
     std::uint64_t m_nextRequest = 1;
     std::map<RequestId, Waiting> m_waiting;
     std::vector<MetricSource> m_metricSources;
+    std::function<std::optional<http::HydraCounters>()> m_hydraCounters;
     std::function<void(const std::string&)> m_revoked;
     // Answers that come from other threads after our end look here first.
     std::shared_ptr<bool> m_alive;

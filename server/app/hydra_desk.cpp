@@ -107,8 +107,6 @@ std::uint64_t HydraDesk::uploadsWaiting() const
 void HydraDesk::addMetrics(std::vector<http::MetricFamily>& families) const
 {
     appendHydraUploads(uploadsWaiting(), m_parts.clock.now(), m_started, families);
-    if (m_hooks)
-        appendHydraIntakeMetrics(counters(), families);
 }
 
 template <class T> http::Answer<T> HydraDesk::bringHome(http::Answer<T> answer)

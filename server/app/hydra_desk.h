@@ -49,6 +49,11 @@ public:
 
     // Before the first question; a desk that is not told answers for the farm alone.
     void serve(HydraHooks hooks);
+    // What the intake has counted; nothing without a Hydra.
+    [[nodiscard]] std::optional<http::HydraCounters> intakeCounters() const
+    {
+        return m_hooks ? std::optional(counters()) : std::nullopt;
+    }
     // The part of /metrics that only the net loop knows.
     void addMetrics(std::vector<http::MetricFamily>& families) const;
 

@@ -17,7 +17,4 @@ namespace penstock::app {
 // One line for people: how many steps were ended. Conflict: a runner lives.
 [[nodiscard]] Result<std::string> unlockHydra(const ServerOptions& options);
 
-// Where a server says which addresses it has bound, one a line.
-[[nodiscard]] std::string addressFile(const std::string& dataDir);
-
 } // namespace penstock::app

@@ -134,8 +134,7 @@ constexpr std::array<MachineColumn, 9> kMachineColumns{{
      [](const http::HydraMachine& machine) { return machine.idleSince ? secondsOf(*machine.idleSince) : 0.0; }},
 }};
 
-// Machines that are shown, and how many of them run something.
-std::size_t addMachines(const core::FarmCore& farm, Now now, Families& families)
+void addMachines(const core::FarmCore& farm, Now now, Families& families)
 {
     std::vector<http::MetricFamily> columns;
     for (const MachineColumn& column : kMachineColumns)
@@ -144,6 +143,8 @@ std::size_t addMachines(const core::FarmCore& farm, Now now, Families& families)
     MachineKeys keys;
     std::size_t shown = 0;
     std::size_t inUse = 0;
+    std::size_t fetching = 0;
+    std::size_t sending = 0;
     for (const MachineId id : farm.machines()) {
         auto machine = shown == kMachineSeries ? std::nullopt : farm.machine(id);
         const auto view = machine ? hydraMachine(*std::move(machine), now) : std::nullopt;
@@ -151,48 +152,21 @@ std::size_t addMachines(const core::FarmCore& farm, Now now, Families& families)
             continue;
         ++shown;
         inUse += view->jobs.empty() ? 0U : 1U;
+        fetching += view->fetching;
+        sending += view->uploading;
         const std::string key = keys.keyOf(view->name, id);
         for (std::size_t at = 0; at < columns.size(); ++at)
             columns[at].samples.push_back({{{"hostname", key}}, kMachineColumns[at].valueOf(*view)});
     }
     for (http::MetricFamily& column : columns)
         families.push_back(std::move(column));
-    return inUse;
-}
-
-} // namespace
-
-void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCounters& dispatch, Now now,
-                        Families& families)
-{
-    const http::HydraFarm view = hydraFarm(farm, dispatch, now);
     Writer out{families};
-    addSteps(view, out);
-    out.count("dispatcher_time_spent_running_total", "time of the core's turns, microseconds",
-              view.dispatchTime.count());
-    out.count("dispatch_wakeup", "turns of the core", view.dispatches);
-    out.count("dispatch_time_ms", "time of the core's turns", millis(view.dispatchTime));
-    out.measure("builds_unfinished", "open jobs that are builds of Hydra", view.buildsOpen);
-    out.measure("machines_total", "machines that are connected", view.machines);
-    addQueues(view, families);
-    addShares(farm, now, families);
-    families.push_back(http::gauge("penstock_hydra_projection_lag_batches",
-                                   "batches whose rows, ours and Hydra's, are not written yet",
-                                   static_cast<double>(farm.totals().unconfirmedBatches)));
-    const std::size_t inUse = addMachines(farm, now, families);
     out.measure("machines_in_use", "machines that run something, of the first thousand", inUse);
-    out.measure("current_time_seconds", "the server's clock", secondsOf(now.wall));
+    out.measure("steps_copying_to", "attempts that fetch their inputs, there", fetching);
+    out.measure("steps_copying_from", "attempts that send their outputs, there", sending);
 }
 
-void appendHydraUploads(std::uint64_t waiting, Now now, Instant started, Families& families)
-{
-    Writer out{families};
-    out.measure("s3_uploads_pending", "publications that wait for a further store", waiting);
-    out.measure("uptime_seconds", "since the server started",
-                static_cast<double>((now.mono - started).count()) / 1e6);
-}
-
-void appendHydraIntakeMetrics(const http::HydraCounters& counters, Families& families)
+void appendIntake(const http::HydraCounters& counters, Families& families)
 {
     Writer out{families};
     out.count("queue_checks_started_total", "comparisons of the queue begun", counters.passesStarted);
@@ -230,6 +204,43 @@ void appendHydraIntakeMetrics(const http::HydraCounters& counters, Families& fam
     count("cached_successes", "builds that were there already", counters.cachedSuccesses);
     count("cached_failures", "builds that had failed before", counters.cachedFailures);
     count("aborted_builds", "builds whose derivation was gone", counters.aborted);
+}
+
+} // namespace
+
+void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCounters& dispatch, Now now,
+                        const std::optional<http::HydraCounters>& counters, Families& families)
+{
+    http::HydraFarm view = hydraFarm(farm, dispatch, now);
+    addHydraCounters(view, counters.value_or(http::HydraCounters()), counters.has_value());
+    Writer out{families};
+    out.count("builds_finished", "builds that ended", view.buildsDone);
+    out.count("builds_succeeded", "of these, well", view.buildsSucceeded);
+    out.count("builds_failed", "of these, otherwise", view.buildsFailed);
+    if (counters)
+        appendIntake(*counters, families);
+    addSteps(view, out);
+    out.count("dispatcher_time_spent_running_total", "time of the core's turns, microseconds",
+              view.dispatchTime.count());
+    out.count("dispatch_wakeup", "turns of the core", view.dispatches);
+    out.count("dispatch_time_ms", "time of the core's turns", millis(view.dispatchTime));
+    out.measure("builds_unfinished", "open jobs that are builds of Hydra", view.buildsOpen);
+    out.measure("machines_total", "machines that are connected", view.machines);
+    addQueues(view, families);
+    addShares(farm, now, families);
+    families.push_back(http::gauge("penstock_hydra_projection_lag_batches",
+                                   "batches whose rows, ours and Hydra's, are not written yet",
+                                   static_cast<double>(farm.totals().unconfirmedBatches)));
+    addMachines(farm, now, families);
+    out.measure("current_time_seconds", "the server's clock", secondsOf(now.wall));
+}
+
+void appendHydraUploads(std::uint64_t waiting, Now now, Instant started, Families& families)
+{
+    Writer out{families};
+    out.measure("s3_uploads_pending", "publications that wait for a further store", waiting);
+    out.measure("uptime_seconds", "since the server started",
+                static_cast<double>((now.mono - started).count()) / 1e6);
 }
 
 } // namespace penstock::app

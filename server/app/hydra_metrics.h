@@ -8,15 +8,14 @@
 #include "server/http/metric.h"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 namespace penstock::app {
 
-// Called on the core loop.
+// Called on the core loop. counters: nothing without a Hydra.
 void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCounters& dispatch, Now now,
-                        std::vector<http::MetricFamily>& families);
+                        const std::optional<http::HydraCounters>& counters, std::vector<http::MetricFamily>& families);
 void appendHydraUploads(std::uint64_t waiting, Now now, Instant started, std::vector<http::MetricFamily>& families);
-// Only with a Hydra.
-void appendHydraIntakeMetrics(const http::HydraCounters& counters, std::vector<http::MetricFamily>& families);
 
 } // namespace penstock::app

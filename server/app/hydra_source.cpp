@@ -1,23 +1,46 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/hydra_source.h"
 
+#include "server/cache/closure_copy.h"
+
+#include "server/app/derivation_files.h"
+#include "server/app/store_opening.h"
+
 #include <utility>
 
 namespace penstock::app {
 
-Result<std::unique_ptr<HydraSource>> HydraSource::open(hydra::Options options, const nix::StoreDir& storeDir,
-                                                       const Clock& clock, Logger& logger)
+namespace {
+
+// Of derivations that are built as others, which are few: they are read as they start.
+hydra::Resolver resolverOf(const hydra::IntakePlaces& places)
 {
-    PENSTOCK_TRY(auto lock, hydra::LockFile::take(options.dataDir));
-    logger.info("hydra.locked", {{"file", lock.path()}});
-    return std::unique_ptr<HydraSource>(
-        new HydraSource(std::move(options), storeDir, std::move(lock), clock, logger));
+    auto files = std::make_shared<DerivationFiles>(places.storeDir, places.storeFiles);
+    const auto read = [files](const std::string& drvPath) -> Result<hydra::GivenDerivation> {
+        PENSTOCK_TRY(DerivationText text, files->read(drvPath));
+        return hydra::GivenDerivation{std::move(text.drv), std::move(text.inputPaths)};
+    };
+    return {places.storeDir, read};
 }
 
-HydraSource::HydraSource(hydra::Options options, const nix::StoreDir& storeDir, hydra::LockFile lock,
+} // namespace
+
+Result<std::unique_ptr<HydraSource>> HydraSource::open(const ServerOptions& options, const Clock& clock,
+                                                       Logger& logger)
+{
+    PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(options.storeDir));
+    PENSTOCK_TRY(auto lock, hydra::LockFile::take(options.hydra->dataDir));
+    logger.info("hydra.locked", {{"file", lock.path()}});
+    const std::string files = realStoreDir(options.outputs.stores, options.storeDir, options.environment);
+    return std::unique_ptr<HydraSource>(
+        new HydraSource(*options.hydra, {storeDir, files}, std::move(lock), clock, logger));
+}
+
+HydraSource::HydraSource(hydra::Options options, const hydra::IntakePlaces& places, hydra::LockFile lock,
                          const Clock& clock, Logger& logger)
     : m_options(std::move(options)), m_clock(clock), m_logger(logger), m_lock(std::move(lock)),
-      m_projection(m_options, clock, logger), m_steps(m_options, storeDir, clock, logger), m_alive(std::make_shared<bool>(true))
+      m_projection(m_options, clock, logger, resolverOf(places)),
+      m_steps(m_options, places.storeDir, clock, logger), m_alive(std::make_shared<bool>(true))
 {
 }
 
@@ -26,12 +49,28 @@ HydraSource::~HydraSource()
     stop();
 }
 
+namespace {
+
+// By the machine's daemon into its own store, and from there to where it counts.
+Result<nix::StorePathSet> fetch(const OpenedStore& machine, cache::OutputStore& outputs, const nix::StorePathSet& paths)
+{
+    PENSTOCK_TRY(auto valid, machine.access->validPaths(paths, true));
+    if (!valid.empty() && machine.store.get() != &outputs)
+        PENSTOCK_TRY_VOID(cache::copyClosure(*machine.store, outputs, valid, machine.stopping));
+    return valid;
+}
+
+} // namespace
+
 void HydraSource::start(Farm farm)
 {
     m_farm.emplace(std::move(farm));
-    m_intake = std::make_unique<hydra::Intake>(m_options,
-                                               hydra::IntakeParts{*this, m_farm->outputs, m_clock, m_logger},
-                                               m_farm->places);
+    hydra::IntakeParts parts{*this, m_farm->outputs, m_clock, m_logger};
+    if (m_farm->machine != nullptr)
+        parts.fetch = [&machine = *m_farm->machine, &outputs = m_farm->outputs](const nix::StorePathSet& paths) {
+            return fetch(machine, outputs, paths);
+        };
+    m_intake = std::make_unique<hydra::Intake>(m_options, std::move(parts), m_farm->places);
     m_intake->start();
 }
 
@@ -60,6 +99,9 @@ http::HydraCounters countersOf(const hydra::IntakeCounters& intake, unsigned oth
     counters.cachedSuccesses = intake.cachedSuccesses;
     counters.cachedFailures = intake.cachedFailures;
     counters.aborted = intake.aborted;
+    counters.substitutesSucceeded = intake.fetched;
+    counters.substitutesFailed = intake.fetchFailures;
+    counters.substitutesStarted = intake.fetched + intake.fetchFailures;
     counters.connections = intake.connections + others;
     counters.lastError = intake.lastError;
     return counters;

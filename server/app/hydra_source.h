@@ -7,6 +7,8 @@
 #include "server/app/farm_gateway.h"
 #include "server/app/hydra_desk.h"
 #include "server/app/hydra_steps.h"
+#include "server/app/store_opening.h"
+#include "server/app/server_options.h"
 #include "server/cache/output_store.h"
 #include "server/hydra/farm_port.h"
 #include "server/hydra/intake.h"
@@ -24,9 +26,9 @@ namespace penstock::app {
 
 class HydraSource final : public hydra::FarmPort {
 public:
-    // Conflict: another runner has Hydra's lock. clock and logger outlive it.
-    [[nodiscard]] static Result<std::unique_ptr<HydraSource>> open(hydra::Options options, const nix::StoreDir& storeDir,
-                                                                   const Clock& clock, Logger& logger);
+    // options.hydra is set. Conflict: another runner has Hydra's lock. clock and logger outlive it.
+    [[nodiscard]] static Result<std::unique_ptr<HydraSource>> open(const ServerOptions& options, const Clock& clock,
+                                                                   Logger& logger);
     ~HydraSource() override;
 
     // For the store and the logs, which it outlives.
@@ -37,6 +39,7 @@ public:
         Loop& loop;           // the net loop
         FarmGateway& gateway;
         cache::OutputStore& outputs; // whose presence counts
+        const OpenedStore* machine;  // what its substituters know is fetched through it; null: nothing is fetched
         hydra::IntakePlaces places;
     };
     // Once the farm is there and peers may come.
@@ -52,7 +55,7 @@ public:
     void setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer) override;
 
 private:
-    HydraSource(hydra::Options options, const nix::StoreDir& storeDir, hydra::LockFile lock, const Clock& clock,
+    HydraSource(hydra::Options options, const hydra::IntakePlaces& places, hydra::LockFile lock, const Clock& clock,
                 Logger& logger);
     // Carries it to the net loop, while the farm is there.
     template <class Order> void order(Order order);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/hydra_errands.h"
 
+#include "server/app/own_files.h"
 #include "shared/base/text.h"
 #include "shared/config/files.h"
 #include "shared/curl/http_client.h"
@@ -103,6 +104,7 @@ std::vector<net::ListenAddress> addressesOf(const ServerOptions& options)
         for (const std::string_view line : split(*text, '\n'))
             if (auto address = net::ListenAddress::parse(line))
                 addresses.push_back(*std::move(address));
+        return addresses; // another server may be where these options point
     }
     for (const net::ListenAddress& address : options.listen)
         if (address.kind == net::ListenAddress::Kind::Unix || address.port != 0)
@@ -111,11 +113,6 @@ std::vector<net::ListenAddress> addressesOf(const ServerOptions& options)
 }
 
 } // namespace
-
-std::string addressFile(const std::string& dataDir)
-{
-    return dataDir + "/penstock-server.address";
-}
 
 Result<std::string> readRunningStatus(const ServerOptions& options)
 {

@@ -51,10 +51,6 @@ void addFacts(http::HydraMachine& view, protocol::MachineFacts&& facts)
 {
     view.systems = std::move(facts.systems);
     view.supportedFeatures = std::move(facts.features);
-    // What is required must be supported; a builder may name it once.
-    for (const std::string& feature : facts.mandatoryFeatures)
-        if (std::ranges::find(view.supportedFeatures, feature) == view.supportedFeatures.end())
-            view.supportedFeatures.push_back(feature);
     view.mandatoryFeatures = std::move(facts.mandatoryFeatures);
     view.nixVersion = std::move(facts.nixVersion);
     view.cores = facts.cores;

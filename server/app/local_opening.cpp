@@ -52,11 +52,27 @@ std::string socketOf(const cache::StoreUri& uri, const config::Environment& envi
     return !named.empty() || remote == "daemon" || exists(socket) ? socket : std::string();
 }
 
-// Of a store without a daemon: where its /nix is.
+// Of NIX_REMOTE: unix://SOCKET?root=DIR and the like.
+std::string parameterOf(std::string_view remote, std::string_view name)
+{
+    const auto question = remote.find('?');
+    std::string_view rest = question == std::string_view::npos ? std::string_view() : remote.substr(question + 1);
+    while (!rest.empty()) {
+        const std::string_view one = rest.substr(0, rest.find('&'));
+        rest.remove_prefix(std::min(rest.size(), one.size() + 1));
+        if (one.starts_with(name) && one.substr(name.size()).starts_with('='))
+            return std::string(one.substr(name.size() + 1));
+    }
+    return {};
+}
+
+// Of a store below another root: where its /nix is.
 std::string rootOf(const cache::StoreUri& uri, const config::Environment& environment)
 {
     const std::string remote = variable(environment, "NIX_REMOTE");
-    return uri.root.empty() && remote.starts_with('/') ? remote : uri.root;
+    if (!uri.root.empty())
+        return uri.root;
+    return remote.starts_with('/') ? remote : parameterOf(remote, "root");
 }
 
 // The tools cannot be asked by digest; the store's directory can.
@@ -131,7 +147,11 @@ std::string realStoreDir(const std::vector<cache::StoreUri>& stores, const std::
                          const config::Environment& environment)
 {
     const auto local = std::ranges::find(stores, cache::StoreKind::Local, &cache::StoreUri::kind);
-    return local == stores.end() ? storeDir : rootOf(*local, environment) + local->storeDir.text();
+    const cache::StoreUri uri = local == stores.end() ? cache::StoreUri{} : *local;
+    const std::string real = parameterOf(variable(environment, "NIX_REMOTE"), "real");
+    if (uri.root.empty() && !real.empty())
+        return real;
+    return rootOf(uri, environment) + (local == stores.end() ? storeDir : uri.storeDir.text());
 }
 
 Result<OpenedStore> openLocalStore(const cache::StoreUri& uri, std::vector<nix::SecretKey> keys,

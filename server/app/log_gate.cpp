@@ -62,6 +62,15 @@ void LogGate::settled(AttemptId attempt, bool isWhole)
     m_pass(held.mapped().session, std::move(held.mapped().result));
 }
 
+void LogGate::addMetrics(std::vector<http::MetricFamily>& families) const
+{
+    families.push_back(http::gauge("penstock_hydra_results_held", "results that wait for the end of their logs",
+                                   static_cast<double>(m_held.size())));
+    families.push_back(http::counter("penstock_hydra_logs_cut_total",
+                                     "results told before the end of their logs, which did not come",
+                                     static_cast<double>(m_cut)));
+}
+
 void LogGate::drop(SessionId session)
 {
     for (auto held = m_held.begin(); held != m_held.end();) {

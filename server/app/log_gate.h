@@ -4,6 +4,7 @@
 // others pass. Not for long: a log that does not come in time is cut where it is. Lives on the net loop.
 #pragma once
 
+#include "server/http/metric.h"
 #include "server/logs/log_store.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
@@ -15,6 +16,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <vector>
 
 namespace penstock::app {
 
@@ -40,6 +42,7 @@ public:
 
     [[nodiscard]] std::size_t held() const { return m_held.size(); }
     [[nodiscard]] std::uint64_t cut() const { return m_cut; } // ends told without the rest of the log
+    void addMetrics(std::vector<http::MetricFamily>& families) const;
 
 private:
     struct Held {

@@ -87,6 +87,14 @@ void OutputDesk::tidy(std::size_t store)
         again(kTidyRetry);
 }
 
+const OpenedStore* OutputDesk::machineStore() const
+{
+    if (m_opened.local)
+        return &*m_opened.local;
+    const auto own = std::ranges::find_if(m_opened.stores, [](const OpenedStore& each) { return each.access != nullptr; });
+    return own == m_opened.stores.end() ? nullptr : &*own;
+}
+
 std::vector<std::string> OutputDesk::describeStores() const
 {
     std::vector<std::string> texts;

@@ -68,6 +68,8 @@ public:
     [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
     [[nodiscard]] cache::OutputStore& firstStore() const { return *m_opened.stores.front().store; }
     [[nodiscard]] const nix::StoreDir& storeDir() const { return m_opened.rules.dir; }
+    // The machine's own Nix store, where it was opened; null: it was not.
+    [[nodiscard]] const OpenedStore* machineStore() const;
     [[nodiscard]] std::string grant(AttemptId attempt) const { return m_opened.grants.grant(attempt); }
     [[nodiscard]] const std::vector<std::string>& publicKeys() const { return m_opened.publicKeys; }
     [[nodiscard]] std::vector<std::string> describeStores() const;

@@ -7,10 +7,10 @@
 #include "server/app/farm_gateway.h"
 #include "server/app/farm_records.h"
 #include "server/app/hydra_desk.h"
-#include "server/app/hydra_errands.h"
 #include "server/app/hydra_source.h"
 #include "server/app/metrics.h"
 #include "server/app/output_desk.h"
+#include "server/app/own_files.h"
 #include "server/auth/authenticator.h"
 #include "server/core/farm_core.h"
 #include "server/feed/feed.h"
@@ -23,13 +23,10 @@
 #include "server/postgres_cluster/cluster.h"
 #include "server/store/postgres/postgres_store.h"
 #include "shared/base/std_loop.h"
-#include "shared/base/text.h"
 #include "shared/config/options.h"
 #include "shared/qt/qt_loop.h"
 
-#include <QSaveFile>
 #include <QWebSocket>
-#include <filesystem>
 #include <fmt/format.h>
 #include <future>
 #include <optional>
@@ -47,27 +44,6 @@ std::string randomStream()
 {
     std::random_device device; // the adapter: the number only has to differ from the last run's
     return fmt::format("{:08x}{:08x}", device(), device());
-}
-
-Result<void> makeDataDir(const std::string& path)
-{
-    std::error_code error;
-    std::filesystem::create_directories(path, error);
-    if (error)
-        return fail(ErrorCode::Internal,
-                    fmt::format("--data-dir {}: {}; choose a directory that this user may write", path,
-                                error.message()));
-    return {};
-}
-
-Result<void> writeWhole(const std::string& option, const std::string& path, const std::string& text)
-{
-    QSaveFile file(QString::fromStdString(path)); // renamed into place, so a reader never sees half of it
-    if (!file.open(QIODevice::WriteOnly) || file.write(text.data(), static_cast<qint64>(text.size())) < 0 ||
-        !file.commit())
-        return fail(ErrorCode::Internal,
-                    fmt::format("{} {}: {}", option, path, file.errorString().toStdString()));
-    return {};
 }
 
 // The core knows nothing of grants: they are a matter of the road, not of the work.
@@ -326,6 +302,7 @@ void ServerApp::Parts::buildNet()
     http = std::make_unique<http::HttpServer>(
         http::HttpParts{netLoop, clock, *authenticator, *gateway, &outputs->transfers(), hydraDesk.get()},
         httpOptions);
+    gateway->setHydraCounters([this] { return hydraDesk->intakeCounters(); });
     gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
         appendLinkMetrics(builderLinks->counters(), builderLinks->size(), families);
         appendFeedMetrics(feed->counters(), families);
@@ -349,13 +326,7 @@ void ServerApp::Parts::watchSteps()
     // Whoever shares a store with us shares it with the first.
     beside.checksAll = hydra->steps().keepRoots() && options.outputs.stores.front().kind == cache::StoreKind::Local;
     linkBridge->setBeside(std::move(beside));
-    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) {
-        families.push_back(http::gauge("penstock_hydra_results_held", "results that wait for the end of their logs",
-                                       static_cast<double>(logGate->held())));
-        families.push_back(http::counter("penstock_hydra_logs_cut_total",
-                                         "results told before the end of their logs, which did not come",
-                                         static_cast<double>(logGate->cut())));
-    });
+    gateway->addMetrics([this](std::vector<http::MetricFamily>& families) { logGate->addMetrics(families); });
 }
 
 void ServerApp::Parts::startHydra()
@@ -363,7 +334,7 @@ void ServerApp::Parts::startHydra()
     if (hydra == nullptr)
         return;
     const nix::StoreDir& storeDir = outputs->storeDir();
-    hydra->start({netLoop, *gateway, outputs->firstStore(),
+    hydra->start({netLoop, *gateway, outputs->firstStore(), outputs->machineStore(),
                   {storeDir, realStoreDir(options.outputs.stores, options.storeDir, options.environment)}});
     hydraDesk->serve(hydra->hooks());
 }
@@ -383,10 +354,8 @@ Result<void> ServerApp::Parts::listen()
         logger.info("server.listening", {{"address", listener->boundAddress()}});
         listeners.push_back(std::move(listener));
     }
-    PENSTOCK_TRY_VOID(writeWhole("--data-dir", addressFile(options.dataDir), join(addresses, "\n") + "\n"));
+    PENSTOCK_TRY_VOID(tellAddresses(options, addresses, ports));
     gateway->setListen(std::move(addresses));
-    if (!options.portFile.empty())
-        PENSTOCK_TRY_VOID(writeWhole("--port-file", options.portFile, ports));
     return {};
 }
 
@@ -449,8 +418,7 @@ Result<std::unique_ptr<ServerApp>> ServerApp::start(ServerOptions options, Logge
 {
     auto parts = std::make_unique<Parts>(std::move(options), logger, std::move(fatal));
     if (parts->options.hydra) { // its lock comes before anything is written
-        PENSTOCK_TRY(const auto storeDir, nix::StoreDir::parse(parts->options.storeDir));
-        PENSTOCK_TRY(parts->hydra, HydraSource::open(*parts->options.hydra, storeDir, parts->clock, logger));
+        PENSTOCK_TRY(parts->hydra, HydraSource::open(parts->options, parts->clock, logger));
     }
     PENSTOCK_TRY_VOID(makeDataDir(parts->options.dataDir));
     PENSTOCK_TRY_VOID(parts->openOutputStores());

@@ -52,7 +52,8 @@ struct StorePlaces {
 // keys sign there, beside those that the URI names.
 [[nodiscard]] Result<OpenedStore> openStore(const cache::StoreUri& uri, std::vector<nix::SecretKey> keys,
                                             const StorePlaces& places);
-// Where the files of the store directory are on this machine: those of the first local store among these, if any.
+// Where the files of the store directory are on this machine: those of the first local store among these, else of the
+// one that NIX_REMOTE names.
 [[nodiscard]] std::string realStoreDir(const std::vector<cache::StoreUri>& stores, const std::string& storeDir,
                                        const config::Environment& environment);
 // The part of it for `local`.

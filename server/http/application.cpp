@@ -2,6 +2,7 @@
 #include "server/http/application.h"
 
 #include "server/http/openapi.h"
+#include "server/http/routes/hydra_inputs.h"
 #include "shared/base/text.h"
 
 #include <fmt/format.h>
@@ -142,8 +143,11 @@ bool Application::isSlow(const RequestHead& head) const
 void Application::serve(Request request, std::shared_ptr<BodyPipe> body, const auth::PeerAddress& peer,
                         Respond respond)
 {
-    Respond counted = [answers = m_answers, respond = std::move(respond)](Reply reply) {
+    Respond counted = [answers = m_answers, isHydra = isHydraPath(request.head.path),
+                       respond = std::move(respond)](Reply reply) {
         ++(*answers)[reply.status];
+        if (isHydra)
+            addHydraError(reply);
         respond(std::move(reply));
     };
     const auto& head = request.head;

@@ -63,7 +63,7 @@ void writeResponses(JsonWriter& out, const Route& route)
     out.key("responses");
     out.beginObject();
     // Nix's own formats are described by Nix.
-    const bool isNix = route.traits.password || route.pattern == "/transfer/closure";
+    const bool isNix = (route.traits.password && !route.traits.isJson) || route.pattern == "/transfer/closure";
     out.fieldRaw(makes ? "201" : "200", isNix    ? R"({"description":"done"})"
                                         : isText ? R"({"description":"done","content":{"text/plain":{}}})"
                                                  : R"({"description":"done","content":{"application/json":{}}})");

@@ -39,6 +39,7 @@ struct RouteTraits {
     bool anyType = false; // its body need not be JSON
     bool slow = false;    // its answer may take an hour
     bool password = false; // the token may come as the password of Basic credentials, as Nix and curl send them
+    bool isJson = false;   // and its answers are JSON all the same
     // In place of run: takes the body as it comes, on a thread of its own. It is asked for only once the sender has
     // leave, and an answer that comes before its end is the connection's last.
     std::function<void(const Request&, std::shared_ptr<BodyPipe>, Respond)> receive = {};

@@ -228,14 +228,70 @@ void ChunkWalk::found(const nix::StorePathSet& present)
         Node& node = m_nodes[index];
         if (node.state != State::Read)
             continue;
-        const bool isThere = std::ranges::all_of(node.derivation.outputs, [&](const work::NixOutput& output) {
-            const auto path = nix::StorePath::parse(m_dir, output.path);
-            return path && present.contains(*path);
-        });
+        const bool isThere = arePresent(node, present);
         node.state = isThere ? State::Present : State::Absent;
         if (isThere)
             m_memory.addPresent(DrvKey(node.path));
     }
+}
+
+bool ChunkWalk::arePresent(const Node& node, const nix::StorePathSet& present) const
+{
+    return std::ranges::all_of(node.derivation.outputs, [&](const work::NixOutput& output) {
+        const auto path = nix::StorePath::parse(m_dir, output.path);
+        return path && present.contains(*path);
+    });
+}
+
+std::vector<nix::StorePathSet> ChunkWalk::toFetch() const
+{
+    std::vector<nix::StorePathSet> all;
+    for (const std::uint32_t index : m_level) {
+        const Node& node = m_nodes[index];
+        if (node.state != State::Absent || !node.derivation.allowsSubstitutes || !node.derivation.knowsOutputs())
+            continue;
+        nix::StorePathSet paths;
+        for (const work::NixOutput& output : node.derivation.outputs)
+            if (auto path = nix::StorePath::parse(m_dir, output.path))
+                paths.insert(*std::move(path));
+        all.push_back(std::move(paths));
+    }
+    return all;
+}
+
+void ChunkWalk::fetched(const nix::StorePathSet& present)
+{
+    for (const std::uint32_t index : m_level) {
+        Node& node = m_nodes[index];
+        if (node.state != State::Absent || !arePresent(node, present))
+            continue;
+        node.state = State::Present;
+        node.wasFetched = true;
+        m_memory.addPresent(DrvKey(node.path));
+    }
+}
+
+// Each for the first build that needs it.
+std::vector<LoadedChunk::Fetched> ChunkWalk::fetchedFor() const
+{
+    std::vector<LoadedChunk::Fetched> all;
+    std::vector<bool> isSeen(m_nodes.size(), false);
+    for (const Build& build : m_builds) {
+        std::vector<std::uint32_t> queue;
+        if (build.problem.empty())
+            queue.push_back(build.root);
+        while (!queue.empty()) {
+            const std::uint32_t at = queue.back();
+            queue.pop_back();
+            if (isSeen[at])
+                continue;
+            isSeen[at] = true;
+            if (m_nodes[at].wasFetched)
+                all.push_back({build.row.id, m_nodes[at].path.print(m_dir), m_nodes[at].derivation.outputs});
+            queue.insert(queue.end(), m_nodes[at].inputs.begin(), m_nodes[at].inputs.end());
+        }
+    }
+    return all;
 }
 
 std::vector<std::string> ChunkWalk::toCheck() const
@@ -285,6 +341,7 @@ LoadedChunk ChunkWalk::finish() &&
 {
     LoadedChunk chunk;
     rememberFailures();
+    chunk.fetched = fetchedFor();
     for (Build& build : m_builds) {
         if (!build.problem.empty()) {
             chunk.unreadable.push_back({std::move(build.row), std::move(build.problem)});

@@ -5,7 +5,7 @@
 //
 //     for (auto level = walk.toRead(); !level.empty(); level = walk.toRead())
 //         read them, told by read(); ask the store for toFind(), told by found(); ask failedpaths for toCheck(),
-//         told by failed()
+//         told by failed(); perhaps try to fetch toFetch(), told by fetched()
 //     walk.finish()
 //
 // Nothing is read below what is there, lives in the farm already, or has failed before. Pure; one thread.
@@ -41,6 +41,11 @@ struct LoadedChunk {
         QueuedBuild build;
         std::vector<work::NixOutput> outputs;
     };
+    struct Fetched { // output paths that were not built; see hydra-database.md 5.3
+        BuildId build; // one that needs it
+        std::string drvPath;
+        std::vector<work::NixOutput> outputs;
+    };
     struct Job {
         QueuedBuild build;
         jobs::ParsedJob job;
@@ -48,6 +53,7 @@ struct LoadedChunk {
     std::vector<Unreadable> unreadable;
     std::vector<Failed> failed;
     std::vector<Present> present;
+    std::vector<Fetched> fetched;
     std::vector<Job> jobs; // a step stands in full in the first that needs it, and as a reference in the others
     std::vector<BuildId> postponed; // need so much that the others go first
     std::vector<DrvKey> referenced; // steps taken to live in the farm
@@ -72,6 +78,9 @@ public:
     void found(const nix::StorePathSet& present);
     [[nodiscard]] std::vector<std::string> toCheck() const;
     void failed(const std::set<std::string>& paths);
+    // The outputs of each derivation that is to be built unless they can be had from elsewhere.
+    [[nodiscard]] std::vector<nix::StorePathSet> toFetch() const;
+    void fetched(const nix::StorePathSet& present);
     // When all is read: what steps are made for, what can start first in front. Builds of these may then be added.
     [[nodiscard]] std::vector<DrvKey> toBeBuilt();
     void add(QueuedBuild build); // postponed when its derivation is not among them
@@ -96,6 +105,7 @@ private:
         State state = State::Unread;
         bool isTainted = false; // it, or something to be built below it, is Failed or Unreadable
         bool isListed = false;  // stands in full in a job of this chunk
+        bool wasFetched = false;
         std::uint32_t cause = 0; // the node that tainted it
         std::uint32_t visit = 0; // the last walk over it
         std::uint32_t place = 0; // in the job of that walk
@@ -122,6 +132,8 @@ private:
     void sweep();
     [[nodiscard]] bool postponeLargest();
     void rememberFailures();
+    [[nodiscard]] bool arePresent(const Node& node, const nix::StorePathSet& present) const;
+    [[nodiscard]] std::vector<LoadedChunk::Fetched> fetchedFor() const;
 
     // build_loader_jobs.cpp
     [[nodiscard]] jobs::ParsedJob jobOf(const Build& build, LoadedChunk& chunk);

@@ -29,6 +29,8 @@ Reading readingOf(const nix::StoreDir& dir, const nix::StorePath& path, std::str
     ReadDerivation reading;
     reading.name = name;
     reading.system = needs->isBuiltin ? "builtin" : std::move(needs->system);
+    if (needs->preferLocalBuild)
+        needs->features.insert("local"); // asks nothing of a machine: see sched::kLocalFeature
     reading.features.assign(needs->features.begin(), needs->features.end());
     reading.allowsSubstitutes = needs->allowSubstitutes;
     reading.inputs.reserve(drv->inputDerivations.size());

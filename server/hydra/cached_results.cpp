@@ -47,6 +47,18 @@ constexpr Statement kFinishFailed{
     "notificationpendingsince = $3::bigint::int FROM unnest($1::int[], $2::text[]) w(build, drvpath) "
     "WHERE b.id = w.build AND b.finished = 0"};
 
+// Numbered after those that are there. Builds that are gone, or held by a deletion, get none.
+constexpr Statement kInsertFetched{
+    "hydra_insert_fetched",
+    "WITH held AS (SELECT id FROM builds WHERE id = ANY ($1::int[]) ORDER BY id FOR KEY SHARE SKIP LOCKED), "
+    "wanted AS (SELECT w.*, coalesce((SELECT max(s.stepnr) FROM buildsteps s WHERE s.build = w.build), 0) + "
+    "row_number() OVER (PARTITION BY w.build ORDER BY w.drvpath, w.name) AS stepnr "
+    "FROM unnest($1::int[], $2::text[], $3::text[], $4::text[]) w(build, drvpath, name, path) "
+    "JOIN held ON held.id = w.build), "
+    "steps AS (INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, stoptime) "
+    "SELECT build, stepnr, 1, drvpath, 0, 0, $5::bigint::int, $6::bigint::int FROM wanted) "
+    "INSERT INTO buildstepoutputs (build, stepnr, name, path) SELECT build, stepnr, name, path FROM wanted"};
+
 // ------------------------------------------------------------------------------------------------ cached failures
 
 using Origins = std::map<std::string, BuildId>;
@@ -143,6 +155,31 @@ Result<std::vector<Request>> failedRequests(Connection& connection, std::span<co
 }
 
 } // namespace
+
+Result<void> recordFetched(Connection& connection, std::span<const LoadedChunk::Fetched> fetched, FetchTimes times)
+{
+    if (fetched.empty())
+        return {};
+    ArrayColumn builds(ArrayColumn::Element::Int32);
+    ArrayColumn drvPaths(ArrayColumn::Element::Text);
+    ArrayColumn names(ArrayColumn::Element::Text);
+    ArrayColumn paths(ArrayColumn::Element::Text);
+    for (const LoadedChunk::Fetched& each : fetched) {
+        for (const work::NixOutput& output : each.outputs) {
+            builds.int32(each.build);
+            drvPaths.text(each.drvPath);
+            names.text(output.name);
+            paths.text(output.path);
+        }
+    }
+    Parameters parameters;
+    for (ArrayColumn* column : {&builds, &drvPaths, &names, &paths})
+        parameters.bytes(column->take());
+    parameters.int64(times.start);
+    parameters.int64(times.stop);
+    PENSTOCK_TRY_VOID(connection.run(kInsertFetched, parameters));
+    return {};
+}
 
 Result<std::vector<BuildId>> finishGone(Finishing at, std::span<const BuildRef> builds)
 {

@@ -7,7 +7,7 @@
 // nothing written. Blocking; the connection's thread.
 #pragma once
 
-#include "server/hydra/build_loader_memory.h"
+#include "server/hydra/build_loader.h"
 #include "server/hydra/queue_diff.h"
 #include "server/store/postgres/connection.h"
 #include "shared/base/result.h"
@@ -55,6 +55,14 @@ struct Copied {
     std::vector<CachedSuccess> others;
 };
 [[nodiscard]] Result<Copied> finishFromEarlier(Finishing at, std::span<const CachedSuccess> builds);
+
+// Rows of buildsteps that say that outputs were fetched (type 1), one for each output. Nobody is told.
+struct FetchTimes {
+    std::int64_t start; // Unix seconds
+    std::int64_t stop;
+};
+[[nodiscard]] Result<void> recordFetched(store::postgres::Connection& connection,
+                                         std::span<const LoadedChunk::Fetched> fetched, FetchTimes times);
 
 struct ResultProduct {
     std::string type;

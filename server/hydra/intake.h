@@ -16,6 +16,7 @@
 #include "shared/nix/store_path.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -26,6 +27,9 @@ struct IntakeParts { // all outlive the intake
     cache::OutputStore& store; // whose presence counts
     const Clock& clock;
     Logger& logger;
+    // With Options::useSubstitutes: brings what it can of the paths into the store, with all that they refer to, and
+    // answers those that are there then. Blocking, called from several threads. Null: nothing is fetched.
+    std::function<Result<nix::StorePathSet>(const nix::StorePathSet& paths)> fetch = {};
 };
 
 struct IntakePlaces {
@@ -43,6 +47,8 @@ struct IntakeCounters { // since the start
     std::uint64_t passesInterrupted = 0; // began anew because something was notified meanwhile
     std::uint64_t passesFinished = 0;
     std::uint64_t cachedSuccesses = 0;
+    std::uint64_t fetched = 0;      // derivations whose outputs came from elsewhere
+    std::uint64_t fetchFailures = 0; // of which that could not be found out
     std::uint64_t cachedFailures = 0;
     std::uint64_t aborted = 0; // derivation gone or unreadable
     std::uint64_t cancelled = 0;

@@ -121,6 +121,8 @@ Result<bool> Loader::step()
         endPass();
         return true;
     }
+    if (!m_isInPass && m_submitted.empty()) // builds that were asked for are loaded outside of passes
+        m_memory.clear();
     if (m_toCompute.empty())
         return false;
     PENSTOCK_TRY_VOID(computeOne());

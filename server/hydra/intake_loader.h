@@ -20,6 +20,7 @@
 #include "shared/base/log.h"
 
 #include <deque>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -40,6 +41,7 @@ struct LoaderParts { // all outlive it
     ShareBoard& shares;
     const store::postgres::StopSignal& stop;
     CancelToken cancel; // at the same time as stop
+    std::function<Result<nix::StorePathSet>(const nix::StorePathSet& paths)> fetch; // see IntakeParts; may be null
 };
 
 class Loader {
@@ -95,6 +97,7 @@ private:
     [[nodiscard]] Result<void> loadNow(const Chunk& chunk, std::vector<BuildId>& claimed);
     [[nodiscard]] Result<void> settleUnclaimed(std::span<const BuildId> wanted, std::span<const BuildId> claimed);
     [[nodiscard]] Result<void> readClosure(ChunkWalk& walk);
+    [[nodiscard]] Result<void> fetchLevel(ChunkWalk& walk);
     void adaptChunkSize(const ChunkWalk& walk);
     [[nodiscard]] Result<void> addListed(ChunkWalk& walk, std::vector<BuildId>& claimed);
     [[nodiscard]] Result<void> finishSome(LoadedChunk& chunk);

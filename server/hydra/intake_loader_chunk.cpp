@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // How the loader turns one chunk of builds into jobs and finished rows.
 #include "server/hydra/intake_loader.h"
+
+#include "server/cache/parallel.h"
 #include "server/hydra/intake_results.h"
 
 #include <algorithm>
@@ -12,6 +14,7 @@ namespace {
 
 constexpr std::size_t kMostAdded = 1'000;     // builds whose own derivation a chunk needs
 constexpr std::size_t kMostToCompute = 5'000; // the others are found by the next pass
+constexpr std::size_t kFetchedAtATime = 10;
 constexpr std::size_t kNoLimit = SIZE_MAX;
 
 template <class Entries> std::vector<BuildRef> refsTo(const Entries& entries)
@@ -72,11 +75,14 @@ Result<void> Loader::loadNow(const Chunk& chunk, std::vector<BuildId>& claimed)
     limits.takesLive = chunk.takesLive;
     if (!chunk.isBounded)
         limits.maxNodes = kNoLimit;
+    const std::int64_t startTime = finishing().now;
     ChunkWalk walk(m_parts.storeDir, m_parts.options, m_memory, std::move(builds), limits);
     PENSTOCK_TRY_VOID(readClosure(walk));
     adaptChunkSize(walk);
     PENSTOCK_TRY_VOID(addListed(walk, claimed));
     LoadedChunk loaded = std::move(walk).finish();
+    PENSTOCK_TRY_VOID(recordFetched(*m_connection, loaded.fetched, {startTime, finishing().now}));
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.fetched += loaded.fetched.size(); });
     postpone(loaded.postponed);
     PENSTOCK_TRY_VOID(releaseBuilds(*m_connection, loaded.postponed));
     if (auto finished = finishSome(loaded); !finished) {
@@ -117,10 +123,36 @@ Result<void> Loader::readClosure(ChunkWalk& walk)
             PENSTOCK_TRY(const auto failed, readFailed(*m_connection, paths));
             walk.failed(failed);
         }
+        if (m_parts.fetch)
+            PENSTOCK_TRY_VOID(fetchLevel(walk));
         if (m_parts.stop.isRequested())
             return fail(ErrorCode::Cancelled, "stopped while builds were loaded");
     }
     m_parts.counters.change([&](IntakeCounters& counters) { counters.derivationsRead += walk.readCount(); });
+    return {};
+}
+
+// What cannot be fetched is built.
+Result<void> Loader::fetchLevel(ChunkWalk& walk)
+{
+    const auto wanted = walk.toFetch();
+    std::vector<Result<nix::StorePathSet>> answers(wanted.size());
+    PENSTOCK_TRY_VOID(cache::parallelFor(wanted.size(), kFetchedAtATime, [&](std::size_t item) -> Result<void> {
+        if (m_parts.cancel.isCancelled())
+            return fail(ErrorCode::Cancelled, "stopped while outputs were fetched");
+        answers[item] = m_parts.fetch(wanted[item]);
+        return {};
+    }));
+    nix::StorePathSet present;
+    std::uint64_t failures = 0;
+    for (const auto& answer : answers) {
+        if (answer)
+            present.insert(answer->begin(), answer->end());
+        else if (failures++ == 0)
+            m_parts.logger.warning("hydra.outputs_not_fetched", {{"error", answer.error().message}});
+    }
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.fetchFailures += failures; });
+    walk.fetched(present);
     return {};
 }
 

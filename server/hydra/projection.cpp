@@ -6,6 +6,7 @@
 #include "server/hydra/side_tables.h"
 #include "server/store/postgres/row_reader.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace penstock::hydra {
@@ -23,8 +24,9 @@ constexpr std::string_view kUnclaimed = "the queue runner was restarted while th
 
 } // namespace
 
-Projection::Projection(const Options& options, const Clock& clock, Logger& logger)
-    : m_rules{options.dataDir, options.cacheFailures}, m_clock(clock), m_logger(logger)
+Projection::Projection(const Options& options, const Clock& clock, Logger& logger, std::optional<Resolver> resolver)
+    : m_rules{options.dataDir, options.cacheFailures}, m_resolver(std::move(resolver)), m_clock(clock),
+      m_logger(logger)
 {
 }
 
@@ -53,16 +55,51 @@ Result<void> Projection::write(Connection& connection, const work::Changes& chan
 
 Result<bool> Projection::project(Connection& connection, const Happened& happened)
 {
-    PENSTOCK_TRY(const Facts facts, readFacts(connection, happened, m_clock.now().wall));
+    PENSTOCK_TRY(Facts facts, readFacts(connection, happened, m_clock.now().wall));
+    if (m_resolver && m_schema >= kResolvedSchema)
+        PENSTOCK_TRY_VOID(addResolutions(connection, facts));
     const Rows rows = decide(facts, m_rules);
     const std::vector<Request> requests = requestsOf(rows);
     if (!requests.empty())
         PENSTOCK_TRY_VOID(connection.runAll(requests));
-    const std::size_t waiting = rows.deferredAttempts.size() + rows.deferredBuilds.size();
+    const auto unplaced = static_cast<std::size_t>(std::ranges::count(rows.places, 0, &AttemptPlace::stepnr));
+    const std::size_t waiting = rows.deferredAttempts.size() + rows.deferredBuilds.size() + unplaced;
     if (waiting > 0)
         m_logger.debug("hydra.rows_deferred",
-                       {{"steps", rows.deferredAttempts.size()}, {"builds", rows.deferredBuilds.size()}});
+                       {{"steps", rows.deferredAttempts.size() + unplaced}, {"builds", rows.deferredBuilds.size()}});
     return waiting > 0;
+}
+
+// Only those can be others whose own outputs nobody knows before they are built.
+Result<void> Projection::addResolutions(Connection& connection, Facts& facts)
+{
+    std::vector<AttemptId> attempts;
+    std::vector<StepId> steps;
+    for (const Start& start : facts.starts) {
+        const auto attempt = facts.attempts.find(start.attempt);
+        const auto step = attempt == facts.attempts.end() ? facts.steps.end() : facts.steps.find(attempt->second.step);
+        if (start.candidates.empty() || step == facts.steps.end())
+            continue;
+        if (std::ranges::any_of(step->second.outputs, [](const auto& output) { return output.path.empty(); })) {
+            attempts.push_back(start.attempt);
+            steps.push_back(step->first);
+        }
+    }
+    if (steps.empty())
+        return {};
+    PENSTOCK_TRY(const Revealed revealed, readRevealed(connection, steps));
+    for (std::size_t index = 0; index < steps.size(); ++index) {
+        const std::string& drvPath = facts.steps.at(steps[index]).drvPath;
+        const auto inputs = revealed.find(steps[index]);
+        const auto path = resolvedPath(*m_resolver, drvPath,
+                                       inputs == revealed.end() ? std::vector<RevealedOutputs>() : inputs->second);
+        if (!path) // the builder will say it too; told as it is
+            m_logger.warning("hydra.not_resolved", {{"derivation", drvPath}, {"error", path.error().message}});
+        else if (*path != drvPath)
+            facts.resolutions.emplace(attempts[index],
+                                      Resolution{*path, facts.attempts.at(attempts[index]).number == 1});
+    }
+    return {};
 }
 
 // In rounds over all that waits, so that nothing is kept from its turn by what is held before it.

@@ -17,8 +17,8 @@ namespace penstock::hydra {
 
 class Projection final : public store::postgres::Projection {
 public:
-    // clock and logger outlive it.
-    Projection(const Options& options, const Clock& clock, Logger& logger);
+    // clock and logger outlive it. Without a resolver all derivations are told as they are.
+    Projection(const Options& options, const Clock& clock, Logger& logger, std::optional<Resolver> resolver = {});
 
     // Invalid: no Hydra database, or too old a one.
     [[nodiscard]] Result<void> begin(store::postgres::Connection& connection) override;
@@ -29,7 +29,11 @@ private:
     // Answers whether something has to wait.
     [[nodiscard]] Result<bool> project(store::postgres::Connection& connection, const Happened& happened);
 
+    // Finds out which derivations are built as others.
+    [[nodiscard]] Result<void> addResolutions(store::postgres::Connection& connection, Facts& facts);
+
     ProjectionRules m_rules;
+    std::optional<Resolver> m_resolver;
     const Clock& m_clock;
     Logger& m_logger;
     int m_schema = 0;            // of Hydra, since begin()

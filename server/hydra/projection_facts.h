@@ -29,17 +29,19 @@ struct StepFacts {
 struct AttemptFacts {
     StepId step{0};
     std::string machine; // its name; empty: gone
+    std::uint32_t number = 1;
     WallTime created;
     work::AttemptProgress progress;
 };
 
-// A build that an attempt may be accounted to. It exists, and we hold it (FOR KEY SHARE).
+// A build that an attempt may be accounted to. It exists.
 struct Candidate {
     BuildId build = 0;
     bool isOfJob = false; // its job is the one the attempt was made for
     bool isOwn = false;   // the attempt's step is its own derivation
     bool started = false; // build_started was sent
     std::int32_t lastStep = 0;
+    bool isHeld = true; // by us, FOR KEY SHARE; else no row can refer to it now
 };
 
 struct Start {
@@ -50,6 +52,7 @@ struct Start {
 // A derivation that is built as another one, since its inputs have turned out to be elsewhere.
 struct Resolution {
     std::string resolvedDrvPath; // full
+    bool isFirst = true;         // no attempt before this one has said so
 };
 
 // The row of buildsteps of an attempt that has ended.

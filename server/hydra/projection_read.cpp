@@ -18,6 +18,7 @@ namespace {
 
 using store::postgres::ArrayColumn;
 using store::postgres::Connection;
+using store::postgres::Inputs;
 using store::postgres::Parameters;
 using store::postgres::Request;
 using store::postgres::RowReader;
@@ -76,7 +77,6 @@ public:
 
     [[nodiscard]] std::vector<Request> requests() const
     {
-        const std::string started = columnOf(m_happened.started);
         const std::string ended = columnOf(m_happened.ended);
         const std::string jobs = columnOf(m_happened.jobsOver);
         std::vector<AttemptId> both = m_happened.started;
@@ -87,8 +87,8 @@ public:
             all.push_back(fillJobs(m_happened.newJobs));
         if (!m_happened.jobsOver.empty())
             all.push_back(requestOf(sql::kHoldCount, {jobs}));
-        all.push_back(requestOf(sql::kHoldCandidates, {started}));
-        all.push_back(requestOf(sql::kReadCandidates, {started}));
+        all.push_back(requestOf(sql::kHoldCandidates, {attempts}));
+        all.push_back(requestOf(sql::kReadCandidates, {attempts}));
         all.push_back(requestOf(sql::kHoldRows, {ended}));
         all.push_back(requestOf(sql::kReadRows, {ended}));
         all.push_back(requestOf(sql::kHoldOrigins, {ended, jobs}));
@@ -133,8 +133,10 @@ private:
             candidate.isOfJob = row.boolean();
             candidate.isOwn = row.boolean();
             candidate.started = row.boolean();
+            const bool isThere = row.boolean();
             candidate.lastStep = row.int32();
-            if (build && m_facts.origins.contains(*build))
+            candidate.isHeld = m_facts.origins.contains(candidate.build);
+            if (build && (isThere || candidate.isHeld))
                 candidates.push_back(candidate);
         }));
         for (auto& [attempt, candidates] : starts) {
@@ -198,7 +200,7 @@ private:
         return forEach(rows, "step", [this](RowReader& row) {
             const StepId id(row.uint64());
             StepFacts step;
-            auto stored = row.decoded(store::postgres::decodeSpec(row.bytes(), {}));
+            auto stored = row.decoded(store::postgres::decodeSpec(row.bytes(), {}, Inputs::Skipped));
             step.result = row.optionalWord(work::parseStepResult);
             step.error = row.text();
             if (const auto failed = row.optionalUint64())
@@ -234,6 +236,7 @@ private:
             progress.logBytes = row.uint64();
             progress.outputs = row.decoded(store::postgres::decodeOutputs(row.bytes()));
             progress.results = row.decoded(store::postgres::decodeResults(row.bytes()));
+            attempt.number = row.uint32();
             m_facts.attempts.insert_or_assign(id, std::move(attempt));
         });
     }
@@ -301,6 +304,25 @@ Happened happenedIn(const work::Changes& changes)
     for (const work::AttemptUpdate& attempt : changes.attempts)
         follow(attempt.id, attempt.progress);
     return happened;
+}
+
+Result<Revealed> readRevealed(Connection& connection, const std::vector<StepId>& steps)
+{
+    Revealed revealed;
+    PENSTOCK_TRY(const Rows rows,
+                 connection.run(sql::kReadRevealed, requestOf(sql::kReadRevealed, {columnOf(steps)}).parameters));
+    PENSTOCK_TRY_VOID(forEach(rows, "revealed output", [&revealed](RowReader& row) {
+        const StepId step(row.uint64());
+        const auto stored = row.decoded(store::postgres::decodeSpec(row.bytes(), {}, Inputs::Skipped));
+        RevealedOutputs input;
+        input.outputs = row.decoded(store::postgres::decodeOutputs(row.bytes()));
+        const work::Work* work = stored.spec.work.get();
+        if (const auto* nix = work == nullptr ? nullptr : std::get_if<work::NixWork>(work)) {
+            input.drvPath = nix->drvPath;
+            revealed[step].push_back(std::move(input));
+        }
+    }));
+    return revealed;
 }
 
 Result<Facts> readFacts(Connection& connection, const Happened& happened, WallTime now)

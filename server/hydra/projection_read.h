@@ -3,6 +3,7 @@
 #pragma once
 
 #include "server/hydra/projection_facts.h"
+#include "server/hydra/projection_resolve.h"
 #include "server/store/postgres/connection.h"
 #include "shared/base/result.h"
 
@@ -28,6 +29,10 @@ struct Happened {
 };
 
 [[nodiscard]] Happened happenedIn(const work::Changes& changes);
+
+// What only the builds of their dependencies could tell, by step.
+using Revealed = std::map<StepId, std::vector<RevealedOutputs>>;
+[[nodiscard]] Result<Revealed> readRevealed(store::postgres::Connection& connection, const std::vector<StepId>& steps);
 
 // In the open transaction, after our own rows.
 [[nodiscard]] Result<Facts> readFacts(store::postgres::Connection& connection, const Happened& happened, WallTime now);

@@ -31,7 +31,8 @@ FOR NO KEY UPDATE OF n)"};
 #define CANDIDATES                                                                                                     \
     "FROM unnest($1::bigint[]) AS u (id), "                                                                            \
     "LATERAL (SELECT * FROM penstock.attempts a WHERE a.id = u.id "                                                    \
-    "AND a.id > (SELECT p.attempt FROM penstock.hydra_projected p) OFFSET 0) a "                                       \
+    "AND (a.id > (SELECT p.attempt FROM penstock.hydra_projected p) OR EXISTS (SELECT FROM penstock.hydra_attempts x "  \
+    "WHERE x.attempt = a.id AND x.stepnr = 0 OFFSET 0)) OFFSET 0) a "                                                  \
     "LEFT JOIN LATERAL (SELECT * FROM penstock.hydra_builds c WHERE c.job = a.job_id UNION "                           \
     "SELECT * FROM penstock.hydra_builds c WHERE c.step = a.step_id) h ON true "
 
@@ -42,7 +43,7 @@ LATERAL (SELECT b.id, b.finished FROM builds b WHERE b.id = w.build FOR KEY SHAR
 
 const Statement kReadCandidates{"hydra_read_candidates", R"(
 SELECT a.id, h.build, coalesce(h.job = a.job_id, false), coalesce(h.step = a.step_id, false),
-    coalesce(h.started, false), coalesce((SELECT max(s.stepnr) FROM buildsteps s WHERE s.build = h.build), 0)
+    coalesce(h.started, false), EXISTS (SELECT FROM builds b WHERE b.id = h.build OFFSET 0), coalesce((SELECT max(s.stepnr) FROM buildsteps s WHERE s.build = h.build), 0)
 )" CANDIDATES};
 
 #undef CANDIDATES
@@ -114,13 +115,19 @@ LATERAL (SELECT * FROM penstock.steps s WHERE s.id = w.step OFFSET 0) s)"};
 
 const Statement kReadAttempts{"hydra_read_attempts", WANTED_STEPS R"(
 SELECT a.id, a.step_id, coalesce(m.name, ''), a.created_us, a.state, a.ending, a.started_us, a.stopped_us, a.error,
-    a.log_bytes, a.outputs, a.results
+    a.log_bytes, a.outputs, a.results, a.number
 FROM (SELECT (SELECT max(n.id) FROM penstock.attempts n WHERE n.step_id = d.step) AS id FROM decisive d
       UNION SELECT u.id FROM unnest($1::bigint[]) AS u (id)) w
 CROSS JOIN LATERAL (SELECT * FROM penstock.attempts a WHERE a.id = w.id OFFSET 0) a
 LEFT JOIN LATERAL (SELECT m.name FROM penstock.machines m WHERE m.id = a.machine_id OFFSET 0) m ON true)"};
 
 #undef WANTED_STEPS
+
+const Statement kReadRevealed{"hydra_read_revealed", R"(
+SELECT u.id, d.spec, d.revealed FROM unnest($1::bigint[]) AS u (id),
+LATERAL (SELECT e.depends_on FROM penstock.step_dependencies e WHERE e.step_id = u.id OFFSET 0) e,
+LATERAL (SELECT s.spec, s.revealed FROM penstock.steps s
+         WHERE s.id = e.depends_on AND s.revealed <> ''::bytea OFFSET 0) d)"};
 
 // ------------------------------------------------------------------------------------------------------ Hydra's rows
 
@@ -160,11 +167,13 @@ UPDATE buildstepoutputs o SET path = u.path
 FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[]) AS u (build, stepnr, name, path)
 WHERE o.build = ANY(ARRAY[u.build]) AND o.stepnr = ANY(ARRAY[u.stepnr]) AND o.name = ANY(ARRAY[u.name]))"};
 
+// busy + 0: or the index of busy rows would serve, which keeps every row that was busy since it was last vacuumed.
 const Statement kSetConnecting{"hydra_set_connecting", R"(
 UPDATE buildsteps s SET busy = 10
 FROM unnest($1::bigint[]) AS u (id),
 LATERAL (SELECT h.build, h.stepnr FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h
-WHERE s.build = ANY(ARRAY[h.build]) AND s.stepnr = ANY(ARRAY[h.stepnr]) AND s.busy = 1 AND s.status IS NULL)"};
+WHERE s.build = ANY(ARRAY[h.build]) AND s.stepnr = ANY(ARRAY[h.stepnr]) AND s.busy + 0 = 1
+    AND s.status IS NULL)"};
 
 const Statement kInsertFailedPaths{"hydra_insert_failed_paths", R"(
 INSERT INTO failedpaths (path) SELECT DISTINCT u.path FROM unnest($1::text[]) AS u (path) ON CONFLICT DO NOTHING)"};
@@ -208,8 +217,11 @@ FROM unnest($1::text[], $2::text[]) WITH ORDINALITY AS u (channel, payload, plac
 const Statement kRaiseNewest{"hydra_raise_newest",
                              "UPDATE penstock.hydra_projected SET attempt = greatest(attempt, $1::bigint)"};
 const Statement kInsertPlaces{"hydra_insert_places", R"(
-INSERT INTO penstock.hydra_attempts (attempt, step, build, stepnr)
-SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[]) ON CONFLICT (attempt) DO NOTHING)"};
+INSERT INTO penstock.hydra_attempts (attempt, step, build, stepnr, deferred)
+SELECT u.attempt, u.step, u.build, u.stepnr, u.stepnr = 0
+FROM unnest($1::bigint[], $2::bigint[], $3::integer[], $4::integer[]) AS u (attempt, step, build, stepnr)
+ON CONFLICT (attempt) DO UPDATE
+SET build = excluded.build, stepnr = excluded.stepnr, deferred = excluded.deferred)"};
 const Statement kDropPlaces{"hydra_drop_places",
                             "DELETE FROM penstock.hydra_attempts WHERE attempt = ANY($1::bigint[])"};
 const Statement kDeferPlaces{

@@ -19,7 +19,7 @@ extern const Statement kFillJobs;
 
 // $1: jobs that have ended. Before anything else is held: whoever changes many builds takes builds and count by turns.
 extern const Statement kHoldCount;
-// $1: new attempts.
+// $1: attempts; those are looked at that have no row yet.
 extern const Statement kHoldCandidates; // builds that exist and are not about to go: id, finished
 extern const Statement kReadCandidates;
 // $1: ended attempts.
@@ -36,6 +36,7 @@ extern const Statement kReadBuilds;
 // $1: attempts, $2: jobs that have ended; what both have to do with.
 extern const Statement kReadSteps;
 extern const Statement kReadAttempts;
+extern const Statement kReadRevealed; // $1: steps; of what they depend on, what only builds could tell
 
 extern const Statement kInsertSteps;
 extern const Statement kInsertResolvedSteps; // of status 13, from schema 87 on

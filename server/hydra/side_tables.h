@@ -7,7 +7,8 @@
 //                            (build_started was sent); indexes on job and on step. Of the projection alone: deferred
 //                            boolean (its job has ended, but its row was locked by somebody), accounted integer (then:
 //                            the build that the deciding step was accounted to)
-//   penstock.hydra_attempts  attempt bigint PRIMARY KEY, step bigint, build integer, stepnr integer, deferred boolean
+//   penstock.hydra_attempts  attempt bigint PRIMARY KEY, step bigint, build integer, stepnr integer (0: its row is not
+//                            there yet, as somebody holds the build's), deferred boolean
 //   penstock.hydra_projected attempt bigint: the newest that was given its row; one row, of the projection alone
 //
 // What a step is (derivation, system, outputs) is read from penstock.steps.

@@ -50,8 +50,10 @@ std::optional<Mismatch> mismatch(const work::Placement& placement, const Capabil
         return Mismatch{MismatchKind::Executor, placement.executor};
     if (!runsSystem(machine, placement.system))
         return Mismatch{MismatchKind::System, placement.system};
+    const bool isNix = placement.executor == "nix";
     for (const std::string& feature : placement.features)
-        if (!has(machine.features, feature) && !has(machine.mandatoryFeatures, feature))
+        if (!(isNix && feature == kLocalFeature) && !has(machine.features, feature) &&
+            !has(machine.mandatoryFeatures, feature))
             return Mismatch{MismatchKind::Feature, feature};
     for (const std::string& feature : machine.mandatoryFeatures)
         if (std::find(placement.features.begin(), placement.features.end(), feature) == placement.features.end())

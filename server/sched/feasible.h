@@ -26,6 +26,9 @@ struct Capability {
 };
 [[nodiscard]] Capability capabilityOf(const protocol::MachineFacts& facts);
 
+// Of derivations that say preferLocalBuild: no machine needs it, but one for which it is mandatory takes only those.
+inline constexpr std::string_view kLocalFeature = "local";
+
 enum class MismatchKind : std::uint8_t {
     Executor,
     System,

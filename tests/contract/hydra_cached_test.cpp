@@ -246,6 +246,46 @@ TEST_F(HydraCached, ABuildThatWasRepointedMeanwhileIsNotFinishedWithTheOldResult
     EXPECT_EQ(m_farm.jobOf(id)->root, "b");
 }
 
+TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)
+{
+    const auto deep = derive("deep");
+    const auto a = derive("a", {deep});
+    const auto b = derive("b", {deep, a});
+    const auto c = derive("c");
+    const auto broken = derive("broken");
+    Mutex mutex;
+    m_fetch = [&](const nix::StorePathSet& paths) -> Result<nix::StorePathSet> {
+        const MutexLock lock(mutex); // expectations of the test are not for several threads
+        if (paths.contains(broken.output()))
+            return fail(ErrorCode::Unavailable, "the cache does not answer");
+        for (const TestDerivation& each : {a, c})
+            if (paths.contains(each.output()))
+                build(each);
+        nix::StorePathSet there;
+        for (const nix::StorePath& path : paths)
+            if (m_nix.info(path).value())
+                there.insert(path);
+        return there;
+    };
+    m_options.useSubstitutes = true;
+    const int needs = queue(b);
+    const int itself = queue(c);
+    const int fails = queue(broken);
+    start();
+    loaded(itself);
+    waitUntil("the others are loaded", [&] { return m_farm.jobOf(needs) && m_farm.jobOf(fails); });
+    EXPECT_THAT(m_farm.jobOf(needs)->full, ElementsAre("deep", "b"));
+    EXPECT_THAT(settled(itself), testing::StartsWith("1|0|1|"));
+    const std::string row = "SELECT stepnr, type, drvpath, busy, status, starttime = stoptime OR stoptime > starttime, "
+                            "machine, system FROM buildsteps WHERE build = ";
+    EXPECT_THAT(m_database.rows(row + std::to_string(needs)), ElementsAre("1|1|" + pathOf(a) + "|0|0|t||NULL"));
+    EXPECT_THAT(m_database.rows(row + std::to_string(itself)), ElementsAre("1|1|" + pathOf(c) + "|0|0|t||NULL"));
+    EXPECT_THAT(m_database.stepOutputRows(needs), ElementsAre("1|out|" + outputOf(a)));
+    EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", itself)));
+    EXPECT_EQ(m_intake->counters().fetched, 2U);
+    stop();
+}
+
 TEST_F(HydraCached, ThreeHundredBuildsOnOneFailedDerivationAreFailedAtOnce)
 {
     const auto a = derive("a");

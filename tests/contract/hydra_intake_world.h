@@ -137,6 +137,7 @@ protected:
     std::unique_ptr<cache::LocalStore> m_store;
     TableFarm m_farm;
     SystemClock m_clock;
+    std::function<Result<nix::StorePathSet>(const nix::StorePathSet&)> m_fetch;
     hydra::Options m_options;
     std::unique_ptr<hydra::Intake> m_intake;
 };

@@ -146,6 +146,56 @@ TEST_F(HydraLocks, ADeletionThatIsTakenBackLosesNothing)
                                          "build_finished 1"));
 }
 
+// SELECT FOR UPDATE, as the evaluator takes the builds of a jobset: not even a row that refers to one can be made.
+TEST_F(HydraLocks, StepsOfABuildThatIsHeldWholeGetTheirRowsLater)
+{
+    queue(false);
+    other.run("BEGIN; SELECT FROM builds FOR UPDATE");
+    farm.persist(FarmChanges().start(1, 1, a).get());
+    farm.persist(FarmChanges().accept(1).get());
+    EXPECT_EQ(farm.later(), Rest::Waits);
+    EXPECT_THAT(farm.steps(a), IsEmpty());
+    other.run("COMMIT");
+    farm.waitForRest();
+    EXPECT_THAT(farm.steps(a), ElementsAre("a|10|NULL|NULL|105|NULL|m1|x86_64-linux|NULL"));
+    EXPECT_THAT(farm.told(), ElementsAre("step_started 1 1", "build_started 1"));
+    farm.persist(success());
+    EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");
+}
+
+TEST_F(HydraLocks, ABuildThatIsHeldWholeFromStartToEndIsToldInOrder)
+{
+    queue(false);
+    other.run("BEGIN; SELECT FROM builds FOR UPDATE");
+    farm.persist(FarmChanges().start(1, 1, a).get());
+    farm.persist(failure());
+    EXPECT_THAT(farm.told(), IsEmpty());
+    other.run("COMMIT");
+    farm.waitForRest();
+    EXPECT_THAT(farm.steps(a), ElementsAre("a|0|1|no|110|150|m1|x86_64-linux|NULL"));
+    EXPECT_THAT(farm.steps(top), ElementsAre("a|0|1|no|NULL|NULL|m1|x86_64-linux|1"));
+    EXPECT_THAT(farm.told(),
+                ElementsAre("step_started 1 1", "build_started 1",
+                            "step_finished 1 1 /hydra/build-logs/a0/000000000000000000000000000000-a.drv",
+                            "build_finished 1 1 2"));
+    EXPECT_THAT(farm.sideRows(), IsEmpty());
+}
+
+TEST_F(HydraLocks, AnEndFindsTheRowThatCouldNotBeMadeAtTheStart)
+{
+    queue(false);
+    other.run("BEGIN; SELECT FROM builds FOR UPDATE");
+    farm.persist(FarmChanges().start(1, 1, a).get());
+    other.run("COMMIT");
+    farm.persist(success()); // before or after the writer was idle
+    farm.waitForRest();
+    EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");
+    EXPECT_THAT(farm.told(),
+                ElementsAre("step_started 1 1", "build_started 1",
+                            "step_finished 1 1 /hydra/build-logs/a0/000000000000000000000000000000-a.drv",
+                            "build_finished 1"));
+}
+
 TEST_F(HydraLocks, ABuildDeletedWhileItRunsIsSurvived)
 {
     queue();

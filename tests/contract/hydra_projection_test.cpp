@@ -154,11 +154,11 @@ TEST_F(HydraProjection, StepsBelowAreOfTheBuildTheyWereMadeForAndItStartsWithIts
     EXPECT_THAT(farm.told(), ElementsAre("step_started 1 1"));
     farm.persist(FarmChanges().end(1, AttemptEnd::Succeeded).finish(1, StepResult::Succeeded).start(2, 2, top).get());
     EXPECT_THAT(farm.told(),
-                ElementsAre("step_started 1 2", "build_started 1",
-                            "step_finished 1 1 /hydra/build-logs/lo/w00000000000000000000000000000-low.drv"));
+                ElementsAre("step_finished 1 1 /hydra/build-logs/lo/w00000000000000000000000000000-low.drv",
+                            "step_started 1 2", "build_started 1"));
     // The second try of its own derivation is no new start.
     farm.persist(FarmChanges().end(2, AttemptEnd::Lost, "gone").start(3, 2, top).get());
-    EXPECT_EQ(farm.told().front(), "step_started 1 3");
+    EXPECT_EQ(farm.told().back(), "step_started 1 3");
     EXPECT_EQ(farm.database().value("SELECT count(*) FROM buildsteps WHERE busy <> 0"), "1");
 }
 

@@ -96,7 +96,7 @@ class HydraChaosTest(HydraTest):
         self.assertEqual(session.value("SELECT count(*) FROM builds"), len(drvs))
         self.assertEqual(world.web.running(), 0)
         self.assertEqual(world.notify.violations, [])
-        for table in ("hydra_builds", "hydra_steps", "hydra_attempts"):
+        for table in ("hydra_builds", "hydra_attempts"):
             self.assertEqual(session.value(f"SELECT count(*) FROM penstock.{table}"), 0, table)
         self.assertEqual(session.rows("SELECT build FROM buildsteps GROUP BY build HAVING max(stepnr) <> count(*)"), [],
                          "numbers without gaps")
@@ -112,9 +112,9 @@ class HydraChaosTest(HydraTest):
         calm = self.run_through("aaa")
         self.assertEqual({row[2] for row in calm["builds"]}, {0, 1, 2}, "some succeed, some fail")
         wild = self.run_through("bbb", lambda world: self.disturb(world, chance))
-        self.maxDiff = 4000
         for table in calm:
-            self.assertEqual(calm[table], wild[table], table)
+            odd = set(calm[table]) ^ set(wild[table])
+            self.assertEqual((len(calm[table]), sorted(map(str, odd))[:20]), (len(wild[table]), []), table)
 
     def disturb(self, world, chance):
         for _ in range(KILLS):

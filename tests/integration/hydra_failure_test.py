@@ -2,6 +2,7 @@
 """Builds of a Hydra database that fail: what the step, every build above it and failedpaths say, and who is told."""
 
 import os
+import signal
 import unittest
 
 from farm import until
@@ -15,7 +16,7 @@ rec { bad = sh "bad-@tag@" "echo before; echo the reason >&2; exit 3" { outputs 
   top = sh "top-@tag@" "cat $middle > $out" { inherit middle; }; }
 """
 MANY = """
-let bad = sh "bad-@tag@" "exit 1" { };
+let bad = sh "bad-@tag@" (gate "@gate@" + "exit 1") { };
 in builtins.listToAttrs (builtins.genList (n: { name = "d${toString n}";
   value = sh "d${toString n}-@tag@" "cat $bad > $out" { inherit bad; }; }) @count@) // { inherit bad; }
 """
@@ -91,13 +92,17 @@ class HydraFailureTest(HydraTest):
         self.assert_propagated(self.world.steps(other)[-1], drvs["bad"], 1, origin)
         told, = self.world.notify.of(channels=("build_finished",))
         self.assertEqual((told.ids[0], sorted(told.ids[1:])), (origin, sorted(ids.values())))
-        self.assertEqual(self.world.notify.of(channels=("build_started",)), [], "no own derivation ran")
+        self.assertEqual(self.world.notify.lines(channels=("build_started",)), [f"build_started {origin}"],
+                         "something was built for it")
         self.assert_orderly()
 
     def many(self, count):
-        drvs = self.instantiate(MANY.replace("@count@", str(count)))
+        drvs = self.instantiate(MANY.replace("@count@", str(count)).replace("@gate@", self.world.gate("bad")))
         ids = self.evaluate(drvs)
         self.start()
+        loaded = "SELECT count(*) FROM penstock.hydra_builds WHERE job IS NOT NULL"
+        until(lambda: self.world.session.value(loaded) == count + 1, "all builds are jobs", 300)
+        self.world.open_gate("bad")
         self.world.wait_finished(limit=300)
         self.assertEqual(self.world.session.rows("SELECT buildstatus, count(*) FROM builds GROUP BY 1 ORDER BY 1"),
                          [{"buildstatus": 1, "count": 1}, {"buildstatus": 2, "count": count}])
@@ -218,40 +223,43 @@ class HydraFailureTest(HydraTest):
         self.assertEqual(self.world.build(ids["good"])["buildstatus"], 0)
         self.assert_orderly()
 
-    def machine_lost(self, attempts):
-        """A builder that is killed whenever its step runs; answers the build and its derivation."""
-        drv = self.instantiate('{ held = sh "held-@tag@" (gate "' + self.world.gate("retry")
-                               + '" + "echo x > $out") { }; }')["held"]
+    def daemon_lost(self, attempts, limit):
+        """A build whose daemon is killed so often; answers the build and its derivation."""
+        pids = f"{self.world.dir}/pids"
+        drv = self.instantiate(f'{{ held = sh "held-@tag@" ("echo $PPID $$ >> {pids}\\n" + gate '
+                               f'"{self.world.gate("retry")}" + "echo x > $out") {{ }}; }}')["held"]
         build = self.evaluate({"held": drv})["held"]
-        self.start("--reconnect-grace", "1s", "--max-attempts", "3", "--quarantine-after", "0")
-        for attempt in range(attempts):
-            step = until(lambda: next((row for row in self.world.steps(build) if row["busy"] >= 30), None),
-                         "an attempt runs")
-            self.assertEqual(step["stepnr"], attempt + 1)
-            self.world.farm.builders["b1"].kill()
-            if attempt + 1 < attempts or attempts < 3:
-                self.world.builder("b1", wait=False)
+        self.start("--max-attempts", str(limit), "--quarantine-after", "0")
+        for number in range(1, attempts + 1):
+            def running(number=number):
+                with open(pids, encoding="ascii") as file:
+                    lines = file.read().splitlines()
+                return lines[number - 1].split() if len(lines) >= number else None
+
+            for pid in until(running, f"attempt {number} runs"):
+                os.kill(int(pid), signal.SIGKILL)
         return build, drv
 
-    def test_a_lost_machine_is_an_attempt_and_the_next_one_succeeds(self):
-        build, drv = self.machine_lost(1)
+    def test_a_lost_daemon_is_an_attempt_and_the_next_one_succeeds(self):
+        build, drv = self.daemon_lost(2, 5)
         self.world.open_gate("retry")
         self.world.wait_finished(build)
-        first, second = self.world.steps(build)
-        self.assert_columns(first, stepnr=1, type=0, status=3, busy=0, drvpath=drv.path, machine="b1",
-                            propagatedfrom=None)
-        self.assertTrue(first["errormsg"])
-        self.assertGreaterEqual(first["stoptime"], first["starttime"])
-        self.assert_columns(second, stepnr=2, status=0, errormsg=None)
+        steps = self.world.steps(build)
+        self.assertEqual([(step["stepnr"], step["status"]) for step in steps], [(1, 3), (2, 3), (3, 0)])
+        for step in steps[:2]:
+            self.assert_columns(step, type=0, busy=0, drvpath=drv.path, machine="b1", propagatedfrom=None)
+            self.assertTrue(step["errormsg"])
+            self.assertGreaterEqual(step["stoptime"], step["starttime"])
+        self.assertIsNone(steps[2]["errormsg"])
         self.assert_columns(self.world.build(build), finished=1, buildstatus=0, iscachedbuild=0)
         told = self.world.notify.lines(build)
         self.assertEqual(told.count(f"build_started {build}"), 1)
-        self.assertEqual(sum(line.startswith(f"step_finished {build}") for line in told), 2)
+        self.assertEqual(sum(line.startswith(f"step_finished {build}") for line in told), 3)
         self.assertEqual(self.failed_paths(), [])
         self.assert_orderly()
 
     def test_after_the_last_attempt_the_build_is_aborted(self):
-        build, drv = self.machine_lost(3)
+        build, drv = self.daemon_lost(3, 3)
         self.world.wait_finished(build)
         self.assert_failed(build, 3)
         steps = self.world.steps(build)
@@ -260,6 +268,21 @@ class HydraFailureTest(HydraTest):
         self.assertEqual(self.failed_paths(), [])
         event, = self.world.notify.of(channels=("build_finished",))
         self.assertEqual(event.ids, [build, build])
+        self.assert_orderly()
+
+    def test_a_lost_machine_is_an_attempt_too(self):
+        drv = self.instantiate('{ held = sh "held-@tag@" (gate "' + self.world.gate("lost")
+                               + '" + "echo x > $out") { }; }')["held"]
+        build = self.evaluate({"held": drv})["held"]
+        self.start("--reconnect-grace", "1s")
+        self.world.wait_running(drv)
+        self.world.farm.builders["b1"].kill()
+        until(lambda: self.world.steps(build)[0]["status"] == 3, "the attempt is over")
+        self.world.open_gate("lost")
+        self.world.builder("b2")
+        self.world.wait_finished(build)
+        self.assertEqual([(step["status"], step["machine"]) for step in self.world.steps(build)],
+                         [(3, "b1"), (0, "b2")])
         self.assert_orderly()
 
 

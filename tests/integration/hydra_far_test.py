@@ -13,7 +13,7 @@ from hydra.world import HydraTest
 from nix_farm_test import CONFIG, Store
 
 NIX = """
-rec { lib = sh "lib-@tag@" "cat $src/file > $out" { src = @source@; };
+rec { lib = sh "lib-@tag@" "echo a library; cat $src/file > $out" { src = @source@; };
   plain = sh "plain-@tag@" "echo $src > $out; cat $lib $text >> $out" {
     src = @source@; inherit lib; text = builtins.toFile "text-@tag@" "of a text\\n"; };
   ready = sh "ready-@tag@" "echo ready > $out" { };
@@ -77,6 +77,10 @@ class HydraFarTest(HydraTest):
         self.assertEqual(lines[1:], [f"of the source, for {self.tag}", "of a text"])
         self.assertTrue(self.cached(out))
         self.assertTrue(self.cached(lines[0]), "the output refers to its source")
+        log = os.path.join(self.cache, "log", os.path.basename(drvs["lib"].path))
+        until(lambda: os.path.exists(log), "the log of what was only needed is kept, too")
+        with open(log, encoding="utf-8") as file:
+            self.assertIn("a library\n", file.read())
         self.assert_orderly()
 
     def test_an_output_that_only_the_machine_has_is_an_input_and_no_output(self):

@@ -34,7 +34,7 @@ class HydraFaultTest(HydraTest):
     def second_writes_nothing(self, data):
         drvs = self.held("a", "b")
         ids = self.evaluate(drvs)
-        self.start()
+        self.start(builder_args=("--max-jobs", "4"))
         for drv in drvs.values():
             self.world.wait_running(drv)
         other = self.second(data=data)
@@ -82,7 +82,7 @@ class HydraFaultTest(HydraTest):
             self.world.open_gate("b")
             self.world.wait_finished(ids["b"])
             self.assert_columns(self.world.build(ids["a"]), finished=0)
-            more = self.evaluate(self.quick(20))
+            more = self.evaluate(self.quick(20), jobset=self.world.evaluator.jobset("other"))
             self.world.wait_finished(*more.values())
         self.world.wait_finished(*ids.values())
         for build in (*ids.values(), *more.values()):

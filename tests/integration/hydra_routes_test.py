@@ -33,6 +33,7 @@ class HydraRoutesTest(HydraTest):
         self.ask("POST", "/build_one", {"buildId": ids["a"]})
         active = f"/status/build/{ids['a']}/active"
         until(lambda: not self.ask("GET", active)["active"], "the build is no longer active")
+        self.world.settle(ids["a"])
         self.assert_built(ids["a"])
         self.assert_columns(self.world.build(ids["held"]), finished=0)
         self.assertEqual(self.world.steps(ids["held"]), [])
@@ -93,7 +94,7 @@ class HydraRoutesTest(HydraTest):
 
     def test_mistakes_are_told(self):
         self.start(builders=())
-        self.assertIn("error", self.ask("GET", "/status/nothing", status=404))
+        self.assertIn("error", self.ask("GET", "/status/build/nonsense/active", status=404))
         code, _, _ = self.world.farm.request("POST", "/build_one", b"not json")
         self.assertIn(code, (400, 422))
         code, _, _ = self.world.farm.request("PUT", "/build", {"drv": "../../etc/passwd", "jobsetId": 1})

@@ -58,8 +58,8 @@ class HydraStepsTest(HydraTest):
         self.world.open_gate("slow")
         self.world.wait_finished(build)
         self.assert_built(build)
-        told = self.world.notify.lines(channels=("step_finished",))
-        self.assertEqual(told, [f"step_finished {build} 1 {self.world.log_file(drv)}"])
+        told = self.world.notify.of(channels=("step_finished",))
+        self.assertEqual([list(event.fields) for event in told], [[str(build), "1", self.world.log_file(drv)]])
         self.assertEqual(self.text(drv), "begins\noops\nends\n")
         self.assert_orderly()
 

@@ -16,12 +16,13 @@ namespace {
 
 rc::Gen<std::string> wordGen()
 {
-    return rc::gen::nonEmpty(rc::gen::container<std::string>(rc::gen::elementOf(std::string("abcxyz09_"))));
+    return rc::gen::resize(8, rc::gen::nonEmpty(rc::gen::container<std::string>(
+                                  rc::gen::elementOf(std::string("abcxyz09_")))));
 }
 
 rc::Gen<std::vector<std::string>> listGen()
 {
-    return rc::gen::container<std::vector<std::string>>(wordGen());
+    return rc::gen::resize(5, rc::gen::container<std::vector<std::string>>(wordGen()));
 }
 
 rc::Gen<BuildMachine> machineGen()
@@ -57,7 +58,7 @@ std::string print(const BuildMachine& machine)
 
 RC_GTEST_PROP(MachinesFile, ReadsBackWhatIsPrinted, ())
 {
-    auto machines = *rc::gen::container<std::vector<BuildMachine>>(machineGen());
+    auto machines = *rc::gen::resize(10, rc::gen::container<std::vector<BuildMachine>>(machineGen()));
     std::string text = "# machines\n\n";
     for (std::size_t at = 0; at < machines.size(); ++at) {
         machines[at].line = at + 3;
@@ -70,8 +71,11 @@ RC_GTEST_PROP(MachinesFile, ReadsBackWhatIsPrinted, ())
 
 RC_GTEST_PROP(MachinesFile, TellsOfEveryLineOfAnyText, ())
 {
-    const auto text = *rc::gen::container<std::string>(
-        rc::gen::oneOf(rc::gen::arbitrary<char>(), rc::gen::elementOf(std::string("\n # -,@:/x86"))));
+    const std::vector<std::string> pieces{"\n", "\n", " ", "\t", "#", "-", ",", "@", "://", "host", "x86_64-linux", "4",
+                                          "0", "2.5", "[", "]", ":", "?", "/", "\r", "\xff", std::string(1, '\0')};
+    const auto text = join(*rc::gen::container<std::vector<std::string>>(rc::gen::elementOf(pieces)), "");
+    RC_CLASSIFY(parseMachines(text).bad.size() > 0, "has bad lines");
+    RC_CLASSIFY(text.size() > 50, "long");
     const BuildMachines parsed = parseMachines(text);
     std::set<std::size_t> told;
     for (const auto& machine : parsed.machines) {
@@ -92,7 +96,8 @@ RC_GTEST_PROP(MachinesFile, TellsOfEveryLineOfAnyText, ())
 
 RC_GTEST_PROP(MachinesFile, OneBadLineHarmsNoOther, (unsigned place))
 {
-    auto machines = *rc::gen::nonEmpty(rc::gen::container<std::vector<BuildMachine>>(machineGen()));
+    auto machines = *rc::gen::resize(
+        10, rc::gen::nonEmpty(rc::gen::container<std::vector<BuildMachine>>(machineGen())));
     const std::string broken = *rc::gen::element(std::string("host"), std::string("host x86 - 0"),
                                                  std::string("host x86 - many"), std::string("host x86 - 1 fast"),
                                                  std::string("ssh:// x86"), std::string("a b - 1 1 - - - more"));

@@ -51,7 +51,8 @@ Now HydraFarm::SetClock::now() const
 
 // --------------------------------------------------------------------------------------------------------- HydraFarm
 
-HydraFarm::HydraFarm(bool cacheFailures) : m_recorder(m_database.url())
+HydraFarm::HydraFarm(bool cacheFailures, std::optional<hydra::Resolver> resolver)
+    : m_recorder(m_database.url()), m_resolver(std::move(resolver))
 {
     m_options.dataDir = "/hydra";
     m_options.cacheFailures = cacheFailures;
@@ -62,7 +63,7 @@ HydraFarm::HydraFarm(bool cacheFailures) : m_recorder(m_database.url())
 
 void HydraFarm::open()
 {
-    m_projection = std::make_unique<hydra::Projection>(m_options, m_clock, testLogger());
+    m_projection = std::make_unique<hydra::Projection>(m_options, m_clock, testLogger(), m_resolver);
     store::PostgresOptions options;
     options.connectionString = m_database.url();
     options.projection = m_projection.get();

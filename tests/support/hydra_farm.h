@@ -19,7 +19,7 @@ class HydraFarm {
 public:
     static constexpr std::int64_t kBegin = 1'790'000'000; // Unix seconds
 
-    explicit HydraFarm(bool cacheFailures = true);
+    explicit HydraFarm(bool cacheFailures = true, std::optional<hydra::Resolver> resolver = {});
 
     // Ends the server and starts another on the same rows.
     void restart();
@@ -60,6 +60,7 @@ private:
     NotificationRecorder m_recorder;
     SetClock m_clock;
     hydra::Options m_options;
+    std::optional<hydra::Resolver> m_resolver;
     std::unique_ptr<hydra::Projection> m_projection;
     std::unique_ptr<store::PostgresStore> m_store;
 };

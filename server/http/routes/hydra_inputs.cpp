@@ -2,7 +2,6 @@
 #include "server/http/routes/hydra_inputs.h"
 
 #include "server/http/inputs.h"
-#include "server/http/json_writer.h"
 #include "server/jobs/object_reader.h"
 #include "shared/base/text.h"
 #include "shared/nix/json.h"
@@ -67,13 +66,26 @@ Result<HydraPage> readHydraPage(const Request& request)
     return page;
 }
 
+bool isHydraPath(std::string_view path)
+{
+    return path == "/status" || path.starts_with("/status/") || path == "/build" || path == "/build/" ||
+           path == "/build_one" || path == "/build_one/";
+}
+
+void addHydraError(Reply& reply)
+{
+    constexpr std::string_view kDetail = "\"detail\":"; // the last member
+    const auto at = reply.body.find(kDetail);
+    if (reply.type != "application/problem+json" || reply.body.starts_with("{\"error\"") || at == std::string::npos)
+        return;
+    const std::string text = reply.body.substr(at + kDetail.size(), reply.body.size() - at - kDetail.size() - 1);
+    reply.body.replace(0, 1, "{\"error\":" + text + ',');
+}
+
 Reply hydraProblem(unsigned status, std::string_view text)
 {
     Reply reply = problem(status, text);
-    JsonWriter out;
-    out.beginObject();
-    out.field("error", text);
-    reply.body.replace(0, 1, std::move(out).take() + ','); // still open: the problem's own members follow
+    addHydraError(reply);
     return reply;
 }
 

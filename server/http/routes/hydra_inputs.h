@@ -30,6 +30,9 @@ struct AddedBuild {
 [[nodiscard]] Result<std::uint64_t> readBuildId(std::string_view body);
 [[nodiscard]] Result<HydraPage> readHydraPage(const Request& request);
 
+// Hydra's runner tells errors as {"error": text}: a problem document of its paths has that member too.
+[[nodiscard]] bool isHydraPath(std::string_view path);
+void addHydraError(Reply& reply);
 [[nodiscard]] Reply hydraProblem(unsigned status, std::string_view text);
 [[nodiscard]] Reply hydraProblem(const Error& error);
 

@@ -228,6 +228,9 @@ struct Table {
         };
         routes.push_back({method, paths.plain, action, {}, call, summary});
         routes.push_back({method, paths.slash, action, {}, call});
+        // The web interface knows no tokens, but sends what its endpoint's address names: http://any:TOKEN@host.
+        for (auto route = routes.end() - 2; route != routes.end(); ++route)
+            route->traits.password = route->traits.isJson = true;
     }
     template <class Run> void addPages(Paths paths, std::string_view summary, Run run)
     {

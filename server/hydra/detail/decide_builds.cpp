@@ -11,7 +11,7 @@ bool Decision::exists(BuildId build) const
 {
     return m_facts.origins.contains(build) ||
            std::ranges::any_of(m_facts.builds, [build](const BuildFacts& facts) {
-               return facts.build == build && facts.hold != BuildFacts::Hold::Gone;
+               return facts.build == build && facts.hold == BuildFacts::Hold::Ours;
            });
 }
 

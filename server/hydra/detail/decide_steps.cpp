@@ -71,8 +71,13 @@ void Decision::startSteps()
     m_rows.running = m_facts.running;
     for (const Start& start : m_facts.starts) {
         m_rows.newest = std::max(m_rows.newest.value_or(start.attempt), start.attempt);
-        if (const Candidate* candidate = choose(start))
+        const Candidate* candidate = choose(start);
+        if (candidate == nullptr)
+            m_rows.overAttempts.push_back(start.attempt);
+        else if (candidate->isHeld)
             startStep(start, *candidate);
+        else
+            deferStart(start, *candidate);
     }
 }
 
@@ -86,6 +91,16 @@ const Candidate* Decision::choose(const Start& start) const
     return own == start.candidates.end() ? nullptr : &*own;
 }
 
+// A row would have to wait for whoever holds its build, and everything with it.
+void Decision::deferStart(const Start& start, const Candidate& candidate)
+{
+    const AttemptFacts* attempt = findAttempt(start.attempt);
+    if (attempt == nullptr)
+        return;
+    m_accounted.emplace(start.attempt, candidate.build);
+    m_rows.places.push_back({start.attempt, attempt->step, candidate.build, 0});
+}
+
 void Decision::startStep(const Start& start, const Candidate& candidate)
 {
     const AttemptFacts* attempt = findAttempt(start.attempt);
@@ -95,7 +110,7 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
     const auto resolution = m_facts.resolutions.find(start.attempt);
     const bool isResolved = resolution != m_facts.resolutions.end();
     m_lastSteps.emplace(candidate.build, candidate.lastStep);
-    if (isResolved)
+    if (isResolved && resolution->second.isFirst)
         resolve(*step, candidate.build, resolution->second);
 
     const bool isOver = attempt->progress.state == work::AttemptState::Ended;
@@ -120,6 +135,7 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
         row.status = status;
         row.error = errorTextOf(status, attempt->progress.error);
         row.stop = timesOf(*attempt).stop;
+        m_rows.overAttempts.push_back(start.attempt);
         tellStepEnd(place, *attempt, *step);
     } else {
         m_rows.places.push_back(place);
@@ -155,6 +171,8 @@ void Decision::endSteps()
 
 void Decision::endStep(const OpenRow& row)
 {
+    if (row.stepnr == 0)
+        return; // it starts and ends at once
     const AttemptFacts* attempt = findAttempt(row.attempt);
     const StepFacts* step = attempt == nullptr ? nullptr : findStep(attempt->step);
     if (row.hold == OpenRow::Hold::Gone || step == nullptr) {
@@ -181,12 +199,9 @@ void Decision::endStep(const OpenRow& row)
 
 void Decision::tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const StepFacts& step)
 {
-    const auto resolution = m_facts.resolutions.find(place.attempt);
     const bool isWritten = attempt.progress.logBytes > 0 && attempt.progress.end != work::AttemptEnd::Cached;
-    const std::string& drvPath =
-        resolution == m_facts.resolutions.end() ? step.drvPath : resolution->second.resolvedDrvPath;
-    notify("step_finished", fmt::format("{}\t{}\t{}", place.build, place.stepnr,
-                                        logFieldOf(logPathOf(m_rules.dataDir, drvPath), isWritten)));
+    const std::string log = logFieldOf(logPathOf(m_rules.dataDir, step.drvPath), isWritten);
+    notify("step_finished", fmt::format("{}\t{}\t{}", place.build, place.stepnr, log));
 }
 
 } // namespace penstock::hydra::detail

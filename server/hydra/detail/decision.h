@@ -40,6 +40,7 @@ private:
     // detail/decide_steps.cpp
     [[nodiscard]] const Candidate* choose(const Start& start) const;
     void startStep(const Start& start, const Candidate& candidate);
+    void deferStart(const Start& start, const Candidate& candidate);
     void resolve(const StepFacts& step, BuildId build, const Resolution& resolution);
     void endStep(const OpenRow& row);
     void tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const StepFacts& step);

@@ -180,8 +180,8 @@ class Evaluator:
 
         with Session(self.world.url) as session:
             session.run("BEGIN")
-            session.rows("UPDATE builds SET iscurrent = 1 WHERE id IN (SELECT id FROM builds WHERE id = ANY ($1::int[])"
-                         " ORDER BY id FOR UPDATE)", list(builds))
+            for build in sorted(builds):
+                session.rows("UPDATE builds SET iscurrent = 1 WHERE id = $1", build)
             yield
             session.run("COMMIT")
 

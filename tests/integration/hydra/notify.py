@@ -53,6 +53,7 @@ class HydraNotify:
         self.violations = []
         self.outages = 0
         self.marks = set()
+        self.handled = set()  # builds whose end was told, or seen at a start
         self.logs = {}  # file to the digest of what it held at its step_finished
         self.is_ended = False
         self.listener = self.session = None
@@ -193,12 +194,14 @@ class HydraNotify:
                   if event.channel == "build_finished" and row["finished"] == 1 and self.acknowledges
                   and row["notificationpendingsince"] is None and row["buildstatus"] != 4 and not self.was_told(each)]
         if self.acknowledges:
+            self.handled.update(event.ids)
             self.session.rows("UPDATE builds SET notificationpendingsince = NULL WHERE finished = 1 AND id IN"
                               " (SELECT id FROM builds WHERE id = ANY ($1::int[]) ORDER BY id FOR UPDATE)", event.ids)
         return found
 
     def was_told(self, build):
-        return any(event.channel == "build_finished" and build in event.ids for event in self.events)
+        """Then its being pending was set back already, perhaps at a start."""
+        return build in self.handled
 
     def step(self, event):
         return self.session.rows("SELECT * FROM buildsteps WHERE build = $1 AND stepnr = $2", *event.fields[:2])

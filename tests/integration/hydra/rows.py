@@ -37,14 +37,22 @@ class Dump:
                       for row in self.session.rows("SELECT * FROM buildoutputs"))
 
     def steps(self):
-        """What succeeded is told once, under whatever build; what failed once for each build that needed it."""
+        """What succeeded is told once, under whatever build. What failed is told once for each build that needed it,
+        but not which it was that reached the build first."""
         paths = {}
         for row in self.session.rows("SELECT * FROM buildstepoutputs ORDER BY build, stepnr, name"):
             paths.setdefault((row["build"], row["stepnr"]), []).append((row["name"], self.path(row["path"])))
-        return sorted({(self.path(row["drvpath"]), row["type"], row["status"],
-                        "" if row["status"] == 0 else self.names[row["build"]], row["system"] or "",
-                        self.path(row["errormsg"] or ""), str(paths.get((row["build"], row["stepnr"]))))
-                       for row in self.session.rows("SELECT * FROM buildsteps") if row["status"] != ATTEMPT})
+        told = set()
+        for row in self.session.rows("SELECT * FROM buildsteps"):
+            if row["status"] == ATTEMPT:
+                continue
+            if row["status"] == 0:
+                told.add((row["type"], 0, self.path(row["drvpath"]), row["system"] or "", row["errormsg"] or "",
+                          str(paths.get((row["build"], row["stepnr"])))))
+            else:
+                told.add((row["type"], row["status"], self.names[row["build"]], row["system"] or "",
+                          "text" if row["errormsg"] else "", ""))
+        return sorted(told)
 
     def products(self):
         return sorted((self.names[row["build"]], row["productnr"], row["type"], row["subtype"], row["filesize"] or 0,

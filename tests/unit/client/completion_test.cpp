@@ -58,7 +58,7 @@ std::string completed(const std::string& words, int count)
 
 TEST(Completion, WorksInBash)
 {
-    EXPECT_EQ(completed("penstock mach", 1), "machines machine\n");
+    EXPECT_EQ(completed("penstock mach", 1), "machines machine machines-file\n");
     EXPECT_EQ(completed("penstock --server x token \"\"", 4), "create list revoke\n");
     EXPECT_EQ(completed("penstock jobs --sta", 2), "--state\n");
     EXPECT_EQ(completed("penstock jobs --state f", 3), "failed\n");

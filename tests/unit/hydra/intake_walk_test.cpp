@@ -343,12 +343,12 @@ TEST(ReadingOf, TakesFeaturesSystemAndInputs)
     const std::string input = drvPath("in");
     const std::string text = "Derive([(\"out\",\"" + outPath("a") + "\",\"\",\"\")],[(\"" + input +
                              "\",[\"out\"])],[],\"aarch64-linux\",\"/bin/sh\",[],[(\"out\",\"" + outPath("a") +
-                             "\"),(\"requiredSystemFeatures\",\"kvm big-parallel\")])";
+                             "\"),(\"preferLocalBuild\",\"1\"),(\"requiredSystemFeatures\",\"kvm big-parallel\")])";
     const Reading reading = readingOf(storeDir(), pathOf("a.drv"), text);
     ASSERT_TRUE(std::holds_alternative<ReadDerivation>(reading)) << std::get<DerivationBroken>(reading).why;
     const auto& derivation = std::get<ReadDerivation>(reading);
     EXPECT_EQ(derivation.system, "aarch64-linux");
-    EXPECT_THAT(derivation.features, ElementsAre("big-parallel", "kvm"));
+    EXPECT_THAT(derivation.features, ElementsAre("big-parallel", "kvm", "local"));
     ASSERT_EQ(derivation.inputs.size(), 1U);
     EXPECT_EQ(derivation.inputs[0].print(storeDir()), input);
     EXPECT_TRUE(derivation.knowsOutputs());

@@ -33,10 +33,16 @@ TEST(HydraResults, EachResultOfAStepHasItsStatusAndBuildsAboveHaveTheirs)
         int above; // of a build that depends on it
     };
     const std::vector<Line> table{
-        {StepResult::Failed, 1, 1, 2},       {StepResult::TimedOut, 7, 7, 7},   {StepResult::SilentTimedOut, 7, 7, 7},
-        {StepResult::LogLimit, 10, 10, 10},  {StepResult::OutputLimit, 11, 11, 11},
-        {StepResult::NotDeterministic, 12, 12, 12}, {StepResult::Cancelled, 4, 4, 4},
-        {StepResult::Unsupported, 9, 9, 9},  {StepResult::Aborted, 3, 3, 3},    {StepResult::DependencyFailed, 3, 3, 3}};
+        {StepResult::Failed, 1, 1, 2},
+        {StepResult::TimedOut, 7, 7, 7},
+        {StepResult::SilentTimedOut, 7, 7, 7},
+        {StepResult::LogLimit, 10, 10, 10},
+        {StepResult::OutputLimit, 11, 11, 11},
+        {StepResult::NotDeterministic, 12, 12, 12},
+        {StepResult::Cancelled, 4, 4, 4},
+        {StepResult::Unsupported, 9, 9, 9},
+        {StepResult::Aborted, 3, 3, 3},
+        {StepResult::DependencyFailed, 3, 3, 3}};
     for (const Line& line : table) {
         const Status status = statusOf(line.result);
         EXPECT_EQ(static_cast<int>(status), line.step) << work::toString(line.result);

@@ -46,6 +46,19 @@ TEST(Feasible, ChecksTheSystemAndKnowsBuiltin)
     EXPECT_EQ(kind(placement, noNix), MismatchKind::System);
 }
 
+TEST(Feasible, ADerivationThatPrefersALocalBuildFitsEveryMachineAndThoseForSuchOnly)
+{
+    work::Placement placement;
+    placement.executor = "nix";
+    placement.features = {"local"};
+    EXPECT_EQ(kind(placement, facts()), std::nullopt);
+    auto local = facts();
+    local.mandatoryFeatures = {"local"};
+    EXPECT_EQ(kind(placement, local), std::nullopt);
+    placement.features = {};
+    EXPECT_EQ(kind(placement, local), MismatchKind::MandatoryFeature);
+}
+
 TEST(Feasible, ChecksFeaturesBothWays)
 {
     work::Placement placement;

@@ -3,6 +3,7 @@
 // interface, hydra-send-stats, and Hydra's own tests.
 #include "tests/unit/server/routes_fixture.h"
 
+#include <algorithm>
 #include <initializer_list>
 
 namespace penstock::test {
@@ -266,6 +267,28 @@ TEST_F(HydraRoutesTest, RefuseWhatCannotBeMeant)
     says("POST", "/build_one", R"({"buildId":2147483648})", 422, "2147483648");
     says("POST", "/build_one", "{}", 422, "buildId");
     EXPECT_TRUE(hydra.calls.empty());
+}
+
+TEST_F(HydraRoutesTest, TellMistakesInTheRunnersWayOnAllItsPaths)
+{
+    const auto says = [](const http::Reply& reply, unsigned status) {
+        EXPECT_EQ(reply.status, status);
+        EXPECT_TRUE(reply.body.starts_with(R"({"error":")") && has(reply, R"("detail":)")) << reply.body;
+        EXPECT_EQ(reply.body.find("\"error\"", 2), std::string::npos) << reply.body;
+    };
+    says(ask(get("/status/nothing\"here")), 404);
+    says(send("DELETE", "/status", ""), 405);
+    says(ask(get("/status/builds?page=1")), 400);
+    says(send("GET", "/build", ""), 405);
+    EXPECT_FALSE(has(ask(get("/nothing")), "\"error\""));
+}
+
+TEST_F(HydraRoutesTest, TakeATokenAsAPassword)
+{
+    const auto reply = ask("GET /status/machines HTTP/1.1\r\nHost: localhost\r\nAuthorization: Basic eDp5\r\n\r\n");
+    EXPECT_EQ(reply.status, 401U) << reply.body; // "y" is no token, but was read as one
+    EXPECT_TRUE(std::ranges::count(reply.headers, std::pair<std::string, std::string>("WWW-Authenticate",
+                                                                                      "Basic realm=\"penstock\"")) > 0);
 }
 
 TEST_F(HydraRoutesTest, PassOnWhatWentWrong)

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/hydra_metrics.h"
+#include "server/app/hydra_views.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <utility>
+
+namespace penstock::app {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr Now kNow{{std::chrono::hours(1)}, WallTime::fromMicros(1'700'000'000'000'000)};
+
+core::MachineView machine()
+{
+    core::MachineView view;
+    view.id = MachineId(7);
+    view.condition = core::MachineCondition::Ready;
+    view.facts.name = "b1";
+    view.facts.systems = {"x86_64-linux"};
+    view.facts.features = {"kvm"};
+    view.facts.mandatoryFeatures = {"big"};
+    view.facts.maxJobs = 2;
+    view.facts.memoryBytes = 1'000;
+    view.thresholds.minFreeDiskBytes = 50;
+    view.thresholds.ioPsi = 10;
+    protocol::LoadSample load;
+    load.load1 = 1.5;
+    load.memoryAvailableBytes = 400;
+    load.diskTotalBytes = 200;
+    load.diskFreeBytes = 100;
+    load.pressure = protocol::PressureSample{};
+    load.pressure->memory.fullAvg10 = 3;
+    view.load = load;
+    view.used = 1;
+    view.hasRoom = true;
+    view.connected = kNow.wall + Duration(-60s);
+    view.lastSeen = kNow.wall + Duration(-2s);
+    view.finished = 5;
+    view.failed = 2;
+    view.running.emplace_back();
+    view.running.back().phase = "sending-inputs";
+    view.runningNames = {"hello"};
+    view.runningKeys = {"/nix/store/abc-hello.drv"};
+    view.times = {4, 40s, 8s, 28s, 4s};
+    return view;
+}
+
+std::optional<http::HydraMachine> shown(core::MachineView view)
+{
+    return hydraMachine(std::move(view), kNow);
+}
+
+TEST(HydraViews, ShowAMachineInHydrasMeasures)
+{
+    const auto view = shown(machine());
+    ASSERT_TRUE(view);
+    EXPECT_EQ(view->name, "b1");
+    EXPECT_EQ(view->jobs, (std::vector<std::string>{"abc-hello.drv"}));
+    EXPECT_EQ(view->supportedFeatures, (std::vector<std::string>{"kvm"})); // the page adds the mandatory ones itself
+    EXPECT_EQ(view->memoryUsed, 600U);
+    EXPECT_EQ(view->buildDirFree, 50);
+    EXPECT_EQ(view->buildDirThreshold, 25);
+    EXPECT_EQ(view->ioThreshold, 10);
+    EXPECT_EQ(view->pressure->memFull.avg10, 3);
+    EXPECT_EQ(view->uptime, 60s);
+    EXPECT_EQ(view->sinceLastSeen, 2s);
+    EXPECT_EQ(view->fetching, 1U);
+    EXPECT_EQ(view->uploading, 0U);
+    EXPECT_TRUE(view->hasRoom && view->hasSlots && view->isCalm);
+    EXPECT_EQ(view->times.build, 28s);
+}
+
+TEST(HydraViews, TellSlotsFromLoad)
+{
+    auto full = machine();
+    full.used = 2;
+    full.hasRoom = false;
+    EXPECT_FALSE(shown(full)->hasSlots);
+    EXPECT_TRUE(shown(full)->isCalm);
+    auto loaded = machine();
+    loaded.hasRoom = false;
+    loaded.over.emplace_back();
+    EXPECT_TRUE(shown(loaded)->hasSlots);
+    EXPECT_FALSE(shown(loaded)->isCalm);
+}
+
+TEST(HydraViews, LeaveOutMachinesThatAreGoneUnlessTheyHoldSteps)
+{
+    auto gone = machine();
+    gone.connected.reset();
+    EXPECT_TRUE(shown(gone));
+    gone.running.clear();
+    EXPECT_FALSE(shown(gone));
+}
+
+TEST(HydraViews, GiveEveryMachineAKeyOfItsOwn)
+{
+    MachineKeys keys;
+    EXPECT_EQ(keys.keyOf("b1", MachineId(1)), "b1");
+    EXPECT_EQ(keys.keyOf("b2", MachineId(2)), "b2");
+    EXPECT_EQ(keys.keyOf("b1", MachineId(3)), "b1#3");
+}
+
+TEST(HydraViews, TakeShareGroupsForJobsets)
+{
+    core::ShareView share;
+    share.group = "nixpkgs:trunk:small";
+    share.used = 90s;
+    share.shares = 250;
+    const auto jobset = hydraJobset(share);
+    EXPECT_EQ(jobset.project, "nixpkgs");
+    EXPECT_EQ(jobset.name, "trunk:small");
+    EXPECT_EQ(jobset.used, 90s);
+    EXPECT_EQ(jobset.shares, 250U);
+}
+
+TEST(HydraViews, CountBuildsOnlyWhereThereAreAny)
+{
+    http::HydraFarm farm;
+    farm.buildsOpen = 3;
+    farm.buildsSucceeded = 10;
+    farm.buildsFailed = 2;
+    http::HydraCounters counters;
+    counters.cachedSuccesses = 5;
+    counters.cachedFailures = 1;
+    counters.aborted = 1;
+    auto served = farm;
+    addHydraCounters(served, counters, true);
+    EXPECT_EQ(served.buildsDone, 19U);
+    EXPECT_EQ(served.buildsSucceeded, 15U);
+    EXPECT_EQ(served.buildsFailed, 4U);
+    addHydraCounters(farm, {}, false);
+    EXPECT_EQ(farm.buildsOpen + farm.buildsDone + farm.buildsSucceeded, 0U);
+}
+
+TEST(HydraMetrics, HaveEachNameOnceAndTellOfTheIntakeOnlyWhereThereIsOne)
+{
+    const core::FarmCore farm{core::CoreOptions{}};
+    std::vector<http::MetricFamily> plain;
+    appendHydraMetrics(farm, {}, kNow, std::nullopt, plain);
+    std::vector<http::MetricFamily> served;
+    appendHydraMetrics(farm, {}, kNow, http::HydraCounters(), served);
+    EXPECT_GT(served.size(), plain.size());
+    for (const auto* families : {&plain, &served}) {
+        std::set<std::string> names;
+        for (const auto& family : *families) {
+            EXPECT_TRUE(names.insert(family.name).second) << family.name;
+            EXPECT_TRUE(family.name.starts_with("hydraqueuerunner_") || family.name.starts_with("penstock_hydra_"));
+            EXPECT_FALSE(family.help.empty()) << family.name;
+        }
+        EXPECT_TRUE(names.contains("hydraqueuerunner_builds_succeeded"));
+        EXPECT_TRUE(names.contains("hydraqueuerunner_machine_type_runnable"));
+        EXPECT_EQ(names.contains("penstock_hydra_builds_waiting"), families == &served);
+    }
+}
+
+} // namespace
+} // namespace penstock::app
