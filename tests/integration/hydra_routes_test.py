@@ -33,6 +33,7 @@ class HydraRoutesTest(HydraTest):
         self.ask("POST", "/build_one", {"buildId": ids["a"]})
         active = f"/status/build/{ids['a']}/active"
         until(lambda: not self.ask("GET", active)["active"], "the build is no longer active")
+        self.world.settle(ids["a"])
         self.assert_built(ids["a"])
         self.assert_columns(self.world.build(ids["held"]), finished=0)
         self.assertEqual(self.world.steps(ids["held"]), [])
