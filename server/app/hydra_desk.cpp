@@ -14,7 +14,6 @@ namespace {
 constexpr std::size_t kMachinesAtOnce = 200; // asked of the core in one turn
 constexpr Duration kFleetFresh = std::chrono::seconds(1);
 constexpr Duration kJobsetsFresh = std::chrono::seconds(10); // names that are not known are asked for no sooner
-constexpr transfer::PoolSize kWorkers{1, 100};
 
 constexpr std::string_view kNoHydra = "this server serves no Hydra; it was started without --hydra";
 
@@ -75,8 +74,7 @@ struct HydraDesk::StepsInMaking {
 };
 
 HydraDesk::HydraDesk(HydraDeskParts parts)
-    : m_parts(parts), m_started(parts.clock.now().mono), m_workers(std::make_unique<transfer::WorkerPool>(kWorkers)),
-      m_alive(std::make_shared<bool>(true))
+    : m_parts(parts), m_started(parts.clock.now().mono), m_alive(std::make_shared<bool>(true))
 {}
 
 HydraDesk::~HydraDesk()
@@ -343,21 +341,15 @@ void HydraDesk::addOwners(std::shared_ptr<StepsInMaking> making)
 
 void HydraDesk::uploads(std::uint32_t limit, http::Answer<http::HydraList<std::string>> answer)
 {
-    using List = http::HydraList<std::string>;
-    if (m_parts.further == nullptr)
-        return answer(List());
-    http::Answer<List> home = bringHome<List>(answer);
-    const bool isQueued = m_workers->run([further = m_parts.further, limit, home] {
-        List list;
-        for (const nix::StorePath& path : further->waiting(limit))
-            list.items.push_back(path.baseName());
-        for (const cache::OutboxStatus& each : further->status())
-            list.total += each.queue.waiting;
-        list.total = std::max<std::uint64_t>(list.total, list.items.size());
-        home(std::move(list));
+    const std::uint64_t further = uploadsWaiting();
+    m_parts.transfers.findWaiting(limit, [further, answer = std::move(answer)](Result<std::vector<std::string>> paths) {
+        if (!paths)
+            return answer(fail(std::move(paths).error()));
+        http::HydraList<std::string> list;
+        list.total = std::max<std::uint64_t>(further, paths->size());
+        list.items = *std::move(paths);
+        answer(std::move(list));
     });
-    if (!isQueued)
-        answer(fail(ErrorCode::Exhausted, "too many ask for the uploads that wait; ask again later"));
 }
 
 void HydraDesk::isActive(std::uint64_t build, http::Answer<bool> answer)

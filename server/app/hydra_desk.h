@@ -10,7 +10,7 @@
 #include "server/http/hydra_gateway.h"
 #include "server/hydra/farm_port.h"
 #include "server/hydra/status_reader.h"
-#include "server/transfer/worker_pool.h"
+#include "server/transfer/transfer_desk.h"
 #include "shared/base/clock.h"
 #include "shared/base/loop.h"
 
@@ -38,6 +38,7 @@ struct HydraDeskParts { // all outlive the desk
     const Clock& clock;
     dispatch::Dispatcher& dispatcher;
     FurtherStores* further; // null: there are none
+    transfer::TransferDesk& transfers;
 };
 
 class HydraDesk final : public http::HydraGateway {
@@ -99,7 +100,6 @@ private:
     std::map<std::string, std::int64_t> m_jobsetIds; // by "project:jobset"
     std::optional<Instant> m_jobsetIdsRead;
     std::unique_ptr<hydra::StatusReader> m_reader;
-    std::unique_ptr<transfer::WorkerPool> m_workers; // reads what waits for further stores
     std::shared_ptr<bool> m_alive; // answers that come home after our end look here first
 };
 

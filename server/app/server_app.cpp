@@ -295,7 +295,8 @@ void ServerApp::Parts::buildNet()
             assignments->gone(session);
     });
 
-    hydraDesk = std::make_unique<HydraDesk>(HydraDeskParts{netLoop, clock, *dispatcher, &outputs->further()});
+    hydraDesk = std::make_unique<HydraDesk>(HydraDeskParts{netLoop, clock, *dispatcher, &outputs->further(),
+                                                           outputs->transfers()});
 
     http::HttpOptions httpOptions;
     httpOptions.storeDir = options.storeDir;

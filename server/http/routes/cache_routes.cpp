@@ -99,21 +99,6 @@ void file(const Site& site, const FileKind& kind, const Request& request, Respon
     });
 }
 
-void uploads(const Site& site, const Request&, Respond respond)
-{
-    constexpr std::size_t kMaxShown = 10'000;
-    site.desk->findWaiting(kMaxShown, [respond = std::move(respond)](const Result<std::vector<std::string>>& paths) {
-        if (!paths)
-            return respond(problem(paths.error()));
-        JsonWriter out;
-        out.beginObject();
-        out.fieldList("paths", *paths);
-        out.field("pathCount", paths->size());
-        out.endObject();
-        respond(json(std::move(out).take()));
-    });
-}
-
 } // namespace
 
 std::vector<Route> cacheRoutes(const Site& site)
@@ -144,7 +129,6 @@ std::vector<Route> cacheRoutes(const Site& site)
          "the path of a content-addressed output", {}, open},
         {"GET", "/debuginfo/{}", Action::Fetch, {}, files({"debuginfo/", "", "application/json"}),
          "where the debug file of a build id is", {}, open},
-        {"GET", "/status/uploads", Action::Watch, {}, with(uploads), "store paths that wait for being shown"},
     };
 }
 
