@@ -272,7 +272,8 @@ std::vector<Route> hydraRoutes(HydraGateway& hydra)
                    stepsOf(HydraSteps::Queued, writeHydraStepInfo));
     table.addPages({"/status/queues/scheduled", "/status/queues/scheduled/"}, "steps that are on a machine",
                    stepsOf(HydraSteps::Scheduled, writeHydraStepInfo));
-    table.addPages({"/status/uploads", "/status/uploads/"}, "store paths that wait for being shown, here or in a further store", uploads);
+    table.addPages({"/status/uploads", "/status/uploads/"},
+                   "store paths that wait for being shown, here or in a further store", uploads);
     table.add("GET", {"/status/build/{}/active", "/status/build/{}/active/"}, "whether a build is not finished",
               active);
     table.addBody("PUT", {"/build", "/build/"}, "makes a build of a derivation, for trying out", kAddedBuildBody,
