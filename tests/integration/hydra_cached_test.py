@@ -75,6 +75,40 @@ class HydraCachedTest(HydraTest):
         self.assertEqual(outputs, [{"name": "out", "path": out}])
         self.assert_orderly()
 
+    def test_what_a_substituter_has_is_fetched_and_not_built(self):
+        drvs = self.instantiate("""rec { low = sh "low-@tag@" "echo low > $out" { };
+            high = sh "high-@tag@" "cat $low > $out" { inherit low; };
+            here = sh "here-@tag@" "cat $low > $out" { inherit low; }; }""")
+        cache = f"file://{self.store.dir}/elsewhere"
+        self.store.run("nix-store", "--realise", drvs["low"].path, drvs["high"].path)
+        outputs = [drvs[name].outputs["out"] for name in ("high", "low")]
+        self.store.run("nix", "copy", "--to", cache, *outputs)
+        for path in outputs:
+            self.store.delete(path)
+        self.store.stop()
+        before = self.store.env["NIX_CONFIG"]
+        self.store.env["NIX_CONFIG"] = (before.replace("substituters =", f"substituters = {cache}") +
+                                        "require-sigs = false\n")
+        try:
+            self.store.start()
+            ids = self.evaluate({name: drvs[name] for name in ("high", "here")})
+            self.start("--hydra-substitutes")
+            self.world.wait_finished(*ids.values())
+        finally:
+            self.store.stop()
+            self.store.env["NIX_CONFIG"] = before
+            self.store.start()
+        self.assert_cached(ids["high"])
+        self.assert_built(ids["here"])
+        fetched = self.world.session.rows("SELECT drvpath, status, busy, machine, system FROM buildsteps"
+                                          " WHERE type = 1 ORDER BY drvpath")
+        self.assertEqual({row["drvpath"] for row in fetched}, {drvs["high"].path, drvs["low"].path}, fetched)
+        self.assertEqual({(row["status"], row["busy"], row["machine"], row["system"]) for row in fetched},
+                         {(0, 0, "", None)})
+        self.assertEqual([step["drvpath"] for step in self.world.steps(ids["here"]) if step["type"] == 0],
+                         [drvs["here"].path])
+        self.assert_orderly()
+
     def test_only_what_is_missing_is_built(self):
         drvs = self.instantiate("""rec { low = sh "low-@tag@" "echo low > $out" { };
             high = sh "high-@tag@" "cat $low > $out" { inherit low; }; }""")

@@ -102,7 +102,7 @@ std::vector<std::string> stepsOf(const jobs::ParsedJob& job)
 {
     const auto nameOf = [&](const jobs::ParsedStep& step) {
         const std::string& path = std::get<work::NixWork>(*step.spec.work).drvPath;
-        return nix::StorePath::parse(storeDir(), path)->name().substr(0, 1);
+        return std::string(nix::StorePath::parse(storeDir(), path)->name().substr(0, 1));
     };
     std::vector<std::string> all;
     for (const jobs::ParsedStep& step : job.steps) {

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <regex>
+#include <string>
 
 namespace penstock::test {
 namespace {
@@ -151,6 +153,12 @@ TEST_F(HydraRoutesTest, TellAllThatTheMachinesPageReads)
     EXPECT_NE(text.find(R"("failedBuilds":1,"succeededBuilds":2)"), std::string::npos);
 }
 
+// What the process uses changes from one question to the next.
+std::string withoutMemory(const std::string& body)
+{
+    return std::regex_replace(body, std::regex(R"(sizeBytes":\d+|(rss|shared)Bytes":\d+)"), "");
+}
+
 TEST_F(HydraRoutesTest, AreThereWithASlashAtTheEndToo)
 {
     for (const auto* path :
@@ -158,7 +166,7 @@ TEST_F(HydraRoutesTest, AreThereWithASlashAtTheEndToo)
           "/status/queues", "/status/queues/jobs", "/status/queues/scheduled", "/status/uploads",
           "/status/build/1/active"}) {
         EXPECT_EQ(ask(get(path)).status, 200U) << path;
-        EXPECT_EQ(ask(get(fmt::format("{}/", path))).body, ask(get(path)).body) << path;
+        EXPECT_EQ(withoutMemory(ask(get(fmt::format("{}/", path))).body), withoutMemory(ask(get(path)).body)) << path;
     }
     EXPECT_EQ(send("PUT", "/build/", fmt::format(R"({{"jobsetId":1,"drv":"{}"}})", kDrv)).status, 200U);
     EXPECT_EQ(send("POST", "/build_one/", R"({"buildId":1})").status, 200U);
