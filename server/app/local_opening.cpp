@@ -109,6 +109,7 @@ Result<Access> throughDaemon(const cache::StoreUri& uri, std::string socket, con
     nixdaemon::PoolOptions options;
     options.daemon.storeDir = uri.storeDir;
     options.maxConnections = kConnections;
+    options.settings.useSubstitutes = true; // where a question asks for it
     const std::string name = fmt::format("the local store of the nix-daemon at {}", socket);
     PENSTOCK_TRY(const auto pool, nixdaemon::DaemonPool::create(std::move(socket), std::move(options)));
     PathOfDigest pathOfDigest = [pool, interrupt](std::string_view digest) -> Result<std::optional<nix::StorePath>> {
