@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/derivation_texts.h"
 
+#include "shared/base/passing.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -24,23 +26,6 @@ template <class Use> void inParts(const std::vector<std::size_t>& places, std::s
 }
 
 } // namespace
-
-bool isPassing(const Error& error)
-{
-    switch (error.code) {
-    case ErrorCode::Unavailable:
-    case ErrorCode::Exhausted:
-    case ErrorCode::Timeout:
-    case ErrorCode::Cancelled: return true;
-    case ErrorCode::Invalid:
-    case ErrorCode::NotFound:
-    case ErrorCode::Denied:
-    case ErrorCode::Conflict:
-    case ErrorCode::Corrupt:
-    case ErrorCode::Internal: return false;
-    }
-    return false;
-}
 
 DerivationTexts::DerivationTexts(Loop& home, store::Store& store, nix::StoreDir dir, TextOptions options)
     : m_home(home), m_store(store), m_options(std::move(options)), m_cache(m_options.cacheBytes),

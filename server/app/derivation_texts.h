@@ -26,9 +26,6 @@ struct TextOptions {
     std::size_t cacheBytes = 64U << 20U;
 };
 
-// Whether the same question may have another answer later.
-[[nodiscard]] bool isPassing(const Error& error);
-
 class DerivationTexts {
 public:
     struct Wanted {

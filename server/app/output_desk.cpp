@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/output_desk.h"
 
+#include "shared/base/passing.h"
 #include "shared/base/queue.h"
 
 #include <fmt/format.h>

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/hydra/intake_loader.h"
 
+#include "shared/base/passing.h"
+
 #include <algorithm>
 #include <array>
 #include <fmt/format.h>
@@ -23,23 +25,6 @@ constexpr unsigned kLongestBackOff = 60;           // seconds
 constexpr Duration kLongest = std::chrono::minutes(30);
 
 } // namespace
-
-bool Loader::mayPass(const Error& error)
-{
-    switch (error.code) {
-    case ErrorCode::Exhausted:
-    case ErrorCode::Unavailable:
-    case ErrorCode::Timeout:
-    case ErrorCode::Cancelled: return true;
-    case ErrorCode::Invalid:
-    case ErrorCode::NotFound:
-    case ErrorCode::Denied:
-    case ErrorCode::Conflict:
-    case ErrorCode::Corrupt:
-    case ErrorCode::Internal: return false;
-    }
-    return false;
-}
 
 // -------------------------------------------------------------------------------------------------- other threads
 
@@ -212,7 +197,7 @@ void Loader::refused(Submission submission, const Error& error)
         again.builds.push_back(build.id);
     m_toRelease.insert(m_toRelease.end(), again.builds.begin(), again.builds.end());
     m_parts.logger.info("hydra.chunk_refused", {{"builds", again.builds.size()}, {"error", error.message}});
-    if (mayPass(error)) {
+    if (isPassing(error)) {
         m_trouble = error;
         m_first.push_front(std::move(again));
     } else if (error.code == ErrorCode::Conflict && submission.takesLive) {

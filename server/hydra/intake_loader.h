@@ -89,7 +89,6 @@ private:
     void waitFor(Duration time);
     void waitOut(const Error& error);
     void allIsWell();
-    [[nodiscard]] static bool mayPass(const Error& error); // waiting may help
     [[nodiscard]] Instant now() const { return m_parts.clock.now().mono; }
 
     // intake_loader_chunk.cpp: one chunk

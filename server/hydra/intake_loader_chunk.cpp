@@ -4,6 +4,7 @@
 
 #include "server/cache/parallel.h"
 #include "server/hydra/intake_results.h"
+#include "shared/base/passing.h"
 
 #include <algorithm>
 #include <fmt/format.h>
@@ -48,7 +49,7 @@ Result<void> Loader::load(Chunk chunk)
         return {};
     m_toRelease.insert(m_toRelease.end(), chunk.builds.begin(), chunk.builds.end());
     m_toRelease.insert(m_toRelease.end(), claimed.begin(), claimed.end()); // those that were added too
-    if (mayPass(done.error()) || !m_connection->isUsable()) {
+    if (isPassing(done.error()) || !m_connection->isUsable()) {
         m_first.push_front(std::move(chunk));
         m_isWanted = m_parts.options.monitorsQueue;
         return done;
@@ -247,7 +248,7 @@ Result<void> Loader::computeOne()
 {
     const CachedSuccess& build = m_toCompute.front();
     auto computed = computeResult(m_parts.store, build.outputs, m_parts.cancel);
-    if (!computed && mayPass(computed.error()))
+    if (!computed && isPassing(computed.error()))
         return fail(computed.error());
     if (!computed) {
         m_parts.logger.warning("hydra.outputs_unreadable",

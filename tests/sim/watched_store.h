@@ -5,75 +5,29 @@
 
 #include "server/store/memory_store.h"
 #include "tests/sim/ledger.h"
+#include "tests/support/forwarding_store.h"
 
 #include <memory>
-#include <string>
 #include <utility>
-#include <vector>
 
 namespace penstock::sim {
 
-class WatchedStore final : public store::Store {
+class WatchedStore final : public test::ForwardingStore {
 public:
-    WatchedStore(store::MemoryStore& inner, Ledger& ledger) : m_inner(inner), m_ledger(ledger) {}
+    WatchedStore(store::MemoryStore& inner, Ledger& ledger) : ForwardingStore(inner), m_ledger(ledger) {}
 
-    Result<work::Recovery> loadOpen() override { return m_inner.loadOpen(); }
     void persist(work::Changes changes, work::IdMarks marks, store::Answer<void> done) override
     {
         auto copy = std::make_shared<const work::Changes>(changes);
-        m_inner.persist(std::move(changes), marks,
+        inner().persist(std::move(changes), marks,
                         [&ledger = m_ledger, copy, done = std::move(done)](Result<void> result) {
                             if (result)
                                 ledger.committed(*copy);
                             done(std::move(result));
                         });
     }
-    void findJobs(store::JobFilter filter, store::Answer<std::vector<store::JobView>> answer) override
-    {
-        m_inner.findJobs(std::move(filter), std::move(answer));
-    }
-    void findJob(JobId id, store::Answer<store::JobView> answer) override
-    {
-        m_inner.findJob(id, std::move(answer));
-    }
-    void findSteps(store::StepFilter filter, store::Answer<std::vector<store::StepView>> answer) override
-    {
-        m_inner.findSteps(filter, std::move(answer));
-    }
-    void findAttempts(store::AttemptFilter filter,
-                      store::Answer<std::vector<store::AttemptView>> answer) override
-    {
-        m_inner.findAttempts(filter, std::move(answer));
-    }
-    void loadJob(JobId id, store::Answer<work::StoredJob> answer) override
-    {
-        m_inner.loadJob(id, std::move(answer));
-    }
-    void loadDerivations(std::vector<StepId> steps,
-                         store::Answer<std::vector<store::StoredDerivation>> answer) override
-    {
-        m_inner.loadDerivations(std::move(steps), std::move(answer));
-    }
-    void addToken(store::TokenRow token, store::Answer<void> done) override
-    {
-        m_inner.addToken(std::move(token), std::move(done));
-    }
-    void findToken(std::string id, store::Answer<store::TokenRow> answer) override
-    {
-        m_inner.findToken(std::move(id), std::move(answer));
-    }
-    void listTokens(store::Answer<std::vector<store::TokenRow>> answer) override
-    {
-        m_inner.listTokens(std::move(answer));
-    }
-    void revokeToken(std::string id, store::Answer<void> done) override
-    {
-        m_inner.revokeToken(std::move(id), std::move(done));
-    }
-    Result<void> health() const override { return m_inner.health(); }
 
 private:
-    store::MemoryStore& m_inner;
     Ledger& m_ledger;
 };
 

@@ -2,6 +2,7 @@
 #include "server/app/derivation_texts.h"
 
 #include "server/jobs/build_spec.h"
+#include "shared/base/passing.h"
 #include "tests/support/golden.h"
 #include "tests/support/hooked_store.h"
 #include "tests/support/pumped_loop.h"
