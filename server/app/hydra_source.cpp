@@ -13,14 +13,16 @@ namespace penstock::app {
 namespace {
 
 // Of derivations that are built as others, which are few: they are read as they start.
-hydra::Resolver resolverOf(const hydra::IntakePlaces& places)
+hydra::Resolver resolverOf(const hydra::IntakePlaces& places, HydraSteps& steps)
 {
     auto files = std::make_shared<DerivationFiles>(places.storeDir, places.storeFiles);
     const auto read = [files](const std::string& drvPath) -> Result<hydra::GivenDerivation> {
         PENSTOCK_TRY(DerivationText text, files->read(drvPath));
         return hydra::GivenDerivation{std::move(text.drv), std::move(text.inputPaths)};
     };
-    return {places.storeDir, read};
+    return {places.storeDir, read, [&steps](AttemptId attempt, const std::string& drvPath) {
+                steps.builtAs(attempt, drvPath);
+            }};
 }
 
 } // namespace
@@ -39,8 +41,8 @@ Result<std::unique_ptr<HydraSource>> HydraSource::open(const ServerOptions& opti
 HydraSource::HydraSource(hydra::Options options, const hydra::IntakePlaces& places, hydra::LockFile lock,
                          const Clock& clock, Logger& logger)
     : m_options(std::move(options)), m_clock(clock), m_logger(logger), m_lock(std::move(lock)),
-      m_projection(m_options, clock, logger, resolverOf(places)),
-      m_steps(m_options, places.storeDir, clock, logger), m_alive(std::make_shared<bool>(true))
+      m_steps(m_options, places.storeDir, clock, logger),
+      m_projection(m_options, clock, logger, resolverOf(places, m_steps)), m_alive(std::make_shared<bool>(true))
 {
 }
 

@@ -64,8 +64,8 @@ private:
     const Clock& m_clock;
     Logger& m_logger;
     hydra::LockFile m_lock;
-    hydra::Projection m_projection;
     HydraSteps m_steps;
+    hydra::Projection m_projection; // tells the steps
     std::optional<Farm> m_farm;
     std::shared_ptr<bool> m_alive; // orders that are carried out after stop() look here first
     std::unique_ptr<hydra::Intake> m_intake;

@@ -20,6 +20,21 @@ HydraSteps::HydraSteps(const hydra::Options& options, const nix::StoreDir& store
         m_roots.emplace(options.rootsDir, store, logger);
 }
 
+void HydraSteps::useLogs(logs::LogStore& logs)
+{
+    m_store = &logs;
+    for (auto& [attempt, drvPath] : std::exchange(m_early, {}))
+        logs.opened(attempt, std::move(drvPath));
+}
+
+void HydraSteps::builtAs(AttemptId attempt, const std::string& drvPath)
+{
+    if (m_store != nullptr)
+        m_store->opened(attempt, drvPath);
+    else
+        m_early.emplace_back(attempt, drvPath);
+}
+
 // A row says that it is being built only when there is a log to be looked at.
 LinkBeside HydraSteps::beside(logs::LogStore& logs, LogGate& gate)
 {

@@ -16,6 +16,9 @@
 
 #include <functional>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 namespace penstock::app {
 
@@ -25,6 +28,10 @@ public:
     HydraSteps(const hydra::Options& options, const nix::StoreDir& store, const Clock& clock, Logger& logger);
 
     [[nodiscard]] logs::LogTap& tap() { return m_logs; }
+    // The store that feeds the tap, before anything but builtAs() is told, and until it ends.
+    void useLogs(logs::LogStore& logs);
+    // The attempt's log is that of this derivation, and not of the one that its step names. On the store's thread.
+    void builtAs(AttemptId attempt, const std::string& drvPath);
     // Both outlive the bridge that gets it.
     [[nodiscard]] LinkBeside beside(logs::LogStore& logs, LogGate& gate);
     // Outputs that are about to count; null: no links are wanted. Blocks; any thread.
@@ -32,6 +39,8 @@ public:
 
 private:
     hydra::BuildLogs m_logs;
+    logs::LogStore* m_store = nullptr;
+    std::vector<std::pair<AttemptId, std::string>> m_early; // told before there was a store
     hydra::Phases m_phases;
     std::optional<hydra::GcRoots> m_roots;
 };

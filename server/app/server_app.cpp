@@ -155,6 +155,8 @@ Result<void> ServerApp::Parts::startCore()
             });
         },
         hydra == nullptr ? nullptr : &hydra->steps().tap());
+    if (hydra != nullptr)
+        hydra->steps().useLogs(*logs); // before the attempts that go on are opened
     farm = std::make_unique<core::FarmCore>(options.core);
     coreBridge = std::make_unique<CoreBridge>(netLoop, *logs, netActions());
     coreBridge->adopt(recovery);

@@ -41,6 +41,20 @@ Result<void> Projection::begin(Connection& connection)
     PENSTOCK_TRY(const auto ended, connection.runPlanned(sql::kEndUnclaimed, parameters));
     if (ended.affected() > 0)
         m_logger.warning("hydra.unclaimed_steps_ended", {{"rows", ended.affected()}});
+    return m_resolver && m_resolver->tell && m_schema >= kResolvedSchema ? tellResolved(connection) : Result<void>();
+}
+
+// Of those that go on over the restart.
+Result<void> Projection::tellResolved(Connection& connection)
+{
+    PENSTOCK_TRY(const auto rows, connection.runPlanned(sql::kLiveResolved, {}));
+    for (int index = 0; index < rows.count(); ++index) {
+        RowReader row(rows, index);
+        const AttemptId attempt(row.uint64());
+        const std::string drvPath = row.text();
+        PENSTOCK_TRY_VOID(row.finish("row of a resolved derivation"));
+        m_resolver->tell(attempt, drvPath);
+    }
     return {};
 }
 
@@ -95,9 +109,12 @@ Result<void> Projection::addResolutions(Connection& connection, Facts& facts)
                                        inputs == revealed.end() ? std::vector<RevealedOutputs>() : inputs->second);
         if (!path) // the builder will say it too; told as it is
             m_logger.warning("hydra.not_resolved", {{"derivation", drvPath}, {"error", path.error().message}});
-        else if (*path != drvPath)
+        else if (*path != drvPath) {
             facts.resolutions.emplace(attempts[index],
                                       Resolution{*path, facts.attempts.at(attempts[index]).number == 1});
+            if (m_resolver->tell)
+                m_resolver->tell(attempts[index], *path);
+        }
     }
     return {};
 }

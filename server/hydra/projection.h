@@ -30,6 +30,7 @@ private:
     [[nodiscard]] Result<bool> project(store::postgres::Connection& connection, const Happened& happened);
 
     // Finds out which derivations are built as others.
+    [[nodiscard]] Result<void> tellResolved(store::postgres::Connection& connection);
     [[nodiscard]] Result<void> addResolutions(store::postgres::Connection& connection, Facts& facts);
 
     ProjectionRules m_rules;

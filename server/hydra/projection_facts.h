@@ -61,6 +61,7 @@ struct OpenRow {
     BuildId build = 0;
     std::int32_t stepnr = 0;
     enum class Hold : std::uint8_t { Ours, Others, Gone } hold = Hold::Ours;
+    std::string drvPath = {}; // that is built: where it was resolved not the step's own; empty: the row is not there
 };
 
 // A build whose job is over.

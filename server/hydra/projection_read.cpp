@@ -154,10 +154,10 @@ private:
             OpenRow open{AttemptId(row.uint64())};
             open.build = row.int32();
             open.stepnr = row.int32();
-            const bool isThere = row.boolean();
+            open.drvPath = row.text();
             using enum OpenRow::Hold;
-            open.hold = ours.contains(open.attempt) ? Ours : isThere ? Others : Gone;
-            m_facts.ended.push_back(open);
+            open.hold = ours.contains(open.attempt) ? Ours : !open.drvPath.empty() ? Others : Gone;
+            m_facts.ended.push_back(std::move(open));
         }));
         std::ranges::sort(m_facts.ended, {}, &OpenRow::attempt);
         return {};

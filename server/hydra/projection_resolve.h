@@ -22,6 +22,9 @@ struct Resolver {
     nix::StoreDir storeDir;
     // Of a derivation's full path; on the thread that asks.
     std::function<Result<GivenDerivation>(const std::string& drvPath)> read;
+    // The attempt builds this derivation, full path, and not its step's own. Told before the attempt is sent, on the
+    // projection's thread; perhaps repeatedly, and of live attempts again at a start. Null: nobody asks.
+    std::function<void(AttemptId attempt, const std::string& drvPath)> tell = {};
 };
 
 struct RevealedOutputs { // of an input derivation

@@ -65,7 +65,8 @@ LATERAL (SELECT s.build FROM buildsteps s WHERE s.build = h.build AND s.stepnr =
 
 const Statement kReadRows{"hydra_read_rows", R"(
 SELECT h.attempt, h.build, h.stepnr,
-    EXISTS (SELECT FROM buildsteps s WHERE s.build = h.build AND s.stepnr = h.stepnr OFFSET 0) )" ROWS_OF_ATTEMPTS};
+    coalesce((SELECT s.drvpath FROM buildsteps s WHERE s.build = h.build AND s.stepnr = h.stepnr), '')
+)" ROWS_OF_ATTEMPTS};
 
 #undef ROWS_OF_ATTEMPTS
 
@@ -142,6 +143,12 @@ FROM unnest($1::integer[], $2::integer[], $3::text[], $4::integer[], $5::integer
     $8::integer[], $9::text[], $10::text[], $11::integer[])
     AS u (build, stepnr, drvpath, busy, status, errormsg, starttime, stoptime, machine, system, origin)
 ON CONFLICT (build, stepnr) DO NOTHING)"};
+
+const Statement kLiveResolved{"hydra_live_resolved", R"(
+SELECT h.attempt, s.drvpath FROM penstock.hydra_attempts h
+JOIN buildsteps s ON s.build = h.build AND s.stepnr = h.stepnr
+WHERE NOT h.deferred AND EXISTS (SELECT FROM buildsteps r WHERE r.build = h.build AND r.status = 13
+    AND right(s.drvpath, length(r.resolveddrvpath) + 1) = '/' || r.resolveddrvpath))"};
 
 const Statement kInsertResolvedSteps{"hydra_insert_resolved_steps", R"(
 INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, stoptime, system, resolveddrvpath)

@@ -39,6 +39,7 @@ extern const Statement kReadAttempts;
 extern const Statement kReadRevealed; // $1: steps; of what they depend on, what only builds could tell
 
 extern const Statement kInsertSteps;
+extern const Statement kLiveResolved; // attempts that build what their derivation was resolved to
 extern const Statement kInsertResolvedSteps; // of status 13, from schema 87 on
 extern const Statement kInsertStepOutputs;
 extern const Statement kEndSteps;

@@ -4,6 +4,7 @@
 #include "tests/support/golden.h"
 #include "tests/support/hydra_farm.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -70,7 +71,11 @@ struct HydraResolved : ::testing::Test {
         return farm.database().rows("SELECT drvpath, busy, status, resolveddrvpath FROM buildsteps "
                                     "WHERE stepnr > 1 ORDER BY stepnr");
     }
-    HydraFarm farm{true, hydra::Resolver{kDir, readDrv}};
+    // What the attempts' logs are to be called.
+    std::vector<std::string> named;
+    HydraFarm farm{true, hydra::Resolver{kDir, readDrv, [this](AttemptId attempt, const std::string& drvPath) {
+                                             named.push_back(fmt::format("{} {}", attempt.value(), drvPath));
+                                         }}};
     int build = farm.insertBuild("deferred", {"out?"});
 };
 
@@ -86,12 +91,17 @@ TEST_F(HydraResolved, ADerivationWhoseInputsAreElsewhereIsBuiltAsAnother)
     EXPECT_THAT(farm.database().stepOutputRows(build),
                 ElementsAre("1|out|" + kFloatingOut, "2|out|NULL", "3|out|NULL"));
     EXPECT_THAT(farm.told(), ElementsAre("step_started 1 3", "build_started 1"));
+    EXPECT_THAT(named, ElementsAre("2 /nix/store/" + resolved));
+    farm.restart();
+    EXPECT_THAT(named, ElementsAre("2 /nix/store/" + resolved, "2 /nix/store/" + resolved)) << "as it goes on";
 
     farm.persist(FarmChanges().end(2, AttemptEnd::Lost, "gone").get());
     work::Changes again = FarmChanges().start(3, 2, build).get();
     again.newAttempts.front().number = 2;
     farm.persist(again);
     EXPECT_EQ(rows().size(), 3U) << "that it became another is said once";
+    EXPECT_EQ(farm.told().front(),
+              fmt::format("step_finished 1 3 /hydra/build-logs/{}/{}", resolved.substr(0, 2), resolved.substr(2)));
     farm.persist(FarmChanges()
                      .end(3, endOf(AttemptEnd::Succeeded, {{"out", kDeferredOut, "", 9}}))
                      .finish(2, StepResult::Succeeded)

@@ -141,7 +141,7 @@ class HydraCachedTest(HydraTest):
         return runs, self.instantiate(f"""
           let low = n: sh "low-@tag@" "echo low >> {runs}; : ${{n}}; echo same > $out" floating;
               high = n: sh "high-@tag@" "echo high >> {runs}; cat $low > $out" (floating // {{ low = low n; }});
-              plain = n: sh "plain-@tag@" "echo plain >> {runs}; cat $low > $out" {{ low = low n; }};
+              plain = n: sh "plain-@tag@" "echo plain it is; echo plain >> {runs}; cat $low > $out" {{ low = low n; }};
           in {{ low1 = low "1"; high1 = high "1"; high2 = high "2"; plain1 = plain "1"; }}""")
 
     def test_a_content_addressed_output_is_known_after_its_build(self):
@@ -190,6 +190,14 @@ class HydraCachedTest(HydraTest):
         self.assert_built(build)
         statuses = [step["status"] for step in self.world.steps(build)]
         self.assertEqual(statuses, [0, 13, 0])
+        resolved = self.world.steps(build)[2]["drvpath"]
+        told, = [event.fields for event in self.world.notify.of(build, channels=("step_finished",))
+                 if event.fields[1] == "3"]
+        base = os.path.basename(resolved)
+        log = os.path.join(self.world.data, "build-logs", base[:2], base[2:])
+        self.assertEqual(told[2], log, "the log is where the web page of that derivation looks")
+        with open(log, encoding="utf-8") as text:
+            self.assertEqual(text.read(), "plain it is\n")
         path = self.world.session.value("SELECT path FROM buildoutputs WHERE build = $1", build)
         self.assertTrue(os.path.exists(path))
         self.assert_orderly()

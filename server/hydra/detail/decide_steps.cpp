@@ -136,7 +136,7 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
         row.error = errorTextOf(status, attempt->progress.error);
         row.stop = timesOf(*attempt).stop;
         m_rows.overAttempts.push_back(start.attempt);
-        tellStepEnd(place, *attempt, *step);
+        tellStepEnd(place, *attempt, row.drvPath);
     } else {
         m_rows.places.push_back(place);
     }
@@ -194,13 +194,14 @@ void Decision::endStep(const OpenRow& row)
         for (const work::NixOutput& output : step->outputs)
             if (std::string path = knownPath(output, attempt->progress.outputs); path != output.path)
                 m_rows.stepPaths.push_back({row.build, row.stepnr, output.name, std::move(path)});
-    tellStepEnd({row.attempt, attempt->step, row.build, row.stepnr}, *attempt, *step);
+    tellStepEnd({row.attempt, attempt->step, row.build, row.stepnr}, *attempt,
+                row.drvPath.empty() ? step->drvPath : row.drvPath);
 }
 
-void Decision::tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const StepFacts& step)
+void Decision::tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const std::string& drvPath)
 {
     const bool isWritten = attempt.progress.logBytes > 0 && attempt.progress.end != work::AttemptEnd::Cached;
-    const std::string log = logFieldOf(logPathOf(m_rules.dataDir, step.drvPath), isWritten);
+    const std::string log = logFieldOf(logPathOf(m_rules.dataDir, drvPath), isWritten);
     notify("step_finished", fmt::format("{}\t{}\t{}", place.build, place.stepnr, log));
 }
 

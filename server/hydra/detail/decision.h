@@ -43,7 +43,7 @@ private:
     void deferStart(const Start& start, const Candidate& candidate);
     void resolve(const StepFacts& step, BuildId build, const Resolution& resolution);
     void endStep(const OpenRow& row);
-    void tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const StepFacts& step);
+    void tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const std::string& drvPath);
     void tellStarted(BuildId build, bool wasStarted);
     [[nodiscard]] std::int32_t nextStep(BuildId build, std::int32_t last);
 
