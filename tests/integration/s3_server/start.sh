@@ -42,7 +42,10 @@ halt() {
 launch() { # both sides record the pid: the child lest this script be killed between the two, the parent lest it look too early
   local name=$1; shift
   (echo $BASHPID >"$dir/$name.pid"; exec setsid "$@" -c "$conf" -f) >"$dir/log/$name.out" 2>&1 </dev/null 9>&- &
-  echo $! >"$dir/$name.pid"
+  local child=$!
+  echo $child >"$dir/$name.pid"
+  # Until the child has become the daemon its command line is ours, and alive() would call the daemon dead.
+  while kill -0 $child 2>/dev/null && ! alive "$name"; do sleep 0.005; done
 }
 await() { # await NAME WHAT COMMAND...: up to 60 s while daemon NAME lives
   local name=$1 what=$2 end=$((SECONDS + 60)); shift 2
