@@ -51,7 +51,7 @@ public:
 
     void submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vector<JobId>> answer) override;
     void cancel(JobId job, std::string why, hydra::Answer<void> answer) override;
-    void bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer) override;
+    void bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer) override;
     void setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer) override;
 
 private:

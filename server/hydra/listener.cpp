@@ -20,7 +20,8 @@ constexpr const char* kListen = "LISTEN builds_added; LISTEN builds_restarted; L
 constexpr Duration kLeastPause = milliseconds(50);
 constexpr Duration kUnclaimedPause = milliseconds(250); // until a build that is just being handed over has its job
 constexpr Duration kErrorPause = seconds(1);
-constexpr std::size_t kMostBumps = 5'000; // recorded at once
+constexpr std::size_t kMostBumps = 20'000;   // told to the farm at once: some ten milliseconds of its loop
+constexpr std::size_t kMostRecorded = 5'000; // at once
 constexpr unsigned kTries = 10;
 constexpr milliseconds kTryPause(50); // after the first, twice that after the second
 constexpr Duration kLongest = std::chrono::minutes(30); // of one wait; then it listens on
@@ -142,7 +143,8 @@ void Listener::absorb(const std::set<std::string>& channels)
     if (channels != std::set<std::string>{"jobset_shares_changed"})
         m_mustCompare = true;
     const bool wasRestarted = channels.contains("builds_restarted");
-    if (wasRestarted || channels.contains("builds_added") || channels.contains("builds_bumped"))
+    const bool isReordered = channels.contains("builds_bumped") && m_parts.counters.get().waiting > 0;
+    if (wasRestarted || isReordered || channels.contains("builds_added"))
         m_parts.wakeLoader(wasRestarted);
 }
 
@@ -200,6 +202,7 @@ Result<void> Listener::compare()
 
 Result<void> Listener::react(const std::vector<ChangedBuild>& changes)
 {
+    bump(changes);
     std::vector<BuildId> ended;
     for (const ChangedBuild& build : changes)
         if (build.job && build.kind != ChangeKind::Bumped && !m_cancelling.contains(build.id))
@@ -209,9 +212,7 @@ Result<void> Listener::react(const std::vector<ChangedBuild>& changes)
     for (const ChangedBuild& build : changes) {
         if (!build.job)
             lookAgainAfter(kUnclaimedPause);
-        else if (build.kind == ChangeKind::Bumped)
-            bump(build);
-        else
+        else if (build.kind != ChangeKind::Bumped)
             cancel(build);
     }
     return {};
@@ -235,68 +236,88 @@ void Listener::cancel(const ChangedBuild& build)
     const std::string why =
         build.kind == ChangeKind::Ended ? "cancelled in Hydra" : "its derivation was replaced in Hydra";
     m_parts.farm.cancel(*build.job, why, [outcomes = m_outcomes, id = build.id](const Result<void>& done) {
-        outcomes->add(outcomes, {id, std::nullopt, done ? std::nullopt : std::optional(done.error().code)});
-    });
-}
-
-void Listener::bump(const ChangedBuild& build)
-{
-    const auto [entry, isNew] = m_bumping.try_emplace(build.id, build.globalPriority);
-    if (!isNew && entry->second == build.globalPriority)
-        return;
-    entry->second = build.globalPriority;
-    std::optional<WallTime> at;
-    if (build.globalPriority > 0)
-        at = WallTime{seconds(build.globalPriority)};
-    m_parts.farm.bump(*build.job, at, [outcomes = m_outcomes, build](const Result<void>& done) {
-        outcomes->add(outcomes,
-                      {build.id, build.globalPriority, done ? std::nullopt : std::optional(done.error().code)});
+        outcomes->add(outcomes, {id, done ? std::nullopt : std::optional(done.error().code)});
     });
 }
 
 void Listener::takeOutcomes(std::vector<Outcome> outcomes)
 {
     std::uint64_t cancelled = 0;
-    std::uint64_t bumped = 0;
     for (const Outcome& outcome : outcomes) {
-        if (!outcome.globalPriority) {
-            m_cancelling.erase(outcome.build);
-            cancelled += outcome.error ? 0U : 1U;
-        } else if (!outcome.error) {
-            m_bumped.push_back({outcome.build, *outcome.globalPriority});
-            ++bumped;
-        } else if (const auto sent = m_bumping.find(outcome.build);
-                   sent != m_bumping.end() && sent->second == *outcome.globalPriority) {
-            m_bumping.erase(sent);
-        }
+        m_cancelling.erase(outcome.build);
+        cancelled += outcome.error ? 0U : 1U;
         if (outcome.error && *outcome.error != ErrorCode::NotFound) // else its job is over, and its row goes with it
             lookAgainAfter(kErrorPause);
     }
-    m_parts.counters.change([cancelled, bumped](IntakeCounters& counters) {
-        counters.cancelled += cancelled;
-        counters.bumped += bumped;
-    });
+    m_parts.counters.change([cancelled](IntakeCounters& counters) { counters.cancelled += cancelled; });
     if (cancelled > 0) // a build that was repointed is new, now that its former job is over
         m_parts.wakeLoader(false);
 }
 
+void Listener::bump(const std::vector<ChangedBuild>& changes)
+{
+    std::vector<Bump> bumps;
+    std::vector<JobBump> jobs;
+    for (const ChangedBuild& build : changes) {
+        if (!build.job || build.kind != ChangeKind::Bumped)
+            continue;
+        const auto [entry, isNew] = m_bumping.try_emplace(build.id, build.globalPriority);
+        if (!isNew && std::exchange(entry->second, build.globalPriority) == build.globalPriority)
+            continue;
+        bumps.push_back({build.id, build.globalPriority});
+        jobs.push_back({*build.job, std::nullopt});
+        if (build.globalPriority > 0)
+            jobs.back().at = WallTime{seconds(build.globalPriority)};
+        if (bumps.size() == kMostBumps)
+            send(std::exchange(bumps, {}), std::exchange(jobs, {}));
+    }
+    if (!bumps.empty())
+        send(std::move(bumps), std::move(jobs));
+}
+
+void Listener::send(std::vector<Bump> bumps, std::vector<JobBump> jobs)
+{
+    ++m_bumpsUnanswered;
+    m_parts.farm.bump(std::move(jobs), [this, inbox = m_inbox, bumps = std::move(bumps)](const Result<void>& done) {
+        inbox->post([this, bumps, done] { takeBumps(bumps, done); });
+    });
+}
+
+void Listener::takeBumps(const std::vector<Bump>& bumps, const Result<void>& done)
+{
+    --m_bumpsUnanswered;
+    if (done) {
+        m_bumped.insert(m_bumped.end(), bumps.begin(), bumps.end());
+        m_parts.counters.change([&bumps](IntakeCounters& counters) { counters.bumped += bumps.size(); });
+        return;
+    }
+    forget(bumps);
+    lookAgainAfter(kErrorPause);
+}
+
+void Listener::forget(const std::vector<Bump>& bumps)
+{
+    for (const Bump& bump : bumps) {
+        const auto sent = m_bumping.find(bump.id);
+        if (sent != m_bumping.end() && sent->second == bump.globalPriority)
+            m_bumping.erase(sent);
+    }
+}
+
+// That the farm has them is what counts; what they are compared with is written when it is done with all of them.
 Result<void> Listener::recordBumpsNow()
 {
-    if (m_bumped.empty())
+    if (m_bumped.empty() || m_bumpsUnanswered > 0)
         return {};
     // In portions, so that the rows of those that finish meanwhile are not held for long.
     for (std::span<const Bump> rest = m_bumped; !rest.empty();) {
-        const auto portion = rest.first(std::min(kMostBumps, rest.size()));
+        const auto portion = rest.first(std::min(kMostRecorded, rest.size()));
         rest = rest.subspan(portion.size());
         PENSTOCK_TRY_VOID(repeated([&] { return recordBumps(*m_connection, portion); }));
         if (m_parts.stop.isRequested())
             return fail(ErrorCode::Cancelled, "stopped");
     }
-    for (const Bump& bump : std::exchange(m_bumped, {})) {
-        const auto sent = m_bumping.find(bump.id);
-        if (sent != m_bumping.end() && sent->second == bump.globalPriority)
-            m_bumping.erase(sent);
-    }
+    forget(std::exchange(m_bumped, {}));
     return {};
 }
 

@@ -14,10 +14,10 @@
 
 #include <chrono>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <unordered_map>
 #include <vector>
 
 namespace penstock::hydra {
@@ -50,10 +50,9 @@ public:
 private:
     struct Outcome {
         BuildId build;
-        std::optional<std::int32_t> globalPriority; // of a bump; nothing: cancelled
         std::optional<ErrorCode> error;
     };
-    class Outcomes;
+    class Outcomes; // of cancellations
 
     [[nodiscard]] Result<void> serve();
     [[nodiscard]] Result<void> turn();
@@ -63,8 +62,11 @@ private:
     [[nodiscard]] Result<void> react(const std::vector<ChangedBuild>& changes);
     [[nodiscard]] Result<void> repeated(const std::function<Result<void>()>& write);
     void cancel(const ChangedBuild& build);
-    void bump(const ChangedBuild& build);
     void takeOutcomes(std::vector<Outcome> outcomes);
+    void bump(const std::vector<ChangedBuild>& changes);
+    void send(std::vector<Bump> bumps, std::vector<JobBump> jobs);
+    void takeBumps(const std::vector<Bump>& bumps, const Result<void>& done);
+    void forget(const std::vector<Bump>& bumps);
     [[nodiscard]] Result<void> recordBumpsNow();
     void runTasks();
     void waitOut(const Error& error);
@@ -84,8 +86,9 @@ private:
     std::optional<Instant> m_compareAt; // without a notification
     std::optional<Instant> m_rescanAt;  // the same, and new builds too
     std::set<BuildId> m_cancelling;     // asked for and not answered
-    std::map<BuildId, std::int32_t> m_bumping;
-    std::vector<Bump> m_bumped; // known to the farm, not recorded
+    std::unordered_map<BuildId, std::int32_t> m_bumping; // told to the farm and not recorded yet
+    std::vector<Bump> m_bumped;                          // of these, those that the farm has
+    std::size_t m_bumpsUnanswered = 0;                   // portions
 };
 
 } // namespace penstock::hydra

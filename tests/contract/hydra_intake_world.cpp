@@ -149,18 +149,15 @@ void TableFarm::cancel(JobId job, std::string why, hydra::Answer<void> answer)
     answer(done);
 }
 
-void TableFarm::bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer)
+void TableFarm::bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer)
 {
-    Result<void> done;
     {
         const MutexLock lock(m_mutex);
-        const auto found = m_jobs.find(job);
-        if (found == m_jobs.end())
-            done = fail(ErrorCode::NotFound, "no such job");
-        else
-            found->second.bumped = at;
+        for (const hydra::JobBump& bump : bumps)
+            if (const auto found = m_jobs.find(bump.job); found != m_jobs.end())
+                found->second.bumped = bump.at;
     }
-    answer(done);
+    answer({});
 }
 
 void TableFarm::setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer)
