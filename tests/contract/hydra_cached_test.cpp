@@ -51,6 +51,12 @@ protected:
                                    "buildstepoutputs VALUES ({0}, 1, 'out', '{2}')", id, pathOf(step), outputOf(step)));
         return id;
     }
+    bool loaderWaits() // for somebody's lock
+    {
+        return m_database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = "
+                                "'penstock-hydra-loader' AND wait_event_type = 'Lock' AND datname = "
+                                "current_database()") == "1";
+    }
     void loaded(int id)
     {
         waitUntil("it is finished", [&] { return isFinished(id); });
@@ -244,6 +250,40 @@ TEST_F(HydraCached, ABuildThatWasRepointedMeanwhileIsNotFinishedWithTheOldResult
     waitUntil("the new derivation is loaded", [&] { return m_farm.jobOf(id).has_value(); });
     EXPECT_FALSE(isFinished(id));
     EXPECT_EQ(m_farm.jobOf(id)->root, "b");
+}
+
+// The row of nrbuilds comes before builds: who has changed one finished flag holds it, and may want our build next.
+TEST_F(HydraCached, SomebodyElsesTransactionGetsTheBuildsItWantsNext)
+{
+    const auto a = derive("a");
+    build(a);
+    const int first = m_database.insertFinishedBuild(rowOf(a), 0);
+    const int ours = queue(a);
+    HydraSession web(m_database.url());
+    web.run(fmt::format("SET lock_timeout = '500ms'; BEGIN; UPDATE builds SET finished = 0 WHERE id = {}", first));
+    start();
+    waitUntil("the loader waits", [&] { return loaderWaits(); });
+    web.run(fmt::format("UPDATE builds SET keep = 1 WHERE id = {}", ours));
+    web.run("ROLLBACK");
+    loaded(ours);
+    EXPECT_EQ(buildFinished().size(), 1U);
+}
+
+TEST_F(HydraCached, AnOriginThatIsDeletedMeanwhileIsNone)
+{
+    m_options.rescan = std::chrono::hours(1); // it shall not take a second look
+    const auto a = derive("a");
+    addFailedPath(a);
+    const int origin = failedBuild(a, a);
+    const int id = queue(a);
+    HydraSession web(m_database.url());
+    web.run(fmt::format("BEGIN; DELETE FROM builds WHERE id = {}", origin));
+    start();
+    waitUntil("the loader waits", [&] { return loaderWaits(); });
+    web.run("COMMIT");
+    loaded(id);
+    EXPECT_EQ(m_database.stepRows(id).back(),
+              fmt::format("1|0|{}|0|8|NULL|NULL|NULL||NULL|NULL|NULL", pathOf(a)));
 }
 
 TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)
