@@ -193,10 +193,7 @@ void appendIntake(const http::HydraCounters& counters, Families& families)
     };
     measure("builds_waiting", "builds found and not handed to the farm yet",
             static_cast<double>(counters.buildsWaiting));
-    if (counters.buildsDeferred)
-        measure("builds_deferred", "builds that ended here and whose rows somebody has locked",
-                static_cast<double>(*counters.buildsDeferred));
-    measure("connections", "connections to the database, of the whole server",
+    measure("connections", "most connections to the database that the whole server has open, of which some open at need",
             static_cast<double>(counters.connections));
     measure("last_diff_seconds", "time that finding what has changed in the queue took, the last time",
             static_cast<double>(counters.lastDiff.count()) / 1e6);
@@ -224,7 +221,8 @@ void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCoun
               view.dispatchTime.count());
     out.count("dispatch_wakeup", "turns of the core", view.dispatches);
     out.count("dispatch_time_ms", "time of the core's turns", millis(view.dispatchTime));
-    out.measure("builds_unfinished", "open jobs that are builds of Hydra", view.buildsOpen);
+    out.measure("builds_unfinished", "builds that are not finished, those included that are not handed to the farm yet",
+                view.buildsUnfinished);
     out.measure("machines_total", "machines that are connected", view.machines);
     addQueues(view, families);
     addShares(farm, now, families);

@@ -73,6 +73,7 @@ void HydraSource::start(Farm farm)
             return fetch(machine, outputs, paths);
         };
     m_intake = std::make_unique<hydra::Intake>(m_options, std::move(parts), m_farm->places);
+    m_started = m_clock.now().mono;
     m_intake->start();
 }
 
@@ -85,30 +86,6 @@ void HydraSource::stop()
 
 namespace {
 
-http::HydraCounters countersOf(const hydra::IntakeCounters& intake, unsigned others)
-{
-    http::HydraCounters counters;
-    counters.passesStarted = intake.passesStarted;
-    counters.passesFinished = intake.passesFinished;
-    counters.passesCutShort = intake.passesInterrupted;
-    counters.wakeups = intake.wakeUps;
-    counters.buildsLoaded = intake.buildsRead;
-    counters.stepsLoaded = intake.stepsCreated;
-    counters.buildsRead = intake.buildsRead;
-    counters.readTime = intake.readTime;
-    counters.busyTime = intake.busy;
-    counters.buildsWaiting = intake.waiting;
-    counters.cachedSuccesses = intake.cachedSuccesses;
-    counters.cachedFailures = intake.cachedFailures;
-    counters.aborted = intake.aborted;
-    counters.substitutesSucceeded = intake.fetched;
-    counters.substitutesFailed = intake.fetchFailures;
-    counters.substitutesStarted = intake.fetched + intake.fetchFailures;
-    counters.connections = intake.connections + others;
-    counters.lastError = intake.lastError;
-    return counters;
-}
-
 Error stopped()
 {
     return {ErrorCode::Unavailable, "the server is stopping; ask again when it is back"};
@@ -118,11 +95,12 @@ Error stopped()
 
 HydraHooks HydraSource::hooks()
 {
-    constexpr unsigned kOthers = 5; // the writer, two readers, phases, the reader of the routes
+    constexpr unsigned kOthers = 6; // the writer, two readers, that of derivations' texts, phases, that of the routes
     HydraHooks hooks;
     hooks.databaseUrl = m_options.databaseUrl;
     hooks.counters = [this, alive = m_alive] {
-        return *alive ? countersOf(m_intake->counters(), kOthers) : http::HydraCounters{};
+        return *alive ? hydraCounters(m_intake->counters(), m_clock.now().mono - m_started, kOthers)
+                      : http::HydraCounters{};
     };
     hooks.loadBuild = [this, alive = m_alive](std::uint64_t build, hydra::Answer<void> answer) {
         if (!*alive)

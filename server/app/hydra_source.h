@@ -69,6 +69,7 @@ private:
     std::optional<Farm> m_farm;
     std::shared_ptr<bool> m_alive; // orders that are carried out after stop() look here first
     std::unique_ptr<hydra::Intake> m_intake;
+    Instant m_started; // the intake
 };
 
 } // namespace penstock::app

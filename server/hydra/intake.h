@@ -39,6 +39,7 @@ struct IntakePlaces {
 
 struct IntakeCounters { // since the start
     std::uint64_t buildsRead = 0;
+    std::uint64_t buildsHanded = 0;  // to the farm, which took them
     Duration readTime{0};            // that reading and loading them took
     std::uint64_t stepsCreated = 0;  // handed to the farm
     std::uint64_t derivationsRead = 0;

@@ -183,6 +183,7 @@ void Loader::answered(std::uint64_t submission, const Result<std::vector<JobId>>
     auto found = m_submitted.extract(submission);
     if (!jobs)
         return refused(std::move(found.mapped()), jobs.error());
+    m_parts.counters.change([taken = jobs->size()](IntakeCounters& counters) { counters.buildsHanded += taken; });
     for (const BuildRef& build : found.mapped().builds)
         settleRequest(build.id, {});
 }

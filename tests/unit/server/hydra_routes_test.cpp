@@ -44,7 +44,7 @@ struct HydraRoutesTest : RoutesTest {
         hydra.farm.machines = 1;
         hydra.farm.machinesInUse = 1;
         hydra.farm.buildsOpen = 9;
-        hydra.farm.counters.buildsWaiting = 3;
+        hydra.farm.buildsUnfinished = 12;
     }
 
     JsonValue read(std::string_view path)

@@ -139,6 +139,57 @@ TEST(HydraViews, CountBuildsOnlyWhereThereAreAny)
     EXPECT_EQ(farm.buildsOpen + farm.buildsDone + farm.buildsSucceeded, 0U);
 }
 
+TEST(HydraViews, CountBuildsThatTheFarmDoesNotKnowYetAsUnfinished)
+{
+    http::HydraFarm farm;
+    farm.buildsOpen = 3;
+    http::HydraCounters counters;
+    counters.buildsWaiting = 4;
+    addHydraCounters(farm, counters, true);
+    EXPECT_EQ(farm.buildsUnfinished, 7U);
+    EXPECT_EQ(farm.buildsOpen, 3U);
+}
+
+TEST(HydraViews, TellWhatTheIntakeHasCounted)
+{
+    hydra::IntakeCounters intake;
+    intake.buildsRead = 9;
+    intake.buildsHanded = 5;
+    intake.cachedSuccesses = 3;
+    intake.aborted = 1;
+    intake.busy = 12s;
+    intake.lastDiff = 20ms;
+    intake.connections = 2;
+    const auto counters = hydraCounters(intake, 60s, 6);
+    EXPECT_EQ(counters.buildsRead, 9U);
+    EXPECT_EQ(counters.buildsLoaded, 5U); // those that ended where they were found are not among them
+    EXPECT_EQ(counters.idleTime, 48s);
+    EXPECT_EQ(counters.lastDiff, 20ms);
+    EXPECT_EQ(counters.connections, 8U);
+    EXPECT_EQ(hydraCounters(intake, 10s, 6).idleTime, 0s); // what is measured apart need not fit
+}
+
+double valueOf(const std::vector<http::MetricFamily>& families, std::string_view name)
+{
+    const auto found = std::ranges::find(families, name, &http::MetricFamily::name);
+    return found == families.end() || found->samples.empty() ? -1 : found->samples.front().value;
+}
+
+TEST(HydraMetrics, ShowWhatTheIntakeHasCounted)
+{
+    const core::FarmCore farm{core::CoreOptions{}};
+    hydra::IntakeCounters intake;
+    intake.busy = 12s;
+    intake.lastDiff = 20ms;
+    intake.waiting = 4;
+    std::vector<http::MetricFamily> families;
+    appendHydraMetrics(farm, {}, kNow, hydraCounters(intake, 60s, 6), families);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_monitor_time_spent_running_total"), 12e6);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_monitor_time_spent_waiting_total"), 48e6);
+    EXPECT_EQ(valueOf(families, "penstock_hydra_last_diff_seconds"), 0.02);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_builds_unfinished"), 4);
+}
+
 TEST(HydraMetrics, HaveEachNameOnceAndTellOfTheIntakeOnlyWhereThereIsOne)
 {
     const core::FarmCore farm{core::CoreOptions{}};
