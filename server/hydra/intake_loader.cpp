@@ -21,12 +21,17 @@ constexpr std::size_t kMostListed = 500'000; // the others are found by the next
 constexpr std::size_t kMostSubmitted = 4;    // chunks
 constexpr Duration kLeastPause = milliseconds(50); // between two lists
 constexpr Duration kInPassPause = seconds(2);      // the same when it only changes the order
+constexpr Duration kHeldPause = milliseconds(250); // until somebody's transaction is over, perhaps
 constexpr unsigned kLongestBackOff = 60;           // seconds
 constexpr Duration kLongest = std::chrono::minutes(30);
 
 } // namespace
 
 // -------------------------------------------------------------------------------------------------- other threads
+
+Loader::Loader(LoaderParts parts)
+    : m_parts(std::move(parts)), m_heldPause(kHeldPause, std::max(m_parts.options.rescan, kHeldPause))
+{}
 
 void Loader::wake(bool restarted)
 {
@@ -84,12 +89,16 @@ Result<void> Loader::serve()
             counters.waiting = m_list.left() + m_last.size() + m_alone.size();
         });
         if (!didSomething)
-            waitFor(m_isWanted ? std::max(m_notBefore - now(), Duration(0)) : kLongest);
+            waitFor(untilNext());
     }
 }
 
 Result<bool> Loader::step()
 {
+    if (m_heldAt && *m_heldAt <= now()) {
+        m_heldAt.reset();
+        m_isWanted = m_parts.options.monitorsQueue;
+    }
     const bool isDue = m_isWanted && m_notBefore <= now();
     if (isDue) {
         PENSTOCK_TRY_VOID(beginPass());
@@ -136,6 +145,8 @@ Result<void> Loader::beginPass()
 void Loader::endPass()
 {
     m_isInPass = false;
+    if (!std::exchange(m_wasHeld, false))
+        m_heldPause.reset();
     m_list = {};
     m_memory.clear();
     m_isPostponed.clear();
@@ -239,6 +250,14 @@ void Loader::runTasks()
 {
     for (const Task& task : m_inbox->take())
         task();
+}
+
+Duration Loader::untilNext() const
+{
+    Duration wait = m_isWanted ? m_notBefore - now() : kLongest;
+    if (m_heldAt)
+        wait = std::min(wait, *m_heldAt - now());
+    return std::max(wait, Duration(0));
 }
 
 void Loader::waitFor(Duration time)

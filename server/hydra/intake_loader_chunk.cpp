@@ -185,7 +185,17 @@ Result<void> Loader::abort(std::span<const BuildRef> builds)
 {
     PENSTOCK_TRY(const auto aborted, finishGone(finishing(), builds));
     m_parts.counters.change([&](IntakeCounters& counters) { counters.aborted += aborted.size(); });
+    noteFinished(builds.size(), aborted.size());
     return {};
+}
+
+void Loader::noteFinished(std::size_t wanted, std::size_t finished)
+{
+    if (finished == wanted)
+        return;
+    m_wasHeld = true;
+    if (!m_heldAt)
+        m_heldAt = now() + m_heldPause.next();
 }
 
 Result<void> Loader::finishSome(LoadedChunk& chunk)
@@ -204,6 +214,8 @@ Result<void> Loader::finishSome(LoadedChunk& chunk)
     for (LoadedChunk::Present& build : chunk.present)
         successes.push_back({{build.build.id, build.build.drvPath}, std::move(build.outputs)});
     PENSTOCK_TRY(auto copied, finishFromEarlier(finishing(), successes));
+    noteFinished(failures.size() + successes.size(),
+                 failed.size() + copied.finished.size() + copied.others.size());
     m_parts.counters.change([&](IntakeCounters& counters) {
         counters.cachedFailures += failed.size();
         counters.cachedSuccesses += copied.finished.size();
@@ -258,6 +270,7 @@ Result<void> Loader::computeOne()
         return {};
     }
     PENSTOCK_TRY(const bool isFinished, finishComputed(finishing(), build, *computed));
+    noteFinished(1, isFinished ? 1 : 0);
     m_parts.counters.change([&](IntakeCounters& counters) { counters.cachedSuccesses += isFinished ? 1 : 0; });
     m_toCompute.pop_front();
     return {};

@@ -18,7 +18,12 @@ using store::postgres::Connection;
 constexpr const char* kListen = "LISTEN builds_added; LISTEN builds_restarted; LISTEN builds_cancelled; "
                                 "LISTEN builds_deleted; LISTEN builds_bumped; LISTEN jobset_shares_changed";
 constexpr Duration kLeastPause = milliseconds(50);
-constexpr Duration kUnclaimedPause = milliseconds(250); // until a build that is just being handed over has its job
+// Until a build that is just being handed over has its job: at once, or after hours when its outputs are read first.
+constexpr Duration kUnclaimedPause = milliseconds(250);
+constexpr Duration kLongestUnclaimedPause = seconds(4);
+// Until a job that was cancelled has ended: what runs of it has to be stopped.
+constexpr Duration kLeftPause = milliseconds(250);
+constexpr Duration kLongestLeftPause = seconds(1);
 constexpr Duration kErrorPause = seconds(1);
 constexpr std::size_t kMostBumps = 20'000;   // told to the farm at once: some ten milliseconds of its loop
 constexpr std::size_t kMostRecorded = 5'000; // at once
@@ -57,7 +62,8 @@ private:
 };
 
 Listener::Listener(ListenerParts parts)
-    : m_parts(std::move(parts)), m_outcomes(std::make_shared<Outcomes>(m_inbox, this))
+    : m_parts(std::move(parts)), m_outcomes(std::make_shared<Outcomes>(m_inbox, this)),
+      m_unclaimedPause(kUnclaimedPause, kLongestUnclaimedPause), m_leftPause(kLeftPause, kLongestLeftPause)
 {}
 
 // -------------------------------------------------------------------------------------------------- other threads
@@ -100,6 +106,8 @@ Result<void> Listener::serve()
     // What is told from here on is not lost; what was told before is found by comparing everything.
     PENSTOCK_TRY_VOID(m_connection->runScript(kListen));
     everythingMayDiffer();
+    if (!m_leaving.empty())
+        lookForLeftSoon();
     for (;;)
         PENSTOCK_TRY_VOID(turn());
 }
@@ -118,6 +126,8 @@ Result<void> Listener::turn()
             m_parts.shares.set(jobset.group, jobset.shares);
     }
     takeDueTimers();
+    if (isDue(m_leftAt))
+        PENSTOCK_TRY_VOID(lookForLeft());
     if (m_mustCompare && m_notBefore <= now())
         PENSTOCK_TRY_VOID(compare());
     const auto wait = std::chrono::ceil<milliseconds>(untilNext());
@@ -153,20 +163,22 @@ Duration Listener::untilNext() const
     Duration wait = kLongest;
     if (m_mustCompare)
         wait = std::min(wait, m_notBefore - now());
-    for (const auto& timer : {m_compareAt, m_rescanAt})
+    for (const auto& timer : {m_compareAt, m_rescanAt, m_leftAt})
         if (timer)
             wait = std::min(wait, *timer - now());
     return std::max(wait, Duration(0));
 }
 
+bool Listener::isDue(std::optional<Instant>& timer) const
+{
+    const bool due = timer && *timer <= now();
+    if (due)
+        timer.reset();
+    return due;
+}
+
 void Listener::takeDueTimers()
 {
-    const auto isDue = [this](std::optional<Instant>& timer) {
-        const bool due = timer && *timer <= now();
-        if (due)
-            timer.reset();
-        return due;
-    };
     if (isDue(m_rescanAt)) {
         m_mustCompare = true;
         m_parts.wakeLoader(false);
@@ -194,8 +206,9 @@ Result<void> Listener::compare()
     m_notBefore = now() + std::max(kLeastPause, took * 2);
     m_parts.counters.change([took](IntakeCounters& counters) { counters.lastDiff = took; });
     m_compareAt.reset();
-    m_rescanAt.reset();
-    if (isQueued)
+    if (!isQueued)
+        m_rescanAt.reset();
+    else if (!m_rescanAt) // not put off by what is told meanwhile
         m_rescanAt = now() + m_parts.options.rescan;
     return react(changes);
 }
@@ -203,18 +216,27 @@ Result<void> Listener::compare()
 Result<void> Listener::react(const std::vector<ChangedBuild>& changes)
 {
     bump(changes);
+    const auto isLeaving = [this](const ChangedBuild& build) {
+        const auto found = m_leaving.find(build.id);
+        return found != m_leaving.end() && found->second == build.job;
+    };
     std::vector<BuildId> ended;
     for (const ChangedBuild& build : changes)
-        if (build.job && build.kind != ChangeKind::Bumped && !m_cancelling.contains(build.id))
+        if (build.job && build.kind != ChangeKind::Bumped && !isLeaving(build))
             ended.push_back(build.id);
     if (!ended.empty())
         PENSTOCK_TRY_VOID(repeated([&] { return disownBuilds(*m_connection, ended); }));
+    bool isAnyUnclaimed = false;
     for (const ChangedBuild& build : changes) {
         if (!build.job)
-            lookAgainAfter(kUnclaimedPause);
-        else if (build.kind != ChangeKind::Bumped)
+            isAnyUnclaimed = true;
+        else if (build.kind != ChangeKind::Bumped && !isLeaving(build))
             cancel(build);
     }
+    if (isAnyUnclaimed)
+        lookAgainAfter(m_unclaimedPause.next());
+    else
+        m_unclaimedPause.reset();
     return {};
 }
 
@@ -231,8 +253,7 @@ Result<void> Listener::repeated(const std::function<Result<void>()>& write)
 
 void Listener::cancel(const ChangedBuild& build)
 {
-    if (!m_cancelling.insert(build.id).second)
-        return;
+    m_leaving.insert_or_assign(build.id, *build.job);
     const std::string why =
         build.kind == ChangeKind::Ended ? "cancelled in Hydra" : "its derivation was replaced in Hydra";
     m_parts.farm.cancel(*build.job, why, [outcomes = m_outcomes, id = build.id](const Result<void>& done) {
@@ -240,18 +261,44 @@ void Listener::cancel(const ChangedBuild& build)
     });
 }
 
+void Listener::lookForLeftSoon()
+{
+    m_leftPause.reset();
+    m_leftAt = now();
+}
+
+// A build that was repointed, or restarted after it was cancelled, is new once its former job is over. Nobody tells when.
+Result<void> Listener::lookForLeft()
+{
+    std::vector<Leaving> leaving;
+    for (const auto& [build, job] : m_leaving)
+        leaving.push_back({build, job});
+    PENSTOCK_TRY(const auto left, readLeft(*m_connection, leaving));
+    bool isAnyNew = false;
+    for (const Left& build : left) {
+        m_leaving.erase(build.id);
+        isAnyNew = isAnyNew || build.isNew;
+    }
+    if (isAnyNew)
+        m_parts.wakeLoader(false);
+    if (!m_leaving.empty())
+        m_leftAt = now() + m_leftPause.next();
+    return {};
+}
+
 void Listener::takeOutcomes(std::vector<Outcome> outcomes)
 {
     std::uint64_t cancelled = 0;
     for (const Outcome& outcome : outcomes) {
-        m_cancelling.erase(outcome.build);
         cancelled += outcome.error ? 0U : 1U;
-        if (outcome.error && *outcome.error != ErrorCode::NotFound) // else its job is over, and its row goes with it
+        if (!outcome.error || *outcome.error == ErrorCode::NotFound) {
+            lookForLeftSoon();
+        } else { // asked for again
+            m_leaving.erase(outcome.build);
             lookAgainAfter(kErrorPause);
+        }
     }
     m_parts.counters.change([cancelled](IntakeCounters& counters) { counters.cancelled += cancelled; });
-    if (cancelled > 0) // a build that was repointed is new, now that its former job is over
-        m_parts.wakeLoader(false);
 }
 
 void Listener::bump(const std::vector<ChangedBuild>& changes)

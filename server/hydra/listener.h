@@ -3,6 +3,7 @@
 // the farm has. Many notifications are one look at the difference. While nothing is queued it only listens.
 #pragma once
 
+#include "server/hydra/doubling_pause.h"
 #include "server/hydra/farm_port.h"
 #include "server/hydra/intake_board.h"
 #include "server/hydra/intake_inbox.h"
@@ -62,6 +63,8 @@ private:
     [[nodiscard]] Result<void> react(const std::vector<ChangedBuild>& changes);
     [[nodiscard]] Result<void> repeated(const std::function<Result<void>()>& write);
     void cancel(const ChangedBuild& build);
+    void lookForLeftSoon();
+    [[nodiscard]] Result<void> lookForLeft();
     void takeOutcomes(std::vector<Outcome> outcomes);
     void bump(const std::vector<ChangedBuild>& changes);
     void send(std::vector<Bump> bumps, std::vector<JobBump> jobs);
@@ -72,6 +75,7 @@ private:
     void waitOut(const Error& error);
     void takeDueTimers();
     void lookAgainAfter(Duration time);
+    [[nodiscard]] bool isDue(std::optional<Instant>& timer) const; // resets it then
     [[nodiscard]] Duration untilNext() const;
     [[nodiscard]] Instant now() const { return m_parts.clock.now().mono; }
 
@@ -85,7 +89,10 @@ private:
     Instant m_notBefore;                // the next comparison
     std::optional<Instant> m_compareAt; // without a notification
     std::optional<Instant> m_rescanAt;  // the same, and new builds too
-    std::set<BuildId> m_cancelling;     // asked for and not answered
+    std::optional<Instant> m_leftAt;    // the next look for those that have left
+    DoublingPause m_unclaimedPause;
+    DoublingPause m_leftPause;
+    std::map<BuildId, JobId> m_leaving; // the farm was asked to cancel them; until their rows are gone
     std::unordered_map<BuildId, std::int32_t> m_bumping; // told to the farm and not recorded yet
     std::vector<Bump> m_bumped;                          // of these, those that the farm has
     std::size_t m_bumpsUnanswered = 0;                   // portions

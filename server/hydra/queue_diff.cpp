@@ -40,6 +40,11 @@ constexpr Statement kDisown{
     "hydra_disown_builds",
     "WITH held AS (SELECT build FROM penstock.hydra_builds WHERE build = ANY ($1::int[]) ORDER BY build FOR UPDATE) "
     "UPDATE penstock.hydra_builds h SET drvpath = '' FROM held WHERE h.build = held.build AND h.drvpath <> ''"};
+constexpr Statement kLeft{
+    "hydra_left_builds",
+    "SELECT w.build, h.build IS NULL AND EXISTS (SELECT 1 FROM builds b WHERE b.id = w.build AND b.finished = 0) "
+    "FROM unnest($1::int[], $2::bigint[]) w(build, job) LEFT JOIN penstock.hydra_builds h ON h.build = w.build "
+    "WHERE h.job IS DISTINCT FROM w.job"};
 constexpr Statement kRecordBumps{
     "hydra_record_bumps",
     "WITH held AS (SELECT h.build, w.globalpriority FROM penstock.hydra_builds h JOIN unnest($1::int[], $2::int[]) "
@@ -170,6 +175,24 @@ Result<void> disownBuilds(Connection& connection, std::span<const BuildId> build
     parameters.bytes(idArray(builds));
     PENSTOCK_TRY_VOID(connection.run(kDisown, parameters));
     return {};
+}
+
+Result<std::vector<Left>> readLeft(Connection& connection, std::span<const Leaving> builds)
+{
+    ArrayColumn ids(ArrayColumn::Element::Int32);
+    ArrayColumn jobs(ArrayColumn::Element::Int64);
+    for (const Leaving& build : builds) {
+        ids.int32(build.id);
+        jobs.int64(static_cast<std::int64_t>(build.job.value()));
+    }
+    Parameters parameters;
+    parameters.bytes(ids.take());
+    parameters.bytes(jobs.take());
+    PENSTOCK_TRY(const Rows rows, connection.run(kLeft, parameters));
+    return collect<Left>(rows, "build that was cancelled", [](RowReader& row) {
+        const BuildId id = row.int32();
+        return Left{id, row.boolean()};
+    });
 }
 
 Result<void> recordBumps(Connection& connection, std::span<const Bump> bumps)

@@ -77,6 +77,19 @@ struct ChangedBuild {
 // them meanwhile. From here on they differ until their rows are gone.
 [[nodiscard]] Result<void> disownBuilds(store::postgres::Connection& connection, std::span<const BuildId> builds);
 
+// Builds that were disowned; their rows are there until their jobs have ended.
+struct Leaving {
+    BuildId id;
+    JobId job; // the one that is to end
+};
+struct Left {
+    BuildId id;
+    bool isNew; // unfinished and without a row: somebody wants it built again
+};
+// Those whose rows have gone. By primary keys, whatever the length of the queue.
+[[nodiscard]] Result<std::vector<Left>> readLeft(store::postgres::Connection& connection,
+                                                 std::span<const Leaving> builds);
+
 struct Bump {
     BuildId id;
     std::int32_t globalPriority;

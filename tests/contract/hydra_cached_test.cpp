@@ -223,6 +223,7 @@ TEST_F(HydraCached, ARowThatSomebodyHoldsWaitsAndHoldsUpNothing)
     const auto b = derive("b");
     build(a);
     build(b);
+    m_options.rescan = std::chrono::hours(1); // nobody tells when it is free, and it is soon
     m_database.insertFinishedBuild(rowOf(a), 0);
     const int held = queue(a);
     const int other = queue(b);

@@ -141,12 +141,33 @@ void TableFarm::cancel(JobId job, std::string why, hydra::Answer<void> answer)
             done = fail(ErrorCode::NotFound, "no such job");
         } else {
             m_cancelled.push_back(static_cast<int>(found->second.spec.sourceId));
-            m_session.run(fmt::format("DELETE FROM penstock.hydra_builds WHERE job = {}", job.value()));
+            if (m_stopsSlowly)
+                m_stopping.push_back(job);
+            else
+                dropRow(job);
             m_live.erase(found->second.root);
             m_jobs.erase(found);
         }
     }
     answer(done);
+}
+
+void TableFarm::dropRow(JobId job)
+{
+    m_session.run(fmt::format("DELETE FROM penstock.hydra_builds WHERE job = {}", job.value()));
+}
+
+void TableFarm::stopSlowly()
+{
+    const MutexLock lock(m_mutex);
+    m_stopsSlowly = true;
+}
+
+void TableFarm::letStopped()
+{
+    const MutexLock lock(m_mutex);
+    for (const JobId job : std::exchange(m_stopping, {}))
+        dropRow(job);
 }
 
 void TableFarm::bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer)

@@ -81,11 +81,15 @@ public:
     [[nodiscard]] std::size_t conflicts() const;
     void refuse(std::vector<Error> next); // so many submissions
     void refuseJobsNamed(std::string name, Error error);
+    // Jobs that are cancelled from now on keep what runs of them, until it is over.
+    void stopSlowly();
+    void letStopped();
     // A step ended, and nobody told the intake.
     void forgetStep(const std::string& name);
 
 private:
     [[nodiscard]] Result<std::vector<JobId>> take(std::vector<jobs::ParsedJob>& jobs) PENSTOCK_REQUIRES(m_mutex);
+    void dropRow(JobId job) PENSTOCK_REQUIRES(m_mutex);
 
     mutable Mutex m_mutex;
     HydraSession m_session PENSTOCK_GUARDED_BY(m_mutex);
@@ -93,6 +97,8 @@ private:
     std::set<std::string> m_live PENSTOCK_GUARDED_BY(m_mutex); // derivations
     std::map<std::string, std::uint32_t> m_shares PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<int> m_cancelled PENSTOCK_GUARDED_BY(m_mutex);
+    bool m_stopsSlowly PENSTOCK_GUARDED_BY(m_mutex) = false;
+    std::vector<JobId> m_stopping PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<Error> m_refusals PENSTOCK_GUARDED_BY(m_mutex);
     std::string m_badName PENSTOCK_GUARDED_BY(m_mutex);
     std::optional<Error> m_badNameError PENSTOCK_GUARDED_BY(m_mutex);
