@@ -13,8 +13,9 @@
 namespace penstock::hydra {
 namespace {
 
-constexpr std::size_t kMostAdded = 1'000;     // builds whose own derivation a chunk needs
-constexpr std::size_t kMostToCompute = 5'000; // the others are found by the next pass
+constexpr std::size_t kMostAdded = 1'000; // builds whose own derivation a chunk needs
+constexpr std::size_t kMostToComputeLater = 500'000; // the others are found by the next pass
+constexpr int kComputingShare = 8;                   // loading may take so many times as long as computing
 constexpr std::size_t kFetchedAtATime = 10;
 constexpr std::size_t kNoLimit = SIZE_MAX;
 
@@ -209,12 +210,15 @@ Result<void> Loader::finishSome(LoadedChunk& chunk)
         counters.cachedSuccesses += copied.finished.size();
     });
     for (CachedSuccess& build : copied.others) {
-        if (m_toCompute.size() < kMostToCompute) {
+        if (m_toCompute.size() < m_parts.mostToCompute) {
             m_toCompute.push_back(std::move(build));
             continue;
         }
         m_toRelease.push_back(build.build.id);
-        m_isWanted = true;
+        if (m_toComputeLater.size() < kMostToComputeLater)
+            m_toComputeLater.insert(build.build.id);
+        else
+            m_isWanted = m_parts.options.monitorsQueue;
     }
     for (const auto& builds : {refsTo(chunk.unreadable), refsTo(chunk.failed), refsTo(chunk.present)})
         for (const BuildRef& build : builds)
@@ -243,8 +247,17 @@ void Loader::submit(LoadedChunk chunk, bool takesLive)
     });
 }
 
-// Reading outputs from a store that is far away takes long, so what is new goes first.
+// Reading outputs from a store that is far away takes long, so what is new goes first; but pass may follow pass, and
+// then this must not wait for ever.
 Result<void> Loader::computeOne()
+{
+    const Instant start = now();
+    auto done = computeFirst();
+    m_noComputingBefore = now() + (now() - start) * kComputingShare;
+    return done;
+}
+
+Result<void> Loader::computeFirst()
 {
     const CachedSuccess& build = m_toCompute.front();
     auto computed = computeResult(m_parts.store, build.outputs, m_parts.cancel);

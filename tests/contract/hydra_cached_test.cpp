@@ -286,6 +286,36 @@ TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)
     stop();
 }
 
+// More than are remembered at a time; meanwhile pass after pass begins.
+TEST_F(HydraCached, ABacklogOfBuildsWhoseResultsAreComputedIsWorkedOffWithoutReadingItAgainAndAgain)
+{
+    constexpr std::uint64_t kBuilds = 400;
+    m_mostToCompute = 100;
+    m_database.run("BEGIN");
+    for (std::uint64_t at = 0; at < kBuilds; ++at) {
+        const auto derivation = derive(fmt::format("d{}", at));
+        build(derivation);
+        queue(derivation);
+    }
+    m_database.run("COMMIT");
+    start();
+    waitUntil("all that were read are waiting", [&] {
+        const auto counters = m_intake->counters();
+        return counters.buildsRead == kBuilds && counters.waiting > 0;
+    });
+    const int added = queue(derive("added"));
+    std::size_t looks = 0;
+    waitUntil("all are finished", [&] {
+        if (looks++ % 50 == 0)
+            notify("builds_added");
+        return m_intake->counters().cachedSuccesses == kBuilds;
+    });
+    waitUntil("the new one is loaded", [&] { return m_farm.jobOf(added).has_value(); });
+    // Those that did not fit are read twice.
+    EXPECT_LE(m_intake->counters().buildsRead, kBuilds + 1 + (kBuilds - m_mostToCompute));
+    waitUntil("nothing waits", [&] { return m_intake->counters().waiting == 0; });
+}
+
 TEST_F(HydraCached, ThreeHundredBuildsOnOneFailedDerivationAreFailedAtOnce)
 {
     const auto a = derive("a");

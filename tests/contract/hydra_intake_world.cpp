@@ -246,7 +246,8 @@ IntakeWorld::~IntakeWorld() = default;
 void IntakeWorld::start()
 {
     m_intake = std::make_unique<hydra::Intake>(m_options,
-                                               hydra::IntakeParts{m_farm, *m_store, m_clock, testLogger(), m_fetch},
+                                               hydra::IntakeParts{m_farm, *m_store, m_clock, testLogger(), m_fetch,
+                                                                  m_mostToCompute},
                                                hydra::IntakePlaces{nix::StoreDir::standard(), m_files.path()});
     m_intake->start();
 }

@@ -138,6 +138,7 @@ protected:
     TableFarm m_farm;
     SystemClock m_clock;
     std::function<Result<nix::StorePathSet>(const nix::StorePathSet&)> m_fetch;
+    std::size_t m_mostToCompute = hydra::IntakeParts::kMostToCompute;
     hydra::Options m_options;
     std::unique_ptr<hydra::Intake> m_intake;
 };
