@@ -106,6 +106,7 @@ private:
     void submit(LoadedChunk chunk, bool takesLive);
     [[nodiscard]] Result<void> computeOne();
     [[nodiscard]] Result<void> computeFirst();
+    [[nodiscard]] Result<void> notComputed(CachedSuccess build, const Error& error, bool mayPass);
     [[nodiscard]] Finishing finishing();
 
     const LoaderParts m_parts;

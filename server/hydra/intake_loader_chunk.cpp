@@ -259,20 +259,31 @@ Result<void> Loader::computeOne()
 
 Result<void> Loader::computeFirst()
 {
-    const CachedSuccess& build = m_toCompute.front();
-    auto computed = computeResult(m_parts.store, build.outputs, m_parts.cancel);
-    if (!computed && isPassing(computed.error()))
-        return fail(computed.error());
-    if (!computed) {
-        m_parts.logger.warning("hydra.outputs_unreadable",
-                               {{"build", build.build.id}, {"error", computed.error().message}});
-        m_toRelease.push_back(build.build.id);
-        m_toCompute.pop_front();
-        return {};
-    }
-    PENSTOCK_TRY(const bool isFinished, finishComputed(finishing(), build, *computed));
-    m_parts.counters.change([&](IntakeCounters& counters) { counters.cachedSuccesses += isFinished ? 1 : 0; });
+    CachedSuccess build = std::move(m_toCompute.front());
     m_toCompute.pop_front();
+    const auto computed = computeResult(m_parts.store, build.outputs, m_parts.cancel);
+    if (!computed) { // Exhausted: it is larger than what is read, and stays so
+        const bool mayPass = isPassing(computed.error()) && computed.error().code != ErrorCode::Exhausted;
+        return notComputed(std::move(build), computed.error(), mayPass);
+    }
+    const auto isFinished = finishComputed(finishing(), build, *computed);
+    if (!isFinished)
+        return notComputed(std::move(build), isFinished.error(),
+                           isPassing(isFinished.error()) || !m_connection->isUsable());
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.cachedSuccesses += *isFinished ? 1U : 0U; });
+    allIsWell();
+    return {};
+}
+
+// Whatever is wrong with it, others may fare better: it goes behind them, or is left to the next pass.
+Result<void> Loader::notComputed(CachedSuccess build, const Error& error, bool mayPass)
+{
+    if (mayPass) {
+        m_toCompute.push_back(std::move(build));
+        return fail(error);
+    }
+    m_parts.logger.warning("hydra.outputs_unreadable", {{"build", build.build.id}, {"error", error.message}});
+    m_toRelease.push_back(build.build.id);
     return {};
 }
 

@@ -116,6 +116,27 @@ TEST_F(HydraCached, ComputesTheResultFromTheStore)
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
 
+TEST_F(HydraCached, OutputsThatCannotBeReadHoldUpNoOther)
+{
+    const auto huge = derive("huge");
+    const auto slow = derive("slow");
+    const auto good = derive("good");
+    for (const TestDerivation& each : {huge, slow, good})
+        build(each);
+    m_nix.setNarError(huge.output(), {ErrorCode::Exhausted, "it is nested too deeply"});
+    m_nix.setNarError(slow.output(), {ErrorCode::Timeout, "it took too long"});
+    HydraBuild row;
+    row.globalPriority = 2; // before the others
+    const int tooLarge = queue(huge, row);
+    row.globalPriority = 1;
+    const int tooSlow = queue(slow, row);
+    const int other = queue(good);
+    start();
+    loaded(other);
+    EXPECT_FALSE(isFinished(tooLarge));
+    EXPECT_FALSE(isFinished(tooSlow));
+}
+
 TEST_F(HydraCached, AnOutputThatSaysThatItFailedIsStatus6AndADirectoryIsAProduct)
 {
     const auto a = derive("a");
