@@ -30,7 +30,7 @@ struct Intake::Threads {
         : options(std::move(given)), places(std::move(givenPlaces)), clock(parts.clock),
           shares(parts.farm, parts.logger), derivations(places.storeDir, places.storeFiles, cancel),
           loader({options, parts.farm, parts.store, places.storeDir, derivations, parts.clock, parts.logger, counters,
-                  shares, stop, cancel, options.useSubstitutes ? parts.fetch : nullptr}),
+                  shares, stop, cancel, options.useSubstitutes ? parts.fetch : nullptr, parts.mostToCompute}),
           listener({options, parts.farm, parts.clock, parts.logger, counters, shares, stop,
                     [this](bool restarted) { loader.wake(restarted); }})
     {}

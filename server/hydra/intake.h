@@ -15,6 +15,7 @@
 #include "shared/base/result.h"
 #include "shared/nix/store_path.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,6 +24,8 @@
 namespace penstock::hydra {
 
 struct IntakeParts { // all outlive the intake
+    static constexpr std::size_t kMostToCompute = 5'000;
+
     FarmPort& farm;
     cache::OutputStore& store; // whose presence counts
     const Clock& clock;
@@ -30,6 +33,8 @@ struct IntakeParts { // all outlive the intake
     // With Options::useSubstitutes: brings what it can of the paths into the store, with all that they refer to, and
     // answers those that are there then. Blocking, called from several threads. Null: nothing is fetched.
     std::function<Result<nix::StorePathSet>(const nix::StorePathSet& paths)> fetch = {};
+    // Builds kept with their outputs until what is there is read from the store; of others only the ids.
+    std::size_t mostToCompute = kMostToCompute;
 };
 
 struct IntakePlaces {

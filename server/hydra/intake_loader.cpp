@@ -86,7 +86,8 @@ Result<void> Loader::serve()
         PENSTOCK_TRY(const bool didSomething, step());
         m_parts.counters.change([busy = now() - start, this](IntakeCounters& counters) {
             counters.busy += busy;
-            counters.waiting = m_list.left() + m_last.size() + m_alone.size();
+            counters.waiting = m_list.left() + m_last.size() + m_alone.size() + m_toCompute.size() +
+                               m_toComputeLater.size();
         });
         if (!didSomething)
             waitFor(untilNext());
@@ -102,6 +103,10 @@ Result<bool> Loader::step()
     const bool isDue = m_isWanted && m_notBefore <= now();
     if (isDue) {
         PENSTOCK_TRY_VOID(beginPass());
+        return true;
+    }
+    if (!m_toCompute.empty() && m_noComputingBefore <= now()) {
+        PENSTOCK_TRY_VOID(computeOne());
         return true;
     }
     if (m_submitted.size() >= kMostSubmitted)
@@ -127,7 +132,9 @@ Result<void> Loader::beginPass()
 {
     const Instant start = now();
     PENSTOCK_TRY(auto builds, readNewBuilds(*m_connection, m_parts.storeDir.text(), kMostListed));
-    std::erase_if(builds, [this](const NewBuild& build) { return m_isPostponed.contains(build.id); });
+    std::erase_if(builds, [this](const NewBuild& build) {
+        return m_isPostponed.contains(build.id) || m_toComputeLater.contains(build.id);
+    });
     const Duration took = now() - start;
     m_parts.counters.change([isInPass = m_isInPass](IntakeCounters& counters) {
         ++counters.passesStarted;
@@ -167,11 +174,23 @@ std::optional<Loader::Chunk> Loader::nextChunk()
         chunk.builds.push_back(m_last.front());
     if (!chunk.builds.empty())
         return chunk;
-    if (m_alone.empty())
-        return std::nullopt;
-    chunk = {{m_alone.front()}, true, false};
-    m_alone.pop_front();
-    return chunk;
+    if (!m_alone.empty()) {
+        chunk = {{m_alone.front()}, true, false};
+        m_alone.pop_front();
+        return chunk;
+    }
+    chunk.builds = nextToCompute();
+    return chunk.builds.empty() ? std::nullopt : std::optional(std::move(chunk));
+}
+
+// When all that were remembered with their outputs are computed.
+std::vector<BuildId> Loader::nextToCompute()
+{
+    std::vector<BuildId> builds;
+    const std::size_t most = std::min(kMostChunk, m_parts.mostToCompute);
+    while (m_toCompute.empty() && !m_toComputeLater.empty() && builds.size() < most)
+        builds.push_back(m_toComputeLater.extract(m_toComputeLater.begin()).value());
+    return builds;
 }
 
 // Once to the end of the list, when most of what they need lives in the farm, then each alone.

@@ -43,6 +43,7 @@ struct LoaderParts { // all outlive it
     const store::postgres::StopSignal& stop;
     CancelToken cancel; // at the same time as stop
     std::function<Result<nix::StorePathSet>(const nix::StorePathSet& paths)> fetch; // see IntakeParts; may be null
+    std::size_t mostToCompute; // at least 1
 };
 
 class Loader {
@@ -80,6 +81,7 @@ private:
     [[nodiscard]] Result<void> beginPass();
     void endPass();
     [[nodiscard]] std::optional<Chunk> nextChunk();
+    [[nodiscard]] std::vector<BuildId> nextToCompute();
     void postpone(std::span<const BuildId> builds);
     void loadAlone(std::span<const BuildId> builds);
     void answered(std::uint64_t submission, const Result<std::vector<JobId>>& jobs);
@@ -106,6 +108,8 @@ private:
     [[nodiscard]] Result<void> abort(std::span<const BuildRef> builds);
     void submit(LoadedChunk chunk, bool takesLive);
     [[nodiscard]] Result<void> computeOne();
+    [[nodiscard]] Result<void> computeFirst();
+    [[nodiscard]] Result<void> notComputed(CachedSuccess build, const Error& error, bool mayPass);
     [[nodiscard]] Finishing finishing();
 
     const LoaderParts m_parts;
@@ -135,6 +139,8 @@ private:
     std::map<std::uint64_t, Submission> m_submitted;
     std::uint64_t m_lastSubmission = 0;
     std::deque<CachedSuccess> m_toCompute;
+    std::unordered_set<BuildId> m_toComputeLater; // released; in no list until there is room for them
+    Instant m_noComputingBefore;                  // while there are builds to load
     std::map<BuildId, std::vector<Answer<void>>> m_requests;
 };
 

@@ -13,8 +13,9 @@
 namespace penstock::hydra {
 namespace {
 
-constexpr std::size_t kMostAdded = 1'000;     // builds whose own derivation a chunk needs
-constexpr std::size_t kMostToCompute = 5'000; // the others are found by the next pass
+constexpr std::size_t kMostAdded = 1'000; // builds whose own derivation a chunk needs
+constexpr std::size_t kMostToComputeLater = 500'000; // the others are found by the next pass
+constexpr int kComputingShare = 8;                   // loading may take so many times as long as computing
 constexpr std::size_t kFetchedAtATime = 10;
 constexpr std::size_t kNoLimit = SIZE_MAX;
 
@@ -221,12 +222,15 @@ Result<void> Loader::finishSome(LoadedChunk& chunk)
         counters.cachedSuccesses += copied.finished.size();
     });
     for (CachedSuccess& build : copied.others) {
-        if (m_toCompute.size() < kMostToCompute) {
+        if (m_toCompute.size() < m_parts.mostToCompute) {
             m_toCompute.push_back(std::move(build));
             continue;
         }
         m_toRelease.push_back(build.build.id);
-        m_isWanted = true;
+        if (m_toComputeLater.size() < kMostToComputeLater)
+            m_toComputeLater.insert(build.build.id);
+        else
+            m_isWanted = m_parts.options.monitorsQueue;
     }
     for (const auto& builds : {refsTo(chunk.unreadable), refsTo(chunk.failed), refsTo(chunk.present)})
         for (const BuildRef& build : builds)
@@ -255,24 +259,44 @@ void Loader::submit(LoadedChunk chunk, bool takesLive)
     });
 }
 
-// Reading outputs from a store that is far away takes long, so what is new goes first.
+// Reading outputs from a store that is far away takes long, so what is new goes first; but pass may follow pass, and
+// then this must not wait for ever.
 Result<void> Loader::computeOne()
 {
-    const CachedSuccess& build = m_toCompute.front();
-    auto computed = computeResult(m_parts.store, build.outputs, m_parts.cancel);
-    if (!computed && isPassing(computed.error()))
-        return fail(computed.error());
-    if (!computed) {
-        m_parts.logger.warning("hydra.outputs_unreadable",
-                               {{"build", build.build.id}, {"error", computed.error().message}});
-        m_toRelease.push_back(build.build.id);
-        m_toCompute.pop_front();
-        return {};
-    }
-    PENSTOCK_TRY(const bool isFinished, finishComputed(finishing(), build, *computed));
-    noteFinished(1, isFinished ? 1 : 0);
-    m_parts.counters.change([&](IntakeCounters& counters) { counters.cachedSuccesses += isFinished ? 1 : 0; });
+    const Instant start = now();
+    auto done = computeFirst();
+    m_noComputingBefore = now() + (now() - start) * kComputingShare;
+    return done;
+}
+
+Result<void> Loader::computeFirst()
+{
+    CachedSuccess build = std::move(m_toCompute.front());
     m_toCompute.pop_front();
+    const auto computed = computeResult(m_parts.store, build.outputs, m_parts.cancel);
+    if (!computed) { // Exhausted: it is larger than what is read, and stays so
+        const bool mayPass = isPassing(computed.error()) && computed.error().code != ErrorCode::Exhausted;
+        return notComputed(std::move(build), computed.error(), mayPass);
+    }
+    const auto isFinished = finishComputed(finishing(), build, *computed);
+    if (!isFinished)
+        return notComputed(std::move(build), isFinished.error(),
+                           isPassing(isFinished.error()) || !m_connection->isUsable());
+    noteFinished(1, *isFinished ? 1 : 0);
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.cachedSuccesses += *isFinished ? 1U : 0U; });
+    allIsWell();
+    return {};
+}
+
+// Whatever is wrong with it, others may fare better: it goes behind them, or is left to the next pass.
+Result<void> Loader::notComputed(CachedSuccess build, const Error& error, bool mayPass)
+{
+    if (mayPass) {
+        m_toCompute.push_back(std::move(build));
+        return fail(error);
+    }
+    m_parts.logger.warning("hydra.outputs_unreadable", {{"build", build.build.id}, {"error", error.message}});
+    m_toRelease.push_back(build.build.id);
     return {};
 }
 

@@ -87,10 +87,11 @@ std::optional<nix::SupportFiles> fromListing(const std::string& text)
 
 Result<nix::SupportFiles> supportOf(cache::OutputStore& store, const nix::NarInfo& info, const CancelToken& stop)
 {
-    PENSTOCK_TRY(const auto listing,
-                 store.readSideFile(std::string(info.path.digest()) + ".ls", nix::kMaxListingBytes));
-    if (listing)
-        if (auto files = fromListing(*listing))
+    const auto listing = store.readSideFile(std::string(info.path.digest()) + ".ls", nix::kMaxListingBytes);
+    if (!listing && listing.error().code != ErrorCode::Exhausted) // too large: the NAR tells as well
+        return fail(listing.error());
+    if (listing && *listing)
+        if (auto files = fromListing(**listing))
             return *std::move(files);
     nix::SupportFilesVisitor visitor;
     PENSTOCK_TRY_VOID(readInto(store, info, visitor, stop));

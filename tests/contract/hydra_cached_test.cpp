@@ -122,6 +122,27 @@ TEST_F(HydraCached, ComputesTheResultFromTheStore)
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
 
+TEST_F(HydraCached, OutputsThatCannotBeReadHoldUpNoOther)
+{
+    const auto huge = derive("huge");
+    const auto slow = derive("slow");
+    const auto good = derive("good");
+    for (const TestDerivation& each : {huge, slow, good})
+        build(each);
+    m_nix.setNarError(huge.output(), {ErrorCode::Exhausted, "it is nested too deeply"});
+    m_nix.setNarError(slow.output(), {ErrorCode::Timeout, "it took too long"});
+    HydraBuild row;
+    row.globalPriority = 2; // before the others
+    const int tooLarge = queue(huge, row);
+    row.globalPriority = 1;
+    const int tooSlow = queue(slow, row);
+    const int other = queue(good);
+    start();
+    loaded(other);
+    EXPECT_FALSE(isFinished(tooLarge));
+    EXPECT_FALSE(isFinished(tooSlow));
+}
+
 TEST_F(HydraCached, AnOutputThatSaysThatItFailedIsStatus6AndADirectoryIsAProduct)
 {
     const auto a = derive("a");
@@ -325,6 +346,36 @@ TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", itself)));
     EXPECT_EQ(m_intake->counters().fetched, 2U);
     stop();
+}
+
+// More than are remembered at a time; meanwhile pass after pass begins.
+TEST_F(HydraCached, ABacklogOfBuildsWhoseResultsAreComputedIsWorkedOffWithoutReadingItAgainAndAgain)
+{
+    constexpr std::uint64_t kBuilds = 400;
+    m_mostToCompute = 100;
+    m_database.run("BEGIN");
+    for (std::uint64_t at = 0; at < kBuilds; ++at) {
+        const auto derivation = derive(fmt::format("d{}", at));
+        build(derivation);
+        queue(derivation);
+    }
+    m_database.run("COMMIT");
+    start();
+    waitUntil("all that were read are waiting", [&] {
+        const auto counters = m_intake->counters();
+        return counters.buildsRead == kBuilds && counters.waiting > 0;
+    });
+    const int added = queue(derive("added"));
+    std::size_t looks = 0;
+    waitUntil("all are finished", [&] {
+        if (looks++ % 50 == 0)
+            notify("builds_added");
+        return m_intake->counters().cachedSuccesses == kBuilds;
+    });
+    waitUntil("the new one is loaded", [&] { return m_farm.jobOf(added).has_value(); });
+    // Those that did not fit are read twice.
+    EXPECT_LE(m_intake->counters().buildsRead, kBuilds + 1 + (kBuilds - m_mostToCompute));
+    waitUntil("nothing waits", [&] { return m_intake->counters().waiting == 0; });
 }
 
 TEST_F(HydraCached, ThreeHundredBuildsOnOneFailedDerivationAreFailedAtOnce)

@@ -66,6 +66,22 @@ Result<nix::StorePathSet> FaultyNixStore::validPaths(const nix::StorePathSet& pa
     return inner.validPaths(paths, substitute);
 }
 
+Result<void> FaultyNixStore::readNar(const nix::NarInfo& info, const ByteSink& sink)
+{
+    {
+        const MutexLock lock(m_mutex);
+        if (const auto found = m_narErrors.find(info.path); found != m_narErrors.end())
+            return fail(found->second);
+    }
+    return inner.readNar(info, sink);
+}
+
+void FaultyNixStore::setNarError(const nix::StorePath& path, Error error)
+{
+    const MutexLock lock(m_mutex);
+    m_narErrors.insert_or_assign(path, std::move(error));
+}
+
 void FaultyNixStore::setBroken(bool isBroken)
 {
     const MutexLock lock(m_mutex);
@@ -264,7 +280,8 @@ IntakeWorld::~IntakeWorld() = default;
 void IntakeWorld::start()
 {
     m_intake = std::make_unique<hydra::Intake>(m_options,
-                                               hydra::IntakeParts{m_farm, *m_store, m_clock, testLogger(), m_fetch},
+                                               hydra::IntakeParts{m_farm, *m_store, m_clock, testLogger(), m_fetch,
+                                                                  m_mostToCompute},
                                                hydra::IntakePlaces{nix::StoreDir::standard(), m_files.path()});
     m_intake->start();
 }

@@ -33,10 +33,7 @@ public:
     {
         return inner.info(path);
     }
-    [[nodiscard]] Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) override
-    {
-        return inner.readNar(info, sink);
-    }
+    [[nodiscard]] Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) override;
     [[nodiscard]] Result<void> addNar(const nix::NarInfo& info, const ByteSource& nar) override
     {
         return inner.addNar(info, nar);
@@ -46,6 +43,7 @@ public:
         return inner.addRoot(path, link);
     }
     void setBroken(bool isBroken);
+    void setNarError(const nix::StorePath& path, Error error);
     [[nodiscard]] std::size_t questions() const;
 
     MemoryNixStore inner;
@@ -53,6 +51,7 @@ public:
 private:
     mutable Mutex m_mutex;
     bool m_isBroken PENSTOCK_GUARDED_BY(m_mutex) = false;
+    std::map<nix::StorePath, Error> m_narErrors PENSTOCK_GUARDED_BY(m_mutex);
     std::size_t m_questions PENSTOCK_GUARDED_BY(m_mutex) = 0;
 };
 
@@ -144,6 +143,7 @@ protected:
     TableFarm m_farm;
     SystemClock m_clock;
     std::function<Result<nix::StorePathSet>(const nix::StorePathSet&)> m_fetch;
+    std::size_t m_mostToCompute = hydra::IntakeParts::kMostToCompute;
     hydra::Options m_options;
     std::unique_ptr<hydra::Intake> m_intake;
 };
