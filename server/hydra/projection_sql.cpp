@@ -243,9 +243,9 @@ UPDATE penstock.hydra_builds h SET deferred = true, accounted = u.accounted
 FROM unnest($1::integer[], $2::integer[]) AS u (build, accounted)
 WHERE h.build = ANY(ARRAY[u.build]) AND (NOT h.deferred OR h.accounted IS DISTINCT FROM u.accounted))"};
 
-const Statement kDeferredAttempts{
-    "hydra_deferred_attempts",
-    "SELECT attempt FROM penstock.hydra_attempts WHERE deferred ORDER BY attempt LIMIT $1::bigint"};
+const Statement kDeferredAttempts{"hydra_deferred_attempts", R"(
+SELECT attempt FROM penstock.hydra_attempts WHERE deferred AND attempt > $1::bigint
+ORDER BY attempt LIMIT $2::bigint)"};
 const Statement kDeferredBuilds{"hydra_deferred_builds", R"(
 SELECT build, job FROM penstock.hydra_builds WHERE deferred AND job IS NOT NULL AND build > $1::bigint
 ORDER BY build LIMIT $2::bigint)"};

@@ -62,8 +62,9 @@ extern const Statement kSetStarted;
 extern const Statement kDropBuilds;
 extern const Statement kDeferBuilds;
 
-extern const Statement kDeferredAttempts; // $1: at most
-extern const Statement kDeferredBuilds;   // $1: after this build, $2: at most. Build, job
+// $1: after this one, $2: at most. The latter: build, job
+extern const Statement kDeferredAttempts;
+extern const Statement kDeferredBuilds;
 
 // At start-up. $1: now in seconds, $2: errormsg.
 extern const Statement kEndUnclaimed;
