@@ -44,7 +44,7 @@ extern const Statement kInsertResolvedSteps; // of status 13, from schema 87 on
 extern const Statement kInsertStepOutputs;
 extern const Statement kEndSteps;
 extern const Statement kSetStepPaths;
-extern const Statement kSetConnecting;
+extern const Statement kSetConnecting; // rows that others hold are left to the phases
 extern const Statement kInsertFailedPaths;
 extern const Statement kSetOutputPaths;
 extern const Statement kDropProducts;
