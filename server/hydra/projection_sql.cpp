@@ -179,9 +179,10 @@ WHERE o.build = ANY(ARRAY[u.build]) AND o.stepnr = ANY(ARRAY[u.stepnr]) AND o.na
 const Statement kSetConnecting{"hydra_set_connecting", R"(
 UPDATE buildsteps s SET busy = 10
 FROM unnest($1::bigint[]) AS u (id),
-LATERAL (SELECT h.build, h.stepnr FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h
-WHERE s.build = ANY(ARRAY[h.build]) AND s.stepnr = ANY(ARRAY[h.stepnr]) AND s.busy + 0 = 1
-    AND s.status IS NULL)"};
+LATERAL (SELECT h.build, h.stepnr FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h,
+LATERAL (SELECT f.build, f.stepnr FROM buildsteps f WHERE f.build = h.build AND f.stepnr = h.stepnr
+         AND f.busy + 0 = 1 AND f.status IS NULL FOR NO KEY UPDATE SKIP LOCKED) f
+WHERE s.build = ANY(ARRAY[f.build]) AND s.stepnr = ANY(ARRAY[f.stepnr]))"};
 
 const Statement kInsertFailedPaths{"hydra_insert_failed_paths", R"(
 INSERT INTO failedpaths (path) SELECT DISTINCT u.path FROM unnest($1::text[]) AS u (path) ON CONFLICT DO NOTHING)"};
@@ -243,9 +244,9 @@ UPDATE penstock.hydra_builds h SET deferred = true, accounted = u.accounted
 FROM unnest($1::integer[], $2::integer[]) AS u (build, accounted)
 WHERE h.build = ANY(ARRAY[u.build]) AND (NOT h.deferred OR h.accounted IS DISTINCT FROM u.accounted))"};
 
-const Statement kDeferredAttempts{
-    "hydra_deferred_attempts",
-    "SELECT attempt FROM penstock.hydra_attempts WHERE deferred ORDER BY attempt LIMIT $1::bigint"};
+const Statement kDeferredAttempts{"hydra_deferred_attempts", R"(
+SELECT attempt FROM penstock.hydra_attempts WHERE deferred AND attempt > $1::bigint
+ORDER BY attempt LIMIT $2::bigint)"};
 const Statement kDeferredBuilds{"hydra_deferred_builds", R"(
 SELECT build, job FROM penstock.hydra_builds WHERE deferred AND job IS NOT NULL AND build > $1::bigint
 ORDER BY build LIMIT $2::bigint)"};

@@ -44,7 +44,7 @@ extern const Statement kInsertResolvedSteps; // of status 13, from schema 87 on
 extern const Statement kInsertStepOutputs;
 extern const Statement kEndSteps;
 extern const Statement kSetStepPaths;
-extern const Statement kSetConnecting;
+extern const Statement kSetConnecting; // rows that others hold are left to the phases
 extern const Statement kInsertFailedPaths;
 extern const Statement kSetOutputPaths;
 extern const Statement kDropProducts;
@@ -62,8 +62,9 @@ extern const Statement kSetStarted;
 extern const Statement kDropBuilds;
 extern const Statement kDeferBuilds;
 
-extern const Statement kDeferredAttempts; // $1: at most
-extern const Statement kDeferredBuilds;   // $1: after this build, $2: at most. Build, job
+// $1: after this one, $2: at most. The latter: build, job
+extern const Statement kDeferredAttempts;
+extern const Statement kDeferredBuilds;
 
 // At start-up. $1: now in seconds, $2: errormsg.
 extern const Statement kEndUnclaimed;

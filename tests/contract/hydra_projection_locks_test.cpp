@@ -134,6 +134,18 @@ TEST_F(HydraLocks, NobodyWhoChangesManyBuildsIsCaughtBetweenUs)
     EXPECT_THAT(farm.sideRows(), ElementsAre("build|2"));
 }
 
+TEST_F(HydraLocks, WhoDeletesABuildHoldsUpNoStepThatBeginsToRun)
+{
+    queue();
+    const int third = farm.insertBuild("third");
+    farm.persist(FarmChanges().step(3, "third").job(third, 3).start(3, 3, third).get());
+    other.run("BEGIN; DELETE FROM builds WHERE id = 1");
+    farm.persist(FarmChanges().accept(1).accept(3).get()); // or it waits for as long as the other does
+    EXPECT_THAT(farm.steps(third), ElementsAre("third|10|NULL|NULL|100|NULL|m1|x86_64-linux|NULL"));
+    other.run("ROLLBACK");
+    EXPECT_THAT(farm.steps(a), ElementsAre("a|1|NULL|NULL|100|NULL|m1|x86_64-linux|NULL")) << "phases move it on";
+}
+
 TEST_F(HydraLocks, ADeletionThatIsTakenBackLosesNothing)
 {
     queue();
