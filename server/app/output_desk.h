@@ -78,7 +78,7 @@ public:
 
     // A builder says that a build succeeded and where its outputs are. Handed on to the core at once, late, or as a
     // failure of the machine: when some output is certainly not in the first store. While that is not known, it waits.
-    // A repeat of a result that waits takes its place.
+    // Of an attempt that the core knows for this session's machine's. A repeat of a result that waits takes its place.
     void check(SessionId session, protocol::AttemptResult result);
     // For the core. drvPath: whose log is to be kept once it is whole; empty: none is.
     void attemptEnded(AttemptId attempt, const std::string& drvPath);

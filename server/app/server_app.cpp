@@ -280,7 +280,7 @@ void ServerApp::Parts::buildNet()
     monitorLinks = std::make_unique<net::MonitorLinks>(*feed);
 
     linkBridge = std::make_unique<LinkBridge>(
-        *dispatcher, *logs, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
+        *dispatcher, *logs, netLoop, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
             outputs->check(session, std::move(result));
         });
     if (hydra != nullptr)
