@@ -65,6 +65,9 @@ public:
     OutputDesk(OutputParts parts, OpenedOutputs opened);
     ~OutputDesk() override;
 
+    // Calls of stores that run, whoever's, end soon, and later ones fail. For the end of the server.
+    void stopStores() const;
+
     [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
     [[nodiscard]] cache::OutputStore& firstStore() const { return *m_opened.stores.front().store; }
     [[nodiscard]] const nix::StoreDir& storeDir() const { return m_opened.rules.dir; }

@@ -384,6 +384,10 @@ void ServerApp::Parts::onHttp(QTcpSocket* socket, auth::PeerAddress peer)
 ServerApp::Parts::~Parts()
 {
     if (hydra != nullptr)
+        hydra->beginStop();
+    if (outputs != nullptr)
+        outputs->stopStores(); // a fetch that is under way may take hours
+    if (hydra != nullptr)
         hydra->stop();
     listeners.clear();
     http.reset();
