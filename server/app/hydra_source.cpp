@@ -77,6 +77,12 @@ void HydraSource::start(Farm farm)
     m_intake->start();
 }
 
+void HydraSource::beginStop()
+{
+    if (m_intake != nullptr)
+        m_intake->beginStop();
+}
+
 void HydraSource::stop()
 {
     *m_alive = false;

@@ -44,7 +44,9 @@ public:
     };
     // Once the farm is there and peers may come.
     void start(Farm farm);
-    // Nothing is asked of the farm any more.
+    // What is under way ends as soon as its stores are stopped, and is not taken for an answer.
+    void beginStop();
+    // Waits for that. Nothing is asked of the farm any more.
     void stop();
     // For the desk of Hydra's routes; after start(). They answer as unavailable after stop().
     [[nodiscard]] HydraHooks hooks();

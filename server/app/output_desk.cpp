@@ -51,6 +51,11 @@ OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
 OutputDesk::~OutputDesk()
 {
     *m_alive = false;
+    stopStores();
+}
+
+void OutputDesk::stopStores() const
+{
     for (const auto& each : m_opened.stores)
         each.stop();
     if (m_opened.local)

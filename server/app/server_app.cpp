@@ -280,7 +280,7 @@ void ServerApp::Parts::buildNet()
     monitorLinks = std::make_unique<net::MonitorLinks>(*feed);
 
     linkBridge = std::make_unique<LinkBridge>(
-        *dispatcher, *logs, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
+        *dispatcher, *logs, netLoop, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
             outputs->check(session, std::move(result));
         });
     if (hydra != nullptr)
@@ -383,6 +383,10 @@ void ServerApp::Parts::onHttp(QTcpSocket* socket, auth::PeerAddress peer)
 
 ServerApp::Parts::~Parts()
 {
+    if (hydra != nullptr)
+        hydra->beginStop();
+    if (outputs != nullptr)
+        outputs->stopStores(); // a fetch that is under way may take hours
     if (hydra != nullptr)
         hydra->stop();
     listeners.clear();

@@ -66,13 +66,18 @@ void Intake::start()
     all.threads.emplace_back([&all] { all.loader.run(); });
 }
 
+void Intake::beginStop()
+{
+    m_threads->cancel.cancel();
+    m_threads->stop.request();
+}
+
 void Intake::stop()
 {
     Threads& all = *m_threads;
     if (std::exchange(all.isStopped, true))
         return;
-    all.cancel.cancel();
-    all.stop.request();
+    beginStop();
     all.listener.close();
     all.loader.close();
     for (std::thread& thread : all.threads)

@@ -75,7 +75,9 @@ public:
 
     // Once, when the farm has been recovered and the projection has begun.
     void start();
-    // Answers that are still out are dropped.
+    // What is under way ends soon, if the store and the fetching let it; nothing more is made of its answers.
+    void beginStop();
+    // Waits for that. Answers that are still out are dropped.
     void stop();
 
     // Any thread; answered on any thread. Unavailable: not started, stopped, or too many wait.

@@ -57,6 +57,7 @@ public:
     [[nodiscard]] LiveSteps liveSteps(const std::set<work::StepState>& states, StepId from, std::size_t limit) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
     [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId id) const;
+    [[nodiscard]] bool isLiveOf(AttemptId id, SessionId session) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
     [[nodiscard]] std::optional<MachineView> machine(MachineId machine) const;
     [[nodiscard]] Result<MachineId> findMachine(const std::string& nameOrId) const;
