@@ -106,6 +106,7 @@ http::HydraFarm hydraFarm(const core::FarmCore& farm, const dispatch::DispatchCo
     view.unsupportedEnded = counters.unsupported;
     view.stepsStarted = counters.attemptsStarted;
     view.stepsDone = counters.finishedOk + counters.finishedFailed;
+    view.stepsCancelled = counters.finishedCancelled;
     view.retries = counters.retries;
     view.mostRetries = counters.mostAttempts == 0 ? 0 : counters.mostAttempts - 1;
     view.buildsSucceeded = counters.jobsSucceeded;

@@ -142,6 +142,7 @@ struct HydraFarm { // the numbers of the whole
     std::uint64_t unsupportedEnded = 0;
     std::uint64_t stepsStarted = 0; // attempts
     std::uint64_t stepsDone = 0;    // attempts that ran to an end
+    std::uint64_t stepsCancelled = 0; // attempts
     std::uint64_t retries = 0;
     std::uint64_t mostRetries = 0;
     std::uint64_t buildsDone = 0;
@@ -175,6 +176,7 @@ struct HydraPage {
 template <class T> struct HydraList {
     std::vector<T> items;
     std::uint64_t total = 0;             // all that there are
+    bool isTotalLeast = false;           // they were not counted to their end
     std::optional<std::uint64_t> next{}; // more come after this one
 };
 

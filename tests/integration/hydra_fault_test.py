@@ -159,6 +159,7 @@ class HydraFaultTest(HydraTest):
         for drv in drvs.values():
             self.world.wait_running(drv)
         self.cluster.stop()
+        self.assertEqual(self.world.farm.get("/status")["queueRunner"]["nrStepsBuilding"], 2)
         self.world.open_gate("a")
         self.cluster.start()
         self.world.reconnect()

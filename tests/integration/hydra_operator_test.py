@@ -67,7 +67,8 @@ class HydraOperatorTest(HydraTest):
         self.assertEqual(status["queueRunner"]["nrStepsBuilding"], 1)
         self.assertEqual(status["queueRunner"]["nrBuildsUnfinished"], 1)
         self.assertEqual(status["queueRunner"]["queueStats"][step["system"]]["activeRunnable"], 1)
-        self.assertEqual(status["jobsets"]["project:jobset"]["id"], 1)
+        until(lambda: self.world.farm.get("/status/jobsets")["jobsets"]["project:jobset"]["id"] == 1,
+              "the jobset's id is known")
         self.assertEqual(self.world.farm.get(f"/status/build/{build}/active"), {"active": True})
         builds = self.world.farm.get("/status/builds")
         self.assertEqual([each["id"] for each in builds["builds"]], [build])

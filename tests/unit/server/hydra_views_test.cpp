@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/hydra_metrics.h"
 #include "server/app/hydra_views.h"
+#include "server/app/process_metrics.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ctime>
+#include <fcntl.h>
 #include <optional>
 #include <set>
+#include <unistd.h>
 #include <utility>
 
 namespace penstock::app {
@@ -188,6 +192,47 @@ TEST(HydraMetrics, ShowWhatTheIntakeHasCounted)
     EXPECT_EQ(valueOf(families, "hydraqueuerunner_monitor_time_spent_waiting_total"), 48e6);
     EXPECT_EQ(valueOf(families, "penstock_hydra_last_diff_seconds"), 0.02);
     EXPECT_EQ(valueOf(families, "hydraqueuerunner_builds_unfinished"), 4);
+}
+
+TEST(HydraMetrics, TellHowTheCoreSpendsItsTime)
+{
+    dispatch::DispatchCounters dispatch;
+    dispatch.busyMicros = 3'000'000;
+    dispatch.batches = 5;
+    std::vector<http::MetricFamily> families;
+    appendHydraTurns(dispatch, 60s, families);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_dispatcher_time_spent_running_total"), 3e6);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_dispatcher_time_spent_waiting_total"), 57e6);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_dispatch_wakeup"), 5);
+}
+
+TEST(HydraMetrics, CountCopiesToFurtherStores)
+{
+    std::vector<http::MetricFamily> families;
+    appendHydraCopies({2, 5, 1}, families);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_s3_uploads_pending"), 2);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_overflow_copies_queued_total"), 7);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_overflow_copies_succeeded_total"), 5);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_overflow_copies_failed_total"), 1);
+}
+
+TEST(ProcessMetrics, TellOfThisProcess)
+{
+    std::vector<http::MetricFamily> families;
+    appendProcessMetrics(families);
+    EXPECT_GT(valueOf(families, "process_resident_memory_bytes"), 1e6);
+    EXPECT_GT(valueOf(families, "process_virtual_memory_bytes"), valueOf(families, "process_resident_memory_bytes"));
+    EXPECT_GE(valueOf(families, "process_cpu_seconds_total"), 0);
+    const double before = valueOf(families, "process_open_fds");
+    EXPECT_GE(before, 3);
+    EXPECT_GE(valueOf(families, "process_max_fds"), before);
+    const auto now = static_cast<double>(::time(nullptr));
+    EXPECT_NEAR(valueOf(families, "process_start_time_seconds"), now, 600);
+    const int more = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    families.clear();
+    appendProcessMetrics(families);
+    EXPECT_EQ(valueOf(families, "process_open_fds"), before + 1);
+    ::close(more);
 }
 
 TEST(HydraMetrics, HaveEachNameOnceAndTellOfTheIntakeOnlyWhereThereIsOne)
