@@ -35,6 +35,9 @@ struct Intake::Threads {
                     [this](bool restarted) { loader.wake(restarted); }})
     {}
 
+    // On the listener's thread: the file may be large, and far away.
+    [[nodiscard]] Result<AddedBuild> readBuild(const nix::StorePath& drv, std::int32_t jobset) const;
+
     const Options options;
     const IntakePlaces places;
     const Clock& clock;
@@ -48,6 +51,23 @@ struct Intake::Threads {
     std::vector<std::thread> threads;
     bool isStopped = false;
 };
+
+Result<AddedBuild> Intake::Threads::readBuild(const nix::StorePath& drv, std::int32_t jobset) const
+{
+    const std::vector<nix::StorePath> paths{drv};
+    PENSTOCK_TRY(const auto readings, derivations.read(paths));
+    const std::string fullPath = drv.print(places.storeDir);
+    if (const auto* broken = std::get_if<DerivationBroken>(&readings.front()))
+        return fail(ErrorCode::Invalid, fmt::format("drv: {} {}", fullPath, broken->why));
+    const auto* derivation = std::get_if<ReadDerivation>(&readings.front());
+    if (derivation == nullptr)
+        return fail(ErrorCode::Invalid, fmt::format("drv: {} is not in the server's store", fullPath));
+    const auto wall = std::chrono::duration_cast<std::chrono::seconds>(clock.now().wall.sinceEpoch);
+    AddedBuild build{fullPath, derivation->system, {}, jobset, wall.count()};
+    for (const work::NixOutput& output : derivation->outputs)
+        build.outputs.push_back({output.name, output.path});
+    return build;
+}
 
 Intake::Intake(Options options, IntakeParts parts, IntakePlaces places)
     : m_threads(std::make_unique<Threads>(std::move(options), parts, std::move(places)))
@@ -91,21 +111,8 @@ void Intake::addBuild(std::string drvBaseName, std::int32_t jobset, Answer<Build
     if (!path || !path->isDerivation())
         return answer(fail(ErrorCode::Invalid, fmt::format("drv: \"{}\" is not the base name of a derivation in the "
                                                            "store, such as …-hello.drv", drvBaseName)));
-    const std::vector<nix::StorePath> paths{*path};
-    const auto readings = m_threads->derivations.read(paths);
-    if (!readings)
-        return answer(fail(readings.error()));
-    const std::string fullPath = path->print(m_threads->places.storeDir);
-    if (const auto* broken = std::get_if<DerivationBroken>(&readings->front()))
-        return answer(fail(ErrorCode::Invalid, fmt::format("drv: {} {}", fullPath, broken->why)));
-    const auto* derivation = std::get_if<ReadDerivation>(&readings->front());
-    if (derivation == nullptr)
-        return answer(fail(ErrorCode::Invalid, fmt::format("drv: {} is not in the server's store", fullPath)));
-    const auto wall = std::chrono::duration_cast<std::chrono::seconds>(m_threads->clock.now().wall.sinceEpoch);
-    AddedBuild build{fullPath, derivation->system, {}, jobset, wall.count()};
-    for (const work::NixOutput& output : derivation->outputs)
-        build.outputs.push_back({output.name, output.path});
-    if (m_threads->listener.waiting() >= kMostRequests || !m_threads->listener.addBuild(std::move(build), answer))
+    const auto read = [all = m_threads.get(), drv = *path, jobset] { return all->readBuild(drv, jobset); };
+    if (m_threads->listener.waiting() >= kMostRequests || !m_threads->listener.addBuild(read, answer))
         answer(unavailable());
 }
 

@@ -72,12 +72,13 @@ void Listener::rescan()
     m_inbox->post([this] { everythingMayDiffer(); });
 }
 
-bool Listener::addBuild(AddedBuild build, Answer<BuildId> answer)
+bool Listener::addBuild(std::function<Result<AddedBuild>()> read, Answer<BuildId> answer)
 {
-    return m_inbox->post([this, build = std::move(build), answer = std::move(answer)] {
+    return m_inbox->post([this, read = std::move(read), answer = std::move(answer)] {
         if (!m_connection)
             return answer(fail(ErrorCode::Unavailable, "the database cannot be reached now; try again later"));
-        answer(insertBuild(*m_connection, build));
+        const auto build = read();
+        answer(build ? insertBuild(*m_connection, *build) : Result<BuildId>(fail(build.error())));
     });
 }
 
@@ -266,7 +267,7 @@ void Listener::lookForLeftSoon()
     m_leftAt = now();
 }
 
-// A build that was repointed, or restarted after it was cancelled, is new once its former job is over. Nobody tells when.
+// A build that was repointed, or restarted after it was cancelled, is new when its former job is over. Nobody tells.
 Result<void> Listener::lookForLeft()
 {
     std::vector<Leaving> leaving;
