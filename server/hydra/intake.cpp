@@ -6,9 +6,11 @@
 #include "server/hydra/intake_loader.h"
 #include "server/hydra/listener.h"
 #include "shared/base/check.h"
+#include "shared/base/mutex.h"
 
 #include <chrono>
 #include <fmt/format.h>
+#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,7 +18,36 @@
 namespace penstock::hydra {
 namespace {
 
-constexpr std::size_t kMostRequests = 1'000; // tasks of one thread, above which people have to wait
+constexpr std::size_t kMostRequests = 1'000; // that wait for their answers, above which people have to wait
+
+// Each request has one from its coming to its answer, or until it is dropped.
+class Places : public std::enable_shared_from_this<Places> {
+public:
+    // Null: all are taken.
+    [[nodiscard]] std::shared_ptr<Places> take()
+    {
+        const MutexLock lock(m_mutex);
+        if (m_taken == kMostRequests)
+            return nullptr;
+        ++m_taken;
+        return {this, [self = shared_from_this()](Places* places) { places->giveBack(); }};
+    }
+
+private:
+    void giveBack()
+    {
+        const MutexLock lock(m_mutex);
+        --m_taken;
+    }
+
+    Mutex m_mutex;
+    std::size_t m_taken PENSTOCK_GUARDED_BY(m_mutex) = 0;
+};
+
+template <class T> Answer<T> withPlace(Answer<T> answer, std::shared_ptr<Places> place)
+{
+    return [answer = std::move(answer), place = std::move(place)](Result<T> result) { answer(std::move(result)); };
+}
 
 auto unavailable()
 {
@@ -43,6 +74,7 @@ struct Intake::Threads {
     const Clock& clock;
     store::postgres::StopSignal stop;
     CancelToken cancel;
+    const std::shared_ptr<Places> requests = std::make_shared<Places>();
     CounterBoard counters;
     ShareBoard shares;
     DerivationReader derivations;
@@ -101,7 +133,8 @@ void Intake::stop()
 
 void Intake::buildOne(BuildId build, Answer<void> answer)
 {
-    if (m_threads->loader.waiting() >= kMostRequests || !m_threads->loader.buildOne(build, answer))
+    auto place = m_threads->requests->take();
+    if (!place || !m_threads->loader.buildOne(build, withPlace(answer, std::move(place))))
         answer(unavailable());
 }
 
@@ -112,7 +145,8 @@ void Intake::addBuild(std::string drvBaseName, std::int32_t jobset, Answer<Build
         return answer(fail(ErrorCode::Invalid, fmt::format("drv: \"{}\" is not the base name of a derivation in the "
                                                            "store, such as …-hello.drv", drvBaseName)));
     const auto read = [all = m_threads.get(), drv = *path, jobset] { return all->readBuild(drv, jobset); };
-    if (m_threads->listener.waiting() >= kMostRequests || !m_threads->listener.addBuild(read, answer))
+    auto place = m_threads->requests->take();
+    if (!place || !m_threads->listener.addBuild(read, withPlace(answer, std::move(place))))
         answer(unavailable());
 }
 

@@ -46,7 +46,6 @@ public:
     void rescan();
     // read: called on the listener's thread, may block. False: closed.
     [[nodiscard]] bool addBuild(std::function<Result<AddedBuild>()> read, Answer<BuildId> answer);
-    [[nodiscard]] std::size_t waiting() const { return m_inbox->size(); }
     void close() { m_inbox->close(); }
 
 private:

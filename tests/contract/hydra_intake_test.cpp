@@ -2,11 +2,7 @@
 // Builds that become jobs, and what happens to them.
 #include "tests/contract/hydra_intake_world.h"
 
-#include <filesystem>
 #include <fmt/format.h>
-#include <fstream>
-#include <future>
-#include <sys/stat.h>
 
 namespace penstock::test {
 namespace {
@@ -328,26 +324,6 @@ TEST_F(HydraIntake, AddsBuildsThatAreAskedFor)
     waitUntil("both are answered", [&] { return count() == 3; });
     EXPECT_EQ(answers[1].error().code, ErrorCode::Invalid);
     EXPECT_EQ(answers[2].error().code, ErrorCode::NotFound);
-    stop();
-}
-
-// Whoever asks is a loop, and the store may be far away.
-TEST_F(HydraIntake, ReadsTheDerivationOfAnAddedBuildOnAThreadOfItsOwn)
-{
-    const auto a = derive("a");
-    const std::string file = m_files.path() + "/" + a.path.baseName();
-    std::filesystem::remove(file);
-    ASSERT_EQ(::mkfifo(file.c_str(), 0600), 0); // who opens it waits for a writer
-    start();
-    std::promise<Result<hydra::BuildId>> answer;
-    auto asked = std::async(std::launch::async, [&] {
-        m_intake->addBuild(a.path.baseName(), 1,
-                           [&](Result<hydra::BuildId> build) { answer.set_value(std::move(build)); });
-    });
-    EXPECT_EQ(asked.wait_for(std::chrono::seconds(5)), std::future_status::ready);
-    std::ofstream(file) << a.text(nix::StoreDir::standard());
-    const auto added = answer.get_future().get();
-    EXPECT_TRUE(added) << added.error().message;
     stop();
 }
 
