@@ -101,10 +101,9 @@ Result<void> Loader::settleUnclaimed(std::span<const BuildId> wanted, std::span<
     for (const BuildId build : wanted) {
         if (!m_requests.contains(build) || std::ranges::find(claimed, build) != claimed.end())
             continue;
-        PENSTOCK_TRY(const bool isThere, isUnfinished(*m_connection, build));
+        PENSTOCK_TRY(const bool isThere, isBuildThere(*m_connection, build));
         settleRequest(build, isThere ? Result<void>()
-                                     : fail(ErrorCode::NotFound,
-                                            fmt::format("buildId: there is no unfinished build {}", build)));
+                                     : fail(ErrorCode::NotFound, fmt::format("buildId: there is no build {}", build)));
     }
     return {};
 }

@@ -32,6 +32,19 @@ TEST_F(HydraRequests, ReadsTheDerivationOfAnAddedBuildOnAThreadOfItsOwn)
     stop();
 }
 
+TEST_F(HydraRequests, ABuildThatIsFinishedNeedsNoLoading)
+{
+    m_options.monitorsQueue = false;
+    const int finished = m_database.insertFinishedBuild(rowOf(derive("a")), 1);
+    start();
+    std::promise<Result<void>> answer;
+    m_intake->buildOne(finished, [&](Result<void> done) { answer.set_value(std::move(done)); });
+    const auto done = answer.get_future().get();
+    EXPECT_TRUE(done) << done.error().message;
+    EXPECT_TRUE(m_farm.open().empty());
+    stop();
+}
+
 TEST_F(HydraRequests, RefusesRequestsWhenTooManyWaitForTheDatabase)
 {
     m_options.databaseUrl = "postgresql:///none?host=/nowhere";
