@@ -242,7 +242,7 @@ void Loader::submit(LoadedChunk chunk, bool takesLive)
     std::vector<jobs::ParsedJob> jobs;
     std::uint64_t steps = 0;
     for (LoadedChunk::Job& job : chunk.jobs) {
-        m_parts.shares.set(job.build.group(), job.build.shares);
+        m_parts.shares.suggest(job.build.group(), job.build.shares);
         steps += job.job.steps.size();
         jobs.push_back(std::move(job.job));
     }

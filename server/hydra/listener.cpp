@@ -25,6 +25,7 @@ constexpr Duration kLongestUnclaimedPause = seconds(4);
 constexpr Duration kLeftPause = milliseconds(250);
 constexpr Duration kLongestLeftPause = seconds(1);
 constexpr Duration kErrorPause = seconds(1);
+constexpr Duration kLongestSharesPause = seconds(60); // until shares that were refused are told again
 constexpr std::size_t kMostBumps = 5'000; // recorded at once
 constexpr unsigned kTries = 10;
 constexpr milliseconds kTryPause(50); // after the first, twice that after the second
@@ -62,8 +63,16 @@ private:
 
 Listener::Listener(ListenerParts parts)
     : m_parts(std::move(parts)), m_outcomes(std::make_shared<Outcomes>(m_inbox, this)),
-      m_unclaimedPause(kUnclaimedPause, kLongestUnclaimedPause), m_leftPause(kLeftPause, kLongestLeftPause)
-{}
+      m_unclaimedPause(kUnclaimedPause, kLongestUnclaimedPause), m_leftPause(kLeftPause, kLongestLeftPause),
+      m_sharesPause(kErrorPause, kLongestSharesPause)
+{
+    m_parts.shares.whenInDoubt([this, inbox = m_inbox] {
+        inbox->post([this] { // tasks run on our thread only, and none when it has ended
+            if (!m_sharesAt)
+                m_sharesAt = now() + m_sharesPause.next();
+        });
+    });
+}
 
 // -------------------------------------------------------------------------------------------------- other threads
 
@@ -115,6 +124,7 @@ Result<void> Listener::serve()
 Result<void> Listener::turn()
 {
     runTasks();
+    takeDueTimers();
     PENSTOCK_TRY_VOID(recordBumpsNow());
     if (std::exchange(m_mustReadShares, false)) {
         const auto shares = readShares(*m_connection);
@@ -125,7 +135,6 @@ Result<void> Listener::turn()
         for (const JobsetShares& jobset : *shares)
             m_parts.shares.set(jobset.group, jobset.shares);
     }
-    takeDueTimers();
     if (isDue(m_leftAt))
         PENSTOCK_TRY_VOID(lookForLeft());
     if (m_mustCompare && m_notBefore <= now())
@@ -139,8 +148,14 @@ Result<void> Listener::turn()
 void Listener::everythingMayDiffer()
 {
     m_mustCompare = true;
-    m_mustReadShares = true;
+    sharesMayDiffer();
     m_parts.wakeLoader(true);
+}
+
+void Listener::sharesMayDiffer()
+{
+    m_mustReadShares = true;
+    m_sharesPause.reset();
 }
 
 void Listener::absorb(const std::set<std::string>& channels)
@@ -149,7 +164,7 @@ void Listener::absorb(const std::set<std::string>& channels)
         return;
     m_parts.counters.change([](IntakeCounters& counters) { ++counters.wakeUps; });
     if (channels.contains("jobset_shares_changed"))
-        m_mustReadShares = true;
+        sharesMayDiffer();
     if (channels != std::set<std::string>{"jobset_shares_changed"})
         m_mustCompare = true;
     const bool wasRestarted = channels.contains("builds_restarted");
@@ -162,7 +177,7 @@ Duration Listener::untilNext() const
     Duration wait = kLongest;
     if (m_mustCompare)
         wait = std::min(wait, m_notBefore - now());
-    for (const auto& timer : {m_compareAt, m_rescanAt, m_leftAt})
+    for (const auto& timer : {m_compareAt, m_rescanAt, m_leftAt, m_sharesAt})
         if (timer)
             wait = std::min(wait, *timer - now());
     return std::max(wait, Duration(0));
@@ -184,6 +199,8 @@ void Listener::takeDueTimers()
     }
     if (isDue(m_compareAt))
         m_mustCompare = true;
+    if (isDue(m_sharesAt))
+        m_mustReadShares = true;
 }
 
 void Listener::lookAgainAfter(Duration time)

@@ -60,6 +60,7 @@ private:
     [[nodiscard]] Result<void> turn();
     void absorb(const std::set<std::string>& channels);
     void everythingMayDiffer();
+    void sharesMayDiffer();
     [[nodiscard]] Result<void> compare();
     [[nodiscard]] Result<void> react(const std::vector<ChangedBuild>& changes);
     [[nodiscard]] Result<void> repeated(const std::function<Result<void>()>& write);
@@ -88,8 +89,10 @@ private:
     std::optional<Instant> m_compareAt; // without a notification
     std::optional<Instant> m_rescanAt;  // the same, and new builds too
     std::optional<Instant> m_leftAt;    // the next look for those that have left
+    std::optional<Instant> m_sharesAt;  // some were refused, or are not as the loader has seen them
     DoublingPause m_unclaimedPause;
     DoublingPause m_leftPause;
+    DoublingPause m_sharesPause;
     std::map<BuildId, JobId> m_leaving; // the farm was asked to cancel them; until their rows are gone
     std::map<BuildId, std::int32_t> m_bumping;
     std::vector<Bump> m_bumped; // known to the farm, not recorded
