@@ -36,9 +36,11 @@ constexpr Statement kOriginsByPath{
 constexpr Statement kInsertFailedSteps{
     "hydra_insert_failed_steps",
     "WITH kept AS (SELECT id FROM builds WHERE id = ANY ($3::int[]) ORDER BY id FOR KEY SHARE SKIP LOCKED), "
-    "steps AS (INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, machine, propagatedfrom) "
+    "steps AS (INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, machine, system, "
+    "propagatedfrom) "
     "SELECT w.build, coalesce((SELECT max(s.stepnr) FROM buildsteps s WHERE s.build = w.build), 0) + 1, 0, w.drvpath, "
-    "0, 8, '', kept.id FROM unnest($1::int[], $2::text[], $3::int[]) w(build, drvpath, origin) "
+    "0, 8, '', w.system, kept.id "
+    "FROM unnest($1::int[], $2::text[], $3::int[], $7::text[]) w(build, drvpath, origin, system) "
     "LEFT JOIN kept ON kept.id = w.origin RETURNING build, stepnr, drvpath) "
     "INSERT INTO buildstepoutputs (build, stepnr, name, path) SELECT s.build, s.stepnr, o.name, nullif(o.path, '') "
     "FROM steps s JOIN unnest($4::text[], $5::text[], $6::text[]) o(drvpath, name, path) ON o.drvpath = s.drvpath"};
@@ -108,6 +110,7 @@ struct FailedRows {
     ArrayColumn builds{ArrayColumn::Element::Int32};
     ArrayColumn drvPaths{ArrayColumn::Element::Text};
     ArrayColumn origins{ArrayColumn::Element::Int32};
+    ArrayColumn systems{ArrayColumn::Element::Text};
     ArrayColumn outputDrvPaths{ArrayColumn::Element::Text};
     ArrayColumn outputNames{ArrayColumn::Element::Text};
     ArrayColumn outputPaths{ArrayColumn::Element::Text};
@@ -130,6 +133,7 @@ std::vector<Request> failedRequests(std::span<const CachedFailure> all, const Ca
             continue;
         rows.builds.int32(failure.build.id);
         rows.drvPaths.text(failure.cause->drvPath);
+        rows.systems.text(failure.cause->system);
         const auto origin = origins.find(failure.cause->drvPath);
         if (origin == origins.end())
             rows.origins.null(); // 0 would be no build
@@ -145,6 +149,7 @@ std::vector<Request> failedRequests(std::span<const CachedFailure> all, const Ca
     steps.bytes(rows.outputDrvPaths.take());
     steps.bytes(rows.outputNames.take());
     steps.bytes(rows.outputPaths.take());
+    steps.bytes(rows.systems.take());
     Parameters finish;
     finish.bytes(builds);
     finish.bytes(drvPaths);

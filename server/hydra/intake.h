@@ -82,8 +82,8 @@ public:
 
     // Any thread; answered on any thread. Unavailable: not started, stopped, or too many wait.
 
-    // An unfinished build is loaded before all others, also with Options::monitorsQueue false. NotFound: there is no
-    // such unfinished build.
+    // An unfinished build is loaded before all others, also with Options::monitorsQueue false; for one that is finished
+    // nothing is to be done. NotFound: there is no such build.
     void buildOne(BuildId build, Answer<void> answer);
     // A build of the job "debug" of this derivation (base name in the store). Invalid: it cannot be read. NotFound: no
     // such jobset.

@@ -44,8 +44,10 @@ void Loader::wake(bool restarted)
 bool Loader::buildOne(BuildId build, Answer<void> answer)
 {
     return m_inbox->post([this, build, answer = std::move(answer)] {
-        m_requests[build].push_back(answer);
-        m_first.push_front({{build}, true, false});
+        auto& answers = m_requests[build];
+        answers.push_back(answer);
+        if (answers.size() == 1) // else it is on its way
+            m_first.push_front({{build}, true, false});
     });
 }
 

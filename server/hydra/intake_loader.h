@@ -56,7 +56,6 @@ public:
     // Any thread.
     void wake(bool restarted); // see ListenerParts
     [[nodiscard]] bool buildOne(BuildId build, Answer<void> answer); // false: closed
-    [[nodiscard]] std::size_t waiting() const { return m_inbox->size(); }
     void close() { m_inbox->close(); }
 
 private:

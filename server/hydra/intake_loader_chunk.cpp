@@ -102,10 +102,9 @@ Result<void> Loader::settleUnclaimed(std::span<const BuildId> wanted, std::span<
     for (const BuildId build : wanted) {
         if (!m_requests.contains(build) || std::ranges::find(claimed, build) != claimed.end())
             continue;
-        PENSTOCK_TRY(const bool isThere, isUnfinished(*m_connection, build));
+        PENSTOCK_TRY(const bool isThere, isBuildThere(*m_connection, build));
         settleRequest(build, isThere ? Result<void>()
-                                     : fail(ErrorCode::NotFound,
-                                            fmt::format("buildId: there is no unfinished build {}", build)));
+                                     : fail(ErrorCode::NotFound, fmt::format("buildId: there is no build {}", build)));
     }
     return {};
 }
@@ -247,7 +246,7 @@ void Loader::submit(LoadedChunk chunk, bool takesLive)
     std::vector<jobs::ParsedJob> jobs;
     std::uint64_t steps = 0;
     for (LoadedChunk::Job& job : chunk.jobs) {
-        m_parts.shares.set(job.build.group(), job.build.shares);
+        m_parts.shares.suggest(job.build.group(), job.build.shares);
         steps += job.job.steps.size();
         jobs.push_back(std::move(job.job));
     }

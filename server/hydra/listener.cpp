@@ -25,6 +25,7 @@ constexpr Duration kLongestUnclaimedPause = seconds(4);
 constexpr Duration kLeftPause = milliseconds(250);
 constexpr Duration kLongestLeftPause = seconds(1);
 constexpr Duration kErrorPause = seconds(1);
+constexpr Duration kLongestSharesPause = seconds(60); // until shares that were refused are told again
 constexpr std::size_t kMostBumps = 20'000;   // told to the farm at once: some ten milliseconds of its loop
 constexpr std::size_t kMostRecorded = 5'000; // at once
 constexpr unsigned kTries = 10;
@@ -63,8 +64,16 @@ private:
 
 Listener::Listener(ListenerParts parts)
     : m_parts(std::move(parts)), m_outcomes(std::make_shared<Outcomes>(m_inbox, this)),
-      m_unclaimedPause(kUnclaimedPause, kLongestUnclaimedPause), m_leftPause(kLeftPause, kLongestLeftPause)
-{}
+      m_unclaimedPause(kUnclaimedPause, kLongestUnclaimedPause), m_leftPause(kLeftPause, kLongestLeftPause),
+      m_sharesPause(kErrorPause, kLongestSharesPause)
+{
+    m_parts.shares.whenInDoubt([this, inbox = m_inbox] {
+        inbox->post([this] { // tasks run on our thread only, and none when it has ended
+            if (!m_sharesAt)
+                m_sharesAt = now() + m_sharesPause.next();
+        });
+    });
+}
 
 // -------------------------------------------------------------------------------------------------- other threads
 
@@ -73,12 +82,13 @@ void Listener::rescan()
     m_inbox->post([this] { everythingMayDiffer(); });
 }
 
-bool Listener::addBuild(AddedBuild build, Answer<BuildId> answer)
+bool Listener::addBuild(std::function<Result<AddedBuild>()> read, Answer<BuildId> answer)
 {
-    return m_inbox->post([this, build = std::move(build), answer = std::move(answer)] {
+    return m_inbox->post([this, read = std::move(read), answer = std::move(answer)] {
         if (!m_connection)
             return answer(fail(ErrorCode::Unavailable, "the database cannot be reached now; try again later"));
-        answer(insertBuild(*m_connection, build));
+        const auto build = read();
+        answer(build ? insertBuild(*m_connection, *build) : Result<BuildId>(fail(build.error())));
     });
 }
 
@@ -115,6 +125,7 @@ Result<void> Listener::serve()
 Result<void> Listener::turn()
 {
     runTasks();
+    takeDueTimers();
     PENSTOCK_TRY_VOID(recordBumpsNow());
     if (std::exchange(m_mustReadShares, false)) {
         const auto shares = readShares(*m_connection);
@@ -125,7 +136,6 @@ Result<void> Listener::turn()
         for (const JobsetShares& jobset : *shares)
             m_parts.shares.set(jobset.group, jobset.shares);
     }
-    takeDueTimers();
     if (isDue(m_leftAt))
         PENSTOCK_TRY_VOID(lookForLeft());
     if (m_mustCompare && m_notBefore <= now())
@@ -139,8 +149,14 @@ Result<void> Listener::turn()
 void Listener::everythingMayDiffer()
 {
     m_mustCompare = true;
-    m_mustReadShares = true;
+    sharesMayDiffer();
     m_parts.wakeLoader(true);
+}
+
+void Listener::sharesMayDiffer()
+{
+    m_mustReadShares = true;
+    m_sharesPause.reset();
 }
 
 void Listener::absorb(const std::set<std::string>& channels)
@@ -149,7 +165,7 @@ void Listener::absorb(const std::set<std::string>& channels)
         return;
     m_parts.counters.change([](IntakeCounters& counters) { ++counters.wakeUps; });
     if (channels.contains("jobset_shares_changed"))
-        m_mustReadShares = true;
+        sharesMayDiffer();
     if (channels != std::set<std::string>{"jobset_shares_changed"})
         m_mustCompare = true;
     const bool wasRestarted = channels.contains("builds_restarted");
@@ -163,7 +179,7 @@ Duration Listener::untilNext() const
     Duration wait = kLongest;
     if (m_mustCompare)
         wait = std::min(wait, m_notBefore - now());
-    for (const auto& timer : {m_compareAt, m_rescanAt, m_leftAt})
+    for (const auto& timer : {m_compareAt, m_rescanAt, m_leftAt, m_sharesAt})
         if (timer)
             wait = std::min(wait, *timer - now());
     return std::max(wait, Duration(0));
@@ -185,6 +201,8 @@ void Listener::takeDueTimers()
     }
     if (isDue(m_compareAt))
         m_mustCompare = true;
+    if (isDue(m_sharesAt))
+        m_mustReadShares = true;
 }
 
 void Listener::lookAgainAfter(Duration time)
@@ -267,7 +285,7 @@ void Listener::lookForLeftSoon()
     m_leftAt = now();
 }
 
-// A build that was repointed, or restarted after it was cancelled, is new once its former job is over. Nobody tells when.
+// A build that was repointed, or restarted after it was cancelled, is new when its former job is over. Nobody tells.
 Result<void> Listener::lookForLeft()
 {
     std::vector<Leaving> leaving;

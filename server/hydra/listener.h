@@ -44,8 +44,8 @@ public:
 
     // Any thread.
     void rescan();
-    [[nodiscard]] bool addBuild(AddedBuild build, Answer<BuildId> answer); // false: closed
-    [[nodiscard]] std::size_t waiting() const { return m_inbox->size(); }
+    // read: called on the listener's thread, may block. False: closed.
+    [[nodiscard]] bool addBuild(std::function<Result<AddedBuild>()> read, Answer<BuildId> answer);
     void close() { m_inbox->close(); }
 
 private:
@@ -59,6 +59,7 @@ private:
     [[nodiscard]] Result<void> turn();
     void absorb(const std::set<std::string>& channels);
     void everythingMayDiffer();
+    void sharesMayDiffer();
     [[nodiscard]] Result<void> compare();
     [[nodiscard]] Result<void> react(const std::vector<ChangedBuild>& changes);
     [[nodiscard]] Result<void> repeated(const std::function<Result<void>()>& write);
@@ -90,8 +91,10 @@ private:
     std::optional<Instant> m_compareAt; // without a notification
     std::optional<Instant> m_rescanAt;  // the same, and new builds too
     std::optional<Instant> m_leftAt;    // the next look for those that have left
+    std::optional<Instant> m_sharesAt;  // some were refused, or are not as the loader has seen them
     DoublingPause m_unclaimedPause;
     DoublingPause m_leftPause;
+    DoublingPause m_sharesPause;
     std::map<BuildId, JobId> m_leaving; // the farm was asked to cancel them; until their rows are gone
     std::unordered_map<BuildId, std::int32_t> m_bumping; // told to the farm and not recorded yet
     std::vector<Bump> m_bumped;                          // of these, those that the farm has

@@ -53,8 +53,8 @@ constexpr Statement kRecordBumps{
 constexpr Statement kShares{
     "hydra_shares", "SELECT j.project, j.name, j.schedulingshares FROM jobsets j WHERE j.id IN "
                     "(SELECT jobset_id FROM builds WHERE finished = 0) ORDER BY j.project, j.name"};
-constexpr Statement kIsUnfinished{"hydra_is_unfinished",
-                                  "SELECT EXISTS (SELECT 1 FROM builds WHERE id = $1::bigint::int AND finished = 0)"};
+constexpr Statement kIsThere{"hydra_is_build_there",
+                             "SELECT EXISTS (SELECT 1 FROM builds WHERE id = $1::bigint::int)"};
 constexpr Statement kIsAnyFailed{"hydra_is_any_failed", "SELECT EXISTS (SELECT 1 FROM failedpaths)"};
 constexpr Statement kFailed{"hydra_failed_paths", "SELECT path FROM failedpaths WHERE path = ANY ($1::text[])"};
 constexpr Statement kIsQueued{"hydra_is_queued", "SELECT EXISTS (SELECT 1 FROM penstock.hydra_builds) OR "
@@ -226,11 +226,11 @@ Result<bool> isAnythingQueued(Connection& connection)
     return truthOf(rows);
 }
 
-Result<bool> isUnfinished(Connection& connection, BuildId build)
+Result<bool> isBuildThere(Connection& connection, BuildId build)
 {
     Parameters parameters;
     parameters.int64(std::int64_t{build});
-    PENSTOCK_TRY(const Rows rows, connection.run(kIsUnfinished, parameters));
+    PENSTOCK_TRY(const Rows rows, connection.run(kIsThere, parameters));
     return truthOf(rows);
 }
 

@@ -52,8 +52,8 @@ struct QueuedBuild {
 // The opposite, for those that have no job: they are new again.
 [[nodiscard]] Result<void> releaseBuilds(store::postgres::Connection& connection, std::span<const BuildId> builds);
 
-// Unfinished, whether somebody has loaded it or not.
-[[nodiscard]] Result<bool> isUnfinished(store::postgres::Connection& connection, BuildId build);
+// Finished or not, whether somebody has loaded it or not.
+[[nodiscard]] Result<bool> isBuildThere(store::postgres::Connection& connection, BuildId build);
 
 [[nodiscard]] Result<bool> isAnyPathFailed(store::postgres::Connection& connection);
 // Those of the paths that are in failedpaths.

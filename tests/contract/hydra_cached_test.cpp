@@ -165,7 +165,7 @@ TEST_F(HydraCached, FailsTheBuildOfAFailedDerivation)
     loaded(id);
     EXPECT_EQ(settled(id), "1|1|1|NULL|NULL|NULL|t");
     EXPECT_THAT(m_database.stepRows(id),
-                ElementsAre(fmt::format("1|0|{}|0|8|NULL|NULL|NULL||NULL|{}|NULL", pathOf(a), origin)));
+                ElementsAre(fmt::format("1|0|{}|0|8|NULL|NULL|NULL||x86_64-linux|{}|NULL", pathOf(a), origin)));
     EXPECT_THAT(m_database.stepOutputRows(id), ElementsAre("1|out|" + outputOf(a)));
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
@@ -185,7 +185,7 @@ TEST_F(HydraCached, FailsWhatNeedsAFailedDerivationWithoutAnOriginWhenThereIsNon
     loaded(id);
     EXPECT_EQ(settled(id), "1|2|1|NULL|NULL|NULL|t");
     EXPECT_EQ(m_database.stepRows(id).back(),
-              fmt::format("4|0|{}|0|8|NULL|NULL|NULL||NULL|NULL|NULL", pathOf(a)));
+              fmt::format("4|0|{}|0|8|NULL|NULL|NULL||x86_64-linux|NULL|NULL", pathOf(a)));
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
 
@@ -305,7 +305,7 @@ TEST_F(HydraCached, AnOriginThatIsDeletedMeanwhileIsNone)
     web.run("COMMIT");
     loaded(id);
     EXPECT_EQ(m_database.stepRows(id).back(),
-              fmt::format("1|0|{}|0|8|NULL|NULL|NULL||NULL|NULL|NULL", pathOf(a)));
+              fmt::format("1|0|{}|0|8|NULL|NULL|NULL||x86_64-linux|NULL|NULL", pathOf(a)));
 }
 
 TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)

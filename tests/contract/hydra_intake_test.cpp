@@ -3,6 +3,7 @@
 #include "tests/contract/hydra_intake_world.h"
 
 #include <fmt/format.h>
+#include <future>
 
 namespace penstock::test {
 namespace {
@@ -191,6 +192,37 @@ TEST_F(HydraIntake, TellsShares)
     notify("builds_added");
     waitUntil("it is loaded", [&] { return m_farm.jobOf(build).has_value(); });
     EXPECT_EQ(m_farm.shares()["project:later"], 11U);
+}
+
+TEST_F(HydraIntake, TellsSharesAgainThatWereRefused)
+{
+    m_options.rescan = std::chrono::hours(1);
+    m_farm.refuseShares(2);
+    queue(derive("a"));
+    start();
+    waitUntil("it is told", [&] { return m_farm.shares()["project:jobset"] == 100; });
+}
+
+// What the loader knows of a jobset is as old as its chunk.
+TEST_F(HydraIntake, SharesThatWereChangedWhileABuildIsLoadedStayChanged)
+{
+    m_options.useSubstitutes = true;
+    std::promise<void> asked;
+    std::promise<void> released;
+    m_fetch = [&](const nix::StorePathSet&) -> Result<nix::StorePathSet> {
+        asked.set_value();
+        released.get_future().wait();
+        return nix::StorePathSet();
+    };
+    const int build = queue(derive("a"));
+    start();
+    asked.get_future().wait();
+    m_database.run("UPDATE jobsets SET schedulingshares = 200");
+    waitUntil("it is told", [&] { return m_farm.shares()["project:jobset"] == 200; });
+    released.set_value();
+    waitUntil("it is loaded", [&] { return m_farm.jobOf(build).has_value(); });
+    EXPECT_EQ(m_farm.shares()["project:jobset"], 200U);
+    stop();
 }
 
 TEST_F(HydraIntake, ListsAllStepsWhenOneThatWasTakenToLiveHasEnded)

@@ -199,11 +199,17 @@ void TableFarm::bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answ
 
 void TableFarm::setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer)
 {
+    Result<void> done;
     {
         const MutexLock lock(m_mutex);
-        m_shares.insert_or_assign(std::move(group), shares);
+        if (m_shareRefusals > 0) {
+            --m_shareRefusals;
+            done = fail(ErrorCode::Unavailable, "the database does not keep up");
+        } else {
+            m_shares.insert_or_assign(std::move(group), shares);
+        }
     }
-    answer({});
+    answer(done);
 }
 
 std::map<int, FarmJob> TableFarm::open() const
@@ -246,6 +252,11 @@ void TableFarm::refuse(std::vector<Error> next)
 {
     const MutexLock lock(m_mutex);
     m_refusals = std::move(next);
+}
+void TableFarm::refuseShares(std::size_t next)
+{
+    const MutexLock lock(m_mutex);
+    m_shareRefusals = next;
 }
 void TableFarm::refuseJobsNamed(std::string name, Error error)
 {

@@ -79,6 +79,7 @@ public:
     [[nodiscard]] std::size_t submissions() const;
     [[nodiscard]] std::size_t conflicts() const;
     void refuse(std::vector<Error> next); // so many submissions
+    void refuseShares(std::size_t next); // so many orders
     void refuseJobsNamed(std::string name, Error error);
     // Jobs that are cancelled from now on keep what runs of them, until it is over.
     void stopSlowly();
@@ -99,6 +100,7 @@ private:
     bool m_stopsSlowly PENSTOCK_GUARDED_BY(m_mutex) = false;
     std::vector<JobId> m_stopping PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<Error> m_refusals PENSTOCK_GUARDED_BY(m_mutex);
+    std::size_t m_shareRefusals PENSTOCK_GUARDED_BY(m_mutex) = 0;
     std::string m_badName PENSTOCK_GUARDED_BY(m_mutex);
     std::optional<Error> m_badNameError PENSTOCK_GUARDED_BY(m_mutex);
     std::uint64_t m_lastJob PENSTOCK_GUARDED_BY(m_mutex) = 0;
