@@ -95,6 +95,7 @@ private:
 
     // intake_loader_chunk.cpp: one chunk
     [[nodiscard]] Result<void> load(Chunk chunk);
+    void release(std::span<const BuildId> builds);
     [[nodiscard]] Result<void> loadNow(const Chunk& chunk, std::vector<BuildId>& claimed);
     [[nodiscard]] Result<void> settleUnclaimed(std::span<const BuildId> wanted, std::span<const BuildId> claimed);
     [[nodiscard]] Result<void> readClosure(ChunkWalk& walk);

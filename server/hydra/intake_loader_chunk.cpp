@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <utility>
 
 namespace penstock::hydra {
@@ -48,8 +49,8 @@ Result<void> Loader::load(Chunk chunk)
     });
     if (done)
         return {};
-    m_toRelease.insert(m_toRelease.end(), chunk.builds.begin(), chunk.builds.end());
-    m_toRelease.insert(m_toRelease.end(), claimed.begin(), claimed.end()); // those that were added too
+    release(chunk.builds);
+    release(claimed); // those that were added too
     if (isPassing(done.error()) || !m_connection->isUsable()) {
         m_first.push_front(std::move(chunk));
         m_isWanted = m_parts.options.monitorsQueue;
@@ -63,6 +64,19 @@ Result<void> Loader::load(Chunk chunk)
     m_parts.logger.error("hydra.build_not_loaded", {{"build", build}, {"error", done.error().message}});
     settleRequest(build, fail(done.error()));
     return {};
+}
+
+// But for those that are under way, from another chunk.
+void Loader::release(std::span<const BuildId> builds)
+{
+    std::unordered_set<BuildId> underWay;
+    for (const auto& [number, submission] : m_submitted)
+        for (const BuildRef& build : submission.builds)
+            underWay.insert(build.id);
+    for (const CachedSuccess& build : m_toCompute)
+        underWay.insert(build.build.id);
+    std::ranges::copy_if(builds, std::back_inserter(m_toRelease),
+                         [&](BuildId build) { return !underWay.contains(build); });
 }
 
 Result<void> Loader::loadNow(const Chunk& chunk, std::vector<BuildId>& claimed)

@@ -74,12 +74,15 @@ public:
 
     [[nodiscard]] std::map<int, FarmJob> open() const; // by build
     [[nodiscard]] std::optional<FarmJob> jobOf(int build) const;
+    [[nodiscard]] std::vector<int> builds() const; // once for each open job
     [[nodiscard]] std::map<std::string, std::uint32_t> shares() const;
     [[nodiscard]] std::vector<int> cancelled() const; // builds
     [[nodiscard]] std::size_t submissions() const;
     [[nodiscard]] std::size_t conflicts() const;
     void refuse(std::vector<Error> next); // so many submissions
     void refuseJobsNamed(std::string name, Error error);
+    void hold(); // what is submitted is neither taken nor answered
+    void letGo();
     // A step ended, and nobody told the intake.
     void forgetStep(const std::string& name);
 
@@ -93,6 +96,12 @@ private:
     std::map<std::string, std::uint32_t> m_shares PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<int> m_cancelled PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<Error> m_refusals PENSTOCK_GUARDED_BY(m_mutex);
+    struct Held {
+        std::vector<jobs::ParsedJob> jobs;
+        hydra::Answer<std::vector<JobId>> answer;
+    };
+    bool m_isHolding PENSTOCK_GUARDED_BY(m_mutex) = false;
+    std::vector<Held> m_held PENSTOCK_GUARDED_BY(m_mutex);
     std::string m_badName PENSTOCK_GUARDED_BY(m_mutex);
     std::optional<Error> m_badNameError PENSTOCK_GUARDED_BY(m_mutex);
     std::uint64_t m_lastJob PENSTOCK_GUARDED_BY(m_mutex) = 0;
