@@ -15,10 +15,20 @@ ChunkWalk::ChunkWalk(const nix::StoreDir& dir, const Options& options, PassMemor
 {
     m_builds.reserve(builds.size());
     for (QueuedBuild& row : builds)
-        add(std::move(row));
+        addBuild(std::move(row));
 }
 
+// Somebody may have given it another derivation since it was listed: one of which no more is known than that it is
+// there, or one below builds that were postponed.
 void ChunkWalk::add(QueuedBuild row)
+{
+    addBuild(std::move(row));
+    Build& build = m_builds.back();
+    const Node* root = build.problem.empty() ? &m_nodes[build.root] : nullptr;
+    build.isPostponed = root != nullptr && (root->state != State::Absent || root->visit != m_visit);
+}
+
+void ChunkWalk::addBuild(QueuedBuild row)
 {
     Build build;
     build.row = std::move(row);

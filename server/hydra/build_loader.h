@@ -123,6 +123,7 @@ private:
         std::string problem; // its derivation's path is none
     };
 
+    void addBuild(QueuedBuild row);
     [[nodiscard]] std::uint32_t nodeOf(const nix::StorePath& path, bool isRoot);
     void taint(std::uint32_t node, std::uint32_t cause);
     void expandLevel();

@@ -323,6 +323,38 @@ TEST_F(ChunkWalkTest, TakesBuildsOfWhatItIsAboutToBuild)
     EXPECT_THAT(chunk.postponed, ElementsAre(8));
 }
 
+// Whatever is known of another derivation than the one it was listed with was not read for its own sake.
+TEST_F(ChunkWalkTest, ABuildThatWasRepointedBeforeItWasAddedIsPostponed)
+{
+    m_world.add("p"); // known to be there, from an earlier chunk: never read in this one
+    m_world.present = {"p"};
+    m_world.add("o", {"p"});
+    (void)load({build(1, "o")});
+    m_world.add("b", {"p"});
+    m_world.add("m"); // of postponed builds only
+    m_world.add("n", {"m"});
+    for (int at = 0; at < 60; ++at)
+        m_world.add(fmt::format("m{}", at), {"n"});
+    std::vector<std::string> many;
+    for (int at = 0; at < 60; ++at)
+        many.push_back(fmt::format("m{}", at));
+    m_world.add("w", many);
+    ChunkWalk::Limits limits;
+    limits.maxNodes = 40;
+    ChunkWalk walk(storeDir(), m_options, m_memory, {build(2, "b"), build(3, "w")}, limits);
+    m_world.run(walk);
+    EXPECT_THAT(walk.toBeBuilt(), ElementsAre(DrvKey(pathOf("b.drv"))));
+    walk.add(build(4, "b"));
+    walk.add(build(5, "p"));
+    walk.add(build(6, "w"));
+    walk.add(build(7, "m0"));
+    const auto chunk = std::move(walk).finish();
+    EXPECT_THAT(chunk.postponed, UnorderedElementsAre(3, 5, 6, 7));
+    EXPECT_THAT(chunk.present, IsEmpty());
+    ASSERT_EQ(chunk.jobs.size(), 2U);
+    EXPECT_EQ(chunk.jobs[1].build.id, 4);
+}
+
 TEST(JobSpecOf, TakesLimitsFromTheBuildAndElseTheRunners)
 {
     Options options;
