@@ -102,6 +102,7 @@ private:
     [[nodiscard]] Result<void> fetchLevel(ChunkWalk& walk);
     void adaptChunkSize(const ChunkWalk& walk);
     [[nodiscard]] Result<void> addListed(ChunkWalk& walk, std::vector<BuildId>& claimed);
+    [[nodiscard]] Result<void> settle(LoadedChunk& chunk, std::int64_t startTime);
     [[nodiscard]] Result<void> finishSome(LoadedChunk& chunk);
     [[nodiscard]] Result<void> abort(std::span<const BuildRef> builds);
     void submit(LoadedChunk chunk, bool takesLive);

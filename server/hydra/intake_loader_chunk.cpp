@@ -97,17 +97,23 @@ Result<void> Loader::loadNow(const Chunk& chunk, std::vector<BuildId>& claimed)
     adaptChunkSize(walk);
     PENSTOCK_TRY_VOID(addListed(walk, claimed));
     LoadedChunk loaded = std::move(walk).finish();
-    PENSTOCK_TRY_VOID(recordFetched(*m_connection, loaded.fetched, {startTime, finishing().now}));
-    m_parts.counters.change([&](IntakeCounters& counters) { counters.fetched += loaded.fetched.size(); });
-    postpone(loaded.postponed);
-    PENSTOCK_TRY_VOID(releaseBuilds(*m_connection, loaded.postponed));
-    if (auto finished = finishSome(loaded); !finished) {
+    if (auto settled = settle(loaded, startTime); !settled) {
         for (const DrvKey& key : loaded.listed) // they did not get there
             m_memory.dropLive(key);
-        return finished;
+        return settled;
     }
     submit(std::move(loaded), chunk.takesLive);
     return {};
+}
+
+// All but the jobs.
+Result<void> Loader::settle(LoadedChunk& chunk, std::int64_t startTime)
+{
+    PENSTOCK_TRY_VOID(recordFetched(*m_connection, chunk.fetched, {startTime, finishing().now}));
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.fetched += chunk.fetched.size(); });
+    postpone(chunk.postponed);
+    PENSTOCK_TRY_VOID(releaseBuilds(*m_connection, chunk.postponed));
+    return finishSome(chunk);
 }
 
 // Only for those that somebody asked for.

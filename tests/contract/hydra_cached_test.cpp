@@ -307,6 +307,31 @@ TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)
     stop();
 }
 
+TEST_F(HydraCached, AChunkThatFailsAfterItsWalkRefersToNothingThatTheFarmNeverGot)
+{
+    const auto a = derive("a");
+    const auto b = derive("b", {a});
+    m_fetch = [&](const nix::StorePathSet& paths) -> Result<nix::StorePathSet> {
+        if (!paths.contains(a.output()))
+            return nix::StorePathSet();
+        if (!m_nix.info(a.output()).value())
+            build(a);
+        return paths;
+    };
+    m_options.useSubstitutes = true;
+    // The first row that says so is refused as a deadlock is.
+    m_database.run("CREATE SEQUENCE tries; CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN IF nextval('tries') = 1 "
+                   "THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$ LANGUAGE "
+                   "plpgsql; CREATE TRIGGER refusing BEFORE INSERT ON buildsteps FOR EACH ROW EXECUTE FUNCTION "
+                   "refuse()");
+    const int id = queue(b);
+    start();
+    waitUntil("it is loaded", [&] { return m_farm.jobOf(id).has_value(); });
+    EXPECT_EQ(m_database.value("SELECT last_value FROM tries"), "1") << "the second time it is there";
+    EXPECT_EQ(m_farm.submissions(), 1U);
+    EXPECT_EQ(m_farm.conflicts(), 0U);
+}
+
 // More than are remembered at a time; meanwhile pass after pass begins.
 TEST_F(HydraCached, ABacklogOfBuildsWhoseResultsAreComputedIsWorkedOffWithoutReadingItAgainAndAgain)
 {
