@@ -3,6 +3,7 @@
 #include "tests/contract/hydra_intake_world.h"
 
 #include "shared/nix/hash.h"
+#include "shared/nix/nix_support.h"
 #include "tests/support/nar_samples.h"
 
 #include <filesystem>
@@ -114,6 +115,25 @@ TEST_F(HydraCached, ComputesTheResultFromTheStore)
     EXPECT_THAT(metrics(id), ElementsAre("size|KiB|12|project|jobset|a|1700000000",
                                          "speed|NULL|3|project|jobset|a|1700000000"));
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
+}
+
+TEST_F(HydraCached, TheMoreOutputsThereAreTheLessEachMaySayOfItself)
+{
+    const std::map<std::string, std::string> files{
+        {"nix-support/hydra-metrics", "size 12\n" + std::string(nix::kMaxSupportFile / 3, ' ')},
+        {"nix-support/hydra-release-name", "r-1"}};
+    const auto one = derive("one");
+    const auto four = derive("four", {}, {"out", "dev", "doc", "lib"});
+    build(one, files);
+    build(four, files);
+    const int modest = queue(one);
+    const int greedy = queue(four);
+    start();
+    loaded(modest);
+    loaded(greedy);
+    EXPECT_EQ(metrics(modest).size(), 1U);
+    EXPECT_THAT(metrics(greedy), IsEmpty());
+    EXPECT_THAT(settled(greedy), testing::HasSubstr("|r-1|"));
 }
 
 TEST_F(HydraCached, OutputsThatCannotBeReadHoldUpNoOther)

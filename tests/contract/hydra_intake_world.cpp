@@ -298,9 +298,12 @@ void IntakeWorld::start()
     m_intake->start();
 }
 
-TestDerivation IntakeWorld::derive(const std::string& name, std::vector<TestDerivation> inputs)
+TestDerivation IntakeWorld::derive(const std::string& name, std::vector<TestDerivation> inputs,
+                                   std::vector<std::string> outputs)
 {
-    TestDerivation made = makeDerivation(nix::StoreDir::standard(), {.name = name, .script = "true", .inputs = inputs});
+    TestDerivation made = makeDerivation(
+        nix::StoreDir::standard(),
+        {.name = name, .script = "true", .outputs = std::move(outputs), .inputs = std::move(inputs)});
     std::ofstream(m_files.path() + "/" + made.path.baseName()) << made.text(nix::StoreDir::standard());
     return made;
 }

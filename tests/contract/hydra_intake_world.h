@@ -117,7 +117,8 @@ protected:
     void start();
     void stop() { m_intake.reset(); }
     // A derivation, its file written.
-    TestDerivation derive(const std::string& name, std::vector<TestDerivation> inputs = {});
+    TestDerivation derive(const std::string& name, std::vector<TestDerivation> inputs = {},
+                          std::vector<std::string> outputs = {"out"});
     // Its outputs, in the store: a directory with these files.
     void build(const TestDerivation& derivation, const std::map<std::string, std::string>& files = {},
                const nix::StorePathSet& references = {});
