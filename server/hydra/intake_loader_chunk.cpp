@@ -3,6 +3,7 @@
 #include "server/hydra/intake_loader.h"
 
 #include "server/cache/parallel.h"
+#include "server/hydra/intake_recorded.h"
 #include "server/hydra/intake_results.h"
 #include "shared/base/passing.h"
 
@@ -137,6 +138,10 @@ Result<void> Loader::readClosure(ChunkWalk& walk)
         PENSTOCK_TRY(auto readings, m_parts.derivations.read(level));
         for (std::size_t at = 0; at < level.size(); ++at)
             walk.read(level[at], std::move(readings[at]));
+        if (const auto unknown = walk.toLookUp(); !unknown.empty()) {
+            PENSTOCK_TRY(const auto known, readRecorded(*m_connection, m_parts.storeDir, unknown));
+            walk.recorded(known);
+        }
         if (const auto wanted = walk.toFind(); !wanted.empty()) {
             PENSTOCK_TRY(const auto present, m_parts.store.findMany(wanted));
             walk.found(present);

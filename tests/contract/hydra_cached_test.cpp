@@ -52,6 +52,23 @@ protected:
                                    "buildstepoutputs VALUES ({0}, 1, 'out', '{2}')", id, pathOf(step), outputOf(step)));
         return id;
     }
+    // A derivation whose output only a build can tell, its file written. The full path.
+    std::string deriveFloating(const std::string& name)
+    {
+        nix::Derivation drv = derive(name).drv;
+        drv.outputs = {{"out", {std::nullopt, "r:sha256", ""}}};
+        const auto path = nix::computeDerivationPath(nix::StoreDir::standard(), drv);
+        std::ofstream(m_files.path() + "/" + path->baseName()) << nix::printDerivation(nix::StoreDir::standard(), drv);
+        return path->print(nix::StoreDir::standard());
+    }
+    int queueFloating(const std::string& drvPath)
+    {
+        HydraBuild row;
+        row.drvPath = drvPath;
+        const int id = m_database.insertBuild(row);
+        m_database.run(fmt::format("INSERT INTO buildoutputs VALUES ({}, 'out', NULL)", id));
+        return id;
+    }
     void loaded(int id)
     {
         waitUntil("it is finished", [&] { return isFinished(id); });
@@ -166,6 +183,32 @@ TEST_F(HydraCached, AnOutputThatSaysThatItFailedIsStatus6AndADirectoryIsAProduct
     loaded(id);
     EXPECT_THAT(settled(id), testing::StartsWith("1|6|1|"));
     EXPECT_THAT(products(id), ElementsAre(fmt::format("1|nix-build||a|NULL|NULL|{}|", outputOf(a))));
+}
+
+TEST_F(HydraCached, AnOutputThatOnlyABuildCouldTellIsTakenFromTheRowsOfAnEarlierOne)
+{
+    const auto instead = derive("instead");
+    const auto former = derive("former"); // one made by an older build
+    const auto made = derive("made");
+    build(made);
+    const std::string floating = deriveFloating("floating");
+    const std::string lost = deriveFloating("lost");
+    const int earlier = queueFloating(floating);
+    m_database.run(fmt::format(
+        "UPDATE builds SET finished = 1, buildstatus = 0, starttime = 1, stoptime = 1 WHERE id = {0};"
+        "INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, resolveddrvpath) VALUES "
+        "({0}, 1, 0, '{1}', 0, 0, NULL), ({0}, 2, 0, '{1}', 0, 13, '{2}'), ({0}, 3, 0, '{3}', 0, 1, NULL),"
+        "({0}, 4, 0, '{3}', 0, 0, NULL), ({0}, 5, 0, '{4}', 0, 0, NULL);"
+        "INSERT INTO buildstepoutputs VALUES ({0}, 1, 'out', '{5}'), ({0}, 2, 'out', NULL), ({0}, 4, 'out', '{6}'), "
+        "({0}, 5, 'out', '{5}')",
+        earlier, floating, instead.path.baseName(), pathOf(instead), lost, outputOf(former), outputOf(made)));
+    const int there = queueFloating(floating);
+    const int gone = queueFloating(lost);
+    start();
+    loaded(there);
+    EXPECT_THAT(settled(there), testing::StartsWith("1|0|1|"));
+    EXPECT_THAT(m_database.outputRows(there), ElementsAre("out|" + outputOf(made)));
+    waitUntil("what is not in the store is built", [&] { return m_farm.jobOf(gone).has_value(); });
 }
 
 TEST_F(HydraCached, FailsTheBuildOfAFailedDerivation)
