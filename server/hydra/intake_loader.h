@@ -96,12 +96,14 @@ private:
 
     // intake_loader_chunk.cpp: one chunk
     [[nodiscard]] Result<void> load(Chunk chunk);
+    void release(std::span<const BuildId> builds);
     [[nodiscard]] Result<void> loadNow(const Chunk& chunk, std::vector<BuildId>& claimed);
     [[nodiscard]] Result<void> settleUnclaimed(std::span<const BuildId> wanted, std::span<const BuildId> claimed);
     [[nodiscard]] Result<void> readClosure(ChunkWalk& walk);
     [[nodiscard]] Result<void> fetchLevel(ChunkWalk& walk);
     void adaptChunkSize(const ChunkWalk& walk);
     [[nodiscard]] Result<void> addListed(ChunkWalk& walk, std::vector<BuildId>& claimed);
+    [[nodiscard]] Result<void> settle(LoadedChunk& chunk, std::int64_t startTime);
     [[nodiscard]] Result<void> finishSome(LoadedChunk& chunk);
     void noteFinished(std::size_t wanted, std::size_t finished);
     [[nodiscard]] Result<void> abort(std::span<const BuildRef> builds);

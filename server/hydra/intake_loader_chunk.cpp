@@ -3,11 +3,13 @@
 #include "server/hydra/intake_loader.h"
 
 #include "server/cache/parallel.h"
+#include "server/hydra/intake_recorded.h"
 #include "server/hydra/intake_results.h"
 #include "shared/base/passing.h"
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <utility>
 
 namespace penstock::hydra {
@@ -48,8 +50,8 @@ Result<void> Loader::load(Chunk chunk)
     });
     if (done)
         return {};
-    m_toRelease.insert(m_toRelease.end(), chunk.builds.begin(), chunk.builds.end());
-    m_toRelease.insert(m_toRelease.end(), claimed.begin(), claimed.end()); // those that were added too
+    release(chunk.builds);
+    release(claimed); // those that were added too
     if (isPassing(done.error()) || !m_connection->isUsable()) {
         m_first.push_front(std::move(chunk));
         m_isWanted = m_parts.options.monitorsQueue;
@@ -63,6 +65,19 @@ Result<void> Loader::load(Chunk chunk)
     m_parts.logger.error("hydra.build_not_loaded", {{"build", build}, {"error", done.error().message}});
     settleRequest(build, fail(done.error()));
     return {};
+}
+
+// But for those that are under way, from another chunk.
+void Loader::release(std::span<const BuildId> builds)
+{
+    std::unordered_set<BuildId> underWay;
+    for (const auto& [number, submission] : m_submitted)
+        for (const BuildRef& build : submission.builds)
+            underWay.insert(build.id);
+    for (const CachedSuccess& build : m_toCompute)
+        underWay.insert(build.build.id);
+    std::ranges::copy_if(builds, std::back_inserter(m_toRelease),
+                         [&](BuildId build) { return !underWay.contains(build); });
 }
 
 Result<void> Loader::loadNow(const Chunk& chunk, std::vector<BuildId>& claimed)
@@ -83,17 +98,23 @@ Result<void> Loader::loadNow(const Chunk& chunk, std::vector<BuildId>& claimed)
     adaptChunkSize(walk);
     PENSTOCK_TRY_VOID(addListed(walk, claimed));
     LoadedChunk loaded = std::move(walk).finish();
-    PENSTOCK_TRY_VOID(recordFetched(*m_connection, loaded.fetched, {startTime, finishing().now}));
-    m_parts.counters.change([&](IntakeCounters& counters) { counters.fetched += loaded.fetched.size(); });
-    postpone(loaded.postponed);
-    PENSTOCK_TRY_VOID(releaseBuilds(*m_connection, loaded.postponed));
-    if (auto finished = finishSome(loaded); !finished) {
+    if (auto settled = settle(loaded, startTime); !settled) {
         for (const DrvKey& key : loaded.listed) // they did not get there
             m_memory.dropLive(key);
-        return finished;
+        return settled;
     }
     submit(std::move(loaded), chunk.takesLive);
     return {};
+}
+
+// All but the jobs.
+Result<void> Loader::settle(LoadedChunk& chunk, std::int64_t startTime)
+{
+    PENSTOCK_TRY_VOID(recordFetched(*m_connection, chunk.fetched, {startTime, finishing().now}));
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.fetched += chunk.fetched.size(); });
+    postpone(chunk.postponed);
+    PENSTOCK_TRY_VOID(releaseBuilds(*m_connection, chunk.postponed));
+    return finishSome(chunk);
 }
 
 // Only for those that somebody asked for.
@@ -116,6 +137,10 @@ Result<void> Loader::readClosure(ChunkWalk& walk)
         PENSTOCK_TRY(auto readings, m_parts.derivations.read(level));
         for (std::size_t at = 0; at < level.size(); ++at)
             walk.read(level[at], std::move(readings[at]));
+        if (const auto unknown = walk.toLookUp(); !unknown.empty()) {
+            PENSTOCK_TRY(const auto known, readRecorded(*m_connection, m_parts.storeDir, unknown));
+            walk.recorded(known);
+        }
         if (const auto wanted = walk.toFind(); !wanted.empty()) {
             PENSTOCK_TRY(const auto present, m_parts.store.findMany(wanted));
             walk.found(present);

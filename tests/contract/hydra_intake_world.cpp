@@ -134,6 +134,10 @@ void TableFarm::submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vec
     {
         const MutexLock lock(m_mutex);
         ++m_submissions;
+        if (m_isHolding) {
+            m_held.push_back({std::move(jobs), std::move(answer)});
+            return;
+        }
         if (!m_refusals.empty()) {
             taken = fail(m_refusals.front());
             m_refusals.erase(m_refusals.begin());
@@ -221,6 +225,15 @@ std::map<int, FarmJob> TableFarm::open() const
     return all;
 }
 
+std::vector<int> TableFarm::builds() const
+{
+    const MutexLock lock(m_mutex);
+    std::vector<int> all;
+    for (const auto& [id, job] : m_jobs)
+        all.push_back(static_cast<int>(job.spec.sourceId));
+    return all;
+}
+
 std::optional<FarmJob> TableFarm::jobOf(int build) const
 {
     auto all = open();
@@ -264,6 +277,23 @@ void TableFarm::refuseJobsNamed(std::string name, Error error)
     m_badName = std::move(name);
     m_badNameError = std::move(error);
 }
+void TableFarm::hold()
+{
+    const MutexLock lock(m_mutex);
+    m_isHolding = true;
+}
+void TableFarm::letGo()
+{
+    std::vector<Held> held;
+    {
+        const MutexLock lock(m_mutex);
+        m_isHolding = false;
+        held = std::exchange(m_held, {});
+        m_submissions -= held.size();
+    }
+    for (Held& each : held)
+        submit(std::move(each.jobs), std::move(each.answer));
+}
 void TableFarm::forgetStep(const std::string& name)
 {
     const MutexLock lock(m_mutex);
@@ -297,9 +327,12 @@ void IntakeWorld::start()
     m_intake->start();
 }
 
-TestDerivation IntakeWorld::derive(const std::string& name, std::vector<TestDerivation> inputs)
+TestDerivation IntakeWorld::derive(const std::string& name, std::vector<TestDerivation> inputs,
+                                   std::vector<std::string> outputs)
 {
-    TestDerivation made = makeDerivation(nix::StoreDir::standard(), {.name = name, .script = "true", .inputs = inputs});
+    TestDerivation made = makeDerivation(
+        nix::StoreDir::standard(),
+        {.name = name, .script = "true", .outputs = std::move(outputs), .inputs = std::move(inputs)});
     std::ofstream(m_files.path() + "/" + made.path.baseName()) << made.text(nix::StoreDir::standard());
     return made;
 }

@@ -74,6 +74,7 @@ public:
 
     [[nodiscard]] std::map<int, FarmJob> open() const; // by build
     [[nodiscard]] std::optional<FarmJob> jobOf(int build) const;
+    [[nodiscard]] std::vector<int> builds() const; // once for each open job
     [[nodiscard]] std::map<std::string, std::uint32_t> shares() const;
     [[nodiscard]] std::vector<int> cancelled() const; // builds
     [[nodiscard]] std::size_t submissions() const;
@@ -84,6 +85,8 @@ public:
     // Jobs that are cancelled from now on keep what runs of them, until it is over.
     void stopSlowly();
     void letStopped();
+    void hold(); // what is submitted is neither taken nor answered
+    void letGo();
     // A step ended, and nobody told the intake.
     void forgetStep(const std::string& name);
 
@@ -101,6 +104,12 @@ private:
     std::vector<JobId> m_stopping PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<Error> m_refusals PENSTOCK_GUARDED_BY(m_mutex);
     std::size_t m_shareRefusals PENSTOCK_GUARDED_BY(m_mutex) = 0;
+    struct Held {
+        std::vector<jobs::ParsedJob> jobs;
+        hydra::Answer<std::vector<JobId>> answer;
+    };
+    bool m_isHolding PENSTOCK_GUARDED_BY(m_mutex) = false;
+    std::vector<Held> m_held PENSTOCK_GUARDED_BY(m_mutex);
     std::string m_badName PENSTOCK_GUARDED_BY(m_mutex);
     std::optional<Error> m_badNameError PENSTOCK_GUARDED_BY(m_mutex);
     std::uint64_t m_lastJob PENSTOCK_GUARDED_BY(m_mutex) = 0;
@@ -116,7 +125,8 @@ protected:
     void start();
     void stop() { m_intake.reset(); }
     // A derivation, its file written.
-    TestDerivation derive(const std::string& name, std::vector<TestDerivation> inputs = {});
+    TestDerivation derive(const std::string& name, std::vector<TestDerivation> inputs = {},
+                          std::vector<std::string> outputs = {"out"});
     // Its outputs, in the store: a directory with these files.
     void build(const TestDerivation& derivation, const std::map<std::string, std::string>& files = {},
                const nix::StorePathSet& references = {});
