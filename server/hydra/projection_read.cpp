@@ -178,10 +178,6 @@ private:
             build.jobCreated = row.time();
             build.jobError = row.text();
             const bool isOpen = row.boolean();
-            build.timestamp = optionalInt32(row).value_or(0);
-            build.job = row.text();
-            build.project = row.text();
-            build.jobset = row.text();
             build.formerStatus = optionalInt32(row);
             build.formerStop = optionalInt32(row);
             build.lastStep = row.int32();

@@ -253,6 +253,41 @@ TEST_F(HydraLocks, TheCountOfFinishedBuildsHoldsUsOnlyForAWhile)
     EXPECT_EQ(farm.told().size(), 2U);
 }
 
+// Metrics name the project and the jobset, by foreign keys.
+TEST_F(HydraLocks, AJobsetThatGetsAnotherNameMeanwhileIsSurvived)
+{
+    queue();
+    work::BuildResults results;
+    results.metrics = {{"size", 1.5, "MiB"}};
+    other.run("BEGIN; UPDATE jobsets SET name = 'renamed'");
+    farm.persist(FarmChanges()
+                     .end(1, endOf(AttemptEnd::Succeeded, {{"out", outPath("a"), "", 10}}, results))
+                     .finish(1, StepResult::Succeeded)
+                     .over(a, JobState::Succeeded)
+                     .get());
+    EXPECT_EQ(farm.build(a), "0|NULL|NULL|NULL|NULL|NULL");
+    EXPECT_THAT(farm.steps(a), ElementsAre("a|0|0|NULL|110|150|m1|x86_64-linux|NULL")) << "they do not wait";
+    other.run("COMMIT");
+    farm.waitForRest();
+    EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");
+    EXPECT_THAT(farm.database().rows("SELECT project, jobset, job, timestamp FROM buildmetrics"),
+                ElementsAre("project|renamed|a|1700000000"));
+    // Of the whole project, while the build ends.
+    const int third = farm.insertBuild("third");
+    farm.persist(FarmChanges().step(3, "third").job(third, 3).start(2, 3, third).get());
+    other.run("BEGIN; UPDATE projects SET name = 'another'");
+    std::thread renaming([this] { other.run("SELECT pg_sleep(0.5); COMMIT"); });
+    farm.persist(FarmChanges()
+                     .end(2, endOf(AttemptEnd::Succeeded, {}, results))
+                     .finish(3, StepResult::Succeeded)
+                     .over(third, JobState::Succeeded)
+                     .get());
+    renaming.join();
+    farm.waitForRest();
+    EXPECT_THAT(farm.database().rows("SELECT project, jobset FROM buildmetrics WHERE build = 3"),
+                ElementsAre("another|renamed"));
+}
+
 // --------------------------------------------------------------------------------------------------------- starting
 
 TEST_F(HydraLocks, RunningStepsAreTakenOverAndThoseOfNobodyEnd)

@@ -122,13 +122,12 @@ void Decision::addResults(const BuildFacts& build, const StepFacts& root, const 
         }
         m_rows.products.push_back(std::move(row));
     }
-    std::map<std::string_view, const work::BuildMetric*> metrics; // the last of a name counts
+    std::map<std::string, const work::BuildMetric*> metrics; // the last of a name counts
     for (const work::BuildMetric& metric : results.metrics)
         if (std::isfinite(metric.value))
-            metrics.insert_or_assign(metric.name, &metric);
+            metrics.insert_or_assign(shownText(metric.name), &metric);
     for (const auto& [name, metric] : metrics)
-        m_rows.metrics.push_back({build.build, shownText(name), shownText(metric->unit), metric->value, build.project,
-                                  build.jobset, build.job, build.timestamp});
+        m_rows.metrics.push_back({build.build, name, shownText(metric->unit), metric->value});
 }
 
 // ------------------------------------------------------------------------------------------------------ no success
