@@ -85,8 +85,6 @@ public:
         std::vector<Request> all{{&sql::kLimitWaiting}};
         if (!m_happened.newJobs.empty())
             all.push_back(fillJobs(m_happened.newJobs));
-        if (!m_happened.jobsOver.empty())
-            all.push_back(requestOf(sql::kHoldCount, {jobs}));
         all.push_back(requestOf(sql::kHoldCandidates, {attempts}));
         all.push_back(requestOf(sql::kReadCandidates, {attempts}));
         all.push_back(requestOf(sql::kHoldRows, {ended}));

@@ -11,7 +11,7 @@ namespace penstock::hydra::sql {
 
 const Statement kBegin{"hydra_begin", "BEGIN"};
 const Statement kCommit{"hydra_commit", "COMMIT"};
-// What still waits: the row of nrbuilds that every end of a build counts on, and rows that foreign keys point to.
+// What may still wait: paths that others remember as failed at this moment.
 const Statement kLimitWaiting{"hydra_limit_waiting", "SELECT set_config('lock_timeout', '3s', true)"};
 
 const Statement kFillJobs{"hydra_fill_jobs", R"(
@@ -20,12 +20,6 @@ FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS u (build, job, step)
 WHERE h.build = ANY(ARRAY[u.build]) AND h.job IS NULL)"};
 
 // ---------------------------------------------------------------------------------------------------------- facts
-
-const Statement kHoldCount{"hydra_hold_count", R"(
-SELECT n.count FROM nrbuilds n WHERE n.what = 'finished' AND EXISTS (
-    SELECT FROM unnest($1::bigint[]) AS u (id),
-    LATERAL (SELECT FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h)
-FOR NO KEY UPDATE OF n)"};
 
 // Builds that an attempt may be accounted to.
 #define CANDIDATES                                                                                                     \
@@ -82,14 +76,22 @@ SELECT b.id, b.finished FROM (
 
 // Not more in one transaction than can be told in a moment: each is counted on the same row, and versions of a row
 // pile up while their transaction is open. Those beyond are written later, as if others held them. The names of jobset
-// and project are held too, FOR KEY SHARE: foreign keys of metrics point to them.
+// and project are held too, FOR KEY SHARE: foreign keys of metrics point to them. And none is ours without the count, which a
+// person who cancels or deletes many builds holds for minutes.
 const Statement kHoldBuilds{"hydra_hold_builds", R"(
+WITH counted AS MATERIALIZED (
+    SELECT n.what FROM nrbuilds n WHERE n.what = 'finished' AND EXISTS (
+        SELECT FROM unnest($1::bigint[]) AS u (id),
+        LATERAL (SELECT FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h)
+    FOR NO KEY UPDATE OF n SKIP LOCKED)
 SELECT b.id FROM unnest($1::bigint[]) AS u (id),
 LATERAL (SELECT h.build, h.drvpath FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h,
 LATERAL (SELECT b.id, b.jobset_id FROM builds b WHERE b.id = h.build AND b.finished = 0 AND b.drvpath = h.drvpath
          FOR NO KEY UPDATE SKIP LOCKED) b,
 LATERAL (SELECT FROM jobsets s, projects p WHERE s.id = b.jobset_id AND p.name = s.project
-         FOR KEY SHARE SKIP LOCKED) s LIMIT 5000)"};
+         FOR KEY SHARE SKIP LOCKED) s
+WHERE (SELECT count(*) FROM counted) > 0 OR NOT EXISTS (SELECT FROM nrbuilds n WHERE n.what = 'finished')
+LIMIT 5000)"};
 
 const Statement kReadBuilds{"hydra_read_builds", R"(
 SELECT h.build, h.step, h.drvpath, h.started, h.accounted, j.state, j.created_us, j.error,

@@ -4,7 +4,7 @@
 //
 // Errors by SQLSTATE: Unavailable (connection lost or refused, server shutting down, out of resources, read-only, a
 // serialisation failure, a deadlock, or a row to refer to that has gone: the same may be tried again), Conflict (unique
-// and other integrity violations, missing tables, anything that trying again cannot help), Timeout (it took too long, or
+// and other integrity violations, missing tables, anything that trying again cannot help), Timeout (it took too long or
 // was cancelled by hand), Cancelled (stop is wanted).
 // After Unavailable ask isUsable(): false means open a new one.
 #pragma once
