@@ -331,7 +331,8 @@ TEST_F(HydraLocks, WhatEndedWithoutUsIsWrittenAtAStart)
     farm.waitForRest();
     EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");
     EXPECT_THAT(farm.steps(a), ElementsAre("a|0|0|NULL|110|150|m1|x86_64-linux|NULL"));
-    EXPECT_THAT(farm.told(), ElementsAre("step_finished 1 1 -", "build_finished 1"));
+    EXPECT_THAT(farm.told(), ElementsAre("step_finished 1 1 /hydra/build-logs/a0/000000000000000000000000000000-a.drv",
+                                         "build_finished 1"));
 }
 
 TEST(HydraSchema, OlderAndOtherDatabasesAreRefused)
