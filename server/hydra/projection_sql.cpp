@@ -136,12 +136,13 @@ LATERAL (SELECT s.spec, s.revealed FROM penstock.steps s
 
 // ------------------------------------------------------------------------------------------------------ Hydra's rows
 
-// A number that is taken means that another program numbers steps of our builds: its row stays.
+// Not built twice: a row without times, which tells of another build's step. A number that is taken means that another program numbers steps of our builds: its row stays.
 const Statement kInsertSteps{"hydra_insert_steps", R"(
 INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, errormsg, starttime, stoptime, machine, system,
     propagatedfrom, timesbuilt, isnondeterministic)
 SELECT u.build, u.stepnr, 0, u.drvpath, u.busy, u.status, u.errormsg, u.starttime, u.stoptime, u.machine, u.system,
-    u.origin, CASE u.status WHEN 12 THEN 2 END, CASE u.status WHEN 12 THEN true END
+    u.origin, CASE WHEN u.status = 12 AND u.starttime IS NOT NULL THEN 2 END,
+    CASE WHEN u.status = 12 AND u.starttime IS NOT NULL THEN true END
 FROM unnest($1::integer[], $2::integer[], $3::text[], $4::integer[], $5::integer[], $6::text[], $7::integer[],
     $8::integer[], $9::text[], $10::text[], $11::integer[])
     AS u (build, stepnr, drvpath, busy, status, errormsg, starttime, stoptime, machine, system, origin)

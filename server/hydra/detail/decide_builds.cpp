@@ -112,10 +112,13 @@ void Decision::addResults(const BuildFacts& build, const StepFacts& root, const 
         const auto output = paths.find(product.output);
         if (output == paths.end())
             continue; // of an output that there is not
+        // An output that is a product without being told so is called as the store calls it.
+        const bool isOutput = product.path.empty();
         ProductRow row{build.build, ++number, shownText(product.type), shownText(product.subtype), "",
-                       productName(product.name), shownText(product.defaultPath), {}, {}};
-        row.path = product.path.empty() ? std::string(output->second)
-                                        : fmt::format("{}/{}", output->second, shownText(product.path));
+                       isOutput ? shownText(product.name) : productName(product.name),
+                       shownText(product.defaultPath), {}, {}};
+        row.path = isOutput ? std::string(output->second)
+                            : fmt::format("{}/{}", output->second, shownText(product.path));
         if (product.kind == work::ProductKind::File) {
             row.size = product.size;
             row.sha256 = product.sha256;
