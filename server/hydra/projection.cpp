@@ -58,16 +58,13 @@ Result<void> Projection::tellResolved(Connection& connection)
     return {};
 }
 
-Result<void> Projection::write(Connection& connection, const work::Changes& changes)
+Result<Projection::Rest> Projection::write(Connection& connection, const work::Changes& changes)
 {
     const Happened happened = happenedIn(changes);
-    if (happened.isEmpty())
-        return {};
-    PENSTOCK_TRY_VOID(project(connection, happened));
-    return {};
+    return happened.isEmpty() ? Result<Rest>(Rest::None) : project(connection, happened);
 }
 
-Result<bool> Projection::project(Connection& connection, const Happened& happened)
+Result<Projection::Rest> Projection::project(Connection& connection, const Happened& happened)
 {
     PENSTOCK_TRY(Facts facts, readFacts(connection, happened, m_clock.now().wall));
     if (m_resolver && m_schema >= kResolvedSchema)
@@ -81,7 +78,7 @@ Result<bool> Projection::project(Connection& connection, const Happened& happene
     if (waiting > 0)
         m_logger.debug("hydra.rows_deferred",
                        {{"steps", rows.deferredAttempts.size() + unplaced}, {"builds", rows.deferredBuilds.size()}});
-    return waiting > 0;
+    return waiting > 0 ? Rest::Waits : Rest::None;
 }
 
 // Only those can be others whose own outputs nobody knows before they are built.
@@ -125,9 +122,9 @@ Result<Projection::Rest> Projection::later(Connection& connection)
     PENSTOCK_TRY(const Happened happened, readDeferred(connection, round));
     if (!happened.isEmpty()) {
         PENSTOCK_TRY_VOID(connection.run(sql::kBegin));
-        PENSTOCK_TRY(const bool waits, project(connection, happened));
+        PENSTOCK_TRY(const Rest rest, project(connection, happened));
         PENSTOCK_TRY_VOID(connection.run(sql::kCommit));
-        round.waits = round.waits || waits;
+        round.waits = round.waits || rest != Rest::None;
     }
     if (round.isThrough)
         return round.waits ? Rest::Waits : Rest::None;

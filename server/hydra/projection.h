@@ -22,7 +22,7 @@ public:
 
     // Invalid: no Hydra database, or too old a one.
     [[nodiscard]] Result<void> begin(store::postgres::Connection& connection) override;
-    [[nodiscard]] Result<void> write(store::postgres::Connection& connection, const work::Changes& changes) override;
+    [[nodiscard]] Result<Rest> write(store::postgres::Connection& connection, const work::Changes& changes) override;
     [[nodiscard]] Result<Rest> later(store::postgres::Connection& connection) override;
 
 private:
@@ -36,8 +36,7 @@ private:
     };
     [[nodiscard]] Result<Happened> readDeferred(store::postgres::Connection& connection, Round& round);
 
-    // Answers whether something has to wait.
-    [[nodiscard]] Result<bool> project(store::postgres::Connection& connection, const Happened& happened);
+    [[nodiscard]] Result<Rest> project(store::postgres::Connection& connection, const Happened& happened);
 
     // Finds out which derivations are built as others.
     [[nodiscard]] Result<void> tellResolved(store::postgres::Connection& connection);

@@ -17,8 +17,6 @@ extern const Statement kLimitWaiting; // for locks, in this transaction
 // $1 builds, $2 jobs, $3 roots.
 extern const Statement kFillJobs;
 
-// $1: jobs that have ended. Before anything else is held: whoever changes many builds takes builds and count by turns.
-extern const Statement kHoldCount;
 // $1: attempts; those are looked at that have no row yet.
 extern const Statement kHoldCandidates; // builds that exist and are not about to go: id, finished
 extern const Statement kReadCandidates;
@@ -31,7 +29,7 @@ extern const Statement kSetMark; // to undo what a vain wait has spoilt
 extern const Statement kUndoToMark;
 extern const Statement kHoldOrigins; // $2: jobs that have ended. id, finished
 // $1: jobs that have ended.
-extern const Statement kHoldBuilds; // builds that are ours now and have not ended
+extern const Statement kHoldBuilds; // with the count of finished ones: builds that are ours now and have not ended
 extern const Statement kReadBuilds;
 // $1: attempts, $2: jobs that have ended; what both have to do with.
 extern const Statement kReadSteps;

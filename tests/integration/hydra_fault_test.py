@@ -121,8 +121,9 @@ class HydraFaultTest(HydraTest):
         with Session(self.world.url) as other:
             other.run("BEGIN; UPDATE nrbuilds SET count = count")
             self.world.open_gate("a")
-            until(lambda: self.world.session.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0,
-                  "the server waits for the row")
+            until(lambda: [step["status"] for step in self.world.steps(build)] == [0], "the step ends all the same")
+            self.assert_columns(self.world.build(build), finished=0)
+            self.assertEqual(self.world.session.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), 0)
             other.run("COMMIT")
         self.world.wait_finished(build)
         self.assert_built(build)
