@@ -233,7 +233,9 @@ void CoreBridge::attemptEnded(const work::AttemptUpdate& update)
     m_netLoop.post([actions = m_actions, attempt = update.id, drvPath = std::move(drvPath)] {
         actions->attemptEnded(attempt, drvPath);
     });
-    m_logs.end(update.id, update.progress.logBytes);
+    const bool wasRefused = update.progress.end == work::AttemptEnd::Rejected;
+    const bool wasThere = update.progress.end == work::AttemptEnd::Cached;
+    m_logs.end(update.id, update.progress.logBytes, update.progress.started && !wasRefused && !wasThere);
 }
 
 void CoreBridge::fatal(Error error)

@@ -187,8 +187,9 @@ NetActions ServerApp::Parts::netActions()
             assignments->desired(session, std::move(desired));
     };
     actions.attemptEnded = [this](AttemptId attempt, const std::string& drvPath) {
-        if (outputs != nullptr)
-            outputs->attemptEnded(attempt, drvPath);
+        const auto subject = hydra == nullptr ? drvPath : hydra->steps().takeSubject(attempt, drvPath);
+        if (outputs != nullptr) // of an attempt that tells nothing, nothing is kept
+            outputs->attemptEnded(attempt, drvPath.empty() ? drvPath : subject);
     };
     actions.stored = [this](SessionId session, std::vector<AttemptId> attempts) {
         if (assignments != nullptr)

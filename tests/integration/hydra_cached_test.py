@@ -4,6 +4,7 @@ that turn out the same."""
 
 import contextlib
 import functools
+import glob
 import http.server
 import os
 import threading
@@ -272,6 +273,8 @@ class HydraCachedTest(HydraTest):
         self.assertEqual(told[2], log, "the log is where the web page of that derivation looks")
         with open(log, encoding="utf-8") as text:
             self.assertEqual(text.read(), "plain it is\n")
+        kept = os.path.join(self.world.farm.data_dir, "local", "log", base)
+        until(lambda: glob.glob(f"{kept}*"), "the log is kept under the same name")
         path = self.world.session.value("SELECT path FROM buildoutputs WHERE build = $1", build)
         self.assertTrue(os.path.exists(path))
         self.assert_orderly()
