@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/changed_settings.h"
 #include "server/app/hydra_errands.h"
+#include "server/app/hydra_stores.h"
 #include "server/app/server_app.h"
 #include "shared/base/service_notify.h"
 #include "shared/config/options.h"
@@ -12,8 +14,10 @@
 #include <cstdio>
 #include <fmt/format.h>
 #include <malloc.h>
+#include <string>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <vector>
 
 namespace {
 
@@ -44,6 +48,17 @@ int complain(const Error& error, int code)
 {
     fmt::print(stderr, "penstock-server: {}\n", error.message);
     return code;
+}
+
+// After SIGHUP: a change that is not taken up is not to be taken for one that is.
+void tellChanges(const std::vector<std::string>& arguments, const config::Environment& environment,
+                 const config::Values& running, Logger& logger)
+{
+    const auto changed = app::changedSettings(arguments, environment, running);
+    if (!changed)
+        return logger.error("config.unusable", {{"error", changed.error().message}});
+    for (const app::ChangedSetting& setting : *changed)
+        logger.warning("config.needs_restart", {{"option", setting.name}, {"new", setting.origin}});
 }
 
 // What was asked for in place of serving.
@@ -83,7 +98,10 @@ int main(int argc, char** argv)
         if (!app::hasNoMeaning(use.name))
             logger->info("config.synonym", {{"key", use.key}, {"name", use.name}});
     for (const app::KeyNote& note : app::keysWithoutMeaning(values))
-        logger->info("config.no_meaning", {{"key", note.key}, {"why", std::string(note.why)}});
+        logger->info("config.no_meaning", {{"key", note.key}, {"why", note.why}});
+    if (const auto stores = app::readHydraStores(values))
+        for (const std::string& note : stores->notes)
+            logger->warning("config.store", {{"key", "remoteStoreAddr"}, {"why", note}});
     const auto notifySocket = environment.find("NOTIFY_SOCKET");
     const ServiceNotify notify(notifySocket == environment.end() ? std::string() : notifySocket->second);
 
@@ -94,6 +112,7 @@ int main(int argc, char** argv)
             notify.tell("RELOADING=1");
             if (server != nullptr)
                 server->reload();
+            tellChanges({argv + 1, argv + argc}, environment, values, *logger);
             return notify.tell("READY=1");
         }
         if (std::exchange(stopping, true))

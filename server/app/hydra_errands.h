@@ -11,7 +11,7 @@
 namespace penstock::app {
 
 // The text of GET /status of the server that runs: asked where its file of addresses in the data directory says, else
-// at the addresses of the options. NotFound: none runs.
+// at the addresses of the options. NotFound: none runs. Denied: one runs, and cannot be asked.
 [[nodiscard]] Result<std::string> readRunningStatus(const ServerOptions& options);
 
 // One line for people: how many steps were ended. Conflict: a runner lives.

@@ -195,7 +195,7 @@ void appendIntake(const http::HydraCounters& counters, Families& families)
     };
     measure("builds_waiting", "builds found and not handed to the farm yet",
             static_cast<double>(counters.buildsWaiting));
-    measure("connections", "most connections to the database that the whole server has open, of which some open at need",
+    measure("connections", "connections to the database that the whole server has; some are opened at need",
             static_cast<double>(counters.connections));
     measure("last_diff_seconds", "time that finding what has changed in the queue took, the last time",
             static_cast<double>(counters.lastDiff.count()) / 1e6);

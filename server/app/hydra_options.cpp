@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/hydra_options.h"
 
+#include "server/app/hydra_stores.h"
+#include "server/app/nix_remote.h"
 #include "shared/base/text.h"
 
 #include <fmt/format.h>
@@ -20,6 +22,7 @@ using config::Source;
 constexpr std::int64_t kSecond = 1'000'000; // durations are bounded in microseconds
 constexpr std::int64_t kDay = 86'400 * kSecond;
 constexpr Duration kUnsupportedAfter = std::chrono::seconds(120); // Hydra's own default
+constexpr std::string_view kDatabase = "postgres://hydra@%2Frun%2Fpostgresql:5432/hydra"; // likewise
 constexpr std::string_view kLogFolder = "/build-logs";
 
 struct Ignored {
@@ -114,8 +117,8 @@ void addLimits(std::vector<OptionSpec>& o)
                                   365 * kDay);
     timeout.synonyms = hydraNames({"buildTimeout", "build_timeout"});
     o.push_back(std::move(timeout));
-    o.push_back({.name = "max-log-size", .kind = Kind::Size, .help = "limit of the log of a step of Hydra's",
-                 .fallback = "64MiB", .least = 1, .synonyms = hydraNames({"maxLogSize", "max_log_size"})});
+    o.push_back({.name = "max-log-size", .kind = Kind::Size, .help = "limit of the log of a step of Hydra's; 0: none",
+                 .fallback = "64MiB", .synonyms = hydraNames({"maxLogSize", "max_log_size"})});
     o.push_back({.name = "max-output-size", .kind = Kind::Size,
                  .help = "limit of all outputs of a step of Hydra's together; 0: none", .fallback = "0",
                  .synonyms = hydraNames({"maxOutputSize", "max_output_size"})});
@@ -188,9 +191,9 @@ Result<std::string> readRootsDir(const config::Values& values, const HydraSurrou
         user = variable(surroundings.environment, "USER");
     if (user == nullptr && !surroundings.isRoot)
         return fail(ErrorCode::Invalid, "--gc-roots-dir is needed, as LOGNAME does not say whose roots outputs get");
-    const std::string* state = variable(surroundings.environment, "NIX_STATE_DIR");
     return fmt::format("{}/gcroots/per-user/{}/hydra-roots",
-                       state != nullptr ? *state : local->root + "/nix/var/nix", user != nullptr ? *user : "root");
+                       local->root.empty() ? nixStateDir(surroundings.environment) : local->root + "/nix/var/nix",
+                       user != nullptr ? *user : "root");
 }
 
 // A word of a conninfo string, whatever is in it.
@@ -245,6 +248,8 @@ Result<std::string> readDatabaseUrl(const config::Values& values, const config::
             url = *given;
         else if (const std::string* old = variable(environment, "HYDRA_DBI"); old != nullptr)
             url = *old;
+        else if (url.empty() && !values.flag("status"))
+            url = kDatabase;
     }
     return fromDbi(url);
 }
@@ -261,16 +266,14 @@ Result<std::optional<hydra::Options>> readHydraOptions(const config::Values& val
     }
     hydra::Options options;
     options.databaseUrl = surroundings.databaseUrl;
-    if (options.databaseUrl.empty() && !values.flag("status"))
-        return fail(ErrorCode::Invalid, "--hydra serves the database of a Hydra, but none is named; give --db-url "
-                                        "postgresql://… or set HYDRA_DATABASE_URL");
     if (!values.has("store")) {
-        // As with Hydra's runner: the store that its other programs look into.
-        PENSTOCK_TRY(cache::StoreUri uri, cache::parseStoreUri("local"));
-        uri.storeDir = outputs.stores.front().storeDir;
-        outputs.stores.assign(1, std::move(uri));
+        const nix::StoreDir storeDir = outputs.stores.front().storeDir;
+        PENSTOCK_TRY(HydraStores named, readHydraStores(values));
+        outputs.stores = asHydraCounts(std::move(named.stores));
+        for (cache::StoreUri& uri : outputs.stores)
+            uri.storeDir = storeDir;
     }
-    if (!values.has("unsupported-after"))
+    if (!core.unsupportedAfter)
         core.unsupportedAfter = kUnsupportedAfter;
     PENSTOCK_TRY(options.dataDir, readDataDir(values, surroundings.environment));
     PENSTOCK_TRY(options.rootsDir, readRootsDir(values, surroundings, outputs));
@@ -296,7 +299,7 @@ std::vector<KeyNote> keysWithoutMeaning(const config::Values& values)
     std::vector<KeyNote> notes;
     for (const Ignored& ignored : kIgnored) {
         if (values.source(ignored.key) == Source::File)
-            notes.push_back({std::string(ignored.key), ignored.why});
+            notes.push_back({std::string(ignored.key), std::string(ignored.why)});
     }
     return notes;
 }

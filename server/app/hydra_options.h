@@ -19,8 +19,8 @@ namespace penstock::app {
 
 void addHydraOptions(std::vector<config::OptionSpec>& options);
 
-// Where the database is, in libpq's words; empty: nowhere said. HYDRA_DATABASE_URL and HYDRA_DBI count with --hydra
-// only, and before the file.
+// Where the database is, in libpq's words; empty: nowhere said, and no Hydra is served. HYDRA_DATABASE_URL and HYDRA_DBI
+// count with --hydra only, and before the file; then where Hydra's own runner looks.
 [[nodiscard]] Result<std::string> readDatabaseUrl(const config::Values& values, const config::Environment& environment);
 // "dbi:Pg:dbname=hydra;host=db" as libpq writes it; what does not begin so is left as it is.
 [[nodiscard]] Result<std::string> fromDbi(std::string_view text);
@@ -40,7 +40,7 @@ struct HydraSurroundings {
 // Keys in the file that have no meaning here, and why; each once.
 struct KeyNote {
     std::string key;
-    std::string_view why;
+    std::string why;
 };
 [[nodiscard]] std::vector<KeyNote> keysWithoutMeaning(const config::Values& values);
 [[nodiscard]] bool hasNoMeaning(std::string_view option);

@@ -4,8 +4,11 @@
 #include "server/app/own_files.h"
 #include "shared/base/text.h"
 #include "shared/config/files.h"
+#include "server/net/tls_settings.h"
 #include "shared/curl/http_client.h"
 
+#include <QSslCertificate>
+#include <QSslSocket>
 #include <array>
 #include <cstring>
 #include <fmt/format.h>
@@ -21,6 +24,7 @@ namespace {
 constexpr std::size_t kMaxAnswer = 256U << 20U; // 5,000 machines are about ten megabytes
 constexpr std::size_t kMaxAddresses = 64 * 1024;
 constexpr std::chrono::seconds kPatience{30};
+constexpr std::chrono::milliseconds kPatienceMillis = kPatience;
 
 struct Answer {
     unsigned status = 0;
@@ -68,15 +72,65 @@ Result<std::string> sendAndRead(const std::string& path, std::string_view reques
     return fail(ErrorCode::Exhausted, fmt::format("unix:{} answered more than {} bytes", path, kMaxAnswer));
 }
 
-Result<Answer> askUnix(const net::ListenAddress& address)
+constexpr std::string_view kRequest = "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+
+Result<Answer> answerOf(std::string_view text, const net::ListenAddress& address)
 {
-    PENSTOCK_TRY(const std::string text,
-                 sendAndRead(address.path, "GET /status HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"));
     const auto body = text.find("\r\n\r\n");
-    const auto status = parseUnsigned(std::string_view(text).substr(std::min<std::size_t>(9, text.size()), 3));
+    const auto status = parseUnsigned(text.substr(std::min<std::size_t>(9, text.size()), 3));
     if (!text.starts_with("HTTP/1.1 ") || body == std::string::npos || !status)
         return fail(ErrorCode::Unavailable, fmt::format("what listens on {} is no penstock-server", address.print()));
-    return Answer{static_cast<unsigned>(*status), text.substr(body + 4)};
+    return Answer{static_cast<unsigned>(*status), std::string(text.substr(body + 4))};
+}
+
+Result<Answer> askUnix(const net::ListenAddress& address)
+{
+    PENSTOCK_TRY(const std::string text, sendAndRead(address.path, kRequest));
+    return answerOf(text, address);
+}
+
+// Denied: somebody listens, and does not let himself be asked.
+Error deaf(const QSslSocket& socket, std::string_view what)
+{
+    return {ErrorCode::Denied, fmt::format("{}: {}", what, socket.errorString().toStdString())};
+}
+
+Result<std::string> readAll(QSslSocket& socket)
+{
+    QByteArray text;
+    do {
+        text += socket.readAll();
+        if (static_cast<std::size_t>(text.size()) > kMaxAnswer)
+            return fail(ErrorCode::Exhausted, fmt::format("it answered more than {} bytes", kMaxAnswer));
+    } while (socket.waitForReadyRead(static_cast<int>(kPatienceMillis.count())));
+    text += socket.readAll();
+    if (socket.error() != QAbstractSocket::RemoteHostClosedError)
+        return fail(deaf(socket, "it did not answer to the end"));
+    return text.toStdString();
+}
+
+// It is the server of our own certificate or none: names in it do not matter, as it is asked at an address. Where it
+// wants one of its peers, ours is shown, which its authority may have signed.
+Result<Answer> askTls(const net::ListenAddress& address, const net::TlsFiles& tls)
+{
+    PENSTOCK_TRY(QSslConfiguration settings, net::loadTls(tls));
+    settings.setPeerVerifyMode(QSslSocket::QueryPeer);
+    const QSslCertificate own = settings.localCertificate();
+    QSslSocket socket;
+    socket.setSslConfiguration(settings);
+    socket.connectToHost(QString::fromStdString(address.host), address.port);
+    constexpr int kWait = static_cast<int>(kPatienceMillis.count());
+    if (!socket.waitForConnected(kWait))
+        return fail(ErrorCode::Unavailable, fmt::format("nobody listens on {}", address.print()));
+    socket.ignoreSslErrors();
+    socket.startClientEncryption();
+    if (!socket.waitForEncrypted(kWait))
+        return fail(deaf(socket, "TLS"));
+    if (socket.peerCertificate() != own)
+        return fail(ErrorCode::Denied, fmt::format("its certificate is not that of --tls-cert {}", tls.certificate));
+    socket.write(kRequest.data(), static_cast<qint64>(kRequest.size()));
+    PENSTOCK_TRY(const std::string text, readAll(socket));
+    return answerOf(text, address);
 }
 
 Result<Answer> askTcp(net::ListenAddress address, const net::TlsFiles& tls)
@@ -85,12 +139,13 @@ Result<Answer> askTcp(net::ListenAddress address, const net::TlsFiles& tls)
         address.host = "127.0.0.1";
     if (address.host == "::")
         address.host = "::1";
+    if (!tls.certificate.empty())
+        return askTls(address, tls);
     curl::HttpClientOptions options;
     options.stallTime = kPatience;
-    options.caFile = tls.certificate; // its own is trusted, whoever signed it
     curl::HttpClient client(std::move(options));
     curl::HttpRequest request;
-    request.url = fmt::format("{}://{}/status", tls.certificate.empty() ? "http" : "https", address.print());
+    request.url = fmt::format("http://{}/status", address.print());
     request.maxAnswerBytes = kMaxAnswer;
     PENSTOCK_TRY(curl::HttpResponse response, client.perform(request));
     return Answer{response.status, std::move(response.body)};
@@ -126,6 +181,11 @@ Result<std::string> readRunningStatus(const ServerOptions& options)
                         fmt::format("the server at {0} wants a token; ask it with: penstock --server {0} --token-file "
                                     "FILE status",
                                     address.print()));
+        if (!answer && answer.error().code == ErrorCode::Denied)
+            return fail(ErrorCode::Denied,
+                        fmt::format("a server runs at {0}, and cannot be asked: {1}; ask it with: penstock --server "
+                                    "https://{0} --tls-ca FILE status",
+                                    address.print(), answer.error().message));
         tried += fmt::format("\n  {}: {}", address.print(),
                              answer ? fmt::format("answered {}", answer->status) : answer.error().message);
     }

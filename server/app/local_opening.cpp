@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The machine's own Nix store: through its daemon where there is one, else through the nix tools.
+#include "server/app/nix_remote.h"
 #include "server/app/store_opening.h"
 #include "server/cache/dir_store.h"
 #include "server/cache/local_store.h"
@@ -43,36 +44,22 @@ std::string socketOf(const cache::StoreUri& uri, const config::Environment& envi
     }
     constexpr std::string_view kUnix = "unix://";
     const std::string remote = variable(environment, "NIX_REMOTE");
-    if (remote.starts_with(kUnix) && remote.size() > kUnix.size())
-        return remote.substr(kUnix.size(), remote.find('?') - kUnix.size());
+    if (remote.starts_with(kUnix)) {
+        const auto end = std::min(remote.find('?'), remote.size());
+        if (end > kUnix.size())
+            return remote.substr(kUnix.size(), end - kUnix.size());
+    }
     if (remote.starts_with('/') || remote.starts_with("local"))
         return {};
     const std::string named = variable(environment, "NIX_DAEMON_SOCKET_PATH");
-    const std::string socket = nixdaemon::defaultSocketPath(named, variable(environment, "NIX_STATE_DIR"));
+    const std::string socket = nixdaemon::defaultSocketPath(named, nixStateDir(environment));
     return !named.empty() || remote == "daemon" || exists(socket) ? socket : std::string();
-}
-
-// Of NIX_REMOTE: unix://SOCKET?root=DIR and the like.
-std::string parameterOf(std::string_view remote, std::string_view name)
-{
-    const auto question = remote.find('?');
-    std::string_view rest = question == std::string_view::npos ? std::string_view() : remote.substr(question + 1);
-    while (!rest.empty()) {
-        const std::string_view one = rest.substr(0, rest.find('&'));
-        rest.remove_prefix(std::min(rest.size(), one.size() + 1));
-        if (one.starts_with(name) && one.substr(name.size()).starts_with('='))
-            return std::string(one.substr(name.size() + 1));
-    }
-    return {};
 }
 
 // Of a store below another root: where its /nix is.
 std::string rootOf(const cache::StoreUri& uri, const config::Environment& environment)
 {
-    const std::string remote = variable(environment, "NIX_REMOTE");
-    if (!uri.root.empty())
-        return uri.root;
-    return remote.starts_with('/') ? remote : parameterOf(remote, "root");
+    return uri.root.empty() ? nixRoot(environment) : uri.root;
 }
 
 // The tools cannot be asked by digest; the store's directory can.
@@ -134,8 +121,9 @@ Result<Access> throughTools(const cache::StoreUri& uri, const config::Environmen
                         .in(fmt::format("there is no nix-daemon ({} is not there), and the nix tools cannot be run "
                                         "either; start the daemon, name its socket by NIX_DAEMON_SOCKET_PATH, or "
                                         "install Nix",
-                                        uri.root + nixdaemon::defaultSocketPath(
-                                                       {}, variable(environment, "NIX_STATE_DIR")))));
+                                        uri.root.empty()
+                                            ? nixdaemon::defaultSocketPath({}, nixStateDir(environment))
+                                            : uri.root + nixdaemon::defaultSocketPath({}, {}))));
     const std::string root = rootOf(uri, environment);
     return Access{std::make_unique<nixstore::CliStore>(std::move(options), interrupt),
                   searchIn(root + uri.storeDir.text(), uri.storeDir),
@@ -149,7 +137,7 @@ std::string realStoreDir(const std::vector<cache::StoreUri>& stores, const std::
 {
     const auto local = std::ranges::find(stores, cache::StoreKind::Local, &cache::StoreUri::kind);
     const cache::StoreUri uri = local == stores.end() ? cache::StoreUri{} : *local;
-    const std::string real = parameterOf(variable(environment, "NIX_REMOTE"), "real");
+    const std::string real = nixRemoteParameter(environment, "real");
     if (uri.root.empty() && !real.empty())
         return real;
     return rootOf(uri, environment) + (local == stores.end() ? storeDir : uri.storeDir.text());

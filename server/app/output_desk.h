@@ -110,6 +110,8 @@ private:
     // what is wrong with it, or nothing.
     [[nodiscard]] Result<std::string> settle(AttemptId attempt, const Told& told,
                                              const std::optional<transfer::AttemptWork>& work) const;
+    // To further stores what is right and did not come by us: its builder put it into the machine's own store.
+    [[nodiscard]] Result<void> passOn(const Told& told) const;
     template <class T>
     void ask(std::function<Result<T>(const core::FarmCore&)> question, std::function<void(Result<T>)> answer);
     // Errors are Unavailable, or Internal when the text cannot be had.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/output_options.h"
 
+#include "server/app/hydra_stores.h"
+
 #include <fmt/format.h>
 
 #include <utility>
@@ -10,7 +12,7 @@ namespace {
 
 using config::OptionSpec;
 
-// remote_store_addr and signing_key_path are what Hydra's queue runner calls them.
+// What Hydra's queue runner called it.
 std::vector<std::string> hydraNames(const std::string& camel, const std::string& name)
 {
     return {camel, "hydra." + camel, name, "hydra." + name};
@@ -24,8 +26,8 @@ void addOutputOptions(std::vector<OptionSpec>& options)
                        .help = "where outputs go: local, file:///DIR?…, s3://BUCKET?…; the first counts",
                        .valueName = "URI",
                        .fallbackNote = "file://<data-dir>/cache",
-                       .repeatable = true,
-                       .synonyms = hydraNames("remoteStoreAddr", "remote_store_addr")});
+                       .repeatable = true});
+    addHydraStores(options);
     options.push_back({.name = "signing-key",
                        .help = "key file of Nix that outputs are signed with, owner only",
                        .valueName = "FILE",
@@ -48,6 +50,8 @@ Result<OutputOptions> readOutputOptions(const config::Values& values, const std:
 {
     OutputOptions options;
     PENSTOCK_TRY(const auto directory, nix::StoreDir::parse(storeDir));
+    PENSTOCK_TRY(HydraStores named, readHydraStores(values));
+    options.stores = std::move(named.stores);
     for (const auto& text : values.list("store")) {
         auto uri = cache::parseStoreUri(text);
         if (!uri)

@@ -5,9 +5,11 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <string>
 
 namespace penstock::app {
@@ -75,22 +77,26 @@ void addOrder(std::vector<OptionSpec>& o)
 void addFailures(std::vector<OptionSpec>& o)
 {
     OptionSpec initial = duration("retry-initial", "wait before the second attempt after a failure of the machine",
-                                  "60s", 0, kDay);
+                                  "60s", 0, 31 * kDay);
     initial.synonyms = hydraNames({"retryInterval", "retry_interval"});
     o.push_back(std::move(initial));
     o.push_back({.name = "retry-factor", .kind = Kind::Number, .help = "each further wait is so many times as long",
                  .valueName = "N", .fallback = "3", .synonyms = hydraNames({"retryBackoff", "retry_backoff"})});
-    o.push_back(duration("retry-max", "but never longer than this", "1h", 0, 31 * kDay));
+    OptionSpec longest = duration("retry-max", "but never longer than this", {}, 0, 31 * kDay);
+    longest.fallbackNote = "1h, or --retry-initial when that is more";
+    o.push_back(std::move(longest));
     o.push_back({.name = "max-attempts", .kind = Kind::Integer,
                  .help = "attempts of a step that may end by a machine's fault; the last one is final",
-                 .valueName = "N", .fallback = "5", .least = 1, .most = 1'000,
+                 .valueName = "N", .fallback = "5", .least = 0, .most = 1'000,
                  .synonyms = hydraNames({"maxRetries", "max_retries"})});
     OptionSpec unsupported = duration(
         "unsupported-after", "a step that no machine of the farm could ever run fails after this time", {}, 0,
         365 * kDay);
     unsupported.fallbackNote = "it waits";
-    unsupported.synonyms = hydraNames({"maxUnsupportedTimeInS", "max_unsupported_time_in_s"});
     o.push_back(std::move(unsupported));
+    // Hydra's own, a number that may be negative; then it is none.
+    o.push_back({.name = "maxUnsupportedTimeInS", .kind = Kind::Integer,
+                 .synonyms = hydraNames({"maxUnsupportedTimeInS", "max_unsupported_time_in_s"}), .keyOnly = true});
     o.push_back({.name = "quarantine-after", .kind = Kind::Integer,
                  .help = "failures in a row, of different steps, after which a machine gets no work; 0: never",
                  .valueName = "N", .fallback = "3", .least = 0, .most = 1'000});
@@ -118,14 +124,37 @@ Result<void> checkOrder(const config::Values& values, std::string_view initial, 
                                                 most, seconds(limit), initial, seconds(first)));
 }
 
-Result<std::uint32_t> wholeFactor(const config::Values& values)
+// Integers in decisions, so a fraction is taken to the thousandth.
+Result<std::uint32_t> factorThousandths(const config::Values& values)
 {
     const double factor = values.number("retry-factor");
-    if (factor < 1 || factor > 100 || factor != std::floor(factor))
+    if (!(factor >= 0 && factor <= 100))
         return fail(ErrorCode::Invalid,
-                    fmt::format("{}: must be a whole number from 1 to 100, not {}", values.origin("retry-factor"),
-                                factor));
-    return static_cast<std::uint32_t>(factor);
+                    fmt::format("{}: must be from 0 to 100, not {}", values.origin("retry-factor"), factor));
+    return static_cast<std::uint32_t>(std::lround(factor * 1'000));
+}
+
+Result<work::FarmBackOff> readBackOff(const config::Values& values)
+{
+    work::FarmBackOff backOff = work::FarmLimits().infrastructure;
+    PENSTOCK_TRY(backOff.factorThousandths, factorThousandths(values));
+    backOff.initial = values.duration("retry-initial");
+    backOff.max = std::max(backOff.max, backOff.initial);
+    if (values.has("retry-max")) {
+        PENSTOCK_TRY_VOID(checkOrder(values, "retry-initial", "retry-max"));
+        backOff.max = values.duration("retry-max");
+    }
+    return backOff;
+}
+
+std::optional<Duration> readUnsupportedAfter(const config::Values& values)
+{
+    if (values.has("unsupported-after"))
+        return values.duration("unsupported-after");
+    if (!values.has("maxUnsupportedTimeInS"))
+        return std::nullopt;
+    return std::chrono::seconds(
+        std::clamp<std::int64_t>(values.integer("maxUnsupportedTimeInS"), 0, 365 * kDay / kSecond));
 }
 
 } // namespace
@@ -146,14 +175,11 @@ Result<core::CoreOptions> readSchedulingOptions(const config::Values& values)
     core.policy.reserveAfter = values.duration("reserve-after");
     core.policy.promoteAfter = values.duration("promote-after");
 
-    PENSTOCK_TRY_VOID(checkOrder(values, "retry-initial", "retry-max"));
-    PENSTOCK_TRY(core.limits.infrastructure.factor, wholeFactor(values));
-    core.limits.infrastructure.initial = values.duration("retry-initial");
-    core.limits.infrastructure.max = values.duration("retry-max");
-    // The core counts failures that are forgiven; here it is attempts, of which the last is not.
-    core.limits.infrastructureFailures = static_cast<std::uint32_t>(values.integer("max-attempts") - 1);
-    if (values.has("unsupported-after"))
-        core.unsupportedAfter = values.duration("unsupported-after");
+    PENSTOCK_TRY(core.limits.infrastructure, readBackOff(values));
+    // The core counts failures that are forgiven; here it is attempts, of which the last is not. None is as one.
+    core.limits.infrastructureFailures =
+        static_cast<std::uint32_t>(std::max<std::int64_t>(values.integer("max-attempts"), 1) - 1);
+    core.unsupportedAfter = readUnsupportedAfter(values);
 
     PENSTOCK_TRY_VOID(checkOrder(values, "quarantine-initial", "quarantine-max"));
     core.health.failures = static_cast<std::uint32_t>(values.integer("quarantine-after"));

@@ -328,7 +328,9 @@ void ServerApp::Parts::watchSteps()
                                         });
     LinkBeside beside = hydra->steps().beside(*logs, *logGate);
     // Whoever shares a store with us shares it with the first.
-    beside.checksAll = hydra->steps().keepRoots() && options.outputs.stores.front().kind == cache::StoreKind::Local;
+    const auto& stores = options.outputs.stores;
+    beside.checksAll =
+        (hydra->steps().keepRoots() || stores.size() > 1) && stores.front().kind == cache::StoreKind::Local;
     linkBridge->setBeside(std::move(beside));
     gateway->addMetrics([this](std::vector<http::MetricFamily>& families) { logGate->addMetrics(families); });
 }

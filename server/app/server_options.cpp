@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/server_options.h"
 
+#include "server/app/nix_remote.h"
 #include "server/app/scheduling_options.h"
 #include "server/net/activation.h"
 #include "server/net/tls_settings.h"
@@ -200,8 +201,7 @@ Result<ServerOptions> readServerOptions(const config::Values& values, const conf
     options.tls = {values.text("tls-cert"), values.text("tls-key"), values.text("tls-client-ca")};
     options.portFile = values.text("port-file");
     options.serverName = values.has("server-name") ? values.text("server-name") : hostName();
-    const std::string storeDir = variable(environment, "NIX_STORE_DIR");
-    options.storeDir = storeDir.empty() ? "/nix/store" : storeDir;
+    options.storeDir = nixStoreDir(environment);
     options.environment = environment;
     PENSTOCK_TRY(options.outputs, readOutputOptions(values, options.dataDir, options.storeDir));
     options.heartbeat = millis(values.duration("heartbeat"));

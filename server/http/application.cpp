@@ -82,7 +82,9 @@ Application::Application(const Clock& clock, auth::Authenticator& authenticator,
     m_router.add(statusRoutes(m_site));
     m_router.add({{"GET", "/metrics", auth::Action::Watch, {},
                    [this](const Request&, Respond respond) { metrics(std::move(respond)); },
-                   "metrics for Prometheus"}});
+                   "metrics for Prometheus"},
+                  {"GET", "/metrics/", auth::Action::Watch, {}, // as Hydra's runner had it
+                   [this](const Request&, Respond respond) { metrics(std::move(respond)); }}});
     const auto upgradeOnly = [](const Request& request, Respond respond) {
         auto reply = problem(426, request.head.path + " is a WebSocket; ask for an upgrade");
         reply.headers.emplace_back("Upgrade", "websocket");

@@ -226,23 +226,36 @@ class HydraOperatorTest(HydraTest):
         self.world.server(*tls, *more)
         return tls
 
-    def test_status_over_tls(self):
-        tls = self.secured("IP:127.0.0.1")
-        shown = self.errand("--status", *tls)
-        self.assertEqual(shown.returncode, 0, shown.stderr)
-        self.assertTrue(stats_reader(json.loads(shown.stdout)))
-
     def test_status_says_where_a_token_is_wanted(self):
         tls = self.secured("IP:127.0.0.1", "--auth", "tokens")
         refused = self.errand("--status", *tls)
         self.assertEqual(refused.returncode, 1, refused.stdout)
         self.assertIn("--token-file", refused.stderr)
 
-    def test_a_server_without_a_database_says_so(self):
-        for args in (["--hydra"], ["--hydra", "--unlock"]):
-            done = self.run_server(*args, env={"HYDRA_DATABASE_URL": "", "HYDRA_DBI": ""})
-            self.assertEqual(done.returncode, 2)
-            self.assertIn("HYDRA_DATABASE_URL", done.stderr)
+    def test_the_database_is_looked_for_where_hydras_runner_does(self):
+        """/run/postgresql, where none is during tests."""
+        done = self.run_server("--hydra", "--unlock", "--hydra-data", self.world.data,
+                               env={"HYDRA_DATABASE_URL": "", "HYDRA_DBI": "", "LOGNAME": "hydra"})
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/run/postgresql", done.stderr)
+
+    def test_the_status_of_a_server_with_tls_is_told(self):
+        """Its certificate names another host, as it does everywhere but in tests."""
+        authority = Authority(self.world.dir, "authority")
+        certificate, key = authority.sign("hydra", "DNS:hydra.example.org")
+        words = ["--tls-cert", certificate, "--tls-key", key, "--data-dir", self.world.farm.data_dir]
+        for more in ([], ["--tls-client-ca", authority.certificate]):
+            self.world.server(*words[:4], *more)
+            shown = self.run_server("--hydra", "--status", *words, *more)
+            self.assertEqual(shown.returncode, 0, shown.stderr)
+            self.assertTrue(stats_reader(json.loads(shown.stdout)))
+            if not more:
+                self.world.farm.server_process.stop()
+        other = Authority(self.world.dir, "stranger").sign("other", "DNS:hydra.example.org")
+        refused = self.run_server("--hydra", "--status", "--tls-cert", other[0], "--tls-key", other[1], *words[4:])
+        self.assertEqual(refused.returncode, 1, refused.stdout)
+        self.assertIn("a server runs at", refused.stderr)
+        self.assertIn(other[0], refused.stderr)
 
     def test_sockets_come_from_systemd(self):
         """As Hydra's own tests start a runner: two sockets, rest and grpc, LISTEN_PID not set."""

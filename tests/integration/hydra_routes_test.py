@@ -4,6 +4,7 @@ and keys that the latter starts one with."""
 
 import json
 import os
+import signal
 import subprocess
 import unittest
 
@@ -120,6 +121,40 @@ class HydraRoutesTest(HydraTest):
         build = self.evaluate({"a": self.two()["a"]})["a"]
         self.world.wait_finished(build)
         self.assert_built(build)
+
+    def test_stores_of_hydras_configuration_get_copies_of_what_the_local_store_has(self):
+        config, cache, roots = (os.path.join(self.world.dir, name) for name in ("config.toml", "cache", "roots"))
+        written = (f'hydra = true\nhydraDataDir = "{self.world.data}"\ndbUrl = "{self.world.url}"\n'
+                   f'remoteStoreAddr = ["file://{cache}", "ssh://elsewhere"]\nrootsDir = "{roots}"\n')
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(written)
+        self.world.farm.server("--config-path", config)
+        self.world.builder("b1")
+        drv = self.two()["a"]
+        build = self.evaluate({"a": drv})["a"]
+        self.world.wait_finished(build)
+        self.assert_built(build)
+        base = os.path.basename(drv.outputs["out"])
+        self.assertEqual(os.readlink(os.path.join(roots, base)), drv.outputs["out"])
+        until(lambda: os.path.exists(os.path.join(cache, base[:32] + ".narinfo")), "the cache has it, too")
+        self.assert_reread(config, written)
+
+    def assert_reread(self, config, written):
+        """SIGHUP applies nothing of the file silently."""
+        with open(config, "w", encoding="utf-8") as file:
+            file.write(written + "maxRetries = 9\n")
+        self.world.farm.server_process.signal(signal.SIGHUP)
+        until(lambda: "config.needs_restart option=max-attempts" in self.said(), "the change is told")
+        self.assertIn("ssh://elsewhere is left out", self.said())
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("maxRetires = 9\n")
+        self.world.farm.server_process.signal(signal.SIGHUP)
+        until(lambda: "config.unusable" in self.said(), "that it cannot be read is told")
+        self.assertTrue(self.world.farm.server_process.alive())
+
+    def said(self):
+        with open(os.path.join(self.world.farm.dir, "server.log"), encoding="utf-8") as log:
+            return log.read()
 
 
 if __name__ == "__main__":

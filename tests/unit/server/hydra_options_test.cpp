@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
+#include "server/app/hydra_stores.h"
 #include "server/app/server_options.h"
 
 #include <arpa/inet.h>
@@ -37,6 +38,14 @@ std::string errorOf(const Words& words, const config::Environment& environment =
 {
     const auto options = read(words, environment);
     return options ? std::string("accepted") : options.error().message;
+}
+
+Words storesOf(const ServerOptions& options)
+{
+    Words texts;
+    for (const cache::StoreUri& uri : options.outputs.stores)
+        texts.push_back(uri.text);
+    return texts;
 }
 
 struct ConfigFile { // gone with the test
@@ -124,9 +133,17 @@ TEST(HydraOptions, MakeNoRootsWhereOutputsAreNotInTheLocalStore)
     EXPECT_EQ(options->hydra->rootsDir, "");
 }
 
-TEST(HydraOptions, NeedADatabase)
+TEST(HydraOptions, LookForTheDatabaseWhereHydrasRunnerDoes)
 {
-    EXPECT_NE(errorOf({"--hydra"}).find("HYDRA_DATABASE_URL"), std::string::npos);
+    const auto options = read({"--hydra"});
+    ASSERT_TRUE(options) << options.error().message;
+    EXPECT_EQ(options->hydra->databaseUrl, "postgres://hydra@%2Frun%2Fpostgresql:5432/hydra");
+    EXPECT_EQ(options->databaseUrl, options->hydra->databaseUrl);
+    EXPECT_EQ(read({})->databaseUrl, ""); // no Hydra, a database of its own
+}
+
+TEST(HydraOptions, AreRefusedWhenTheyAreAboutNoHydra)
+{
     EXPECT_NE(errorOf({"--status"}).find("--hydra"), std::string::npos);
     EXPECT_NE(errorOf({"--unlock"}).find("--hydra"), std::string::npos);
 }
@@ -170,6 +187,86 @@ TEST(HydraOptions, ReadTheFormOfPerlsDriver)
     EXPECT_EQ(broken.error().message.find("secret"), std::string::npos); // may be a password
 }
 
+// What Hydra's runner starts with, and does by it what is expected here.
+TEST(HydraOptions, TakeTheExtremesThatHydrasRunnerTakes)
+{
+    const ConfigFile file("retryBackoff = 0.5\nretryInterval = 7200\nmaxLogSize = 0\nmaxRetries = 0\n"
+                          "maxUnsupportedTimeInS = -1\n");
+    const auto options = read(with(kHydra, {"--config", file.path}));
+    ASSERT_TRUE(options) << options.error().message;
+    EXPECT_EQ(options->core.limits.infrastructure.factorThousandths, 500U);
+    EXPECT_EQ(options->core.limits.infrastructure.initial, 2h);
+    EXPECT_EQ(options->core.limits.infrastructure.max, 2h);
+    EXPECT_EQ(options->core.limits.infrastructureFailures, 0U); // one attempt
+    EXPECT_EQ(options->core.unsupportedAfter, 0s);
+    EXPECT_EQ(options->hydra->maxLogBytes, 0U); // none
+    const auto flagged = read(with(kHydra, {"--config", file.path, "--unsupported-after", "9s"}));
+    EXPECT_EQ(flagged->core.unsupportedAfter, 9s);
+}
+
+TEST(HydraOptions, PutTheStoreWhosePresenceCountsFirst)
+{
+    const auto listed = [](std::string_view list, const Words& more = {}) {
+        const ConfigFile file("remoteStoreAddr = " + std::string(list) + "\n");
+        const auto options = read(with(with(kHydra, {"--config", file.path}), more));
+        EXPECT_TRUE(options) << options.error().message;
+        return options ? storesOf(*options) : Words{};
+    };
+    EXPECT_EQ(listed("[]"), (Words{"local"}));
+    EXPECT_EQ(listed(R"(["file:///a", "file:///b"])"), (Words{"local", "file:///a", "file:///b"}));
+    EXPECT_EQ(listed(R"(["s3://one", "file:///a"])"), (Words{"s3://one", "file:///a"}));
+    EXPECT_EQ(listed(R"(["file:///a", "s3://one", "s3://two"])"), (Words{"s3://one", "file:///a", "s3://two"}));
+    EXPECT_EQ(listed(R"(["file:///a", "local"])"), (Words{"local", "file:///a"}));
+    EXPECT_EQ(listed(R"(["file:///a"])", {"--store", "file:///b"}), (Words{"file:///b"})); // our own is as it is given
+}
+
+TEST(HydraOptions, MakeRootsWhereOutputsStayInTheLocalStore)
+{
+    const ConfigFile file("remoteStoreAddr = [\"file:///srv/cache\"]\n");
+    const auto options = read(with(kHydra, {"--config", file.path}));
+    ASSERT_TRUE(options) << options.error().message;
+    EXPECT_EQ(options->hydra->rootsDir, "/nix/var/nix/gcroots/per-user/hydra/hydra-roots");
+}
+
+TEST(HydraOptions, LeaveOutStoresThatNothingIsCopiedTo)
+{
+    const ConfigFile file("remoteStoreAddr = [\"ssh://host\", \"https://cache\", \"daemon\", \"/srv/cache\"]\n");
+    const auto outcome = config::parse(serverProgram(), with(kHydra, {"--config", file.path}), kEnvironment);
+    ASSERT_TRUE(outcome) << outcome.error().message;
+    const auto& values = std::get<config::Values>(*outcome);
+    const auto stores = readHydraStores(values);
+    ASSERT_TRUE(stores) << stores.error().message;
+    ASSERT_EQ(stores->stores.size(), 1U);
+    EXPECT_EQ(stores->stores.front().text, "file:///srv/cache");
+    ASSERT_EQ(stores->notes.size(), 4U);
+    EXPECT_TRUE(stores->notes.front().starts_with("ssh://host is left out")) << stores->notes.front();
+    EXPECT_TRUE(stores->notes.back().starts_with("/srv/cache is taken as file:///srv/cache")) << stores->notes.back();
+    EXPECT_NE(errorOf(with(kHydra, {"--store", "https://cache"})).find("https://cache"), std::string::npos);
+    const ConfigFile broken("remoteStoreAddr = [\"file:///srv?level=3\"]\n");
+    EXPECT_NE(errorOf(with(kHydra, {"--config", broken.path})).find("remoteStoreAddr"), std::string::npos);
+}
+
+TEST(HydraOptions, FollowNixRemoteBeforeNixsOtherVariables)
+{
+    const auto rootsWith = [](const std::string& remote, const Words& more = {}) {
+        auto environment = kEnvironment;
+        environment["NIX_STATE_DIR"] = "/state";
+        environment["NIX_STORE_DIR"] = "/store";
+        if (!remote.empty())
+            environment["NIX_REMOTE"] = remote;
+        const auto options = read(with(kHydra, more), environment);
+        EXPECT_TRUE(options) << options.error().message;
+        return options ? options->hydra->rootsDir + " " + options->storeDir : std::string();
+    };
+    const std::string rest = "/gcroots/per-user/hydra/hydra-roots ";
+    EXPECT_EQ(rootsWith(""), "/state" + rest + "/store");
+    EXPECT_EQ(rootsWith("unix:///socket"), "/state" + rest + "/store");
+    EXPECT_EQ(rootsWith("unix:///socket?root=/root"), "/root/nix/var/nix" + rest + "/store");
+    EXPECT_EQ(rootsWith("unix:///socket?root=/root&state=/other"), "/other" + rest + "/store");
+    EXPECT_EQ(rootsWith("unix:///socket?store=/elsewhere"), "/state" + rest + "/elsewhere");
+    EXPECT_EQ(rootsWith("", {"--store", "local?root=/chroot"}), "/chroot/nix/var/nix" + rest + "/store");
+}
+
 // The whole of hydra-queue-runner 2.3, in both spellings and places.
 TEST(HydraOptions, AcceptAWholeFileOfHydrasRunner)
 {
@@ -209,7 +306,9 @@ TEST(HydraOptions, AcceptAWholeFileOfHydrasRunner)
             EXPECT_EQ(hydra.maxSilent, 600s);
             EXPECT_EQ(hydra.timeout, 700s);
             EXPECT_EQ(hydra.rescan, 30s);
-            EXPECT_EQ(options->outputs.stores.front().directory, "/srv/cache");
+            EXPECT_EQ(storesOf(*options), (Words{"local", "file:///srv/cache"}));
+            EXPECT_EQ(options->core.limits.infrastructureFailures, 4U);
+            EXPECT_EQ(options->core.unsupportedAfter, 120s);
         }
     }
 }

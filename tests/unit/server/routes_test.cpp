@@ -106,6 +106,7 @@ TEST_F(RoutesTest, TellsItsHealth)
     gateway.isReady = false;
     EXPECT_EQ(ask(get("/readyz")).status, 503U);
     EXPECT_TRUE(has(ask(get("/api/v1/status")), R"("healthy":true)"));
+    EXPECT_EQ(ask(get("/metrics/")).status, 200U); // as with Hydra's runner
     const auto metrics = ask(get("/metrics"));
     EXPECT_TRUE(has(metrics, "penstock_up 1\n"));
     EXPECT_TRUE(has(metrics, "penstock_http_requests_total{status=\"503\"} 1\n"));

@@ -48,7 +48,7 @@ TEST(ServerOptions, HaveTheSchedulersDefaults)
     EXPECT_FALSE(options->core.unsupportedAfter);
     EXPECT_EQ(options->core.limits.infrastructureFailures, 4U);
     EXPECT_EQ(options->core.limits.infrastructure.initial, std::chrono::seconds(60));
-    EXPECT_EQ(options->core.limits.infrastructure.factor, 3U);
+    EXPECT_EQ(options->core.limits.infrastructure.factorThousandths, 3'000U);
     EXPECT_EQ(options->core.limits.infrastructure.max, std::chrono::hours(1));
 }
 
@@ -57,7 +57,7 @@ TEST(ServerOptions, TakeEveryFlagOfTheScheduler)
     const auto options =
         read({"--step-sort", "Legacy", "--machine-sort", "SpeedFactorOnly", "--machine-free", "Static",
               "--share-window", "1h", "--reserve-after", "10s", "--promote-after", "2h",
-              "--retry-initial", "10ms", "--retry-factor", "2", "--retry-max", "1s", "--max-attempts", "7",
+              "--retry-initial", "10ms", "--retry-factor", "2.5", "--retry-max", "1s", "--max-attempts", "7",
               "--unsupported-after", "2m", "--quarantine-after", "0", "--quarantine-initial", "2s",
               "--quarantine-max", "4s", "--reconnect-grace", "1s"});
     ASSERT_TRUE(options) << options.error().message;
@@ -66,7 +66,7 @@ TEST(ServerOptions, TakeEveryFlagOfTheScheduler)
                                           sched::MachineFree::Static, std::chrono::hours(1), std::chrono::seconds(10),
                                           std::chrono::hours(2)}));
     EXPECT_EQ(core.limits.infrastructure.initial, std::chrono::milliseconds(10));
-    EXPECT_EQ(core.limits.infrastructure.factor, 2U);
+    EXPECT_EQ(core.limits.infrastructure.factorThousandths, 2'500U);
     EXPECT_EQ(core.limits.infrastructure.max, std::chrono::seconds(1));
     EXPECT_EQ(core.limits.infrastructureFailures, 6U);
     EXPECT_EQ(core.unsupportedAfter, std::chrono::minutes(2));
@@ -87,10 +87,9 @@ TEST(ServerOptions, NameTheFieldTheLimitAndTheValue)
     says({"--machine-sort", "headroom"}, {"--machine-sort", "headroom", "BogomipsWithSpeedFactor"});
     says({"--share-window", "25h"}, {"--share-window", "25h"});
     says({"--share-window", "59s"}, {"--share-window", "59s"});
-    says({"--max-attempts", "0"}, {"--max-attempts", "0", "1"});
+    says({"--max-attempts", "1001"}, {"--max-attempts", "1001", "1000"});
     says({"--quarantine-after", "1001"}, {"--quarantine-after", "1001", "1000"});
-    says({"--retry-factor", "0.5"}, {"--retry-factor", "0.5", "1 to 100"});
-    says({"--retry-factor", "1.5"}, {"--retry-factor", "1.5", "whole number"});
+    says({"--retry-factor", "-0.5"}, {"--retry-factor", "-0.5", "0 to 100"});
     says({"--retry-factor", "101"}, {"--retry-factor", "101"});
     says({"--retry-max", "30s"}, {"--retry-max 30 s", "--retry-initial 60 s"});
     says({"--quarantine-initial", "2h"}, {"--quarantine-max 3600 s", "--quarantine-initial 7200 s"});
@@ -122,7 +121,7 @@ TEST(ServerOptions, UnderstandHydrasNamesAtTopLevelAndInATable)
         EXPECT_EQ(core.policy.room, sched::MachineFree::Static);
         EXPECT_EQ(core.limits.infrastructureFailures, 2U);
         EXPECT_EQ(core.limits.infrastructure.initial, std::chrono::seconds(30));
-        EXPECT_EQ(core.limits.infrastructure.factor, 2U);
+        EXPECT_EQ(core.limits.infrastructure.factorThousandths, 2'000U);
         EXPECT_EQ(core.unsupportedAfter, std::chrono::minutes(2));
     }
 }

@@ -19,6 +19,27 @@ TEST(BackOff, GrowsByItsFactorUpToItsMaximum)
     EXPECT_EQ(backOff(policy, StepId(1), UINT32_MAX), hours(1));
 }
 
+TEST(BackOff, OfTheFarmTakesFractions)
+{
+    FarmBackOff policy{.initial = seconds(60), .factorThousandths = 1'500, .max = hours(1), .jitterPercent = 0};
+    EXPECT_EQ(backOff(policy, StepId(1), 1), seconds(60));
+    EXPECT_EQ(backOff(policy, StepId(1), 2), seconds(90));
+    EXPECT_EQ(backOff(policy, StepId(1), 3), seconds(135));
+    EXPECT_EQ(backOff(policy, StepId(1), UINT32_MAX), hours(1));
+    policy.factorThousandths = 500;
+    EXPECT_EQ(backOff(policy, StepId(1), 3), seconds(15));
+    EXPECT_EQ(backOff(policy, StepId(1), UINT32_MAX), seconds(0));
+    policy.factorThousandths = 0;
+    EXPECT_EQ(backOff(policy, StepId(1), 2), seconds(0));
+    policy.factorThousandths = 1'000;
+    EXPECT_EQ(backOff(policy, StepId(1), UINT32_MAX), seconds(60));
+    policy.factorThousandths = 3'000; // as a whole factor does
+    EXPECT_EQ(backOff(policy, StepId(1), 3), seconds(540));
+    const FarmBackOff huge{.initial = Duration::max(), .factorThousandths = UINT32_MAX, .max = Duration::max(),
+                           .jitterPercent = 1000};
+    EXPECT_GE(backOff(huge, StepId(1), 50), Duration(0));
+}
+
 TEST(BackOff, StaysWithinItsJitterAndIsReproducible)
 {
     const RetryPolicy policy{.retries = 9, .initial = seconds(100), .factor = 1, .max = hours(1), .jitterPercent = 10};
