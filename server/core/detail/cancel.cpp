@@ -75,6 +75,7 @@ void Farm::releaseCancelled(StepId id)
     const StepRecord& step = m_steps.at(id);
     if (step.state() == work::StepState::Finished)
         return;
+    shareAnew(id);
     const std::vector<JobId> users(m_dag.users(id).begin(), m_dag.users(id).end());
     for (const JobId user : users) {
         JobRecord& job = m_jobs.at(user);

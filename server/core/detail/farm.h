@@ -176,6 +176,7 @@ private:
     template <class Counts, class May> [[nodiscard]] JobId climb(StepId at, Counts counts, May may) const;
     void dropUnwanted(const std::string& reason = "no job needs it any more");
     void dropStep(StepId id, const std::string& reason);
+    void shareAnew(StepId id);
     [[nodiscard]] bool mayLeave(StepId id, const StepRecord& step) const;
     void evictUnclaimed();
     void removeSteps(std::span<const StepId> gone);

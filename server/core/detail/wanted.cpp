@@ -159,6 +159,14 @@ void Farm::dropStep(StepId id, const std::string& reason)
     moveStep(id, work::CancelStep{reason});
 }
 
+// It is wanted, and has given its key back, or never had it: it stands for its key unless another does.
+void Farm::shareAnew(StepId id)
+{
+    const std::string key = m_steps.at(id).work.sharingKey();
+    if (!key.empty() && !liveStepFor(key))
+        m_dag.share(key, id);
+}
+
 // A finished step that no job claims is kept only while an open step may ask for paths that it has revealed.
 bool Farm::mayLeave(StepId id, const StepRecord& step) const
 {

@@ -84,6 +84,27 @@ TEST_F(Recovered, ContinuesACancelThatTheCrashInterrupted)
     EXPECT_EQ(core->job(job)->progress.error, "cancelled by ann");
 }
 
+// The stopped step has the lower id, and gives the key back only after both have been loaded.
+TEST_F(Recovered, FindsTheSuccessorOfAStoppedStepByItsKey)
+{
+    const SessionId first = connectAs(kIdentity, kInstance, machineFacts("one", 1));
+    keep();
+    report(first, {});
+    const JobId cancelled = submit(rootJob("first", {"a"}, {}));
+    keep();
+    send(CancelJob{RequestId(9), cancelled, "ann"});
+    keep();
+    const JobId successor = submit(rootJob("second", {"a"}, {}));
+    keep();
+    ASSERT_NE(stepOf(successor), stepOf(cancelled));
+    ASSERT_TRUE(crash());
+    ASSERT_TRUE(core->checkInvariants());
+    JobRequest referring = rootJob("third", {"a"}, {});
+    referring.steps.front().isReference = true;
+    const JobId third = submit(std::move(referring));
+    EXPECT_EQ(stepOf(third), stepOf(successor));
+}
+
 TEST_F(Recovered, KeepsRetryTimesDependenciesAndKeys)
 {
     const SessionId first = connectAs(kIdentity, kInstance, machineFacts("one", 1));

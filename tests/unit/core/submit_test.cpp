@@ -284,7 +284,10 @@ TEST_F(Farm, AJobReopenedWhileItsStepIsBeingStoppedRunsItAgain)
     ASSERT_TRUE(replies.at(0).answer.has_value()) << replies.at(0).answer.error().message;
     finish(builder, attempt, protocol::Outcome::Cancelled);
     EXPECT_EQ(stateOf(first), JobState::Cancelled);
-    finish(builder, onlyAssigned());
+    const AttemptId again = onlyAssigned();
+    const JobId third = submit(nixJob("l", {"base"}, {}));
+    EXPECT_EQ(stepOf(third), stepOf(second)); // its key leads there again
+    finish(builder, again);
     EXPECT_EQ(stateOf(second), JobState::Succeeded);
 }
 
