@@ -20,6 +20,7 @@ struct Options {
     Duration timeout = std::chrono::hours(10);  // likewise
     std::uint64_t maxLogBytes = 64ULL << 20U;
     std::uint64_t maxOutputBytes = 0; // of all outputs of a step together; 0: no limit
+    Duration shareWindow = std::chrono::minutes(10); // over which machine time counts against a jobset's share
     Duration rescan = std::chrono::seconds(30); // while builds are queued: some changes come without a notification
 };
 

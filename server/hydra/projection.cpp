@@ -3,6 +3,7 @@
 
 #include "server/hydra/projection_sql.h"
 #include "server/hydra/projection_write.h"
+#include "server/hydra/share_history.h"
 #include "server/hydra/side_tables.h"
 #include "server/store/postgres/row_reader.h"
 
@@ -25,8 +26,8 @@ constexpr std::string_view kUnclaimed = "the queue runner was restarted while th
 } // namespace
 
 Projection::Projection(const Options& options, const Clock& clock, Logger& logger, std::optional<Resolver> resolver)
-    : m_rules{options.dataDir, options.cacheFailures}, m_resolver(std::move(resolver)), m_clock(clock),
-      m_logger(logger)
+    : m_rules{options.dataDir, options.cacheFailures}, m_shareWindow(options.shareWindow),
+      m_resolver(std::move(resolver)), m_clock(clock), m_logger(logger)
 {
 }
 
@@ -35,8 +36,14 @@ Result<void> Projection::begin(Connection& connection)
     PENSTOCK_TRY(m_schema, readSchemaVersion(connection));
     PENSTOCK_TRY_VOID(makeSideTables(connection));
     PENSTOCK_TRY_VOID(connection.runScript(sql::kHeal));
+    const std::int64_t now = secondsOf(m_clock.now().wall).value_or(1);
+    const auto history = addShareHistory(connection, {m_shareWindow, now});
+    if (!history && !connection.isUsable())
+        return fail(history.error());
+    if (!history) // the shares count from now on only
+        m_logger.warning("hydra.share_history_not_read", {{"error", history.error().message}});
     Parameters parameters;
-    parameters.int64(secondsOf(m_clock.now().wall).value_or(1));
+    parameters.int64(now);
     parameters.text(kUnclaimed);
     PENSTOCK_TRY(const auto ended, connection.runPlanned(sql::kEndUnclaimed, parameters));
     if (ended.affected() > 0)

@@ -43,6 +43,7 @@ private:
     [[nodiscard]] Result<void> addResolutions(store::postgres::Connection& connection, Facts& facts);
 
     ProjectionRules m_rules;
+    Duration m_shareWindow;
     std::optional<Resolver> m_resolver;
     const Clock& m_clock;
     Logger& m_logger;
