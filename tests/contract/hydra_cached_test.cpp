@@ -174,6 +174,34 @@ TEST_F(HydraCached, OutputsThatCannotBeReadHoldUpNoOther)
     EXPECT_FALSE(isFinished(tooSlow));
 }
 
+TEST_F(HydraCached, AnOutputThatWasMadeElsewhereHasAStepOfWhichNobodyIsTold)
+{
+    const auto a = derive("a", {}, {"out", "doc"});
+    const auto b = derive("b");
+    build(a);
+    build(b);
+    failedBuild(b, b);
+    const int known = failedBuild(b, b);
+    m_database.run(fmt::format("UPDATE buildsteps SET status = 0 WHERE build = {}", known));
+    (void)m_recorder.take();
+    const int first = queue(a);
+    const int other = queue(b);
+    start();
+    loaded(first);
+    loaded(other);
+    const std::string path = fmt::format("1|1|{}|0|0|", pathOf(a));
+    EXPECT_THAT(m_database.stepRows(first), ElementsAre(testing::StartsWith(path)));
+    EXPECT_EQ(m_database.value(fmt::format("SELECT s.starttime = b.starttime AND s.stoptime = b.stoptime AND s.machine "
+                                           "= '' AND s.system IS NULL FROM buildsteps s JOIN builds b ON b.id = s.build "
+                                           "WHERE b.id = {}", first)),
+              "t");
+    EXPECT_THAT(m_database.stepOutputRows(first),
+                ElementsAre("1|doc|" + a.output("doc").print(nix::StoreDir::standard()), "1|out|" + outputOf(a)));
+    EXPECT_THAT(m_database.stepRows(other), IsEmpty());
+    EXPECT_THAT(m_recorder.take(), testing::UnorderedElementsAre(fmt::format("build_finished {}", first),
+                                                                 fmt::format("build_finished {}", other)));
+}
+
 TEST_F(HydraCached, AnOutputThatSaysThatItFailedIsStatus6AndADirectoryIsAProduct)
 {
     const auto a = derive("a");
