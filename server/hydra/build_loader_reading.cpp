@@ -21,13 +21,12 @@ Reading readingOf(const nix::StoreDir& dir, const nix::StorePath& path, std::str
         return DerivationBroken{drv.error().message};
     if (drv->hasDynamicInputs())
         return DerivationBroken{"needs outputs of derivations made during the build, which this version cannot build"};
-    if (drv->outputKind() == nix::OutputKind::Impure)
-        return DerivationBroken{"is impure, which this version cannot build"};
     auto needs = nix::readBuildNeeds(*drv);
     if (!needs)
         return DerivationBroken{needs.error().message};
     ReadDerivation reading;
     reading.name = name;
+    reading.isImpure = drv->outputKind() == nix::OutputKind::Impure;
     reading.system = needs->isBuiltin ? "builtin" : std::move(needs->system);
     if (needs->preferLocalBuild)
         needs->features.insert("local"); // asks nothing of a machine: see sched::kLocalFeature

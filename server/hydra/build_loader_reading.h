@@ -20,6 +20,7 @@ struct ReadDerivation {
     std::vector<nix::StorePath> inputs;
     std::vector<work::NixOutput> outputs; // sorted by name
     bool allowsSubstitutes = true;
+    bool isImpure = false; // built every time, whatever an earlier build has left
 
     [[nodiscard]] bool knowsOutputs() const; // of none only the build can tell the path
 };

@@ -191,9 +191,9 @@ TEST_F(HydraCached, AnOutputThatWasMadeElsewhereHasAStepOfWhichNobodyIsTold)
     loaded(other);
     const std::string path = fmt::format("1|1|{}|0|0|", pathOf(a));
     EXPECT_THAT(m_database.stepRows(first), ElementsAre(testing::StartsWith(path)));
-    EXPECT_EQ(m_database.value(fmt::format("SELECT s.starttime = b.starttime AND s.stoptime = b.stoptime AND s.machine "
-                                           "= '' AND s.system IS NULL FROM buildsteps s JOIN builds b ON b.id = s.build "
-                                           "WHERE b.id = {}", first)),
+    EXPECT_EQ(m_database.value(fmt::format("SELECT s.starttime = b.starttime AND s.stoptime = b.stoptime AND "
+                                           "s.machine = '' AND s.system IS NULL FROM buildsteps s JOIN builds b ON "
+                                           "b.id = s.build WHERE b.id = {}", first)),
               "t");
     EXPECT_THAT(m_database.stepOutputRows(first),
                 ElementsAre("1|doc|" + a.output("doc").print(nix::StoreDir::standard()), "1|out|" + outputOf(a)));
@@ -411,8 +411,8 @@ TEST_F(HydraCached, AChunkThatFailsAfterItsWalkRefersToNothingThatTheFarmNeverGo
     };
     m_options.useSubstitutes = true;
     // The first row that says so is refused as a deadlock is.
-    m_database.run("CREATE SEQUENCE tries; CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN IF nextval('tries') = 1 "
-                   "THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$ LANGUAGE "
+    m_database.run("CREATE SEQUENCE tries; CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN IF nextval('tries') = "
+                   "1 THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$ LANGUAGE "
                    "plpgsql; CREATE TRIGGER refusing BEFORE INSERT ON buildsteps FOR EACH ROW EXECUTE FUNCTION "
                    "refuse()");
     const int id = queue(b);

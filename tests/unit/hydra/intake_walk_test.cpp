@@ -311,6 +311,17 @@ TEST_F(ChunkWalkTest, AnOutputThatAnEarlierBuildHasToldIsThereWhenTheStoreHasIt)
     EXPECT_EQ(std::get<work::NixWork>(*chunk.jobs[0].job.steps[0].spec.work).outputs.front().path, "");
 }
 
+TEST_F(ChunkWalkTest, AnImpureDerivationIsBuiltEveryTime)
+{
+    m_world.addFloating("a");
+    std::get<ReadDerivation>(m_world.readings.at(pathOf("a.drv").baseName())).isImpure = true;
+    m_world.recorded = {"a"};
+    m_world.present = {"a"};
+    const auto chunk = load({build(1, "a")});
+    EXPECT_THAT(chunk.present, IsEmpty());
+    EXPECT_EQ(chunk.jobs.size(), 1U);
+}
+
 // Who is built on it asks its step where it is.
 TEST_F(ChunkWalkTest, WhatOnlyABuildCanTellHasAStepWhereSomethingIsBuiltOnIt)
 {
