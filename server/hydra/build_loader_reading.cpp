@@ -27,7 +27,8 @@ Reading readingOf(const nix::StoreDir& dir, const nix::StorePath& path, std::str
     ReadDerivation reading;
     reading.name = name;
     reading.isImpure = drv->outputKind() == nix::OutputKind::Impure;
-    reading.system = needs->isBuiltin ? "builtin" : std::move(needs->system);
+    reading.system = std::move(needs->system);
+    reading.isBuiltin = needs->isBuiltin;
     if (needs->preferLocalBuild)
         needs->features.insert("local"); // asks nothing of a machine: see sched::kLocalFeature
     reading.features.assign(needs->features.begin(), needs->features.end());
