@@ -238,7 +238,8 @@ std::vector<std::string> ChunkWalk::toLookUp() const
     std::vector<std::string> paths;
     for (const std::uint32_t index : m_level) {
         const Node& node = m_nodes[index];
-        if (node.isRoot && node.state == State::Absent && !node.derivation.knowsOutputs())
+        const ReadDerivation& derivation = node.derivation;
+        if (node.isRoot && node.state == State::Absent && !derivation.knowsOutputs() && !derivation.isImpure)
             paths.push_back(node.path.print(m_dir));
     }
     return paths;

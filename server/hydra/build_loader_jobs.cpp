@@ -82,11 +82,14 @@ jobs::ParsedStep ChunkWalk::stepOf(Node& node) const
     auto& nix = std::get<work::NixWork>(*work);
     nix.drvPath = node.path.print(m_dir);
     nix.outputs = std::move(node.derivation.outputs);
+    std::string system = std::move(node.derivation.system);
+    if (node.derivation.isBuiltin)
+        nix.platform = std::exchange(system, "builtin");
     jobs::ParsedStep step;
     step.root = false;
     step.spec.name = std::move(node.derivation.name);
     step.spec.placement.executor = "nix";
-    step.spec.placement.system = std::move(node.derivation.system);
+    step.spec.placement.system = std::move(system);
     step.spec.placement.features = std::move(node.derivation.features);
     node.work = std::move(work);
     step.spec.work = node.work;

@@ -21,14 +21,14 @@ Reading readingOf(const nix::StoreDir& dir, const nix::StorePath& path, std::str
         return DerivationBroken{drv.error().message};
     if (drv->hasDynamicInputs())
         return DerivationBroken{"needs outputs of derivations made during the build, which this version cannot build"};
-    if (drv->outputKind() == nix::OutputKind::Impure)
-        return DerivationBroken{"is impure, which this version cannot build"};
     auto needs = nix::readBuildNeeds(*drv);
     if (!needs)
         return DerivationBroken{needs.error().message};
     ReadDerivation reading;
     reading.name = name;
-    reading.system = needs->isBuiltin ? "builtin" : std::move(needs->system);
+    reading.isImpure = drv->outputKind() == nix::OutputKind::Impure;
+    reading.system = std::move(needs->system);
+    reading.isBuiltin = needs->isBuiltin;
     if (needs->preferLocalBuild)
         needs->features.insert("local"); // asks nothing of a machine: see sched::kLocalFeature
     reading.features.assign(needs->features.begin(), needs->features.end());

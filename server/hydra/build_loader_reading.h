@@ -15,11 +15,13 @@ namespace penstock::hydra {
 
 struct ReadDerivation {
     std::string name;
-    std::string system;                // "builtin": any
+    std::string system;
+    bool isBuiltin = false; // runs inside Nix, on a machine of any system
     std::vector<std::string> features; // sorted
     std::vector<nix::StorePath> inputs;
     std::vector<work::NixOutput> outputs; // sorted by name
     bool allowsSubstitutes = true;
+    bool isImpure = false; // built every time, whatever an earlier build has left
 
     [[nodiscard]] bool knowsOutputs() const; // of none only the build can tell the path
 };

@@ -86,6 +86,7 @@ struct ComputedResult {
     std::vector<ResultProduct> products;
     std::vector<ResultMetric> metrics;
 };
+// With a row of buildsteps (type 1) where none says that its derivation was built or fetched.
 [[nodiscard]] Result<bool> finishComputed(Finishing at, const CachedSuccess& build, const ComputedResult& result);
 
 } // namespace penstock::hydra

@@ -63,6 +63,17 @@ constexpr Statement kInsertMetrics{
     "FROM unnest($2::text[], $3::text[], $4::float8[]) w(name, unit, value), builds b "
     "JOIN jobsets j ON j.id = b.jobset_id WHERE b.id = $1::bigint::int"};
 
+// A step that was not built (type 1), of a derivation of which no row says yet that it was: the web interface finds by
+// it where the outputs come from.
+constexpr Statement kInsertValid{
+    "hydra_insert_valid",
+    "WITH steps AS (INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, stoptime) "
+    "SELECT b.id, coalesce((SELECT max(s.stepnr) FROM buildsteps s WHERE s.build = b.id), 0) + 1, 1, b.drvpath, 0, 0, "
+    "$2::bigint::int, $2::bigint::int FROM builds b WHERE b.id = $1::bigint::int AND NOT EXISTS "
+    "(SELECT 1 FROM buildsteps s WHERE s.drvpath = b.drvpath AND s.status = 0) RETURNING build, stepnr) "
+    "INSERT INTO buildstepoutputs (build, stepnr, name, path) SELECT s.build, s.stepnr, w.name, w.path "
+    "FROM steps s, unnest($3::text[], $4::text[]) w(name, path)"};
+
 struct Earlier {
     BuildId origin = 0;
     std::int32_t status = kSucceeded;
@@ -229,6 +240,22 @@ Parameters metricRows(BuildId build, const std::vector<ResultMetric>& metrics)
     return parameters;
 }
 
+Parameters validStep(const CachedSuccess& build, std::int64_t now)
+{
+    ArrayColumn names(ArrayColumn::Element::Text);
+    ArrayColumn paths(ArrayColumn::Element::Text);
+    for (const work::NixOutput& output : build.outputs) {
+        names.text(output.name);
+        paths.text(output.path);
+    }
+    Parameters parameters;
+    parameters.int64(std::int64_t{build.build.id});
+    parameters.int64(now);
+    parameters.bytes(names.take());
+    parameters.bytes(paths.take());
+    return parameters;
+}
+
 } // namespace
 
 Result<Copied> finishFromEarlier(Finishing at, std::span<const CachedSuccess> builds)
@@ -263,7 +290,8 @@ Result<bool> finishComputed(Finishing at, const CachedSuccess& build, const Comp
                          {&kDropProducts, onlyIds(locked)},
                          {&kDropMetrics, onlyIds(locked)},
                          {&kInsertProducts, productRows(build.build.id, result.products)},
-                         {&kInsertMetrics, metricRows(build.build.id, result.metrics)}};
+                         {&kInsertMetrics, metricRows(build.build.id, result.metrics)},
+                         {&kInsertValid, validStep(build, at.now)}};
                      updates.take(at.now, requests);
                      requests.push_back(notifyFinished(locked));
                      return requests;

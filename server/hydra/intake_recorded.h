@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Where outputs are that no derivation names, as the rows of earlier builds tell: the newest step of the derivation that
-// ended well, or of the one that was built in its place (status 13). Blocking; the connection's thread. Errors are those
-// of Connection.
+// Where outputs are that no derivation names, as the rows of earlier builds tell: the newest step of the derivation
+// that ended well, or of the one that was built in its place (status 13). Blocking; the connection's thread. Errors are
+// those of Connection.
 #pragma once
 
 #include "server/hydra/build_loader.h"

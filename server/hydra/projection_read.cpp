@@ -207,7 +207,7 @@ private:
                 return; // a command: no derivation, no row
             step.drvPath = nix->drvPath;
             step.outputs = nix->outputs;
-            step.system = std::move(stored.spec.placement.system);
+            step.system = nix->platform.empty() ? stored.spec.placement.system : nix->platform;
             step.features = std::move(stored.spec.placement.features);
             m_facts.steps.insert_or_assign(id, std::move(step));
         });

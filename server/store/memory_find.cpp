@@ -47,7 +47,7 @@ StepView MemoryTables::viewOf(const work::StepRow& row, std::optional<JobId> job
 {
     StepView view{row, {}, false, std::nullopt, {}};
     if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get())) {
-        work::NixWork shown{nix->drvPath, {}, nix->inputPaths, nix->outputs};
+        work::NixWork shown{nix->drvPath, {}, nix->inputPaths, nix->outputs, nix->platform};
         view.row.spec.work = std::make_shared<const work::Work>(std::move(shown));
     }
     if (const auto found = m_dependencies.find(row.id); found != m_dependencies.end())

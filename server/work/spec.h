@@ -73,6 +73,7 @@ struct NixWork {
     std::string drv;                     // text of the derivation file
     std::vector<std::string> inputPaths; // full paths: sources and outputs of input derivations
     std::vector<NixOutput> outputs;
+    std::string platform = {}; // for people, where the placement's system is not the derivation's own; else empty
     friend bool operator==(const NixWork&, const NixWork&) = default;
 };
 

@@ -3,7 +3,6 @@
 #include "tests/contract/hydra_intake_world.h"
 
 #include "shared/nix/hash.h"
-#include "shared/nix/nix_support.h"
 #include "tests/support/nar_samples.h"
 
 #include <filesystem>
@@ -140,44 +139,32 @@ TEST_F(HydraCached, ComputesTheResultFromTheStore)
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
 
-TEST_F(HydraCached, TheMoreOutputsThereAreTheLessEachMaySayOfItself)
+TEST_F(HydraCached, AnOutputThatWasMadeElsewhereHasAStepOfWhichNobodyIsTold)
 {
-    const std::map<std::string, std::string> files{
-        {"nix-support/hydra-metrics", "size 12\n" + std::string(nix::kMaxSupportFile / 3, ' ')},
-        {"nix-support/hydra-release-name", "r-1"}};
-    const auto one = derive("one");
-    const auto four = derive("four", {}, {"out", "dev", "doc", "lib"});
-    build(one, files);
-    build(four, files);
-    const int modest = queue(one);
-    const int greedy = queue(four);
+    const auto a = derive("a", {}, {"out", "doc"});
+    const auto b = derive("b");
+    build(a);
+    build(b);
+    failedBuild(b, b);
+    const int known = failedBuild(b, b);
+    m_database.run(fmt::format("UPDATE buildsteps SET status = 0 WHERE build = {}", known));
+    (void)m_recorder.take();
+    const int first = queue(a);
+    const int other = queue(b);
     start();
-    loaded(modest);
-    loaded(greedy);
-    EXPECT_EQ(metrics(modest).size(), 1U);
-    EXPECT_THAT(metrics(greedy), IsEmpty());
-    EXPECT_THAT(settled(greedy), testing::HasSubstr("|r-1|"));
-}
-
-TEST_F(HydraCached, OutputsThatCannotBeReadHoldUpNoOther)
-{
-    const auto huge = derive("huge");
-    const auto slow = derive("slow");
-    const auto good = derive("good");
-    for (const TestDerivation& each : {huge, slow, good})
-        build(each);
-    m_nix.setNarError(huge.output(), {ErrorCode::Exhausted, "it is nested too deeply"});
-    m_nix.setNarError(slow.output(), {ErrorCode::Timeout, "it took too long"});
-    HydraBuild row;
-    row.globalPriority = 2; // before the others
-    const int tooLarge = queue(huge, row);
-    row.globalPriority = 1;
-    const int tooSlow = queue(slow, row);
-    const int other = queue(good);
-    start();
+    loaded(first);
     loaded(other);
-    EXPECT_FALSE(isFinished(tooLarge));
-    EXPECT_FALSE(isFinished(tooSlow));
+    const std::string path = fmt::format("1|1|{}|0|0|", pathOf(a));
+    EXPECT_THAT(m_database.stepRows(first), ElementsAre(testing::StartsWith(path)));
+    EXPECT_EQ(m_database.value(fmt::format("SELECT s.starttime = b.starttime AND s.stoptime = b.stoptime AND "
+                                           "s.machine = '' AND s.system IS NULL FROM buildsteps s JOIN builds b ON "
+                                           "b.id = s.build WHERE b.id = {}", first)),
+              "t");
+    EXPECT_THAT(m_database.stepOutputRows(first),
+                ElementsAre("1|doc|" + a.output("doc").print(nix::StoreDir::standard()), "1|out|" + outputOf(a)));
+    EXPECT_THAT(m_database.stepRows(other), IsEmpty());
+    EXPECT_THAT(m_recorder.take(), testing::UnorderedElementsAre(fmt::format("build_finished {}", first),
+                                                                 fmt::format("build_finished {}", other)));
 }
 
 TEST_F(HydraCached, AnOutputThatSaysThatItFailedIsStatus6AndADirectoryIsAProduct)
@@ -409,61 +396,6 @@ TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", itself)));
     EXPECT_EQ(m_intake->counters().fetched, 2U);
     stop();
-}
-
-TEST_F(HydraCached, AChunkThatFailsAfterItsWalkRefersToNothingThatTheFarmNeverGot)
-{
-    const auto a = derive("a");
-    const auto b = derive("b", {a});
-    m_fetch = [&](const nix::StorePathSet& paths) -> Result<nix::StorePathSet> {
-        if (!paths.contains(a.output()))
-            return nix::StorePathSet();
-        if (!m_nix.info(a.output()).value())
-            build(a);
-        return paths;
-    };
-    m_options.useSubstitutes = true;
-    // The first row that says so is refused as a deadlock is.
-    m_database.run("CREATE SEQUENCE tries; CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN IF nextval('tries') = 1 "
-                   "THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$ LANGUAGE "
-                   "plpgsql; CREATE TRIGGER refusing BEFORE INSERT ON buildsteps FOR EACH ROW EXECUTE FUNCTION "
-                   "refuse()");
-    const int id = queue(b);
-    start();
-    waitUntil("it is loaded", [&] { return m_farm.jobOf(id).has_value(); });
-    EXPECT_EQ(m_database.value("SELECT last_value FROM tries"), "1") << "the second time it is there";
-    EXPECT_EQ(m_farm.submissions(), 1U);
-    EXPECT_EQ(m_farm.conflicts(), 0U);
-}
-
-// More than are remembered at a time; meanwhile pass after pass begins.
-TEST_F(HydraCached, ABacklogOfBuildsWhoseResultsAreComputedIsWorkedOffWithoutReadingItAgainAndAgain)
-{
-    constexpr std::uint64_t kBuilds = 400;
-    m_mostToCompute = 100;
-    m_database.run("BEGIN");
-    for (std::uint64_t at = 0; at < kBuilds; ++at) {
-        const auto derivation = derive(fmt::format("d{}", at));
-        build(derivation);
-        queue(derivation);
-    }
-    m_database.run("COMMIT");
-    start();
-    waitUntil("all that were read are waiting", [&] {
-        const auto counters = m_intake->counters();
-        return counters.buildsRead == kBuilds && counters.waiting > 0;
-    });
-    const int added = queue(derive("added"));
-    std::size_t looks = 0;
-    waitUntil("all are finished", [&] {
-        if (looks++ % 50 == 0)
-            notify("builds_added");
-        return m_intake->counters().cachedSuccesses == kBuilds;
-    });
-    waitUntil("the new one is loaded", [&] { return m_farm.jobOf(added).has_value(); });
-    // Those that did not fit are read twice.
-    EXPECT_LE(m_intake->counters().buildsRead, kBuilds + 1 + (kBuilds - m_mostToCompute));
-    waitUntil("nothing waits", [&] { return m_intake->counters().waiting == 0; });
 }
 
 TEST_F(HydraCached, ThreeHundredBuildsOnOneFailedDerivationAreFailedAtOnce)

@@ -2,7 +2,6 @@
 // Builds that become jobs, and what happens to them.
 #include "tests/contract/hydra_intake_world.h"
 
-#include <atomic>
 #include <fmt/format.h>
 #include <future>
 
@@ -281,26 +280,6 @@ TEST_F(HydraIntake, TakesNothingForAbsentWhileTheStoreDoesNotAnswer)
     waitUntil("both are settled", [&] { return isFinished(there) && m_farm.jobOf(absent).has_value(); });
     EXPECT_FALSE(m_farm.jobOf(there).has_value());
     waitUntil("all is well", [&] { return m_intake->counters().lastError.empty(); });
-}
-
-TEST_F(HydraIntake, WhatIsBeingHandedToTheFarmStaysClaimedWhenItCannotBeLoadedAgain)
-{
-    const int build = queue(derive("a"));
-    m_farm.hold();
-    start();
-    waitUntil("it is with the farm", [&] { return m_farm.submissions() == 1; });
-    m_database.run("ALTER TABLE jobsets RENAME TO elsewhere");
-    std::atomic<bool> isAnswered = false;
-    m_intake->buildOne(build, [&](const Result<void>& done) { isAnswered = !done; });
-    waitUntil("that fails", [&] { return isAnswered || !m_intake->counters().lastError.empty(); });
-    m_database.run("ALTER TABLE elsewhere RENAME TO jobsets");
-    const int other = queue(derive("b"));
-    notify("builds_added");
-    waitUntil("another is with the farm", [&] { return m_farm.submissions() == 2; });
-    m_farm.letGo();
-    waitUntil("both are loaded", [&] { return m_farm.jobOf(build) && m_farm.jobOf(other); });
-    EXPECT_THAT(m_farm.builds(), UnorderedElementsAre(build, other)) << "a job for each";
-    stop();
 }
 
 TEST_F(HydraIntake, FindsOutWhatHappenedWhileTheDatabaseWasAway)

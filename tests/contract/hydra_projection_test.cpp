@@ -24,6 +24,19 @@ struct HydraProjection : ::testing::Test {
     HydraFarm farm;
 };
 
+TEST_F(HydraProjection, AStepThatMayRunAnywhereHasTheSystemOfItsDerivation)
+{
+    const int a = farm.insertBuild("a");
+    work::Changes changes = FarmChanges().step(1, "a").job(a, 1).get();
+    work::StepSpec& spec = changes.newSteps.front().spec;
+    auto nix = std::get<work::NixWork>(*spec.work);
+    nix.platform = std::exchange(spec.placement.system, "builtin");
+    spec.work = std::make_shared<const work::Work>(std::move(nix));
+    farm.persist(changes);
+    farm.persist(FarmChanges().start(1, 1, a).get());
+    EXPECT_THAT(farm.steps(a), ElementsAre("a|1|NULL|NULL|100|NULL|m1|x86_64-linux|NULL"));
+}
+
 TEST_F(HydraProjection, ABuildOfOneStepIsToldFromItsStartToItsEnd)
 {
     const int a = farm.insertBuild("a", {"out", "dev?"});

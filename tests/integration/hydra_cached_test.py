@@ -240,6 +240,11 @@ class HydraCachedTest(HydraTest):
                          [self.world.session.value("SELECT path FROM buildoutputs WHERE build = $1", first)])
         self.assert_orderly()
 
+    @staticmethod
+    def text_of(path):
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
     def test_what_was_built_before_is_known_by_its_derivation(self):
         runs, drvs = self.cut_off()
         self.start()
@@ -253,8 +258,25 @@ class HydraCachedTest(HydraTest):
             self.assert_cached(again[name])
             self.assertEqual(self.results(first[name]), self.results(again[name]))
             self.assertIsNotNone(self.results(again[name])[3][0]["path"])
-        with open(runs, encoding="utf-8") as file:
-            self.assertEqual(sorted(file.read().split()), ["high", "low", "plain"])
+        self.assertEqual(sorted(self.text_of(runs).split()), ["high", "low", "plain"])
+        self.assert_orderly()
+
+    def test_an_impure_derivation_is_built_every_time(self):
+        jobs = self.instantiate("""
+          let now = sh "now-@tag@" "date +%s%N > $out" { __impure = true; };
+          in { inherit now; on = sh "on-@tag@" "cat $now > $out" { __impure = true; inherit now; }; }""")
+        self.start()
+        seen = set()
+        for jobset in ("first", "second"):
+            builds = self.evaluate(jobs, jobset=self.world.evaluator.jobset(jobset))
+            self.world.wait_finished(*builds.values())
+            paths = [self.results(build)[3][0]["path"] for build in builds.values()]
+            texts = [self.text_of(path) for path in paths]
+            for build in builds.values():
+                self.assert_built(build)
+            self.assertEqual(texts[0], texts[1], "one evaluation has one")
+            seen.add(texts[0])
+        self.assertEqual(len(seen), 2)
         self.assert_orderly()
 
     def test_a_plain_derivation_over_a_content_addressed_one(self):

@@ -18,6 +18,7 @@ constexpr std::uint64_t kFormerJobSpecVersion = 1;
 constexpr std::uint64_t kListVersion = 1;
 constexpr std::uint64_t kCommand = 0;
 constexpr std::uint64_t kNix = 1;
+constexpr std::uint64_t kNixWithPlatform = 2; // behind the rest
 
 class Writer {
 public:
@@ -149,6 +150,16 @@ void write(Writer& out, const work::NixWork& work)
         out.text(output.name);
         out.text(output.path);
     }
+    if (!work.platform.empty())
+        out.text(work.platform);
+}
+
+std::uint64_t kindOf(const work::Work& work)
+{
+    const auto* nix = std::get_if<work::NixWork>(&work);
+    if (nix == nullptr)
+        return kCommand;
+    return nix->platform.empty() ? kNix : kNixWithPlatform;
 }
 
 work::CommandWork readCommand(Reader& in)
@@ -162,7 +173,7 @@ work::CommandWork readCommand(Reader& in)
     return work;
 }
 
-work::NixWork readNix(Reader& in, std::string_view drv, Inputs inputs)
+work::NixWork readNix(Reader& in, std::string_view drv, Inputs inputs, bool hasPlatform)
 {
     work::NixWork work;
     work.drvPath = in.text();
@@ -176,6 +187,8 @@ work::NixWork readNix(Reader& in, std::string_view drv, Inputs inputs)
         output.name = in.text();
         output.path = in.text();
     }
+    if (hasPlatform)
+        work.platform = in.text();
     return work;
 }
 
@@ -222,7 +235,7 @@ std::string encodeSpec(const work::StepSpec& spec)
         out.text(name);
         out.number(amount);
     }
-    out.number(std::holds_alternative<work::NixWork>(*spec.work) ? kNix : kCommand);
+    out.number(kindOf(*spec.work));
     std::visit([&out](const auto& work) { write(out, work); }, *spec.work);
     return out.take();
 }
@@ -257,8 +270,8 @@ Result<StoredSpec> decodeSpec(std::string_view bytes, std::string_view drv, Inpu
     const std::uint64_t kind = in.number();
     if (kind == kCommand)
         spec.work = std::make_shared<const work::Work>(readCommand(in));
-    else if (kind == kNix)
-        spec.work = std::make_shared<const work::Work>(readNix(in, drv, inputs));
+    else if (kind == kNix || kind == kNixWithPlatform)
+        spec.work = std::make_shared<const work::Work>(readNix(in, drv, inputs, kind == kNixWithPlatform));
     else
         in.spoil();
     PENSTOCK_TRY_VOID(in.finish("spec of a step"));

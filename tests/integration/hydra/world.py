@@ -28,7 +28,8 @@ class HydraStore(NixStore, NixPrograms):
 
     def start(self):
         if "ca-derivations" not in self.env["NIX_CONFIG"]:
-            self.env["NIX_CONFIG"] = self.env["NIX_CONFIG"].replace("nix-command", "nix-command ca-derivations")
+            self.env["NIX_CONFIG"] = self.env["NIX_CONFIG"].replace(
+                "nix-command", "nix-command ca-derivations impure-derivations")
         super().start()
 
     @property

@@ -220,6 +220,19 @@ TEST_F(ChunkWalkTest, ListsEverythingWhenTheFarmMustNotBeTrusted)
     EXPECT_THAT(chunk.referenced, IsEmpty());
 }
 
+TEST_F(ChunkWalkTest, ABuiltinMayRunAnywhereAndKeepsItsPlatform)
+{
+    m_world.add("a");
+    std::get<ReadDerivation>(m_world.readings.at(pathOf("a.drv").baseName())).isBuiltin = true;
+    m_world.add("b", {"a"});
+    const auto chunk = load({build(1, "b")});
+    const auto& steps = chunk.jobs.front().job.steps;
+    EXPECT_EQ(steps[0].spec.placement.system, "builtin");
+    EXPECT_EQ(std::get<work::NixWork>(*steps[0].spec.work).platform, "x86_64-linux");
+    EXPECT_EQ(steps[1].spec.placement.system, "x86_64-linux");
+    EXPECT_EQ(std::get<work::NixWork>(*steps[1].spec.work).platform, "");
+}
+
 TEST_F(ChunkWalkTest, FindsBuildsThatNeedNoWork)
 {
     m_world.add("a");
@@ -309,6 +322,17 @@ TEST_F(ChunkWalkTest, AnOutputThatAnEarlierBuildHasToldIsThereWhenTheStoreHasIt)
     ASSERT_EQ(chunk.jobs.size(), 1U);
     EXPECT_THAT(stepsOf(chunk.jobs[0].job), ElementsAre("c"));
     EXPECT_EQ(std::get<work::NixWork>(*chunk.jobs[0].job.steps[0].spec.work).outputs.front().path, "");
+}
+
+TEST_F(ChunkWalkTest, AnImpureDerivationIsBuiltEveryTime)
+{
+    m_world.addFloating("a");
+    std::get<ReadDerivation>(m_world.readings.at(pathOf("a.drv").baseName())).isImpure = true;
+    m_world.recorded = {"a"};
+    m_world.present = {"a"};
+    const auto chunk = load({build(1, "a")});
+    EXPECT_THAT(chunk.present, IsEmpty());
+    EXPECT_EQ(chunk.jobs.size(), 1U);
 }
 
 // Who is built on it asks its step where it is.
@@ -435,7 +459,18 @@ TEST(ReadingOf, TakesFeaturesSystemAndInputs)
     ASSERT_EQ(derivation.inputs.size(), 1U);
     EXPECT_EQ(derivation.inputs[0].print(storeDir()), input);
     EXPECT_TRUE(derivation.knowsOutputs());
+    EXPECT_FALSE(derivation.isBuiltin);
     EXPECT_TRUE(std::holds_alternative<DerivationBroken>(readingOf(storeDir(), pathOf("a.drv"), "Derive(")));
+}
+
+TEST(ReadingOf, TellsThatABuiltinRunsAnywhereAndItsPlatform)
+{
+    const std::string text = "Derive([(\"out\",\"" + outPath("a") + "\",\"\",\"\")],[],[],\"aarch64-linux\"," +
+                             "\"builtin:fetchurl\",[],[(\"out\",\"" + outPath("a") + "\")])";
+    const Reading reading = readingOf(storeDir(), pathOf("a.drv"), text);
+    ASSERT_TRUE(std::holds_alternative<ReadDerivation>(reading)) << std::get<DerivationBroken>(reading).why;
+    EXPECT_EQ(std::get<ReadDerivation>(reading).system, "aarch64-linux");
+    EXPECT_TRUE(std::get<ReadDerivation>(reading).isBuiltin);
 }
 
 } // namespace

@@ -43,6 +43,20 @@ TEST(StoreCodec, PassesOverInputPaths)
         EXPECT_FALSE(decodeSpec(bytes.substr(0, size), "", Inputs::Skipped).has_value()) << size;
 }
 
+TEST(StoreCodec, KeepsThePlatformOfADerivationThatMayRunElsewhere)
+{
+    work::StepSpec spec = nixStep(1).spec;
+    work::NixWork nix = std::get<work::NixWork>(*spec.work);
+    nix.platform = "aarch64-linux";
+    spec.work = std::make_shared<const work::Work>(nix);
+    const std::string bytes = encodeSpec(spec);
+    const auto read = decodeSpec(bytes, nix.drv);
+    ASSERT_TRUE(read.has_value()) << read.error().message;
+    EXPECT_EQ(std::get<work::NixWork>(*read->spec.work), nix);
+    for (std::size_t size = 0; size < bytes.size(); ++size)
+        EXPECT_FALSE(decodeSpec(bytes.substr(0, size), "").has_value()) << size;
+}
+
 TEST(StoreCodec, RefusesEveryTruncationAndSurplus)
 {
     const std::string whole = encodeSpec(fullStep(1).spec);
