@@ -32,6 +32,8 @@ struct AttemptFacts {
     std::uint32_t number = 1;
     WallTime created;
     work::AttemptProgress progress;
+    std::optional<BuildId> waitsFor; // the build it is accounted to, if its row could not be written by an earlier
+                                     // transaction
 };
 
 // A build that an attempt may be accounted to. It exists.

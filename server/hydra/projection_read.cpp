@@ -231,6 +231,7 @@ private:
             progress.outputs = row.decoded(store::postgres::decodeOutputs(row.bytes()));
             progress.results = row.decoded(store::postgres::decodeResults(row.bytes()));
             attempt.number = row.uint32();
+            attempt.waitsFor = optionalInt32(row);
             m_facts.attempts.insert_or_assign(id, std::move(attempt));
         });
     }

@@ -120,7 +120,8 @@ LATERAL (SELECT * FROM penstock.steps s WHERE s.id = w.step OFFSET 0) s)"};
 
 const Statement kReadAttempts{"hydra_read_attempts", WANTED_STEPS R"(
 SELECT a.id, a.step_id, coalesce(m.name, ''), a.created_us, a.state, a.ending, a.started_us, a.stopped_us, a.error,
-    a.log_bytes, a.outputs, a.results, a.number
+    a.log_bytes, a.outputs, a.results, a.number,
+    (SELECT h.build FROM penstock.hydra_attempts h WHERE h.attempt = a.id AND h.deferred)
 FROM (SELECT (SELECT max(n.id) FROM penstock.attempts n WHERE n.step_id = d.step) AS id FROM decisive d
       UNION SELECT u.id FROM unnest($1::bigint[]) AS u (id)) w
 CROSS JOIN LATERAL (SELECT * FROM penstock.attempts a WHERE a.id = w.id OFFSET 0) a

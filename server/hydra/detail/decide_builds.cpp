@@ -24,7 +24,27 @@ StepId Decision::originOf(const BuildFacts& build) const
 std::optional<BuildId> Decision::accountedOf(const StepFacts& step) const
 {
     const auto found = step.newest ? m_accounted.find(*step.newest) : m_accounted.end();
-    return found == m_accounted.end() ? std::nullopt : std::optional(found->second);
+    if (found != m_accounted.end())
+        return found->second;
+    const AttemptFacts* attempt = findAttempt(step.newest);
+    return attempt == nullptr ? std::nullopt : attempt->waitsFor;
+}
+
+// The attempt that a step's result is of.
+const AttemptFacts* Decision::decisiveOf(const StepFacts& step) const
+{
+    const AttemptFacts* attempt = findAttempt(step.newest);
+    return attempt != nullptr && attempt->progress.state == work::AttemptState::Ended ? attempt : nullptr;
+}
+
+// Builds are told after the step that decided over them.
+bool Decision::isTold(const StepFacts& step) const
+{
+    const AttemptFacts* attempt = decisiveOf(step);
+    if (attempt == nullptr)
+        return true;
+    const auto found = m_isTold.find(*step.newest);
+    return found == m_isTold.end() ? !attempt->waitsFor : found->second;
 }
 
 void Decision::endBuilds()
@@ -38,7 +58,7 @@ void Decision::endBuilds()
             m_rows.overBuilds.push_back(build.build);
         else if (build.state == work::JobState::Cancelled && build.hold == BuildFacts::Hold::Ours)
             cancel(build);
-        else if (isGood && build.hold == BuildFacts::Hold::Ours)
+        else if (isGood && build.hold == BuildFacts::Hold::Ours && (root == nullptr || isTold(*root)))
             succeed(build, root);
         else if (isGood)
             m_rows.deferredBuilds.push_back(
@@ -55,9 +75,7 @@ void Decision::endBuilds()
 
 void Decision::succeed(const BuildFacts& build, const StepFacts* root)
 {
-    const AttemptFacts* attempt = root == nullptr ? nullptr : findAttempt(root->newest);
-    if (attempt != nullptr && attempt->progress.state != work::AttemptState::Ended)
-        attempt = nullptr;
+    const AttemptFacts* attempt = root == nullptr ? nullptr : decisiveOf(*root);
     const std::optional<BuildId> accounted =
         build.accounted || root == nullptr ? build.accounted : accountedOf(*root);
     const bool isBuilt = attempt != nullptr && attempt->progress.end == work::AttemptEnd::Succeeded &&
@@ -172,9 +190,7 @@ Decision::Cause Decision::causeOf(StepId origin, const std::vector<const BuildFa
             cause.accounted = own == builds.end() ? builds.front()->build : (*own)->build;
         return cause;
     }
-    cause.attempt = findAttempt(cause.step->newest);
-    if (cause.attempt != nullptr && cause.attempt->progress.state != work::AttemptState::Ended)
-        cause.attempt = nullptr;
+    cause.attempt = decisiveOf(*cause.step);
     if (cause.attempt != nullptr)
         cause.times = timesOf(*cause.attempt);
     if (!cause.accounted)
@@ -188,9 +204,10 @@ void Decision::failAll(StepId origin, const std::vector<const BuildFacts*>& buil
 {
     Cause cause = causeOf(origin, builds);
     cause.isAccountedThere = cause.accounted && exists(*cause.accounted);
+    const bool waits = cause.attempt != nullptr && !isTold(*cause.step);
     std::vector<BuildId> marked;
     for (const BuildFacts* build : builds) {
-        if (build->hold == BuildFacts::Hold::Others) {
+        if (waits || build->hold == BuildFacts::Hold::Others) {
             m_rows.deferredBuilds.push_back({build->build, cause.accounted});
             continue;
         }
@@ -208,9 +225,9 @@ void Decision::failAll(StepId origin, const std::vector<const BuildFacts*>& buil
         m_rows.overBuilds.push_back(build->build);
         marked.push_back(build->build);
     }
-    rememberFailedPaths(cause);
     if (marked.empty())
         return;
+    rememberFailedPaths(cause);
     // Listeners look the head up, and want it finished.
     BuildId head = marked.front();
     if (cause.accounted) {

@@ -73,12 +73,18 @@ void Decision::startSteps()
         m_rows.newest = std::max(m_rows.newest.value_or(start.attempt), start.attempt);
         const Candidate* candidate = choose(start);
         if (candidate == nullptr)
-            m_rows.overAttempts.push_back(start.attempt);
+            forget(start.attempt);
         else if (candidate->isHeld)
             startStep(start, *candidate);
         else
             deferStart(start, *candidate);
     }
+}
+
+void Decision::forget(AttemptId attempt)
+{
+    m_isTold.insert_or_assign(attempt, true);
+    m_rows.overAttempts.push_back(attempt);
 }
 
 // The build of the job it was made for, else one whose own derivation it is.
@@ -98,6 +104,7 @@ void Decision::deferStart(const Start& start, const Candidate& candidate)
     if (attempt == nullptr)
         return;
     m_accounted.emplace(start.attempt, candidate.build);
+    m_isTold.emplace(start.attempt, false);
     m_rows.places.push_back({start.attempt, attempt->step, candidate.build, 0});
 }
 
@@ -135,7 +142,7 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
         row.status = status;
         row.error = errorTextOf(status, attempt->progress.error);
         row.stop = timesOf(*attempt).stop;
-        m_rows.overAttempts.push_back(start.attempt);
+        forget(start.attempt);
         tellStepEnd(place, *attempt, row.drvPath);
     } else {
         m_rows.places.push_back(place);
@@ -171,20 +178,19 @@ void Decision::endSteps()
 
 void Decision::endStep(const OpenRow& row)
 {
-    if (row.stepnr == 0)
-        return; // it starts and ends at once
     const AttemptFacts* attempt = findAttempt(row.attempt);
+    if (row.stepnr == 0 && attempt != nullptr)
+        return; // it starts and ends at once
     const StepFacts* step = attempt == nullptr ? nullptr : findStep(attempt->step);
-    if (row.hold == OpenRow::Hold::Gone || step == nullptr) {
-        m_rows.overAttempts.push_back(row.attempt);
-        return;
-    }
+    if (row.hold == OpenRow::Hold::Gone || step == nullptr)
+        return forget(row.attempt);
     m_accounted.emplace(row.attempt, row.build);
     if (row.hold == OpenRow::Hold::Others) {
+        m_isTold.emplace(row.attempt, false);
         m_rows.deferredAttempts.push_back(row.attempt);
         return;
     }
-    m_rows.overAttempts.push_back(row.attempt);
+    forget(row.attempt);
     const Status status = statusOf(attempt->progress.end.value_or(work::AttemptEnd::Infrastructure));
     const Times times = timesOf(*attempt);
     const bool isOwnTime = secondsOf(attempt->progress.started).has_value();

@@ -41,6 +41,7 @@ private:
     [[nodiscard]] const Candidate* choose(const Start& start) const;
     void startStep(const Start& start, const Candidate& candidate);
     void deferStart(const Start& start, const Candidate& candidate);
+    void forget(AttemptId attempt); // nothing more is written of it
     void resolve(const StepFacts& step, BuildId build, const Resolution& resolution);
     void endStep(const OpenRow& row);
     void tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const std::string& drvPath);
@@ -57,6 +58,8 @@ private:
     void rememberFailedPaths(const Cause& cause);
     [[nodiscard]] StepId originOf(const BuildFacts& build) const;
     [[nodiscard]] std::optional<BuildId> accountedOf(const StepFacts& step) const;
+    [[nodiscard]] const AttemptFacts* decisiveOf(const StepFacts& step) const;
+    [[nodiscard]] bool isTold(const StepFacts& step) const;
     [[nodiscard]] bool exists(BuildId build) const;
 
     void notify(std::string_view channel, std::string payload);
@@ -70,6 +73,7 @@ private:
     Rows m_rows;
     std::map<BuildId, std::int32_t> m_lastSteps;
     std::map<AttemptId, BuildId> m_accounted; // attempts of this batch
+    std::map<AttemptId, bool> m_isTold;       // likewise: all of their rows are written
     std::set<BuildId> m_started; // told in this batch
 };
 
