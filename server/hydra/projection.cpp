@@ -19,6 +19,9 @@ using store::postgres::RowReader;
 
 // Of attempts, and of builds, in one transaction of later(): short, as it holds the one row of nrbuilds.
 constexpr std::size_t kDeferredAtOnce = 1'000;
+// Not more in one transaction than can be told in a moment: each is counted on the same row, and versions of a row
+// pile up while their transaction is open. One failure may end 150,000.
+constexpr std::ptrdiff_t kMostBuilds = 5'000;
 
 constexpr std::string_view kUnclaimed = "the queue runner was restarted while this step ran";
 
@@ -60,17 +63,22 @@ Result<void> Projection::tellResolved(Connection& connection)
 
 Result<Projection::Rest> Projection::write(Connection& connection, const work::Changes& changes)
 {
-    const Happened happened = happenedIn(changes);
-    return happened.isEmpty() ? Result<Rest>(Rest::None) : project(connection, happened);
+    Happened happened = happenedIn(changes);
+    return happened.isEmpty() ? Result<Rest>(Rest::None) : project(connection, std::move(happened));
 }
 
-Result<Projection::Rest> Projection::project(Connection& connection, const Happened& happened)
+Result<Projection::Rest> Projection::project(Connection& connection, Happened happened)
 {
+    std::vector<JobId>& over = happened.jobsOver;
+    const std::vector<JobId> beyond(over.begin() + std::min(std::ssize(over), kMostBuilds), over.end());
+    over.erase(over.end() - std::ssize(beyond), over.end());
     PENSTOCK_TRY(Facts facts, readFacts(connection, happened, m_clock.now().wall));
     if (m_resolver && m_schema >= kResolvedSchema)
         PENSTOCK_TRY_VOID(addResolutions(connection, facts));
     const Rows rows = decide(facts, m_rules);
-    const std::vector<Request> requests = requestsOf(rows);
+    std::vector<Request> requests = requestsOf(rows);
+    if (!beyond.empty())
+        requests.push_back(deferJobs(beyond, rows.accounted));
     if (!requests.empty())
         PENSTOCK_TRY_VOID(connection.runAll(requests));
     const auto unplaced = static_cast<std::size_t>(std::ranges::count(rows.places, 0, &AttemptPlace::stepnr));
@@ -78,6 +86,8 @@ Result<Projection::Rest> Projection::project(Connection& connection, const Happe
     if (waiting > 0)
         m_logger.debug("hydra.rows_deferred",
                        {{"steps", rows.deferredAttempts.size() + unplaced}, {"builds", rows.deferredBuilds.size()}});
+    if (!beyond.empty())
+        return Rest::More;
     return waiting > 0 ? Rest::Waits : Rest::None;
 }
 

@@ -36,7 +36,7 @@ private:
     };
     [[nodiscard]] Result<Happened> readDeferred(store::postgres::Connection& connection, Round& round);
 
-    [[nodiscard]] Result<Rest> project(store::postgres::Connection& connection, const Happened& happened);
+    [[nodiscard]] Result<Rest> project(store::postgres::Connection& connection, Happened happened);
 
     // Finds out which derivations are built as others.
     [[nodiscard]] Result<void> tellResolved(store::postgres::Connection& connection);

@@ -74,10 +74,8 @@ SELECT b.id, b.finished FROM (
     LATERAL (SELECT h.accounted FROM penstock.hydra_builds h WHERE h.job = u.id AND h.accounted IS NOT NULL OFFSET 0) h
 ) w, LATERAL (SELECT b.id, b.finished FROM builds b WHERE b.id = w.build FOR KEY SHARE SKIP LOCKED) b)"};
 
-// Not more in one transaction than can be told in a moment: each is counted on the same row, and versions of a row
-// pile up while their transaction is open. Those beyond are written later, as if others held them. The names of jobset
-// and project are held too, FOR KEY SHARE: foreign keys of metrics point to them. And none is ours without the count, which a
-// person who cancels or deletes many builds holds for minutes.
+// The names of jobset and project are held too, FOR KEY SHARE: foreign keys of metrics point to them. And none is ours
+// without the count, which a person who cancels or deletes many builds holds for minutes.
 const Statement kHoldBuilds{"hydra_hold_builds", R"(
 WITH counted AS MATERIALIZED (
     SELECT n.what FROM nrbuilds n WHERE n.what = 'finished' AND EXISTS (
@@ -90,8 +88,7 @@ LATERAL (SELECT b.id, b.jobset_id FROM builds b WHERE b.id = h.build AND b.finis
          FOR NO KEY UPDATE SKIP LOCKED) b,
 LATERAL (SELECT FROM jobsets s, projects p WHERE s.id = b.jobset_id AND p.name = s.project
          FOR KEY SHARE SKIP LOCKED) s
-WHERE (SELECT count(*) FROM counted) > 0 OR NOT EXISTS (SELECT FROM nrbuilds n WHERE n.what = 'finished')
-LIMIT 5000)"};
+WHERE (SELECT count(*) FROM counted) > 0 OR NOT EXISTS (SELECT FROM nrbuilds n WHERE n.what = 'finished'))"};
 
 const Statement kReadBuilds{"hydra_read_builds", R"(
 SELECT h.build, h.step, h.drvpath, h.started, h.accounted, j.state, j.created_us, j.error,
@@ -250,6 +247,20 @@ const Statement kDeferBuilds{"hydra_defer_builds", R"(
 UPDATE penstock.hydra_builds h SET deferred = true, accounted = u.accounted
 FROM unnest($1::integer[], $2::integer[]) AS u (build, accounted)
 WHERE h.build = ANY(ARRAY[u.build]) AND (NOT h.deferred OR h.accounted IS DISTINCT FROM u.accounted))"};
+
+// The arrays of steps and their builds are searched by halves: both may be long.
+const Statement kDeferJobs{"hydra_defer_jobs", R"(
+UPDATE penstock.hydra_builds h SET deferred = true,
+    accounted = coalesce(h.accounted,
+                         CASE WHEN ($2::bigint[])[w.place] = w.origin THEN ($3::integer[])[w.place] END)
+FROM unnest($1::bigint[]) AS u (id),
+LATERAL (SELECT FROM penstock.jobs j WHERE j.id = u.id AND NOT j.is_open OFFSET 0) j,
+LATERAL (SELECT b.build, o.origin, width_bucket(o.origin, $2::bigint[]) AS place
+         FROM penstock.hydra_builds b,
+         LATERAL (SELECT coalesce((SELECT s.failed_dependency FROM penstock.steps s WHERE s.id = b.step), b.step)
+                  AS origin OFFSET 0) o
+         WHERE b.job = u.id OFFSET 0) w
+WHERE h.build = ANY(ARRAY[w.build]))"};
 
 const Statement kDeferredAttempts{"hydra_deferred_attempts", R"(
 SELECT attempt FROM penstock.hydra_attempts WHERE deferred AND attempt > $1::bigint

@@ -60,6 +60,8 @@ extern const Statement kSetStarted;
 extern const Statement kDropBuilds;
 extern const Statement kDeferBuilds;
 
+// $1: jobs that have ended, $2: steps, ascending, $3: the builds that those are accounted to.
+extern const Statement kDeferJobs;
 // $1: after this one, $2: at most. The latter: build, job
 extern const Statement kDeferredAttempts;
 extern const Statement kDeferredBuilds;

@@ -71,6 +71,17 @@ void Decision::endBuilds()
     std::ranges::sort(m_rows.buildEnds, {}, &BuildEnd::build);
 }
 
+Rows Decision::take()
+{
+    for (const auto& [attempt, build] : m_accounted)
+        if (const AttemptFacts* facts = findAttempt(attempt))
+            if (const StepFacts* step = findStep(facts->step); step != nullptr && step->newest == attempt)
+                m_causes.emplace(facts->step, build);
+    for (const auto& [step, build] : m_causes)
+        m_rows.accounted.push_back({step, build});
+    return std::move(m_rows);
+}
+
 // --------------------------------------------------------------------------------------------------------- success
 
 void Decision::succeed(const BuildFacts& build, const StepFacts* root)
@@ -204,6 +215,8 @@ void Decision::failAll(StepId origin, const std::vector<const BuildFacts*>& buil
 {
     Cause cause = causeOf(origin, builds);
     cause.isAccountedThere = cause.accounted && exists(*cause.accounted);
+    if (cause.accounted)
+        m_causes.emplace(origin, *cause.accounted);
     const bool waits = cause.attempt != nullptr && !isTold(*cause.step);
     std::vector<BuildId> marked;
     for (const BuildFacts* build : builds) {

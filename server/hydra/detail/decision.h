@@ -19,7 +19,7 @@ public:
     void startSteps();
     void endSteps();
     void endBuilds();
-    [[nodiscard]] Rows take() { return std::move(m_rows); }
+    [[nodiscard]] Rows take();
 
 private:
     struct Times {
@@ -73,6 +73,7 @@ private:
     Rows m_rows;
     std::map<BuildId, std::int32_t> m_lastSteps;
     std::map<AttemptId, BuildId> m_accounted; // attempts of this batch
+    std::map<StepId, BuildId> m_causes;       // failed steps of this batch
     std::map<AttemptId, bool> m_isTold;       // likewise: all of their rows are written
     std::set<BuildId> m_started; // told in this batch
 };
