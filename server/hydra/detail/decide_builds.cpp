@@ -6,6 +6,19 @@
 #include <fmt/format.h>
 
 namespace penstock::hydra::detail {
+namespace {
+
+// As much as a column can hold at most: a builder may tell anything.
+std::uint64_t sizeOf(const std::vector<work::OutputFact>& outputs)
+{
+    constexpr std::uint64_t kMost = INT64_MAX;
+    std::uint64_t size = 0;
+    for (const work::OutputFact& output : outputs)
+        size += std::min(output.narSize, kMost - size);
+    return size;
+}
+
+} // namespace
 
 bool Decision::exists(BuildId build) const
 {
@@ -99,9 +112,7 @@ void Decision::succeed(const BuildFacts& build, const StepFacts* root)
     end.isCached = !isBuilt;
     if (attempt != nullptr) {
         const work::BuildResults& results = attempt->progress.results.get();
-        std::uint64_t size = 0;
-        for (const work::OutputFact& output : attempt->progress.outputs)
-            size += output.narSize;
+        const std::uint64_t size = sizeOf(attempt->progress.outputs);
         end.status = results.failed ? Status::FailedOutput : Status::Succeeded;
         if (size > 0)
             end.size = size;

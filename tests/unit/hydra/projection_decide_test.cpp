@@ -168,6 +168,16 @@ TEST_F(Decide, ABuildWithoutAnAttemptIsCachedAndHasThePathsThatAreKnown)
     EXPECT_THAT(told(decided), ElementsAre("build_finished 9"));
 }
 
+TEST_F(Decide, SizesThatAreNoneAddUpToWhatAColumnCanHold)
+{
+    facts.steps.emplace(StepId(1), stepOf("a", StepResult::Succeeded, 1));
+    AttemptFacts attempt = attemptOf(1, AttemptEnd::Succeeded);
+    attempt.progress.outputs = {{"out", "/nix/store/a", "", INT64_MAX}, {"dev", "/nix/store/b", "", INT64_MAX}};
+    facts.attempts.emplace(AttemptId(1), attempt);
+    facts.builds = {buildOf(9, 1, work::JobState::Succeeded)};
+    EXPECT_EQ(rows().buildEnds.at(0).size, std::uint64_t{INT64_MAX});
+}
+
 TEST_F(Decide, AStepThatNobodyKnowsAnyMoreIsAnAbortWithTheJobsText)
 {
     facts.builds = {buildOf(9, 1, work::JobState::Failed)};
