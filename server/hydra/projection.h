@@ -41,6 +41,7 @@ private:
     // Finds out which derivations are built as others.
     [[nodiscard]] Result<void> tellResolved(store::postgres::Connection& connection);
     [[nodiscard]] Result<void> addResolutions(store::postgres::Connection& connection, Facts& facts);
+    [[nodiscard]] Result<void> addResolved(store::postgres::Connection& connection, Facts& facts);
 
     ProjectionRules m_rules;
     std::optional<Resolver> m_resolver;

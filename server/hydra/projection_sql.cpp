@@ -117,7 +117,7 @@ LATERAL (SELECT * FROM penstock.steps s WHERE s.id = w.step OFFSET 0) s)"};
 
 const Statement kReadAttempts{"hydra_read_attempts", WANTED_STEPS R"(
 SELECT a.id, a.step_id, coalesce(m.name, ''), a.created_us, a.state, a.ending, a.started_us, a.stopped_us, a.error,
-    a.log_bytes, a.outputs, a.results, a.number,
+    a.log_bytes, a.outputs, a.results,
     (SELECT h.build FROM penstock.hydra_attempts h WHERE h.attempt = a.id AND h.deferred)
 FROM (SELECT (SELECT max(n.id) FROM penstock.attempts n WHERE n.step_id = d.step) AS id FROM decisive d
       UNION SELECT u.id FROM unnest($1::bigint[]) AS u (id)) w
@@ -132,9 +132,16 @@ LATERAL (SELECT e.depends_on FROM penstock.step_dependencies e WHERE e.step_id =
 LATERAL (SELECT s.spec, s.revealed FROM penstock.steps s
          WHERE s.id = e.depends_on AND s.revealed <> ''::bytea OFFSET 0) d)"};
 
+const Statement kReadResolved{"hydra_read_resolved", R"(
+SELECT u.build, u.drvpath, s.resolveddrvpath
+FROM unnest($1::integer[], $2::text[]) AS u (build, drvpath),
+LATERAL (SELECT * FROM buildsteps s WHERE s.build = u.build AND s.drvpath = u.drvpath AND s.status = 13 OFFSET 0) s
+ORDER BY s.stepnr)"};
+
 // ------------------------------------------------------------------------------------------------------ Hydra's rows
 
-// Not built twice: a row without times, which tells of another build's step. A number that is taken means that another program numbers steps of our builds: its row stays.
+// Not built twice: a row without times, which tells of another build's step. A number that is taken means that another
+// program numbers steps of our builds: its row stays.
 const Statement kInsertSteps{"hydra_insert_steps", R"(
 INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, errormsg, starttime, stoptime, machine, system,
     propagatedfrom, timesbuilt, isnondeterministic)

@@ -34,6 +34,7 @@ extern const Statement kReadBuilds;
 // $1: attempts, $2: jobs that have ended; what both have to do with.
 extern const Statement kReadSteps;
 extern const Statement kReadAttempts;
+extern const Statement kReadResolved; // $1: builds, $2: derivations. Those and what they became, the newest last
 extern const Statement kReadRevealed; // $1: steps; of what they depend on, what only builds could tell
 
 extern const Statement kInsertSteps;

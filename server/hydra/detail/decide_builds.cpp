@@ -264,6 +264,20 @@ void Decision::failAll(StepId origin, const std::vector<const BuildFacts*>& buil
         notify("build_finished", std::move(payload));
 }
 
+// As the row says that the cause is accounted to.
+std::string Decision::builtPathOf(const Cause& cause) const
+{
+    const std::string& drvPath = cause.step->drvPath;
+    if (cause.attempt == nullptr)
+        return drvPath;
+    if (const auto built = m_builtPaths.find(*cause.step->newest); built != m_builtPaths.end())
+        return built->second;
+    const auto resolved = m_facts.resolved.find({cause.accounted.value_or(0), drvPath});
+    if (resolved == m_facts.resolved.end() || resolved->second.empty())
+        return drvPath;
+    return drvPath.substr(0, drvPath.rfind('/') + 1) + resolved->second.back();
+}
+
 void Decision::propagate(const Cause& cause, const BuildFacts& build)
 {
     if (cause.step == nullptr)
@@ -271,7 +285,7 @@ void Decision::propagate(const Cause& cause, const BuildFacts& build)
     StepRow row;
     row.build = build.build;
     row.stepnr = nextStep(build.build, build.lastStep);
-    row.drvPath = cause.step->drvPath;
+    row.drvPath = builtPathOf(cause);
     row.status = cause.status;
     row.error = cause.error;
     row.system = cause.step->system;

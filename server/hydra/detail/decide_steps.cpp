@@ -117,14 +117,16 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
     const auto resolution = m_facts.resolutions.find(start.attempt);
     const bool isResolved = resolution != m_facts.resolutions.end();
     m_lastSteps.emplace(candidate.build, candidate.lastStep);
-    if (isResolved && resolution->second.isFirst)
+    if (isResolved)
         resolve(*step, candidate.build, resolution->second);
 
     const bool isOver = attempt->progress.state == work::AttemptState::Ended;
     StepRow row;
     row.build = candidate.build;
     row.stepnr = nextStep(candidate.build, candidate.lastStep);
-    row.drvPath = isResolved ? resolution->second.resolvedDrvPath : step->drvPath;
+    row.drvPath = isResolved ? resolution->second : step->drvPath;
+    if (isResolved)
+        m_builtPaths.emplace(start.attempt, row.drvPath);
     row.busy = attempt->progress.state == work::AttemptState::Running ? kBusyConnecting : kBusyPreparing;
     row.start = timesOf(*attempt).start;
     row.machine = attempt->machine;
@@ -153,9 +155,16 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
     m_rows.steps.push_back(std::move(row));
 }
 
-// What the derivation became is built by the row after this one.
-void Decision::resolve(const StepFacts& step, BuildId build, const Resolution& resolution)
+// What the derivation became is built by the row after this one, and by those of further attempts. Said once in each
+// build that has one.
+void Decision::resolve(const StepFacts& step, BuildId build, const std::string& resolved)
 {
+    std::string base = baseName(resolved);
+    const auto known = m_facts.resolved.find({build, step.drvPath});
+    if (known != m_facts.resolved.end() && std::ranges::find(known->second, base) != known->second.end())
+        return;
+    if (!m_resolved.emplace(build, base).second)
+        return;
     StepRow row;
     row.build = build;
     row.stepnr = nextStep(build, 0);
@@ -164,7 +173,7 @@ void Decision::resolve(const StepFacts& step, BuildId build, const Resolution& r
     row.start = nowTimes().start;
     row.stop = nowTimes().stop;
     row.system = step.system;
-    row.resolved = baseName(resolution.resolvedDrvPath);
+    row.resolved = std::move(base);
     for (const work::NixOutput& output : step.outputs)
         m_rows.stepOutputs.push_back({build, row.stepnr, output.name, output.path});
     m_rows.steps.push_back(std::move(row));
@@ -191,6 +200,8 @@ void Decision::endStep(const OpenRow& row)
         return;
     }
     forget(row.attempt);
+    if (!row.drvPath.empty() && row.drvPath != step->drvPath)
+        m_builtPaths.emplace(row.attempt, row.drvPath);
     const Status status = statusOf(attempt->progress.end.value_or(work::AttemptEnd::Infrastructure));
     const Times times = timesOf(*attempt);
     const bool isOwnTime = secondsOf(attempt->progress.started).has_value();

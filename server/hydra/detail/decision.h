@@ -42,7 +42,7 @@ private:
     void startStep(const Start& start, const Candidate& candidate);
     void deferStart(const Start& start, const Candidate& candidate);
     void forget(AttemptId attempt); // nothing more is written of it
-    void resolve(const StepFacts& step, BuildId build, const Resolution& resolution);
+    void resolve(const StepFacts& step, BuildId build, const std::string& resolved);
     void endStep(const OpenRow& row);
     void tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const std::string& drvPath);
     void tellStarted(BuildId build, bool wasStarted);
@@ -54,6 +54,7 @@ private:
     void cancel(const BuildFacts& build);
     void failAll(StepId origin, const std::vector<const BuildFacts*>& builds);
     [[nodiscard]] Cause causeOf(StepId origin, const std::vector<const BuildFacts*>& builds) const;
+    [[nodiscard]] std::string builtPathOf(const Cause& cause) const;
     void propagate(const Cause& cause, const BuildFacts& build);
     void rememberFailedPaths(const Cause& cause);
     [[nodiscard]] StepId originOf(const BuildFacts& build) const;
@@ -74,6 +75,8 @@ private:
     std::map<BuildId, std::int32_t> m_lastSteps;
     std::map<AttemptId, BuildId> m_accounted; // attempts of this batch
     std::map<StepId, BuildId> m_causes;       // failed steps of this batch
+    std::map<AttemptId, std::string> m_builtPaths; // likewise: of derivations that are built as others
+    std::set<std::pair<BuildId, std::string>> m_resolved; // rows of this batch: what derivations have become
     std::map<AttemptId, bool> m_isTold;       // likewise: all of their rows are written
     std::set<BuildId> m_started; // told in this batch
 };

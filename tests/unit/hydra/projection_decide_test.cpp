@@ -262,7 +262,7 @@ TEST_F(Decide, AResolvedDerivationHasARowBeforeTheOneThatRuns)
     facts.steps.emplace(StepId(1), stepOf("a", {}, 1));
     facts.attempts.emplace(AttemptId(1), attemptOf(1, {}));
     facts.starts = {{AttemptId(1), {{.build = 9, .isOfJob = true, .isOwn = true}}}};
-    facts.resolutions.emplace(AttemptId(1), Resolution{"/nix/store/resolved.drv"});
+    facts.resolutions.emplace(AttemptId(1), "/nix/store/resolved.drv");
     const Rows decided = rows();
     ASSERT_EQ(decided.steps.size(), 2U);
     EXPECT_EQ(decided.steps[0].status, Status::Resolved);
@@ -271,6 +271,10 @@ TEST_F(Decide, AResolvedDerivationHasARowBeforeTheOneThatRuns)
     EXPECT_EQ(decided.steps[1].drvPath, "/nix/store/resolved.drv");
     EXPECT_EQ(decided.places.at(0).stepnr, 2);
     EXPECT_THAT(told(decided), ElementsAre("step_started 9\t2", "build_started 9"));
+    facts.resolved = {{{9, "/nix/store/a.drv"}, {"resolved.drv"}}};
+    EXPECT_EQ(rows().steps.size(), 1U) << "it was said by an earlier attempt of this build";
+    facts.resolved = {{{9, "/nix/store/a.drv"}, {"other.drv"}}};
+    EXPECT_EQ(rows().steps.size(), 2U);
 }
 
 } // namespace
