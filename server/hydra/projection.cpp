@@ -8,6 +8,7 @@
 #include "server/store/postgres/row_reader.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace penstock::hydra {
@@ -20,8 +21,17 @@ using store::postgres::RowReader;
 
 // Of attempts, and of builds, in one transaction of later(): short, as it holds the one row of nrbuilds.
 constexpr std::size_t kDeferredAtOnce = 1'000;
+// Not more in one transaction than can be told in a moment: each is counted on the same row, and versions of a row
+// pile up while their transaction is open. One failure may end 150,000.
+constexpr std::ptrdiff_t kMostBuilds = 5'000;
 
 constexpr std::string_view kUnclaimed = "the queue runner was restarted while this step ran";
+
+// Only those can be built as others whose own outputs nobody knows before they are built.
+bool mayBeAnother(const StepFacts& step)
+{
+    return std::ranges::any_of(step.outputs, [](const work::NixOutput& output) { return output.path.empty(); });
+}
 
 } // namespace
 
@@ -67,17 +77,24 @@ Result<void> Projection::tellResolved(Connection& connection)
 
 Result<Projection::Rest> Projection::write(Connection& connection, const work::Changes& changes)
 {
-    const Happened happened = happenedIn(changes);
-    return happened.isEmpty() ? Result<Rest>(Rest::None) : project(connection, happened);
+    Happened happened = happenedIn(changes);
+    return happened.isEmpty() ? Result<Rest>(Rest::None) : project(connection, std::move(happened));
 }
 
-Result<Projection::Rest> Projection::project(Connection& connection, const Happened& happened)
+Result<Projection::Rest> Projection::project(Connection& connection, Happened happened)
 {
+    std::vector<JobId>& over = happened.jobsOver;
+    const std::vector<JobId> beyond(over.begin() + std::min(std::ssize(over), kMostBuilds), over.end());
+    over.erase(over.end() - std::ssize(beyond), over.end());
     PENSTOCK_TRY(Facts facts, readFacts(connection, happened, m_clock.now().wall));
-    if (m_resolver && m_schema >= kResolvedSchema)
+    if (m_resolver && m_schema >= kResolvedSchema) {
         PENSTOCK_TRY_VOID(addResolutions(connection, facts));
+        PENSTOCK_TRY_VOID(addResolved(connection, facts));
+    }
     const Rows rows = decide(facts, m_rules);
-    const std::vector<Request> requests = requestsOf(rows);
+    std::vector<Request> requests = requestsOf(rows);
+    if (!beyond.empty())
+        requests.push_back(deferJobs(beyond, rows.accounted));
     if (!requests.empty())
         PENSTOCK_TRY_VOID(connection.runAll(requests));
     const auto unplaced = static_cast<std::size_t>(std::ranges::count(rows.places, 0, &AttemptPlace::stepnr));
@@ -85,10 +102,11 @@ Result<Projection::Rest> Projection::project(Connection& connection, const Happe
     if (waiting > 0)
         m_logger.debug("hydra.rows_deferred",
                        {{"steps", rows.deferredAttempts.size() + unplaced}, {"builds", rows.deferredBuilds.size()}});
+    if (!beyond.empty())
+        return Rest::More;
     return waiting > 0 ? Rest::Waits : Rest::None;
 }
 
-// Only those can be others whose own outputs nobody knows before they are built.
 Result<void> Projection::addResolutions(Connection& connection, Facts& facts)
 {
     std::vector<AttemptId> attempts;
@@ -98,7 +116,7 @@ Result<void> Projection::addResolutions(Connection& connection, Facts& facts)
         const auto step = attempt == facts.attempts.end() ? facts.steps.end() : facts.steps.find(attempt->second.step);
         if (start.candidates.empty() || step == facts.steps.end())
             continue;
-        if (std::ranges::any_of(step->second.outputs, [](const auto& output) { return output.path.empty(); })) {
+        if (mayBeAnother(step->second)) {
             attempts.push_back(start.attempt);
             steps.push_back(step->first);
         }
@@ -114,12 +132,32 @@ Result<void> Projection::addResolutions(Connection& connection, Facts& facts)
         if (!path) // the builder will say it too; told as it is
             m_logger.warning("hydra.not_resolved", {{"derivation", drvPath}, {"error", path.error().message}});
         else if (*path != drvPath) {
-            facts.resolutions.emplace(attempts[index],
-                                      Resolution{*path, facts.attempts.at(attempts[index]).number == 1});
-            if (m_resolver->tell)
+            facts.resolutions.emplace(attempts[index], *path);
+            // The log of one that is over has its name, and an end.
+            if (m_resolver->tell && facts.attempts.at(attempts[index]).progress.state != work::AttemptState::Ended)
                 m_resolver->tell(attempts[index], *path);
         }
     }
+    return {};
+}
+
+// What was said before: by other attempts of the same build, and by those that failed in an earlier transaction.
+Result<void> Projection::addResolved(Connection& connection, Facts& facts)
+{
+    std::set<std::pair<BuildId, std::string>> wanted;
+    for (const Start& start : facts.starts)
+        if (facts.resolutions.contains(start.attempt))
+            for (const Candidate& candidate : start.candidates)
+                wanted.emplace(candidate.build, facts.steps.at(facts.attempts.at(start.attempt).step).drvPath);
+    for (const BuildFacts& build : facts.builds) {
+        const auto root = facts.steps.find(build.root);
+        if (!build.accounted || root == facts.steps.end())
+            continue;
+        const auto origin = facts.steps.find(root->second.failedDependency.value_or(build.root));
+        if (origin != facts.steps.end() && mayBeAnother(origin->second))
+            wanted.emplace(*build.accounted, origin->second.drvPath);
+    }
+    PENSTOCK_TRY(facts.resolved, readResolved(connection, wanted));
     return {};
 }
 

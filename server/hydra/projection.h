@@ -36,11 +36,12 @@ private:
     };
     [[nodiscard]] Result<Happened> readDeferred(store::postgres::Connection& connection, Round& round);
 
-    [[nodiscard]] Result<Rest> project(store::postgres::Connection& connection, const Happened& happened);
+    [[nodiscard]] Result<Rest> project(store::postgres::Connection& connection, Happened happened);
 
     // Finds out which derivations are built as others.
     [[nodiscard]] Result<void> tellResolved(store::postgres::Connection& connection);
     [[nodiscard]] Result<void> addResolutions(store::postgres::Connection& connection, Facts& facts);
+    [[nodiscard]] Result<void> addResolved(store::postgres::Connection& connection, Facts& facts);
 
     ProjectionRules m_rules;
     Duration m_shareWindow;

@@ -9,6 +9,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace penstock::hydra {
@@ -29,9 +30,10 @@ struct StepFacts {
 struct AttemptFacts {
     StepId step{0};
     std::string machine; // its name; empty: gone
-    std::uint32_t number = 1;
     WallTime created;
     work::AttemptProgress progress;
+    std::optional<BuildId> waitsFor; // the build it is accounted to, if its row could not be written by an earlier
+                                     // transaction
 };
 
 // A build that an attempt may be accounted to. It exists.
@@ -49,11 +51,8 @@ struct Start {
     std::vector<Candidate> candidates = {}; // ascending
 };
 
-// A derivation that is built as another one, since its inputs have turned out to be elsewhere.
-struct Resolution {
-    std::string resolvedDrvPath; // full
-    bool isFirst = true;         // no attempt before this one has said so
-};
+// Rows of status 13: what builds say that derivations (full paths) have become (base names, the last is the newest).
+using ResolvedRows = std::map<std::pair<BuildId, std::string>, std::vector<std::string>>;
 
 // The row of buildsteps of an attempt that has ended.
 struct OpenRow {
@@ -90,7 +89,9 @@ struct Facts {
     std::vector<OpenRow> ended;      // in the order of attempts
     std::vector<BuildFacts> builds;  // ascending
     std::map<BuildId, bool> origins; // builds that steps were accounted to, which exist; true: finished
-    std::map<AttemptId, Resolution> resolutions;
+    // Full paths of what is built instead, as inputs have turned out to be elsewhere.
+    std::map<AttemptId, std::string> resolutions;
+    ResolvedRows resolved; // of builds and derivations that the others have to do with
 };
 
 } // namespace penstock::hydra

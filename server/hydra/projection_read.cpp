@@ -230,7 +230,7 @@ private:
             progress.logBytes = row.uint64();
             progress.outputs = row.decoded(store::postgres::decodeOutputs(row.bytes()));
             progress.results = row.decoded(store::postgres::decodeResults(row.bytes()));
-            attempt.number = row.uint32();
+            attempt.waitsFor = optionalInt32(row);
             m_facts.attempts.insert_or_assign(id, std::move(attempt));
         });
     }
@@ -317,6 +317,27 @@ Result<Revealed> readRevealed(Connection& connection, const std::vector<StepId>&
         }
     }));
     return revealed;
+}
+
+Result<ResolvedRows> readResolved(Connection& connection, const std::set<std::pair<BuildId, std::string>>& wanted)
+{
+    ResolvedRows resolved;
+    if (wanted.empty())
+        return resolved;
+    ArrayColumn builds(ArrayColumn::Element::Int32);
+    ArrayColumn paths(ArrayColumn::Element::Text);
+    for (const auto& [build, drvPath] : wanted) {
+        builds.int32(build);
+        paths.text(drvPath);
+    }
+    const Request request = requestOf(sql::kReadResolved, {builds.take(), paths.take()});
+    PENSTOCK_TRY(const Rows rows, connection.run(sql::kReadResolved, request.parameters));
+    PENSTOCK_TRY_VOID(forEach(rows, "resolved step", [&resolved](RowReader& row) {
+        const BuildId build = row.int32();
+        std::string drvPath(row.bytes());
+        resolved[{build, std::move(drvPath)}].emplace_back(row.bytes());
+    }));
+    return resolved;
 }
 
 Result<Facts> readFacts(Connection& connection, const Happened& happened, WallTime now)

@@ -7,6 +7,10 @@
 #include "server/store/postgres/connection.h"
 #include "shared/base/result.h"
 
+#include <set>
+#include <string>
+#include <utility>
+
 namespace penstock::hydra {
 
 struct NewJob {
@@ -33,6 +37,10 @@ struct Happened {
 // What only the builds of their dependencies could tell, by step.
 using Revealed = std::map<StepId, std::vector<RevealedOutputs>>;
 [[nodiscard]] Result<Revealed> readRevealed(store::postgres::Connection& connection, const std::vector<StepId>& steps);
+
+// Of these builds and derivations.
+[[nodiscard]] Result<ResolvedRows> readResolved(store::postgres::Connection& connection,
+                                                const std::set<std::pair<BuildId, std::string>>& wanted);
 
 // In the open transaction, after our own rows.
 [[nodiscard]] Result<Facts> readFacts(store::postgres::Connection& connection, const Happened& happened, WallTime now);

@@ -106,6 +106,12 @@ struct DeferredBuild {
     friend bool operator==(const DeferredBuild&, const DeferredBuild&) = default;
 };
 
+struct Accounting {
+    StepId step;
+    BuildId build = 0;
+    friend bool operator==(const Accounting&, const Accounting&) = default;
+};
+
 struct Rows {
     std::vector<StepRow> steps;
     std::vector<StepOutputRow> stepOutputs;
@@ -126,6 +132,7 @@ struct Rows {
     std::vector<BuildId> startedBuilds;
     std::vector<BuildId> overBuilds;
     std::vector<DeferredBuild> deferredBuilds;
+    std::vector<Accounting> accounted; // ascending: steps that decided over builds, those not among the facts too
     std::vector<Notification> notifications; // in this order
 };
 

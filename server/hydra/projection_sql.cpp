@@ -74,10 +74,8 @@ SELECT b.id, b.finished FROM (
     LATERAL (SELECT h.accounted FROM penstock.hydra_builds h WHERE h.job = u.id AND h.accounted IS NOT NULL OFFSET 0) h
 ) w, LATERAL (SELECT b.id, b.finished FROM builds b WHERE b.id = w.build FOR KEY SHARE SKIP LOCKED) b)"};
 
-// Not more in one transaction than can be told in a moment: each is counted on the same row, and versions of a row
-// pile up while their transaction is open. Those beyond are written later, as if others held them. The names of jobset
-// and project are held too, FOR KEY SHARE: foreign keys of metrics point to them. And none is ours without the count, which a
-// person who cancels or deletes many builds holds for minutes.
+// The names of jobset and project are held too, FOR KEY SHARE: foreign keys of metrics point to them. And none is ours
+// without the count, which a person who cancels or deletes many builds holds for minutes.
 const Statement kHoldBuilds{"hydra_hold_builds", R"(
 WITH counted AS MATERIALIZED (
     SELECT n.what FROM nrbuilds n WHERE n.what = 'finished' AND EXISTS (
@@ -90,8 +88,7 @@ LATERAL (SELECT b.id, b.jobset_id FROM builds b WHERE b.id = h.build AND b.finis
          FOR NO KEY UPDATE SKIP LOCKED) b,
 LATERAL (SELECT FROM jobsets s, projects p WHERE s.id = b.jobset_id AND p.name = s.project
          FOR KEY SHARE SKIP LOCKED) s
-WHERE (SELECT count(*) FROM counted) > 0 OR NOT EXISTS (SELECT FROM nrbuilds n WHERE n.what = 'finished')
-LIMIT 5000)"};
+WHERE (SELECT count(*) FROM counted) > 0 OR NOT EXISTS (SELECT FROM nrbuilds n WHERE n.what = 'finished'))"};
 
 const Statement kReadBuilds{"hydra_read_builds", R"(
 SELECT h.build, h.step, h.drvpath, h.started, h.accounted, j.state, j.created_us, j.error,
@@ -120,7 +117,8 @@ LATERAL (SELECT * FROM penstock.steps s WHERE s.id = w.step OFFSET 0) s)"};
 
 const Statement kReadAttempts{"hydra_read_attempts", WANTED_STEPS R"(
 SELECT a.id, a.step_id, coalesce(m.name, ''), a.created_us, a.state, a.ending, a.started_us, a.stopped_us, a.error,
-    a.log_bytes, a.outputs, a.results, a.number
+    a.log_bytes, a.outputs, a.results,
+    (SELECT h.build FROM penstock.hydra_attempts h WHERE h.attempt = a.id AND h.deferred)
 FROM (SELECT (SELECT max(n.id) FROM penstock.attempts n WHERE n.step_id = d.step) AS id FROM decisive d
       UNION SELECT u.id FROM unnest($1::bigint[]) AS u (id)) w
 CROSS JOIN LATERAL (SELECT * FROM penstock.attempts a WHERE a.id = w.id OFFSET 0) a
@@ -134,9 +132,16 @@ LATERAL (SELECT e.depends_on FROM penstock.step_dependencies e WHERE e.step_id =
 LATERAL (SELECT s.spec, s.revealed FROM penstock.steps s
          WHERE s.id = e.depends_on AND s.revealed <> ''::bytea OFFSET 0) d)"};
 
+const Statement kReadResolved{"hydra_read_resolved", R"(
+SELECT u.build, u.drvpath, s.resolveddrvpath
+FROM unnest($1::integer[], $2::text[]) AS u (build, drvpath),
+LATERAL (SELECT * FROM buildsteps s WHERE s.build = u.build AND s.drvpath = u.drvpath AND s.status = 13 OFFSET 0) s
+ORDER BY s.stepnr)"};
+
 // ------------------------------------------------------------------------------------------------------ Hydra's rows
 
-// Not built twice: a row without times, which tells of another build's step. A number that is taken means that another program numbers steps of our builds: its row stays.
+// Not built twice: a row without times, which tells of another build's step. A number that is taken means that another
+// program numbers steps of our builds: its row stays.
 const Statement kInsertSteps{"hydra_insert_steps", R"(
 INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, errormsg, starttime, stoptime, machine, system,
     propagatedfrom, timesbuilt, isnondeterministic)
@@ -249,6 +254,20 @@ const Statement kDeferBuilds{"hydra_defer_builds", R"(
 UPDATE penstock.hydra_builds h SET deferred = true, accounted = u.accounted
 FROM unnest($1::integer[], $2::integer[]) AS u (build, accounted)
 WHERE h.build = ANY(ARRAY[u.build]) AND (NOT h.deferred OR h.accounted IS DISTINCT FROM u.accounted))"};
+
+// The arrays of steps and their builds are searched by halves: both may be long.
+const Statement kDeferJobs{"hydra_defer_jobs", R"(
+UPDATE penstock.hydra_builds h SET deferred = true,
+    accounted = coalesce(h.accounted,
+                         CASE WHEN ($2::bigint[])[w.place] = w.origin THEN ($3::integer[])[w.place] END)
+FROM unnest($1::bigint[]) AS u (id),
+LATERAL (SELECT FROM penstock.jobs j WHERE j.id = u.id AND NOT j.is_open OFFSET 0) j,
+LATERAL (SELECT b.build, o.origin, width_bucket(o.origin, $2::bigint[]) AS place
+         FROM penstock.hydra_builds b,
+         LATERAL (SELECT coalesce((SELECT s.failed_dependency FROM penstock.steps s WHERE s.id = b.step), b.step)
+                  AS origin OFFSET 0) o
+         WHERE b.job = u.id OFFSET 0) w
+WHERE h.build = ANY(ARRAY[w.build]))"};
 
 const Statement kDeferredAttempts{"hydra_deferred_attempts", R"(
 SELECT attempt FROM penstock.hydra_attempts WHERE deferred AND attempt > $1::bigint

@@ -34,6 +34,7 @@ extern const Statement kReadBuilds;
 // $1: attempts, $2: jobs that have ended; what both have to do with.
 extern const Statement kReadSteps;
 extern const Statement kReadAttempts;
+extern const Statement kReadResolved; // $1: builds, $2: derivations. Those and what they became, the newest last
 extern const Statement kReadRevealed; // $1: steps; of what they depend on, what only builds could tell
 
 extern const Statement kInsertSteps;
@@ -60,6 +61,8 @@ extern const Statement kSetStarted;
 extern const Statement kDropBuilds;
 extern const Statement kDeferBuilds;
 
+// $1: jobs that have ended, $2: steps, ascending, $3: the builds that those are accounted to.
+extern const Statement kDeferJobs;
 // $1: after this one, $2: at most. The latter: build, job
 extern const Statement kDeferredAttempts;
 extern const Statement kDeferredBuilds;

@@ -187,6 +187,23 @@ void Writing::addSideRows(const Rows& rows)
 
 } // namespace
 
+Request deferJobs(const std::vector<JobId>& jobs, const std::vector<Accounting>& accounted)
+{
+    ArrayColumn ids(Int64);
+    for (const JobId job : jobs)
+        ids.int64(static_cast<std::int64_t>(job.value()));
+    ArrayColumn steps(Int64);
+    ArrayColumn builds(Int32);
+    for (const Accounting& row : accounted) {
+        steps.int64(static_cast<std::int64_t>(row.step.value()));
+        builds.int32(row.build);
+    }
+    Request request{&sql::kDeferJobs};
+    for (ArrayColumn* column : {&ids, &steps, &builds})
+        request.parameters.bytes(column->take());
+    return request;
+}
+
 std::vector<Request> requestsOf(const Rows& rows)
 {
     Writing writing;

@@ -10,5 +10,8 @@
 namespace penstock::hydra {
 
 [[nodiscard]] std::vector<store::postgres::Request> requestsOf(const Rows& rows);
+// Jobs that have ended, whose builds are left for later().
+[[nodiscard]] store::postgres::Request deferJobs(const std::vector<JobId>& jobs,
+                                                 const std::vector<Accounting>& accounted);
 
 } // namespace penstock::hydra

@@ -111,6 +111,67 @@ TEST_F(HydraResolved, ADerivationWhoseInputsAreElsewhereIsBuiltAsAnother)
     EXPECT_THAT(farm.database().outputRows(build), ElementsAre("out|" + kDeferredOut));
 }
 
+// The build that its first attempt was accounted to is cancelled.
+TEST_F(HydraResolved, EveryBuildThatHasAnAttemptOfItHasTheRow)
+{
+    const int again = farm.insertBuild("deferred", {"out?"});
+    queueDeferred();
+    farm.persist(FarmChanges().job(again, 2).get());
+    farm.persist(FarmChanges().start(2, 2, build).get());
+    const std::string resolved = farm.database().value("SELECT resolveddrvpath FROM buildsteps WHERE status = 13");
+    farm.persist(FarmChanges().end(2, AttemptEnd::Lost, "gone").over(build, JobState::Cancelled).get());
+    work::Changes retry = FarmChanges().start(3, 2, again).get();
+    retry.newAttempts.front().number = 2;
+    farm.persist(retry);
+    EXPECT_THAT(farm.database().rows("SELECT drvpath, status, resolveddrvpath FROM buildsteps WHERE build = 2 "
+                                     "ORDER BY stepnr"),
+                ElementsAre(goldenPath("deferred") + "|13|" + resolved, "/nix/store/" + resolved + "|NULL|NULL"));
+    named.clear();
+    farm.restart();
+    EXPECT_THAT(named, ElementsAre("3 /nix/store/" + resolved));
+}
+
+TEST_F(HydraResolved, TheLogOfWhatIsOverIsNamedNoMore)
+{
+    queueDeferred();
+    HydraSession other(farm.database().url());
+    other.run("BEGIN; SELECT FROM builds FOR UPDATE");
+    farm.persist(FarmChanges().start(2, 2, build).get());
+    farm.persist(FarmChanges().end(2, AttemptEnd::Failed, "no").get());
+    EXPECT_FALSE(named.empty());
+    named.clear();
+    other.run("COMMIT");
+    farm.waitForRest();
+    EXPECT_EQ(rows().size(), 2U);
+    EXPECT_TRUE(named.empty()) << named.back();
+}
+
+TEST_F(HydraResolved, BuildsAboveNameWhatReallyFailed)
+{
+    const int above = farm.insertBuild("above");
+    const int held = farm.insertBuild("held");
+    queueDeferred();
+    farm.persist(FarmChanges().step(3, "above").job(above, 3).step(4, "held").job(held, 4).get());
+    farm.persist(FarmChanges().start(2, 2, build).get());
+    HydraSession other(farm.database().url());
+    other.run("BEGIN; UPDATE builds SET iscurrent = 0 WHERE id = 3");
+    farm.persist(FarmChanges()
+                     .end(2, AttemptEnd::Failed, "no")
+                     .finish(2, StepResult::Failed, "no")
+                     .failBy(3, 2)
+                     .failBy(4, 2)
+                     .over(build, JobState::Failed, StepResult::Failed)
+                     .over(above, JobState::Failed, StepResult::DependencyFailed)
+                     .over(held, JobState::Failed, StepResult::DependencyFailed)
+                     .get());
+    other.run("COMMIT");
+    farm.waitForRest();
+    const std::string resolved = farm.database().value("SELECT resolveddrvpath FROM buildsteps WHERE status = 13");
+    EXPECT_THAT(farm.database().rows("SELECT build, drvpath, propagatedfrom FROM buildsteps WHERE build > 1 "
+                                     "ORDER BY build"),
+                ElementsAre("2|/nix/store/" + resolved + "|1", "3|/nix/store/" + resolved + "|1"));
+}
+
 TEST_F(HydraResolved, ADerivationThatCannotBeReadIsToldAsItIs)
 {
     work::Changes changes = FarmChanges().job(build, 1).start(1, 1, build).get();

@@ -6,6 +6,19 @@
 #include <fmt/format.h>
 
 namespace penstock::hydra::detail {
+namespace {
+
+// As much as a column can hold at most: a builder may tell anything.
+std::uint64_t sizeOf(const std::vector<work::OutputFact>& outputs)
+{
+    constexpr std::uint64_t kMost = INT64_MAX;
+    std::uint64_t size = 0;
+    for (const work::OutputFact& output : outputs)
+        size += std::min(output.narSize, kMost - size);
+    return size;
+}
+
+} // namespace
 
 bool Decision::exists(BuildId build) const
 {
@@ -24,7 +37,27 @@ StepId Decision::originOf(const BuildFacts& build) const
 std::optional<BuildId> Decision::accountedOf(const StepFacts& step) const
 {
     const auto found = step.newest ? m_accounted.find(*step.newest) : m_accounted.end();
-    return found == m_accounted.end() ? std::nullopt : std::optional(found->second);
+    if (found != m_accounted.end())
+        return found->second;
+    const AttemptFacts* attempt = findAttempt(step.newest);
+    return attempt == nullptr ? std::nullopt : attempt->waitsFor;
+}
+
+// The attempt that a step's result is of.
+const AttemptFacts* Decision::decisiveOf(const StepFacts& step) const
+{
+    const AttemptFacts* attempt = findAttempt(step.newest);
+    return attempt != nullptr && attempt->progress.state == work::AttemptState::Ended ? attempt : nullptr;
+}
+
+// Builds are told after the step that decided over them.
+bool Decision::isTold(const StepFacts& step) const
+{
+    const AttemptFacts* attempt = decisiveOf(step);
+    if (attempt == nullptr)
+        return true;
+    const auto found = m_isTold.find(*step.newest);
+    return found == m_isTold.end() ? !attempt->waitsFor : found->second;
 }
 
 void Decision::endBuilds()
@@ -38,7 +71,7 @@ void Decision::endBuilds()
             m_rows.overBuilds.push_back(build.build);
         else if (build.state == work::JobState::Cancelled && build.hold == BuildFacts::Hold::Ours)
             cancel(build);
-        else if (isGood && build.hold == BuildFacts::Hold::Ours)
+        else if (isGood && build.hold == BuildFacts::Hold::Ours && (root == nullptr || isTold(*root)))
             succeed(build, root);
         else if (isGood)
             m_rows.deferredBuilds.push_back(
@@ -51,13 +84,22 @@ void Decision::endBuilds()
     std::ranges::sort(m_rows.buildEnds, {}, &BuildEnd::build);
 }
 
+Rows Decision::take()
+{
+    for (const auto& [attempt, build] : m_accounted)
+        if (const AttemptFacts* facts = findAttempt(attempt))
+            if (const StepFacts* step = findStep(facts->step); step != nullptr && step->newest == attempt)
+                m_causes.emplace(facts->step, build);
+    for (const auto& [step, build] : m_causes)
+        m_rows.accounted.push_back({step, build});
+    return std::move(m_rows);
+}
+
 // --------------------------------------------------------------------------------------------------------- success
 
 void Decision::succeed(const BuildFacts& build, const StepFacts* root)
 {
-    const AttemptFacts* attempt = root == nullptr ? nullptr : findAttempt(root->newest);
-    if (attempt != nullptr && attempt->progress.state != work::AttemptState::Ended)
-        attempt = nullptr;
+    const AttemptFacts* attempt = root == nullptr ? nullptr : decisiveOf(*root);
     const std::optional<BuildId> accounted =
         build.accounted || root == nullptr ? build.accounted : accountedOf(*root);
     const bool isBuilt = attempt != nullptr && attempt->progress.end == work::AttemptEnd::Succeeded &&
@@ -70,9 +112,7 @@ void Decision::succeed(const BuildFacts& build, const StepFacts* root)
     end.isCached = !isBuilt;
     if (attempt != nullptr) {
         const work::BuildResults& results = attempt->progress.results.get();
-        std::uint64_t size = 0;
-        for (const work::OutputFact& output : attempt->progress.outputs)
-            size += output.narSize;
+        const std::uint64_t size = sizeOf(attempt->progress.outputs);
         end.status = results.failed ? Status::FailedOutput : Status::Succeeded;
         if (size > 0)
             end.size = size;
@@ -172,9 +212,7 @@ Decision::Cause Decision::causeOf(StepId origin, const std::vector<const BuildFa
             cause.accounted = own == builds.end() ? builds.front()->build : (*own)->build;
         return cause;
     }
-    cause.attempt = findAttempt(cause.step->newest);
-    if (cause.attempt != nullptr && cause.attempt->progress.state != work::AttemptState::Ended)
-        cause.attempt = nullptr;
+    cause.attempt = decisiveOf(*cause.step);
     if (cause.attempt != nullptr)
         cause.times = timesOf(*cause.attempt);
     if (!cause.accounted)
@@ -188,9 +226,12 @@ void Decision::failAll(StepId origin, const std::vector<const BuildFacts*>& buil
 {
     Cause cause = causeOf(origin, builds);
     cause.isAccountedThere = cause.accounted && exists(*cause.accounted);
+    if (cause.accounted)
+        m_causes.emplace(origin, *cause.accounted);
+    const bool waits = cause.attempt != nullptr && !isTold(*cause.step);
     std::vector<BuildId> marked;
     for (const BuildFacts* build : builds) {
-        if (build->hold == BuildFacts::Hold::Others) {
+        if (waits || build->hold == BuildFacts::Hold::Others) {
             m_rows.deferredBuilds.push_back({build->build, cause.accounted});
             continue;
         }
@@ -208,9 +249,9 @@ void Decision::failAll(StepId origin, const std::vector<const BuildFacts*>& buil
         m_rows.overBuilds.push_back(build->build);
         marked.push_back(build->build);
     }
-    rememberFailedPaths(cause);
     if (marked.empty())
         return;
+    rememberFailedPaths(cause);
     // Listeners look the head up, and want it finished.
     BuildId head = marked.front();
     if (cause.accounted) {
@@ -223,6 +264,20 @@ void Decision::failAll(StepId origin, const std::vector<const BuildFacts*>& buil
         notify("build_finished", std::move(payload));
 }
 
+// As the row says that the cause is accounted to.
+std::string Decision::builtPathOf(const Cause& cause) const
+{
+    const std::string& drvPath = cause.step->drvPath;
+    if (cause.attempt == nullptr)
+        return drvPath;
+    if (const auto built = m_builtPaths.find(*cause.step->newest); built != m_builtPaths.end())
+        return built->second;
+    const auto resolved = m_facts.resolved.find({cause.accounted.value_or(0), drvPath});
+    if (resolved == m_facts.resolved.end() || resolved->second.empty())
+        return drvPath;
+    return drvPath.substr(0, drvPath.rfind('/') + 1) + resolved->second.back();
+}
+
 void Decision::propagate(const Cause& cause, const BuildFacts& build)
 {
     if (cause.step == nullptr)
@@ -230,7 +285,7 @@ void Decision::propagate(const Cause& cause, const BuildFacts& build)
     StepRow row;
     row.build = build.build;
     row.stepnr = nextStep(build.build, build.lastStep);
-    row.drvPath = cause.step->drvPath;
+    row.drvPath = builtPathOf(cause);
     row.status = cause.status;
     row.error = cause.error;
     row.system = cause.step->system;

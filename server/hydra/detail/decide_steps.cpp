@@ -73,12 +73,18 @@ void Decision::startSteps()
         m_rows.newest = std::max(m_rows.newest.value_or(start.attempt), start.attempt);
         const Candidate* candidate = choose(start);
         if (candidate == nullptr)
-            m_rows.overAttempts.push_back(start.attempt);
+            forget(start.attempt);
         else if (candidate->isHeld)
             startStep(start, *candidate);
         else
             deferStart(start, *candidate);
     }
+}
+
+void Decision::forget(AttemptId attempt)
+{
+    m_isTold.insert_or_assign(attempt, true);
+    m_rows.overAttempts.push_back(attempt);
 }
 
 // The build of the job it was made for, else one whose own derivation it is.
@@ -98,6 +104,7 @@ void Decision::deferStart(const Start& start, const Candidate& candidate)
     if (attempt == nullptr)
         return;
     m_accounted.emplace(start.attempt, candidate.build);
+    m_isTold.emplace(start.attempt, false);
     m_rows.places.push_back({start.attempt, attempt->step, candidate.build, 0});
 }
 
@@ -110,14 +117,16 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
     const auto resolution = m_facts.resolutions.find(start.attempt);
     const bool isResolved = resolution != m_facts.resolutions.end();
     m_lastSteps.emplace(candidate.build, candidate.lastStep);
-    if (isResolved && resolution->second.isFirst)
+    if (isResolved)
         resolve(*step, candidate.build, resolution->second);
 
     const bool isOver = attempt->progress.state == work::AttemptState::Ended;
     StepRow row;
     row.build = candidate.build;
     row.stepnr = nextStep(candidate.build, candidate.lastStep);
-    row.drvPath = isResolved ? resolution->second.resolvedDrvPath : step->drvPath;
+    row.drvPath = isResolved ? resolution->second : step->drvPath;
+    if (isResolved)
+        m_builtPaths.emplace(start.attempt, row.drvPath);
     row.busy = attempt->progress.state == work::AttemptState::Running ? kBusyConnecting : kBusyPreparing;
     row.start = timesOf(*attempt).start;
     row.machine = attempt->machine;
@@ -135,7 +144,7 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
         row.status = status;
         row.error = errorTextOf(status, attempt->progress.error);
         row.stop = timesOf(*attempt).stop;
-        m_rows.overAttempts.push_back(start.attempt);
+        forget(start.attempt);
         tellStepEnd(place, *attempt, row.drvPath);
     } else {
         m_rows.places.push_back(place);
@@ -146,9 +155,16 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
     m_rows.steps.push_back(std::move(row));
 }
 
-// What the derivation became is built by the row after this one.
-void Decision::resolve(const StepFacts& step, BuildId build, const Resolution& resolution)
+// What the derivation became is built by the row after this one, and by those of further attempts. Said once in each
+// build that has one.
+void Decision::resolve(const StepFacts& step, BuildId build, const std::string& resolved)
 {
+    std::string base = baseName(resolved);
+    const auto known = m_facts.resolved.find({build, step.drvPath});
+    if (known != m_facts.resolved.end() && std::ranges::find(known->second, base) != known->second.end())
+        return;
+    if (!m_resolved.emplace(build, base).second)
+        return;
     StepRow row;
     row.build = build;
     row.stepnr = nextStep(build, 0);
@@ -157,7 +173,7 @@ void Decision::resolve(const StepFacts& step, BuildId build, const Resolution& r
     row.start = nowTimes().start;
     row.stop = nowTimes().stop;
     row.system = step.system;
-    row.resolved = baseName(resolution.resolvedDrvPath);
+    row.resolved = std::move(base);
     for (const work::NixOutput& output : step.outputs)
         m_rows.stepOutputs.push_back({build, row.stepnr, output.name, output.path});
     m_rows.steps.push_back(std::move(row));
@@ -171,20 +187,21 @@ void Decision::endSteps()
 
 void Decision::endStep(const OpenRow& row)
 {
-    if (row.stepnr == 0)
-        return; // it starts and ends at once
     const AttemptFacts* attempt = findAttempt(row.attempt);
+    if (row.stepnr == 0 && attempt != nullptr)
+        return; // it starts and ends at once
     const StepFacts* step = attempt == nullptr ? nullptr : findStep(attempt->step);
-    if (row.hold == OpenRow::Hold::Gone || step == nullptr) {
-        m_rows.overAttempts.push_back(row.attempt);
-        return;
-    }
+    if (row.hold == OpenRow::Hold::Gone || step == nullptr)
+        return forget(row.attempt);
     m_accounted.emplace(row.attempt, row.build);
     if (row.hold == OpenRow::Hold::Others) {
+        m_isTold.emplace(row.attempt, false);
         m_rows.deferredAttempts.push_back(row.attempt);
         return;
     }
-    m_rows.overAttempts.push_back(row.attempt);
+    forget(row.attempt);
+    if (!row.drvPath.empty() && row.drvPath != step->drvPath)
+        m_builtPaths.emplace(row.attempt, row.drvPath);
     const Status status = statusOf(attempt->progress.end.value_or(work::AttemptEnd::Infrastructure));
     const Times times = timesOf(*attempt);
     const bool isOwnTime = secondsOf(attempt->progress.started).has_value();

@@ -19,7 +19,7 @@ public:
     void startSteps();
     void endSteps();
     void endBuilds();
-    [[nodiscard]] Rows take() { return std::move(m_rows); }
+    [[nodiscard]] Rows take();
 
 private:
     struct Times {
@@ -41,7 +41,8 @@ private:
     [[nodiscard]] const Candidate* choose(const Start& start) const;
     void startStep(const Start& start, const Candidate& candidate);
     void deferStart(const Start& start, const Candidate& candidate);
-    void resolve(const StepFacts& step, BuildId build, const Resolution& resolution);
+    void forget(AttemptId attempt); // nothing more is written of it
+    void resolve(const StepFacts& step, BuildId build, const std::string& resolved);
     void endStep(const OpenRow& row);
     void tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const std::string& drvPath);
     void tellStarted(BuildId build, bool wasStarted);
@@ -53,10 +54,13 @@ private:
     void cancel(const BuildFacts& build);
     void failAll(StepId origin, const std::vector<const BuildFacts*>& builds);
     [[nodiscard]] Cause causeOf(StepId origin, const std::vector<const BuildFacts*>& builds) const;
+    [[nodiscard]] std::string builtPathOf(const Cause& cause) const;
     void propagate(const Cause& cause, const BuildFacts& build);
     void rememberFailedPaths(const Cause& cause);
     [[nodiscard]] StepId originOf(const BuildFacts& build) const;
     [[nodiscard]] std::optional<BuildId> accountedOf(const StepFacts& step) const;
+    [[nodiscard]] const AttemptFacts* decisiveOf(const StepFacts& step) const;
+    [[nodiscard]] bool isTold(const StepFacts& step) const;
     [[nodiscard]] bool exists(BuildId build) const;
 
     void notify(std::string_view channel, std::string payload);
@@ -70,6 +74,10 @@ private:
     Rows m_rows;
     std::map<BuildId, std::int32_t> m_lastSteps;
     std::map<AttemptId, BuildId> m_accounted; // attempts of this batch
+    std::map<StepId, BuildId> m_causes;       // failed steps of this batch
+    std::map<AttemptId, std::string> m_builtPaths; // likewise: of derivations that are built as others
+    std::set<std::pair<BuildId, std::string>> m_resolved; // rows of this batch: what derivations have become
+    std::map<AttemptId, bool> m_isTold;       // likewise: all of their rows are written
     std::set<BuildId> m_started; // told in this batch
 };
 

@@ -143,7 +143,8 @@ void FieldReader::outputs(std::string_view field, const google::protobuf::Repeat
         requiredName("outputs.name", entry.name(), output.name);
         path("outputs.path", entry.path(), output.path);
         name("outputs.nar_hash", entry.nar_hash(), output.narHash);
-        output.narSize = entry.nar_size();
+        if (atMost("outputs.nar_size", entry.nar_size(), INT64_MAX))
+            output.narSize = entry.nar_size();
     }
 }
 

@@ -54,6 +54,7 @@ void readProduct(FieldReader& fields, const link::BuildProduct& from, BuildProdu
     readBelow(fields, "nix_results.products.default_path", from.default_path(), to.defaultPath);
     fields.name("nix_results.products.name", from.name(), to.name);
     to.kind = kindOf(from.kind());
+    fields.atMost("nix_results.products.size", from.size(), INT64_MAX);
     to.size = from.size();
     const auto isHex = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
     const std::string& hash = from.sha256();

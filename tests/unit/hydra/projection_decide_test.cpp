@@ -153,6 +153,8 @@ TEST_F(Decide, ARowThatOthersHoldWaitsAndOneThatIsGoneIsForgotten)
     facts.ended[0].hold = OpenRow::Hold::Gone;
     EXPECT_THAT(rows().overAttempts, ElementsAre(AttemptId(1)));
     EXPECT_THAT(rows().stepEnds, IsEmpty());
+    facts.ended = {{AttemptId(2), 9, 0}};
+    EXPECT_THAT(rows().overAttempts, ElementsAre(AttemptId(2))) << "nobody knows it any more";
 }
 
 TEST_F(Decide, ABuildWithoutAnAttemptIsCachedAndHasThePathsThatAreKnown)
@@ -164,6 +166,16 @@ TEST_F(Decide, ABuildWithoutAnAttemptIsCachedAndHasThePathsThatAreKnown)
     EXPECT_EQ(decided.buildEnds.at(0).start, kNow);
     EXPECT_THAT(decided.outputPaths, ElementsAre(OutputPathRow{9, "out", "/nix/store/a"}));
     EXPECT_THAT(told(decided), ElementsAre("build_finished 9"));
+}
+
+TEST_F(Decide, SizesThatAreNoneAddUpToWhatAColumnCanHold)
+{
+    facts.steps.emplace(StepId(1), stepOf("a", StepResult::Succeeded, 1));
+    AttemptFacts attempt = attemptOf(1, AttemptEnd::Succeeded);
+    attempt.progress.outputs = {{"out", "/nix/store/a", "", INT64_MAX}, {"dev", "/nix/store/b", "", INT64_MAX}};
+    facts.attempts.emplace(AttemptId(1), attempt);
+    facts.builds = {buildOf(9, 1, work::JobState::Succeeded)};
+    EXPECT_EQ(rows().buildEnds.at(0).size, std::uint64_t{INT64_MAX});
 }
 
 TEST_F(Decide, AStepThatNobodyKnowsAnyMoreIsAnAbortWithTheJobsText)
@@ -200,8 +212,8 @@ TEST_F(Decide, NoRowRefersToABuildThatIsGone)
 {
     facts.steps.emplace(StepId(1), stepOf("a", StepResult::Failed, 1));
     facts.attempts.emplace(AttemptId(1), attemptOf(1, AttemptEnd::Failed));
-    facts.ended = {{AttemptId(1), 8, 1, OpenRow::Hold::Others}};
     facts.builds = {buildOf(9, 1, work::JobState::Failed)};
+    facts.builds[0].accounted = 8;
     EXPECT_EQ(rows().steps.at(0).propagatedFrom, std::nullopt);
     facts.origins = {{8, false}};
     EXPECT_EQ(rows().steps.at(0).propagatedFrom, 8);
@@ -210,12 +222,47 @@ TEST_F(Decide, NoRowRefersToABuildThatIsGone)
     EXPECT_EQ(told(rows()).at(0), "build_finished 8\t9");
 }
 
+TEST_F(Decide, NoBuildEndsBeforeTheStepThatDecidesIsTold)
+{
+    facts.steps.emplace(StepId(1), stepOf("a", StepResult::Failed, 1));
+    facts.attempts.emplace(AttemptId(1), attemptOf(1, AttemptEnd::Failed));
+    StepFacts above = stepOf("b", StepResult::DependencyFailed, {});
+    above.failedDependency = StepId(1);
+    facts.steps.emplace(StepId(2), above);
+    facts.steps.emplace(StepId(3), stepOf("c", StepResult::Succeeded, 3));
+    facts.attempts.emplace(AttemptId(3), attemptOf(3, AttemptEnd::Succeeded));
+    facts.builds = {buildOf(7, 3, work::JobState::Succeeded), buildOf(8, 1, work::JobState::Failed),
+                    buildOf(9, 2, work::JobState::Failed)};
+    facts.origins = {{8, false}};
+    const auto expectNothing = [this] {
+        const Rows decided = rows();
+        EXPECT_THAT(decided.buildEnds, IsEmpty());
+        EXPECT_THAT(decided.notifications, IsEmpty());
+        EXPECT_THAT(decided.steps, IsEmpty());
+        EXPECT_THAT(decided.deferredBuilds,
+                    ElementsAre(DeferredBuild{7, 7}, DeferredBuild{8, 8}, DeferredBuild{9, 8}));
+    };
+    facts.ended = {{AttemptId(1), 8, 1, OpenRow::Hold::Others}, {AttemptId(3), 7, 1, OpenRow::Hold::Others}};
+    expectNothing();
+    facts.ended.clear();
+    facts.starts = {{AttemptId(1), {{.build = 8, .isOfJob = true, .isHeld = false}}},
+                    {AttemptId(3), {{.build = 7, .isOfJob = true, .isHeld = false}}}};
+    expectNothing();
+    facts.starts.clear(); // since an earlier transaction
+    facts.attempts.at(AttemptId(1)).waitsFor = 8;
+    facts.attempts.at(AttemptId(3)).waitsFor = 7;
+    expectNothing();
+    facts.ended = {{AttemptId(1), 8, 1}, {AttemptId(3), 7, 1, OpenRow::Hold::Gone}};
+    EXPECT_THAT(told(rows()), ElementsAre("step_finished 8\t1\t/hydra/build-logs/a./drv", "build_started 7",
+                                          "build_finished 7", "build_started 8", "build_finished 8\t8\t9"));
+}
+
 TEST_F(Decide, AResolvedDerivationHasARowBeforeTheOneThatRuns)
 {
     facts.steps.emplace(StepId(1), stepOf("a", {}, 1));
     facts.attempts.emplace(AttemptId(1), attemptOf(1, {}));
     facts.starts = {{AttemptId(1), {{.build = 9, .isOfJob = true, .isOwn = true}}}};
-    facts.resolutions.emplace(AttemptId(1), Resolution{"/nix/store/resolved.drv"});
+    facts.resolutions.emplace(AttemptId(1), "/nix/store/resolved.drv");
     const Rows decided = rows();
     ASSERT_EQ(decided.steps.size(), 2U);
     EXPECT_EQ(decided.steps[0].status, Status::Resolved);
@@ -224,6 +271,10 @@ TEST_F(Decide, AResolvedDerivationHasARowBeforeTheOneThatRuns)
     EXPECT_EQ(decided.steps[1].drvPath, "/nix/store/resolved.drv");
     EXPECT_EQ(decided.places.at(0).stepnr, 2);
     EXPECT_THAT(told(decided), ElementsAre("step_started 9\t2", "build_started 9"));
+    facts.resolved = {{{9, "/nix/store/a.drv"}, {"resolved.drv"}}};
+    EXPECT_EQ(rows().steps.size(), 1U) << "it was said by an earlier attempt of this build";
+    facts.resolved = {{{9, "/nix/store/a.drv"}, {"other.drv"}}};
+    EXPECT_EQ(rows().steps.size(), 2U);
 }
 
 } // namespace
