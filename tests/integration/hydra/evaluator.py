@@ -70,11 +70,11 @@ class Evaluator:
         file = os.path.join(self.world.dir, f"expression{self.count}.nix")
         with open(file, "w", encoding="utf-8") as out:
             out.write(prelude + expression)
+        # One evaluation both names and writes them: by itself --eval would not write.
         told = self.world.store.run(
-            "nix-instantiate", "--eval", "--strict", "--json", "--expr",
+            "nix-instantiate", "--eval", "--strict", "--json", "--read-write-mode", "--expr",
             f"builtins.mapAttrs (name: drv: builtins.unsafeDiscardStringContext drv.drvPath) (import {file})")
         names = ast.literal_eval(told)
-        self.world.store.run("nix-instantiate", file)
         return {name: self.world.store.derivation(path) for name, path in names.items()}
 
     # ---------------------------------------------------------------------------------------------- evaluations

@@ -76,7 +76,7 @@ class HydraNotify:
         def marked():
             with Session(self.url) as session:
                 session.rows(f"SELECT pg_notify('{MARK}', $1)", token)
-            end = time.monotonic() + 5
+            end = time.monotonic() + 0.5  # then it is told again: the recorder may just have been connecting
             while token not in self.marks and time.monotonic() < end:
                 time.sleep(0.01)
             return token in self.marks
