@@ -94,6 +94,20 @@ void addQueues(const http::HydraFarm& farm, Families& families)
            [](const Queue& queue) { return millis(queue.oldestWait); });
 }
 
+void addWaits(const std::map<std::string, core::WaitTimes>& waits, Families& families)
+{
+    http::MetricFamily family{"hydraqueuerunner_job_wait_time_seconds",
+                              "how long steps could run and waited for a machine, by system",
+                              http::MetricType::Histogram, {}};
+    for (const auto& [system, times] : waits) {
+        std::vector<http::Bucket> buckets;
+        for (std::size_t at = 0; at < core::kWaitBounds.size(); ++at)
+            buckets.push_back({millis(core::kWaitBounds[at]) / 1e3, times.upTo[at]});
+        http::addHistogram(family, {{"machine_type", system}}, buckets, times.count, millis(times.sum) / 1e3);
+    }
+    families.push_back(std::move(family));
+}
+
 void addShares(const core::FarmCore& farm, Now now, Families& families)
 {
     http::MetricFamily used{"hydraqueuerunner_jobset_share_used",
@@ -223,6 +237,7 @@ void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCoun
                 view.buildsUnfinished);
     out.measure("machines_total", "machines that are connected", view.machines);
     addQueues(view, families);
+    addWaits(farm.counters().waits, families);
     addShares(farm, now, families);
     families.push_back(http::gauge("penstock_hydra_projection_lag_batches",
                                    "batches whose rows, ours and Hydra's, are not written yet",

@@ -19,8 +19,8 @@ namespace penstock::app {
 
 void addHydraOptions(std::vector<config::OptionSpec>& options);
 
-// Where the database is, in libpq's words; empty: nowhere said, and no Hydra is served. HYDRA_DATABASE_URL and HYDRA_DBI
-// count with --hydra only, and before the file; then where Hydra's own runner looks.
+// Where the database is, in libpq's words; empty: nowhere said, and no Hydra is served. HYDRA_DATABASE_URL and
+// HYDRA_DBI count with --hydra only, and before the file; then where Hydra's own runner looks.
 [[nodiscard]] Result<std::string> readDatabaseUrl(const config::Values& values, const config::Environment& environment);
 // "dbi:Pg:dbname=hydra;host=db" as libpq writes it; what does not begin so is left as it is.
 [[nodiscard]] Result<std::string> fromDbi(std::string_view text);
@@ -30,8 +30,8 @@ struct HydraSurroundings {
     std::string databaseUrl;
     bool isRoot = false;
 };
-// Nothing without --hydra. outputs and core: what Hydra's own runner does by default where nothing is said; in core also
-// what a step gets at least that is no build's own.
+// Nothing without --hydra. outputs and core: what Hydra's own runner does by default where nothing is said; in core
+// also what a step gets at least that is no build's own.
 [[nodiscard]] Result<std::optional<hydra::Options>> readHydraOptions(const config::Values& values,
                                                                      const HydraSurroundings& surroundings,
                                                                      OutputOptions& outputs,

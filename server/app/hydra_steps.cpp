@@ -16,7 +16,8 @@ hydra::PhaseOptions phaseOptions(const hydra::Options& options)
 } // namespace
 
 HydraSteps::HydraSteps(const hydra::Options& options, const nix::StoreDir& store, const Clock& clock, Logger& logger)
-    : m_logs(options.dataDir, clock, logger), m_phases(phaseOptions(options), clock, logger)
+    : m_logs(options.dataDir, clock, logger), m_phases(phaseOptions(options), clock, logger),
+      m_rootsDir(options.rootsDir), m_logger(logger)
 {
     if (!options.rootsDir.empty())
         m_roots.emplace(options.rootsDir, store, logger);
@@ -60,11 +61,18 @@ LinkBeside HydraSteps::beside(logs::LogStore& logs, LogGate& gate)
     return beside;
 }
 
-std::function<void(const nix::StorePathSet&)> HydraSteps::keepRoots()
+std::function<void(const nix::StorePathSet&)> HydraSteps::keepRoots(nixstore::StoreAccess* holder)
 {
     if (!m_roots)
         return {};
-    return [this](const nix::StorePathSet& paths) { m_roots->keep(paths); };
+    return [this, holder](const nix::StorePathSet& paths) {
+        m_roots->keep(paths);
+        if (holder == nullptr)
+            return;
+        for (const nix::StorePath& path : paths)
+            if (const auto held = holder->addRoot(path, m_rootsDir + "/" + path.baseName()); !held)
+                m_logger.warning("hydra.roots_failed", {{"error", held.error().message}});
+    };
 }
 
 } // namespace penstock::app

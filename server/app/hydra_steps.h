@@ -14,6 +14,7 @@
 #include "shared/base/log.h"
 #include "shared/base/mutex.h"
 #include "shared/nix/store_path.h"
+#include "shared/nixstore/store_access.h"
 
 #include <functional>
 #include <map>
@@ -37,8 +38,10 @@ public:
     [[nodiscard]] std::string takeSubject(AttemptId attempt, const std::string& drvPath);
     // Both outlive the bridge that gets it.
     [[nodiscard]] LinkBeside beside(logs::LogStore& logs, LogGate& gate);
-    // Outputs that are about to count; null: no links are wanted. Blocks; any thread.
-    [[nodiscard]] std::function<void(const nix::StorePathSet&)> keepRoots();
+    // Outputs that are about to count; null: no links are wanted. Blocks; any thread. holder: the store is told of each
+    // link, as it does not look where they are; outlives what is given. Null: it does.
+    [[nodiscard]] std::function<void(const nix::StorePathSet&)> keepRoots(nixstore::StoreAccess* holder);
+    [[nodiscard]] bool keepsRoots() const { return m_roots.has_value(); }
 
 private:
     hydra::BuildLogs m_logs;
@@ -46,6 +49,8 @@ private:
     logs::LogStore* m_store PENSTOCK_GUARDED_BY(m_mutex) = nullptr;
     std::map<AttemptId, std::string> m_builtAs PENSTOCK_GUARDED_BY(m_mutex); // attempts that are not over
     hydra::Phases m_phases;
+    const std::string m_rootsDir;
+    Logger& m_logger;
     std::optional<hydra::GcRoots> m_roots;
 };
 

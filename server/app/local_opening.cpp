@@ -143,6 +143,18 @@ std::string realStoreDir(const std::vector<cache::StoreUri>& stores, const std::
     return rootOf(uri, environment) + (local == stores.end() ? storeDir : uri.storeDir.text());
 }
 
+nixstore::StoreAccess* holderOfLinks(const std::string& directory, const std::vector<cache::StoreUri>& stores,
+                                     const std::vector<OpenedStore>& opened, const config::Environment& environment)
+{
+    const auto local = std::ranges::find(stores, cache::StoreKind::Local, &cache::StoreUri::kind);
+    if (local == stores.end())
+        return nullptr;
+    const std::string state = local->root.empty() ? nixStateDir(environment) : local->root + "/nix/var/nix";
+    if (directory.starts_with(state + "/gcroots/"))
+        return nullptr;
+    return opened.at(static_cast<std::size_t>(local - stores.begin())).access.get();
+}
+
 Result<OpenedStore> openLocalStore(const cache::StoreUri& uri, std::vector<nix::SecretKey> keys,
                                    const StorePlaces& places)
 {

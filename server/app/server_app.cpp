@@ -252,8 +252,12 @@ void ServerApp::Parts::buildNet()
         netLoop, *store, opened->rules.dir,
         TextOptions{realStoreDir(options.outputs.stores, options.storeDir, options.environment),
                     options.hydra.has_value()});
+    std::function<void(const nix::StorePathSet&)> keepRoots;
+    if (hydra != nullptr)
+        keepRoots = hydra->steps().keepRoots(
+            holderOfLinks(options.hydra->rootsDir, options.outputs.stores, opened->stores, options.environment));
     outputs = std::make_unique<OutputDesk>(OutputParts{netLoop, clock, logger, *dispatcher, *logs, *texts,
-                                                       hydra == nullptr ? nullptr : hydra->steps().keepRoots()},
+                                                       std::move(keepRoots)},
                                            *std::move(opened));
     opened.reset();
     const std::string version(config::version());
@@ -330,7 +334,7 @@ void ServerApp::Parts::watchSteps()
     // Whoever shares a store with us shares it with the first.
     const auto& stores = options.outputs.stores;
     beside.checksAll =
-        (hydra->steps().keepRoots() || stores.size() > 1) && stores.front().kind == cache::StoreKind::Local;
+        (hydra->steps().keepsRoots() || stores.size() > 1) && stores.front().kind == cache::StoreKind::Local;
     linkBridge->setBeside(std::move(beside));
     gateway->addMetrics([this](std::vector<http::MetricFamily>& families) { logGate->addMetrics(families); });
 }

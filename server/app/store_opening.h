@@ -56,6 +56,12 @@ struct StorePlaces {
 // one that NIX_REMOTE names.
 [[nodiscard]] std::string realStoreDir(const std::vector<cache::StoreUri>& stores, const std::string& storeDir,
                                        const config::Environment& environment);
+// Who is to be told of links in this directory that keep paths of the machine's own store: Nix finds those in its own
+// directory by itself; null then, and where none of the stores is the machine's. opened: these stores, in this order.
+[[nodiscard]] nixstore::StoreAccess* holderOfLinks(const std::string& directory,
+                                                   const std::vector<cache::StoreUri>& stores,
+                                                   const std::vector<OpenedStore>& opened,
+                                                   const config::Environment& environment);
 // The part of it for `local`.
 [[nodiscard]] Result<OpenedStore> openLocalStore(const cache::StoreUri& uri, std::vector<nix::SecretKey> keys,
                                                  const StorePlaces& places);

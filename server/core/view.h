@@ -8,6 +8,9 @@
 #include "server/work/spec.h"
 #include "shared/protocol/link_values.h"
 
+#include <array>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -180,6 +183,18 @@ struct Totals {
     work::DispatchPause pause;
 };
 
+// How long steps could run and waited for a machine, by what Hydra's operators look at.
+inline constexpr std::array<Duration, 8> kWaitBounds{
+    std::chrono::seconds(1),  std::chrono::seconds(10), std::chrono::minutes(1), std::chrono::minutes(5),
+    std::chrono::minutes(15), std::chrono::hours(1),    std::chrono::hours(2),   std::chrono::hours(24)};
+struct WaitTimes {
+    std::array<std::uint64_t, kWaitBounds.size()> upTo{}; // each that waited no longer than the bound
+    std::uint64_t count = 0;
+    Duration sum{0};
+};
+inline constexpr std::size_t kMaxWaitSystems = 100; // those that come later are summed up as kOtherSystems
+inline constexpr const char* kOtherSystems = "(others)";
+
 struct Counters { // since the server started
     std::uint64_t jobsSubmitted = 0;
     std::uint64_t jobsFinished = 0;
@@ -208,6 +223,7 @@ struct Counters { // since the server started
     std::uint64_t unsupported = 0;   // steps that ended as no machine could run them
     std::uint64_t mostAttempts = 0;  // of one step
     AttemptTimes times;
+    std::map<std::string, WaitTimes> waits; // by system, of every attempt that started
     std::uint64_t asksRaised = 0;   // steps chosen, and queued anew because such have turned out to use more
 };
 

@@ -41,6 +41,7 @@ void appendSamples(std::string& out, const MetricFamily& family)
 {
     for (const auto& sample : family.samples) {
         out += family.name;
+        out += sample.suffix;
         for (std::size_t at = 0; at < sample.labels.size(); ++at)
             fmt::format_to(std::back_inserter(out), "{}{}=\"{}\"", at == 0 ? '{' : ',', sample.labels[at].first,
                            escape(sample.labels[at].second, true));
@@ -48,7 +49,32 @@ void appendSamples(std::string& out, const MetricFamily& family)
     }
 }
 
+std::string_view nameOf(MetricType type)
+{
+    switch (type) {
+    case MetricType::Counter: return "counter";
+    case MetricType::Gauge: return "gauge";
+    case MetricType::Histogram: return "histogram";
+    }
+    return "untyped";
+}
+
 } // namespace
+
+void addHistogram(MetricFamily& family, std::vector<std::pair<std::string, std::string>> labels,
+                  std::span<const Bucket> buckets, std::uint64_t count, double sum)
+{
+    const auto add = [&](const std::string& bound, std::uint64_t value) {
+        auto all = labels;
+        all.emplace_back("le", bound);
+        family.samples.push_back({std::move(all), static_cast<double>(value), "_bucket"});
+    };
+    for (const Bucket& bucket : buckets)
+        add(number(bucket.bound), bucket.count);
+    add("+Inf", count);
+    family.samples.push_back({labels, sum, "_sum"});
+    family.samples.push_back({std::move(labels), static_cast<double>(count), "_count"});
+}
 
 MetricFamily counter(std::string name, std::string help, double value)
 {
@@ -75,7 +101,7 @@ std::string renderMetrics(std::span<const MetricFamily> families)
         const auto& same = byName[name];
         fmt::format_to(std::back_inserter(out), "# HELP {} {}\n# TYPE {} {}\n", name,
                        escape(same.front()->help, false), name,
-                       same.front()->type == MetricType::Counter ? "counter" : "gauge");
+                       nameOf(same.front()->type));
         for (const auto* family : same)
             appendSamples(out, *family);
     }

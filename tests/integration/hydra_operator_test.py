@@ -97,6 +97,7 @@ class HydraOperatorTest(HydraTest):
         self.assertGreater(metric("hydraqueuerunner_monitor_time_spent_waiting_total"), 0)
         self.assertGreater(metric("penstock_hydra_last_diff_seconds"), 0)
         self.assertEqual(metric("hydraqueuerunner_queue_build_loads_total"), 1)
+        self.assertEqual(metric("hydraqueuerunner_job_wait_time_seconds_count", 'machine_type="x86_64-linux"'), 1)
         self.assertEqual(metric("hydraqueuerunner_builds_unfinished"), 0)
 
     def test_only_the_build_that_is_asked_for_is_loaded(self):

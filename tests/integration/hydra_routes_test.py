@@ -136,6 +136,7 @@ class HydraRoutesTest(HydraTest):
         self.assert_built(build)
         base = os.path.basename(drv.outputs["out"])
         self.assertEqual(os.readlink(os.path.join(roots, base)), drv.outputs["out"])
+        self.assertIn(roots, self.world.store.run("nix-store", "--query", "--roots", drv.outputs["out"]))
         until(lambda: os.path.exists(os.path.join(cache, base[:32] + ".narinfo")), "the cache has it, too")
         self.assert_reread(config, written)
 

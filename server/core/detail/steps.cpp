@@ -11,6 +11,20 @@
 
 namespace penstock::core::detail {
 
+namespace {
+
+void addWait(std::map<std::string, WaitTimes>& waits, const std::string& system, Duration waited)
+{
+    const bool isShown = waits.size() < kMaxWaitSystems || waits.contains(system);
+    WaitTimes& times = waits[isShown ? system : kOtherSystems];
+    for (std::size_t at = 0; at < kWaitBounds.size(); ++at)
+        times.upTo[at] += waited <= kWaitBounds[at] ? 1U : 0U;
+    ++times.count;
+    times.sum += waited;
+}
+
+} // namespace
+
 void Farm::moveStep(StepId id, const work::StepEvent& event, bool taken)
 {
     StepRecord& step = m_steps.at(id);
@@ -217,6 +231,10 @@ void Farm::plan()
 
 void Farm::startAttempt(const sched::Start& start)
 {
+    const StepRecord& ready = m_steps.at(start.step);
+    if (const auto since = ready.readySince())
+        addWait(m_counters.waits, m_planner.placements().at(ready.placement).system,
+                std::max(m_now.wall - *since, Duration(0)));
     moveStep(start.step, work::AttemptStarted{}, true);
     StepRecord& step = m_steps.at(start.step);
     const AttemptId id(++m_marks.attempt);

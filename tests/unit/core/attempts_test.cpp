@@ -38,6 +38,23 @@ TEST_F(Farm, RefusesAResultForAnotherMachinesAttempt)
     EXPECT_EQ(stateOf(job), JobState::Succeeded);
 }
 
+TEST_F(Farm, CountsHowLongStepsWaitedForAMachine)
+{
+    const JobId first = submit(commandJob("a"));
+    advance(std::chrono::seconds(10));
+    const SessionId builder = connect("one");
+    finish(builder, onlyAssigned());
+    const JobId second = submit(commandJob("b"));
+    finish(builder, onlyAssigned());
+    EXPECT_EQ(stateOf(first), JobState::Succeeded);
+    EXPECT_EQ(stateOf(second), JobState::Succeeded);
+    ASSERT_EQ(core->counters().waits.size(), 1U);
+    const WaitTimes& times = core->counters().waits.begin()->second;
+    EXPECT_EQ(times.count, 2U);
+    EXPECT_EQ(times.sum, std::chrono::seconds(10));
+    EXPECT_EQ(times.upTo, (decltype(times.upTo){1, 2, 2, 2, 2, 2, 2, 2}));
+}
+
 TEST_F(Farm, RetriesAfterItsOwnBackOff)
 {
     const SessionId builder = connect("one");

@@ -127,6 +127,18 @@ TEST(Metrics, AreWrittenAsPrometheusReadsThem)
               "# HELP penstock_i I\n# TYPE penstock_i gauge\npenstock_i +Inf\n");
 }
 
+TEST(Metrics, WriteHistogramsBySeries)
+{
+    MetricFamily family{"penstock_h", "H", MetricType::Histogram, {}};
+    const Bucket buckets[] = {{1, 2}, {10.5, 3}};
+    addHistogram(family, {{"l", "m"}}, buckets, 4, 21.5);
+    EXPECT_EQ(renderMetrics({&family, 1}), "# HELP penstock_h H\n# TYPE penstock_h histogram\n"
+                                           "penstock_h_bucket{l=\"m\",le=\"1\"} 2\n"
+                                           "penstock_h_bucket{l=\"m\",le=\"10.5\"} 3\n"
+                                           "penstock_h_bucket{l=\"m\",le=\"+Inf\"} 4\n"
+                                           "penstock_h_sum{l=\"m\"} 21.5\npenstock_h_count{l=\"m\"} 4\n");
+}
+
 TEST(TimeText, ReadsAndWritesBothForms)
 {
     const auto parsed = parseRfc3339("2026-11-21T06:17:16.250Z");
