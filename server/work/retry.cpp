@@ -27,11 +27,10 @@ Duration backOff(const RetryPolicy& policy, StepId step, std::uint32_t count)
     // Divided first, so that no product can overflow; the loss is below 100 microseconds.
     const std::int64_t spread = delay / 100 * std::min<std::int64_t>(policy.jitterPercent, 100);
     if (spread > 0) {
-        const std::uint64_t width = 2 * static_cast<std::uint64_t>(spread) + 1;
-        const std::uint64_t drawn = mix(mix(step.value()) + count) % width;
-        delay += static_cast<std::int64_t>(drawn) - spread;
+        const std::uint64_t drawn = mix(mix(step.value()) + count) % (static_cast<std::uint64_t>(spread) + 1);
+        delay += std::min(static_cast<std::int64_t>(drawn), max - delay);
     }
-    return Duration(std::clamp<std::int64_t>(delay, 0, max));
+    return Duration(delay);
 }
 
 } // namespace penstock::work
