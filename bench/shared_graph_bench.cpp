@@ -42,8 +42,8 @@ std::string pathOf(std::uint32_t step)
     return fmt::format("/nix/store/{:032}-package-number-{}-1.0", step, step);
 }
 
-// Package sets of about 4,800 steps: a few that everything needs, a few that each set needs, near ones. Every third is a
-// source, which waits for nothing.
+// Package sets of about 4,800 steps: a few that everything needs, a few that each set needs, near ones. Every third is
+// a source, which waits for nothing.
 struct Graph {
     Graph()
     {
@@ -127,7 +127,8 @@ public:
             bumps.orders.push_back({JobId(job), isBump ? std::optional(WallTime::fromMicros(2'000)) : std::nullopt});
         const auto start = Clock::now();
         apply(std::move(bumps));
-        fmt::print("{} {} jobs in one event: {:.3f} s\n", isBump ? "bumping" : "taking back", jobs, secondsSince(start));
+        const double taken = secondsSince(start);
+        fmt::print("{} {} jobs in one event: {:.3f} s\n", isBump ? "bumping" : "taking back", jobs, taken);
     }
     void recover()
     {

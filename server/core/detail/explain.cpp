@@ -351,8 +351,8 @@ StepExplanation Farm::explainOne(StepId id, const StepRecord& step, Inquiry& inq
     return explanation;
 }
 
-// What it claims and is told of; then what is open below that and perhaps nobody's: each once, until visit returns false
-// or so many of these have been seen. False: there may be others.
+// What it claims and is told of; then what is open below that and perhaps nobody's: each once, until visit returns
+// false or so many of these have been seen. False: there may be others.
 template <class Visit> bool Farm::forEachTold(const JobRecord& job, Visit visit) const
 {
     std::vector<StepId> steps;

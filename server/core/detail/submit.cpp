@@ -250,8 +250,8 @@ StepRecord& Farm::addStep(StepId id, const work::StepSpec& spec, WallTime create
 
 void Farm::startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& resolved)
 {
-    // Rows are large, and growing step by step has them twice; but many jobs, each with room for just its own, would move
-    // those before it each time.
+    // Rows are large, and growing step by step has them twice; but room for just one more job, for each of many jobs,
+    // would move those before it each time.
     const auto added = static_cast<std::size_t>(std::ranges::count_if(resolved, &ResolvedStep::isNew));
     if (m_changes.newSteps.size() + added > 2 * m_changes.newSteps.capacity())
         m_changes.newSteps.reserve(m_changes.newSteps.size() + added);
