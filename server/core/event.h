@@ -82,7 +82,7 @@ struct BumpJob {
     std::optional<WallTime> at = {}; // when it was bumped; nothing: now
 };
 
-// The same for many in one event, such as a whole evaluation. Answered by Done: those that are not open are passed over.
+// The same for many in one event, such as a whole evaluation. Answered by Done; those that are not open are passed by.
 struct BumpJobs {
     struct Order {
         JobId job;

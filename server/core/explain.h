@@ -66,11 +66,14 @@ struct StepExplanation {
 };
 
 struct Explanation {
+    // Of unfinished steps below those that the job claims; of a job that claims its roots only there may be 100,000s.
+    static constexpr std::size_t kCountedBelow = 10'000;
+
     JobId job{0};
     work::JobState state = work::JobState::Queued;
     WallTime evaluated = {};
     std::vector<StepExplanation> steps = {}; // unfinished ones
-    std::size_t more = 0;               // that were left out
+    std::size_t more = 0;               // that were left out; when kCountedBelow were counted, at least so many
     std::uint64_t looked = 0;           // leaves of the planner that were looked at for it: what it cost
 };
 

@@ -118,7 +118,7 @@ struct MachineView {
     std::optional<WallTime> lastSeen;       // last report, else last connection
     std::string version;
     std::uint64_t finished = 0; // attempts since the server started
-    std::uint64_t failed = 0;   // of those
+    std::uint64_t failed = 0;   // of those; not the cancelled ones
     std::vector<AttemptView> running;
     std::vector<std::string> runningNames; // step names, same order
     std::vector<std::string> runningKeys = {};  // their derivations' paths, same order; empty for commands

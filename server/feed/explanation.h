@@ -71,7 +71,7 @@ struct JobReasons {
     work::JobState state = work::JobState::Queued;
     WallTime evaluated;
     std::vector<StepReasons> steps = {}; // unfinished ones
-    std::uint64_t more = 0;              // that were left out
+    std::uint64_t more = 0;              // that were left out, at least
 };
 
 } // namespace penstock::feed

@@ -53,7 +53,7 @@ struct JobExplanation {
     work::JobState state = work::JobState::Queued;
     WallTime evaluated = {};
     std::vector<StepExplanation> steps = {}; // unfinished ones
-    std::size_t more = 0;                    // that were left out
+    std::size_t more = 0;                    // that were left out, at least
     std::optional<work::JobProgress> ended = {}; // of a finished job, which has no unfinished steps
 };
 

@@ -166,7 +166,7 @@ struct MachineRow { // upserted
     bool drained = false;   // by an operator; outlives restarts
     std::string drainNote;
     WallTime firstSeen;
-    WallTime lastSeen;      // at the last connection
+    WallTime lastSeen;      // while connected: to an hour
     ThresholdOverrides overrides = {};
     MachineHealth health = {};
 };

@@ -27,16 +27,16 @@ std::int64_t scaled(std::int64_t delay, std::uint64_t thousandths, std::int64_t 
     return static_cast<std::int64_t>(std::min(whole * thousandths + rest * thousandths / 1'000, limit));
 }
 
+// Neither is negative, and delay is not above max.
 Duration spread(std::int64_t delay, std::int64_t max, std::uint32_t percent, StepId step, std::uint32_t count)
 {
     // Divided first, so that no product can overflow; the loss is below 100 microseconds.
     const std::int64_t spread = delay / 100 * std::min<std::int64_t>(percent, 100);
     if (spread > 0) {
-        const std::uint64_t width = 2 * static_cast<std::uint64_t>(spread) + 1;
-        const std::uint64_t drawn = mix(mix(step.value()) + count) % width;
-        delay += static_cast<std::int64_t>(drawn) - spread;
+        const std::uint64_t drawn = mix(mix(step.value()) + count) % (static_cast<std::uint64_t>(spread) + 1);
+        delay += std::min(static_cast<std::int64_t>(drawn), max - delay);
     }
-    return Duration(std::clamp<std::int64_t>(delay, 0, max));
+    return Duration(delay);
 }
 
 } // namespace

@@ -10,7 +10,7 @@
 
 namespace penstock::work {
 
-// initial x factor^(count-1), at most max, moved by up to jitterPercent either way and never above max.
+// initial x factor^(count-1), at most max, and up to jitterPercent more, though never above max: no less than was said.
 // count: failures so far, from 1.
 [[nodiscard]] Duration backOff(const RetryPolicy& policy, StepId step, std::uint32_t count);
 

@@ -154,6 +154,7 @@ work::Changes twoJobs()
     changes.machines = {machineRow(1, "alpha"), machineRow(7, "beta")};
     changes.newJobs = {jobRow(1), jobRow(2)};
     changes.newSteps = {fullStep(1), nixStep(2), nixStep(3), commandStep(4)};
+    changes.newSteps.front().progress.result.reset(); // as of every step that is not finished
     changes.dependencies = {{StepId(1), StepId(2)}, {StepId(1), StepId(3)}, {StepId(4), StepId(3)}};
     changes.jobSteps = {{JobId(1), StepId(1), true},  {JobId(1), StepId(2), false}, {JobId(1), StepId(3), false},
                         {JobId(2), StepId(3), false}, {JobId(2), StepId(4), true}};
@@ -190,6 +191,24 @@ TEST_P(StoreContract, FindsStepsByEveryFilter)
     EXPECT_EQ(steps({.job = JobId(2), .state = work::StepState::Blocked}), Ids{4});
     EXPECT_EQ(steps({.before = StepId(3)}), (Ids{2, 1}));
     EXPECT_EQ(steps({.job = JobId(1), .before = StepId(3), .limit = 1}), Ids{2});
+}
+
+// A job may list its roots only.
+TEST_P(StoreContract, FindsUnfinishedStepsThatNoJobLists)
+{
+    lead();
+    work::Changes changes = twoJobs();
+    changes.newSteps.push_back(commandStep(5));
+    changes.newSteps.push_back(commandStep(6));
+    changes.steps.push_back({StepId(6), finishedStep(work::StepResult::Cancelled)});
+    ASSERT_TRUE(persist(changes).has_value());
+    StepFilter filter;
+    filter.state = commandStep(5).progress.state;
+    filter.limit = 1;
+    const auto found = ask<StepViews>(*store, &Store::findSteps, filter);
+    ASSERT_TRUE(found.has_value()) << found.error().message;
+    ASSERT_EQ(found->size(), 1U);
+    EXPECT_EQ(found->front().row.id, StepId(5));
 }
 
 TEST_P(StoreContract, ShowsAStepWithWhatBelongsToIt)

@@ -185,7 +185,8 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
     ++machine.finished;
     if (end != work::AttemptEnd::Lost)
         countTimes(attempt, machine);
-    if (isMachines && end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached) {
+    if (isMachines && end != work::AttemptEnd::Succeeded && end != work::AttemptEnd::Cached &&
+        end != work::AttemptEnd::Cancelled) {
         ++machine.failed;
         machine.lastFailure = m_now.wall;
     }

@@ -4,12 +4,12 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <unordered_set>
 
 namespace penstock::core::detail {
 namespace {
 
 constexpr std::size_t kCounted = 1'000; // how far the place in a queue is counted
-constexpr std::size_t kLookedBelow = 100'000; // steps below a job's, for one that it does not claim
 
 double number(std::uint64_t value)
 {
@@ -351,22 +351,30 @@ StepExplanation Farm::explainOne(StepId id, const StepRecord& step, Inquiry& inq
     return explanation;
 }
 
-// What it claims, and below that what is open and perhaps nobody's; in all at least so many, if there are.
-std::vector<StepId> Farm::stepsToTell(const JobRecord& job, std::size_t limit) const
+// What it claims and is told of; then what is open below that and perhaps nobody's: each once, until visit returns
+// false or so many of these have been seen. False: there may be others.
+template <class Visit> bool Farm::forEachTold(const JobRecord& job, Visit visit) const
 {
     std::vector<StepId> steps;
     for (const JobStep& entry : job.steps)
         if (const StepRecord* step = m_steps.find(entry.step); step != nullptr && isTold(*step))
             steps.push_back(entry.step);
-    std::set<StepId> seen(steps.begin(), steps.end());
-    for (std::size_t done = 0; done < steps.size() && steps.size() < limit; ++done) {
-        if (m_dag.outcome(steps[done]) != work::Dag::Outcome::Open)
+    std::unordered_set<std::uint64_t> seen;
+    for (const StepId step : steps)
+        seen.insert(step.value());
+    const std::size_t most = steps.size() + Explanation::kCountedBelow;
+    for (std::size_t done = 0; done < steps.size(); ++done) {
+        const StepId step = steps[done];
+        if (done == most || !visit(step))
+            return false;
+        if (m_dag.outcome(step) != work::Dag::Outcome::Open)
             continue;
-        for (const StepId below : m_dag.dependencies(steps[done]))
-            if (m_dag.outcome(below) == work::Dag::Outcome::Open && seen.insert(below).second)
+        for (const StepId below : m_dag.dependencies(step))
+            if (steps.size() <= most && m_dag.outcome(below) == work::Dag::Outcome::Open &&
+                seen.insert(below.value()).second)
                 steps.push_back(below);
     }
-    return steps;
+    return true;
 }
 
 Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
@@ -376,12 +384,13 @@ Result<Explanation> Farm::explain(JobId id, std::size_t maxSteps, Now now) const
         return fail(ErrorCode::NotFound, fmt::format("no job {}", id.value()));
     Explanation explanation{.job = id, .state = job->progress().state, .evaluated = now.wall};
     Inquiry inquiry;
-    for (const StepId step : stepsToTell(*job, maxSteps)) {
+    static_cast<void>(forEachTold(*job, [&](StepId step) {
         if (explanation.steps.size() >= maxSteps)
             ++explanation.more;
         else
             explanation.steps.push_back(explainOne(step, m_steps.at(step), inquiry, now));
-    }
+        return true;
+    }));
     explanation.looked = inquiry.looked;
     return explanation;
 }
@@ -395,9 +404,13 @@ Result<Explanation> Farm::explainStep(JobId id, StepId stepId, Now now) const
     const StepRecord* step = m_steps.find(stepId);
     if (step == nullptr || !isTold(*step))
         return explanation;
-    if (job->find(stepId) == nullptr) { // it may be below
-        const std::vector<StepId> steps = stepsToTell(*job, kLookedBelow);
-        if (std::ranges::count(steps, stepId) == 0)
+    if (job->find(stepId) == nullptr) { // it may be below; what is beyond the bound is explained to whoever asks
+        bool isBelow = false;
+        const bool isAll = forEachTold(*job, [&](StepId told) {
+            isBelow = told == stepId;
+            return !isBelow;
+        });
+        if (isAll && !isBelow)
             return explanation;
     }
     Inquiry inquiry;

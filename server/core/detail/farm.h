@@ -288,7 +288,7 @@ private:
     [[nodiscard]] std::string bindingMachineReason(const work::Placement& placement,
                                                    const sched::Planner::LeafView& leaf) const;
     [[nodiscard]] AttemptView viewOf(AttemptId id, const AttemptRecord& attempt) const;
-    [[nodiscard]] std::vector<StepId> stepsToTell(const JobRecord& job, std::size_t limit) const;
+    template <class Visit> bool forEachTold(const JobRecord& job, Visit visit) const;
     [[nodiscard]] StepExplanation explainOne(StepId id, const StepRecord& step, Inquiry& inquiry, Now now) const;
     [[nodiscard]] const Survey& surveyFor(const StepRecord& step, Inquiry& inquiry, Now now) const;
     [[nodiscard]] const sched::Planner::Ahead& aheadOf(const StepRecord& step, Inquiry& inquiry) const;

@@ -90,6 +90,7 @@ void Farm::on(MachineConnected& event)
     machine->facts = std::move(event.facts);
     machine->row.name = machine->facts.name;
     machine->row.lastSeen = m_now.wall;
+    machine->connectedAt = m_now.wall;
     machine->session = event.session;
     machine->link = Link::Welcomed;
     machine->revision = 0;
@@ -163,6 +164,8 @@ void Farm::goAway(MachineId id, MachineRecord& machine)
     machine.foreign = 0;
     machine.outgoing.reset();
     machine.graceEnds = m_now.mono + m_options.reconnectGrace;
+    machine.row.lastSeen = m_now.wall;
+    persistMachine(machine);
     if (!machine.running.empty())
         m_deadlines.add({machine.graceEnds, DeadlineKind::MachineGrace, id.value()});
     refreshStatus(id, machine);

@@ -257,8 +257,8 @@ void Farm::patrol()
         }
 }
 
-// No machine of the farm, connected or not, could run it however free it were. One that was here within the last day
-// but not since the server started may be able to: nobody knows yet.
+// No machine of the farm, connected or seen within the last day, could run it however free it were. Of one that was not
+// here since the server started nobody knows yet.
 bool Farm::isForeverUnable(const StepRecord& step) const
 {
     constexpr Duration kRemembered = std::chrono::hours(24);
@@ -266,10 +266,10 @@ bool Farm::isForeverUnable(const StepRecord& step) const
     const work::Resources& resources = m_policies.at(step.policy).resources;
     bool able = false;
     m_machines.forEachFrom(MachineId(0), [&](MachineId id, const MachineRecord& machine) {
-        if (sched::allowsName(placement, machine.row.name))
-            able = machine.instance.empty() ? m_now.wall - machine.row.lastSeen < kRemembered
-                                            : !sched::mismatch(placement, m_planner.capability(id)) &&
-                                                  m_planner.room(id).couldFit({.reserved = resources});
+        const bool isHere = machine.link != Link::Away || m_now.wall - machine.row.lastSeen < kRemembered;
+        if (isHere && sched::allowsName(placement, machine.row.name))
+            able = machine.instance.empty() || (!sched::mismatch(placement, m_planner.capability(id)) &&
+                                                m_planner.room(id).couldFit({.reserved = resources}));
         return !able; // one is enough
     });
     return !able;

@@ -129,6 +129,7 @@ struct MachineRecord {
     std::string version;
     Link link = Link::Away;
     SessionId session{0}; // while not Away
+    WallTime connectedAt; // likewise
     Instant graceEnds;    // while Away
     bool isNewInstance = true;
     Instant restartedAt; // the builder, since the server has known it

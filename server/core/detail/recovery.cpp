@@ -53,7 +53,7 @@ Result<std::vector<Command>> Farm::recover(const work::Recovery& recovery, Now n
     dropUnwanted();
     runDeadlines();
     dropUnwanted();
-    for (const StepId id : steps) // one that is being stopped may have been loaded before the one that stands for its key
+    for (const StepId id : steps) // one that is being stopped may have been loaded before what stands for its key
         if (m_dag.outcome(id) == work::Dag::Outcome::Open && isWanted(id))
             shareAnew(id);
     settleGraph();

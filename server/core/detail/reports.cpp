@@ -8,6 +8,8 @@
 namespace penstock::core::detail {
 namespace {
 
+constexpr Duration kSeenStored = std::chrono::hours(1);
+
 const protocol::HeldAttempt* findHeld(const std::vector<protocol::HeldAttempt>& sorted, AttemptId id)
 {
     const auto found = std::lower_bound(sorted.begin(), sorted.end(), id,
@@ -28,6 +30,10 @@ void Farm::on(MachineReported& event)
     std::sort(event.held.begin(), event.held.end(),
               [](const auto& a, const auto& b) { return a.attempt < b.attempt; });
     machine->lastReport = m_now.wall;
+    if (m_now.wall - machine->row.lastSeen >= kSeenStored) { // should the server end before the connection does
+        machine->row.lastSeen = m_now.wall;
+        persistMachine(*machine);
+    }
     loadReported(*machine, event.load);
     if (machine->link == Link::Welcomed)
         firstReport(*machine, event);

@@ -250,9 +250,11 @@ StepRecord& Farm::addStep(StepId id, const work::StepSpec& spec, WallTime create
 
 void Farm::startNewSteps(JobRequest& request, const std::vector<ResolvedStep>& resolved)
 {
-    constexpr std::size_t kMany = 1'000; // rows are large, and growing step by step has them twice
-    if (resolved.size() >= kMany)
-        m_changes.newSteps.reserve(m_changes.newSteps.size() + resolved.size());
+    // Rows are large, and growing step by step has them twice; but room for just one more job, for each of many jobs,
+    // would move those before it each time.
+    const auto added = static_cast<std::size_t>(std::ranges::count_if(resolved, &ResolvedStep::isNew));
+    if (m_changes.newSteps.size() + added > 2 * m_changes.newSteps.capacity())
+        m_changes.newSteps.reserve(m_changes.newSteps.size() + added);
     for (std::size_t i = 0; i < resolved.size(); ++i) {
         if (!resolved[i].isNew)
             continue;

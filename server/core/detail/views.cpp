@@ -199,7 +199,7 @@ std::optional<MachineView> Farm::machine(MachineId id) const
                      .running = {},
                      .runningNames = {},
                      .times = machine->times,
-                     .connected = machine->link == Link::Away ? std::nullopt : std::optional(machine->row.lastSeen),
+                     .connected = machine->link == Link::Away ? std::nullopt : std::optional(machine->connectedAt),
                      .idleSince = machine->idleSince,
                      .lastFailure = machine->lastFailure};
     addRoom(*machine, view);

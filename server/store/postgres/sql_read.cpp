@@ -104,11 +104,10 @@ const Statement kFindJobs{"find_jobs", "SELECT " JOB_COLUMNS ", c.done, c.runnin
 // The last column: root of the job asked for.
 const Statement kFindSteps{"find_steps", "SELECT " STEP_COLUMNS("NULL::bytea") ", false FROM penstock.steps s WHERE "
                                          STEP_CONDITIONS "ORDER BY s.id DESC LIMIT $4::bigint"};
-// There are few that are not finished compared with all there ever were.
-const Statement kFindOpenSteps{
-    "find_open_steps",
-    "SELECT " STEP_COLUMNS("NULL::bytea") ", false FROM " NEEDED_STEPS " n JOIN penstock.steps s ON s.id = n.step_id "
-    "WHERE " STEP_CONDITIONS "ORDER BY s.id DESC LIMIT $4::bigint"};
+// There are few that are not finished compared with all there ever were: they have an index of their own (0005).
+const Statement kFindOpenSteps{"find_open_steps",
+                               "SELECT " STEP_COLUMNS("NULL::bytea") ", false FROM penstock.steps s "
+                               "WHERE s.result IS NULL AND " STEP_CONDITIONS "ORDER BY s.id DESC LIMIT $4::bigint"};
 const Statement kFindStepsOfJob{
     "find_steps_of_job", "SELECT " STEP_COLUMNS("NULL::bytea") ", js.root FROM penstock.job_steps js "
                          "JOIN penstock.steps s ON s.id = js.step_id WHERE js.job_id = $5::bigint "

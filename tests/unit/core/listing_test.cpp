@@ -80,5 +80,18 @@ TEST_F(Listing, CountsWhatNeverSaidAPhaseAsTimeBeforeBuilding)
     EXPECT_EQ(core->machine(core->machines().front())->lastFailure, now.wall);
 }
 
+TEST_F(Listing, CallsNothingAFailureThatAPersonCancelled)
+{
+    const SessionId machine = connect("m1");
+    const JobId job = submit(commandJob("job"));
+    const AttemptId attempt = onlyAssigned();
+    ask(CancelJob{RequestId(9), job, "ann"});
+    finish(machine, attempt, protocol::Outcome::Cancelled);
+    const auto view = core->machine(core->machines().front());
+    EXPECT_FALSE(view->lastFailure);
+    EXPECT_EQ(view->failed, 0U);
+    EXPECT_EQ(view->finished, 1U);
+}
+
 } // namespace
 } // namespace penstock::core::test

@@ -348,6 +348,40 @@ TEST_F(Unable, DoesNotEndBecauseAMachineIsBrieflyAwayOrAnswersToNoRestart)
     EXPECT_EQ(core->job(job)->progress.result, StepResult::Unsupported);
 }
 
+TEST_F(Unable, EndsADayAfterTheOnlyMachineForItHasLeft)
+{
+    options.unsupportedAfter = minutes(5);
+    restart();
+    comeBack();
+    report(one, {});
+    advance(hours(30));
+    send(MachineDisconnected{one, "reset"});
+    const JobId job = submit(commandJob("a"));
+    advance(hours(23));
+    pass(seconds(3));
+    EXPECT_EQ(stateOf(job), JobState::Queued);
+    advance(hours(1));
+    pass(seconds(3));
+    EXPECT_EQ(core->job(job)->progress.result, StepResult::Unsupported);
+}
+
+// Its row is not only of its connection.
+TEST_F(Unable, WaitsForAMachineThatWasConnectedForDaysBeforeTheServerEnded)
+{
+    options.unsupportedAfter = minutes(5);
+    restart();
+    comeBack();
+    report(one, {});
+    advance(hours(48));
+    report(one, {});
+    ask(PauseDispatch{RequestId(1), true, "ann", ""});
+    const JobId job = submit(commandJob("a"));
+    advance(minutes(10));
+    recover();
+    pass(seconds(3));
+    EXPECT_EQ(stateOf(job), JobState::Queued);
+}
+
 TEST_F(Unable, RetriesWithTheFarmsBackOffAlsoAfterARestart)
 {
     comeBack();

@@ -2,6 +2,8 @@
 // Jobs that claim only their roots: what is below is wanted because the roots are.
 #include "tests/unit/core/farm_fixture.h"
 
+#include <fmt/format.h>
+
 #include <map>
 
 namespace penstock::core::test {
@@ -411,12 +413,34 @@ TEST_F(Roots, AreExplainedDownToWhatIsUnfinished)
     EXPECT_EQ(why->steps.at(0).name, "c");
     EXPECT_EQ(why->steps.at(2).name, "a");
     EXPECT_EQ(why->steps.at(2).state, StepState::Ready);
+    EXPECT_EQ(why->more, 0U);
     const auto some = core->explain(job, 2, now);
     EXPECT_EQ(some->steps.size(), 2U);
+    EXPECT_EQ(some->more, 1U);
+    EXPECT_EQ(core->explain(job, 1, now)->more, 2U);
     const auto one = core->explainStep(job, idOf("a"), now);
     ASSERT_EQ(one->steps.size(), 1U);
     const JobId other = submit(rootJob("other", {"x"}, {}));
     EXPECT_TRUE(core->explainStep(other, idOf("a"), now)->steps.empty());
+}
+
+// Without walking over a whole farm: what is not known to be another's is explained to whoever asks.
+TEST_F(Roots, AreExplainedBeyondWhatIsCounted)
+{
+    constexpr std::size_t kWide = Explanation::kCountedBelow + 10;
+    std::vector<std::string> names;
+    std::vector<std::pair<std::uint32_t, std::uint32_t>> edges;
+    for (std::uint32_t below = 0; below < kWide; ++below) {
+        names.push_back(fmt::format("below-{}", below));
+        edges.emplace_back(kWide, below);
+    }
+    names.emplace_back("top");
+    const JobId job = submit(rootJob("wide", names, edges));
+    const auto why = core->explain(job, 5, now);
+    EXPECT_EQ(why->steps.size(), 5U);
+    EXPECT_EQ(why->more, Explanation::kCountedBelow - 4); // besides the top
+    EXPECT_EQ(core->explainStep(job, idOf("below-1"), now)->steps.size(), 1U);
+    EXPECT_EQ(core->explainStep(job, idOf(names.at(kWide - 1)), now)->steps.size(), 1U);
 }
 
 } // namespace
