@@ -372,7 +372,7 @@ void ChunkWalk::failed(const std::set<std::string>& paths)
             continue;
         node.state = State::Failed;
         node.failure = std::make_shared<const FailedDerivation>(
-            FailedDerivation{node.path.print(m_dir), node.derivation.outputs});
+            FailedDerivation{node.path.print(m_dir), node.derivation.system, node.derivation.outputs});
         taint(index, index);
     }
 }

@@ -44,6 +44,7 @@ struct IntakePlaces {
 
 struct IntakeCounters { // since the start
     std::uint64_t buildsRead = 0;
+    std::uint64_t buildsHanded = 0;  // to the farm, which took them
     Duration readTime{0};            // that reading and loading them took
     std::uint64_t stepsCreated = 0;  // handed to the farm
     std::uint64_t derivationsRead = 0;
@@ -74,13 +75,15 @@ public:
 
     // Once, when the farm has been recovered and the projection has begun.
     void start();
-    // Answers that are still out are dropped.
+    // What is under way ends soon, if the store and the fetching let it; nothing more is made of its answers.
+    void beginStop();
+    // Waits for that. Answers that are still out are dropped.
     void stop();
 
     // Any thread; answered on any thread. Unavailable: not started, stopped, or too many wait.
 
-    // An unfinished build is loaded before all others, also with Options::monitorsQueue false. NotFound: there is no
-    // such unfinished build.
+    // An unfinished build is loaded before all others, also with Options::monitorsQueue false; for one that is finished
+    // nothing is to be done. NotFound: there is no such build.
     void buildOne(BuildId build, Answer<void> answer);
     // A build of the job "debug" of this derivation (base name in the store). Invalid: it cannot be read. NotFound: no
     // such jobset.

@@ -21,12 +21,17 @@ constexpr std::size_t kMostListed = 500'000; // the others are found by the next
 constexpr std::size_t kMostSubmitted = 4;    // chunks
 constexpr Duration kLeastPause = milliseconds(50); // between two lists
 constexpr Duration kInPassPause = seconds(2);      // the same when it only changes the order
+constexpr Duration kHeldPause = milliseconds(250); // until somebody's transaction is over, perhaps
 constexpr unsigned kLongestBackOff = 60;           // seconds
 constexpr Duration kLongest = std::chrono::minutes(30);
 
 } // namespace
 
 // -------------------------------------------------------------------------------------------------- other threads
+
+Loader::Loader(LoaderParts parts)
+    : m_parts(std::move(parts)), m_heldPause(kHeldPause, std::max(m_parts.options.rescan, kHeldPause))
+{}
 
 void Loader::wake(bool restarted)
 {
@@ -39,8 +44,10 @@ void Loader::wake(bool restarted)
 bool Loader::buildOne(BuildId build, Answer<void> answer)
 {
     return m_inbox->post([this, build, answer = std::move(answer)] {
-        m_requests[build].push_back(answer);
-        m_first.push_front({{build}, true, false});
+        auto& answers = m_requests[build];
+        answers.push_back(answer);
+        if (answers.size() == 1) // else it is on its way
+            m_first.push_front({{build}, true, false});
     });
 }
 
@@ -85,12 +92,16 @@ Result<void> Loader::serve()
                                m_toComputeLater.size();
         });
         if (!didSomething)
-            waitFor(m_isWanted ? std::max(m_notBefore - now(), Duration(0)) : kLongest);
+            waitFor(untilNext());
     }
 }
 
 Result<bool> Loader::step()
 {
+    if (m_heldAt && *m_heldAt <= now()) {
+        m_heldAt.reset();
+        m_isWanted = m_parts.options.monitorsQueue;
+    }
     const bool isDue = m_isWanted && m_notBefore <= now();
     if (isDue) {
         PENSTOCK_TRY_VOID(beginPass());
@@ -143,6 +154,8 @@ Result<void> Loader::beginPass()
 void Loader::endPass()
 {
     m_isInPass = false;
+    if (!std::exchange(m_wasHeld, false))
+        m_heldPause.reset();
     m_list = {};
     m_memory.clear();
     m_isPostponed.clear();
@@ -202,6 +215,7 @@ void Loader::answered(std::uint64_t submission, const Result<std::vector<JobId>>
     auto found = m_submitted.extract(submission);
     if (!jobs)
         return refused(std::move(found.mapped()), jobs.error());
+    m_parts.counters.change([taken = jobs->size()](IntakeCounters& counters) { counters.buildsHanded += taken; });
     for (const BuildRef& build : found.mapped().builds)
         settleRequest(build.id, {});
 }
@@ -257,6 +271,14 @@ void Loader::runTasks()
 {
     for (const Task& task : m_inbox->take())
         task();
+}
+
+Duration Loader::untilNext() const
+{
+    Duration wait = m_isWanted ? m_notBefore - now() : kLongest;
+    if (m_heldAt)
+        wait = std::min(wait, *m_heldAt - now());
+    return std::max(wait, Duration(0));
 }
 
 void Loader::waitFor(Duration time)

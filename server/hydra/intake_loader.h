@@ -7,6 +7,7 @@
 #include "server/cache/output_store.h"
 #include "server/hydra/build_loader.h"
 #include "server/hydra/cached_results.h"
+#include "server/hydra/doubling_pause.h"
 #include "server/hydra/farm_port.h"
 #include "server/hydra/intake_board.h"
 #include "server/hydra/intake_derivations.h"
@@ -47,7 +48,7 @@ struct LoaderParts { // all outlive it
 
 class Loader {
 public:
-    explicit Loader(LoaderParts parts) : m_parts(std::move(parts)) {}
+    explicit Loader(LoaderParts parts);
 
     // The thread's body, until stop is requested.
     void run();
@@ -55,7 +56,6 @@ public:
     // Any thread.
     void wake(bool restarted); // see ListenerParts
     [[nodiscard]] bool buildOne(BuildId build, Answer<void> answer); // false: closed
-    [[nodiscard]] std::size_t waiting() const { return m_inbox->size(); }
     void close() { m_inbox->close(); }
 
 private:
@@ -88,6 +88,7 @@ private:
     [[nodiscard]] Result<void> settleRefused();
     void settleRequest(BuildId build, const Result<void>& outcome);
     void runTasks();
+    [[nodiscard]] Duration untilNext() const;
     void waitFor(Duration time);
     void waitOut(const Error& error);
     void allIsWell();
@@ -104,6 +105,7 @@ private:
     [[nodiscard]] Result<void> addListed(ChunkWalk& walk, std::vector<BuildId>& claimed);
     [[nodiscard]] Result<void> settle(LoadedChunk& chunk, std::int64_t startTime);
     [[nodiscard]] Result<void> finishSome(LoadedChunk& chunk);
+    void noteFinished(std::size_t wanted, std::size_t finished);
     [[nodiscard]] Result<void> abort(std::span<const BuildRef> builds);
     void submit(LoadedChunk chunk, bool takesLive);
     [[nodiscard]] Result<void> computeOne();
@@ -121,6 +123,10 @@ private:
     bool m_wasRestarted = false;
     bool m_isInPass = false;
     Instant m_notBefore; // the next list
+    // Builds whose rows somebody held are new again, and nobody tells when they are free.
+    std::optional<Instant> m_heldAt; // the next look at them
+    DoublingPause m_heldPause;
+    bool m_wasHeld = false; // one, in this pass
     std::size_t m_chunkSize = kFirstChunk;
     PassList m_list;
     PassMemory m_memory;

@@ -123,10 +123,9 @@ Result<void> Loader::settleUnclaimed(std::span<const BuildId> wanted, std::span<
     for (const BuildId build : wanted) {
         if (!m_requests.contains(build) || std::ranges::find(claimed, build) != claimed.end())
             continue;
-        PENSTOCK_TRY(const bool isThere, isUnfinished(*m_connection, build));
+        PENSTOCK_TRY(const bool isThere, isBuildThere(*m_connection, build));
         settleRequest(build, isThere ? Result<void>()
-                                     : fail(ErrorCode::NotFound,
-                                            fmt::format("buildId: there is no unfinished build {}", build)));
+                                     : fail(ErrorCode::NotFound, fmt::format("buildId: there is no build {}", build)));
     }
     return {};
 }
@@ -211,7 +210,17 @@ Result<void> Loader::abort(std::span<const BuildRef> builds)
 {
     PENSTOCK_TRY(const auto aborted, finishGone(finishing(), builds));
     m_parts.counters.change([&](IntakeCounters& counters) { counters.aborted += aborted.size(); });
+    noteFinished(builds.size(), aborted.size());
     return {};
+}
+
+void Loader::noteFinished(std::size_t wanted, std::size_t finished)
+{
+    if (finished == wanted)
+        return;
+    m_wasHeld = true;
+    if (!m_heldAt)
+        m_heldAt = now() + m_heldPause.next();
 }
 
 Result<void> Loader::finishSome(LoadedChunk& chunk)
@@ -230,6 +239,8 @@ Result<void> Loader::finishSome(LoadedChunk& chunk)
     for (LoadedChunk::Present& build : chunk.present)
         successes.push_back({{build.build.id, build.build.drvPath}, std::move(build.outputs)});
     PENSTOCK_TRY(auto copied, finishFromEarlier(finishing(), successes));
+    noteFinished(failures.size() + successes.size(),
+                 failed.size() + copied.finished.size() + copied.others.size());
     m_parts.counters.change([&](IntakeCounters& counters) {
         counters.cachedFailures += failed.size();
         counters.cachedSuccesses += copied.finished.size();
@@ -260,7 +271,7 @@ void Loader::submit(LoadedChunk chunk, bool takesLive)
     std::vector<jobs::ParsedJob> jobs;
     std::uint64_t steps = 0;
     for (LoadedChunk::Job& job : chunk.jobs) {
-        m_parts.shares.set(job.build.group(), job.build.shares);
+        m_parts.shares.suggest(job.build.group(), job.build.shares);
         steps += job.job.steps.size();
         jobs.push_back(std::move(job.job));
     }
@@ -295,6 +306,7 @@ Result<void> Loader::computeFirst()
     if (!isFinished)
         return notComputed(std::move(build), isFinished.error(),
                            isPassing(isFinished.error()) || !m_connection->isUsable());
+    noteFinished(1, *isFinished ? 1 : 0);
     m_parts.counters.change([&](IntakeCounters& counters) { counters.cachedSuccesses += *isFinished ? 1U : 0U; });
     allIsWell();
     return {};

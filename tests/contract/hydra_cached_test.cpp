@@ -51,6 +51,12 @@ protected:
                                    "buildstepoutputs VALUES ({0}, 1, 'out', '{2}')", id, pathOf(step), outputOf(step)));
         return id;
     }
+    bool loaderWaits() // for somebody's lock
+    {
+        return m_database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = "
+                                "'penstock-hydra-loader' AND wait_event_type = 'Lock' AND datname = "
+                                "current_database()") == "1";
+    }
     // A derivation whose output only a build can tell, its file written. The full path.
     std::string deriveFloating(const std::string& name)
     {
@@ -209,7 +215,7 @@ TEST_F(HydraCached, FailsTheBuildOfAFailedDerivation)
     loaded(id);
     EXPECT_EQ(settled(id), "1|1|1|NULL|NULL|NULL|t");
     EXPECT_THAT(m_database.stepRows(id),
-                ElementsAre(fmt::format("1|0|{}|0|8|NULL|NULL|NULL||NULL|{}|NULL", pathOf(a), origin)));
+                ElementsAre(fmt::format("1|0|{}|0|8|NULL|NULL|NULL||x86_64-linux|{}|NULL", pathOf(a), origin)));
     EXPECT_THAT(m_database.stepOutputRows(id), ElementsAre("1|out|" + outputOf(a)));
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
@@ -229,7 +235,7 @@ TEST_F(HydraCached, FailsWhatNeedsAFailedDerivationWithoutAnOriginWhenThereIsNon
     loaded(id);
     EXPECT_EQ(settled(id), "1|2|1|NULL|NULL|NULL|t");
     EXPECT_EQ(m_database.stepRows(id).back(),
-              fmt::format("4|0|{}|0|8|NULL|NULL|NULL||NULL|NULL|NULL", pathOf(a)));
+              fmt::format("4|0|{}|0|8|NULL|NULL|NULL||x86_64-linux|NULL|NULL", pathOf(a)));
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
 
@@ -288,6 +294,7 @@ TEST_F(HydraCached, ARowThatSomebodyHoldsWaitsAndHoldsUpNothing)
     const auto b = derive("b");
     build(a);
     build(b);
+    m_options.rescan = std::chrono::hours(1); // nobody tells when it is free, and it is soon
     m_database.insertFinishedBuild(rowOf(a), 0);
     const int held = queue(a);
     const int other = queue(b);
@@ -315,6 +322,40 @@ TEST_F(HydraCached, ABuildThatWasRepointedMeanwhileIsNotFinishedWithTheOldResult
     waitUntil("the new derivation is loaded", [&] { return m_farm.jobOf(id).has_value(); });
     EXPECT_FALSE(isFinished(id));
     EXPECT_EQ(m_farm.jobOf(id)->root, "b");
+}
+
+// The row of nrbuilds comes before builds: who has changed one finished flag holds it, and may want our build next.
+TEST_F(HydraCached, SomebodyElsesTransactionGetsTheBuildsItWantsNext)
+{
+    const auto a = derive("a");
+    build(a);
+    const int first = m_database.insertFinishedBuild(rowOf(a), 0);
+    const int ours = queue(a);
+    HydraSession web(m_database.url());
+    web.run(fmt::format("SET lock_timeout = '500ms'; BEGIN; UPDATE builds SET finished = 0 WHERE id = {}", first));
+    start();
+    waitUntil("the loader waits", [&] { return loaderWaits(); });
+    web.run(fmt::format("UPDATE builds SET keep = 1 WHERE id = {}", ours));
+    web.run("ROLLBACK");
+    loaded(ours);
+    EXPECT_EQ(buildFinished().size(), 1U);
+}
+
+TEST_F(HydraCached, AnOriginThatIsDeletedMeanwhileIsNone)
+{
+    m_options.rescan = std::chrono::hours(1); // it shall not take a second look
+    const auto a = derive("a");
+    addFailedPath(a);
+    const int origin = failedBuild(a, a);
+    const int id = queue(a);
+    HydraSession web(m_database.url());
+    web.run(fmt::format("BEGIN; DELETE FROM builds WHERE id = {}", origin));
+    start();
+    waitUntil("the loader waits", [&] { return loaderWaits(); });
+    web.run("COMMIT");
+    loaded(id);
+    EXPECT_EQ(m_database.stepRows(id).back(),
+              fmt::format("1|0|{}|0|8|NULL|NULL|NULL||x86_64-linux|NULL|NULL", pathOf(a)));
 }
 
 TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)

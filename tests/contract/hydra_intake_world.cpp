@@ -161,7 +161,10 @@ void TableFarm::cancel(JobId job, std::string why, hydra::Answer<void> answer)
             done = fail(ErrorCode::NotFound, "no such job");
         } else {
             m_cancelled.push_back(static_cast<int>(found->second.spec.sourceId));
-            m_session.run(fmt::format("DELETE FROM penstock.hydra_builds WHERE job = {}", job.value()));
+            if (m_stopsSlowly)
+                m_stopping.push_back(job);
+            else
+                dropRow(job);
             m_live.erase(found->second.root);
             m_jobs.erase(found);
         }
@@ -169,27 +172,48 @@ void TableFarm::cancel(JobId job, std::string why, hydra::Answer<void> answer)
     answer(done);
 }
 
-void TableFarm::bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer)
+void TableFarm::dropRow(JobId job)
 {
-    Result<void> done;
+    m_session.run(fmt::format("DELETE FROM penstock.hydra_builds WHERE job = {}", job.value()));
+}
+
+void TableFarm::stopSlowly()
+{
+    const MutexLock lock(m_mutex);
+    m_stopsSlowly = true;
+}
+
+void TableFarm::letStopped()
+{
+    const MutexLock lock(m_mutex);
+    for (const JobId job : std::exchange(m_stopping, {}))
+        dropRow(job);
+}
+
+void TableFarm::bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer)
+{
     {
         const MutexLock lock(m_mutex);
-        const auto found = m_jobs.find(job);
-        if (found == m_jobs.end())
-            done = fail(ErrorCode::NotFound, "no such job");
-        else
-            found->second.bumped = at;
+        for (const hydra::JobBump& bump : bumps)
+            if (const auto found = m_jobs.find(bump.job); found != m_jobs.end())
+                found->second.bumped = bump.at;
     }
-    answer(done);
+    answer({});
 }
 
 void TableFarm::setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer)
 {
+    Result<void> done;
     {
         const MutexLock lock(m_mutex);
-        m_shares.insert_or_assign(std::move(group), shares);
+        if (m_shareRefusals > 0) {
+            --m_shareRefusals;
+            done = fail(ErrorCode::Unavailable, "the database does not keep up");
+        } else {
+            m_shares.insert_or_assign(std::move(group), shares);
+        }
     }
-    answer({});
+    answer(done);
 }
 
 std::map<int, FarmJob> TableFarm::open() const
@@ -241,6 +265,11 @@ void TableFarm::refuse(std::vector<Error> next)
 {
     const MutexLock lock(m_mutex);
     m_refusals = std::move(next);
+}
+void TableFarm::refuseShares(std::size_t next)
+{
+    const MutexLock lock(m_mutex);
+    m_shareRefusals = next;
 }
 void TableFarm::refuseJobsNamed(std::string name, Error error)
 {

@@ -69,7 +69,7 @@ public:
 
     void submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vector<JobId>> answer) override;
     void cancel(JobId job, std::string why, hydra::Answer<void> answer) override;
-    void bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer) override;
+    void bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer) override;
     void setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer) override;
 
     [[nodiscard]] std::map<int, FarmJob> open() const; // by build
@@ -80,7 +80,11 @@ public:
     [[nodiscard]] std::size_t submissions() const;
     [[nodiscard]] std::size_t conflicts() const;
     void refuse(std::vector<Error> next); // so many submissions
+    void refuseShares(std::size_t next); // so many orders
     void refuseJobsNamed(std::string name, Error error);
+    // Jobs that are cancelled from now on keep what runs of them, until it is over.
+    void stopSlowly();
+    void letStopped();
     void hold(); // what is submitted is neither taken nor answered
     void letGo();
     // A step ended, and nobody told the intake.
@@ -88,6 +92,7 @@ public:
 
 private:
     [[nodiscard]] Result<std::vector<JobId>> take(std::vector<jobs::ParsedJob>& jobs) PENSTOCK_REQUIRES(m_mutex);
+    void dropRow(JobId job) PENSTOCK_REQUIRES(m_mutex);
 
     mutable Mutex m_mutex;
     HydraSession m_session PENSTOCK_GUARDED_BY(m_mutex);
@@ -95,7 +100,10 @@ private:
     std::set<std::string> m_live PENSTOCK_GUARDED_BY(m_mutex); // derivations
     std::map<std::string, std::uint32_t> m_shares PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<int> m_cancelled PENSTOCK_GUARDED_BY(m_mutex);
+    bool m_stopsSlowly PENSTOCK_GUARDED_BY(m_mutex) = false;
+    std::vector<JobId> m_stopping PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<Error> m_refusals PENSTOCK_GUARDED_BY(m_mutex);
+    std::size_t m_shareRefusals PENSTOCK_GUARDED_BY(m_mutex) = 0;
     struct Held {
         std::vector<jobs::ParsedJob> jobs;
         hydra::Answer<std::vector<JobId>> answer;
