@@ -23,7 +23,8 @@ template <class Row, class Id> Result<void> checkKnown(const std::map<Id, Row>& 
 work::StepRow withoutText(work::StepRow row)
 {
     if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get()))
-        row.spec.work = std::make_shared<const work::Work>(work::NixWork{nix->drvPath, {}, {}, nix->outputs, nix->platform});
+        row.spec.work = std::make_shared<const work::Work>(
+            work::NixWork{nix->drvPath, {}, {}, nix->outputs, nix->platform});
     return row;
 }
 

@@ -116,7 +116,8 @@ work::StepRow nixStep(std::uint64_t id)
 work::StepRow withoutText(work::StepRow row)
 {
     if (const auto* nix = std::get_if<work::NixWork>(row.spec.work.get()))
-        row.spec.work = std::make_shared<const work::Work>(work::NixWork{nix->drvPath, {}, {}, nix->outputs, nix->platform});
+        row.spec.work = std::make_shared<const work::Work>(
+            work::NixWork{nix->drvPath, {}, {}, nix->outputs, nix->platform});
     return row;
 }
 
