@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Rows of builds that somebody else holds are never waited for, nor the count of finished ones: they are left out and
-// written later, so that no order of taking them is needed. Those of buildsteps that end are waited for, but for a moment
-// only (phases are written there), and less than it takes to find a deadlock.
+// written later, so that no order of taking them is needed. Those of buildsteps that end are waited for, but for a
+// moment only (phases are written there), and less than it takes to find a deadlock.
 //
 // Plans are made once, often while a table is empty, and must be right when it is not. So every table is entered by
 // LATERAL with OFFSET 0, which the planner cannot turn around, and a table that is written by "= ANY(ARRAY[x])", for
