@@ -68,7 +68,7 @@ Result<void> Projection::tellResolved(Connection& connection)
     for (int index = 0; index < rows.count(); ++index) {
         RowReader row(rows, index);
         const AttemptId attempt(row.uint64());
-        const std::string drvPath = row.text();
+        const std::string drvPath(row.bytes());
         PENSTOCK_TRY_VOID(row.finish("row of a resolved derivation"));
         m_resolver->tell(attempt, drvPath);
     }

@@ -67,7 +67,6 @@ struct OpenRow {
 struct BuildFacts {
     BuildId build = 0;
     StepId root{0};
-    std::string drvPath;
     bool started = false;
     std::optional<BuildId> accounted; // remembered since it was deferred
     work::JobState state = work::JobState::Failed;

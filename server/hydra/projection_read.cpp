@@ -152,7 +152,7 @@ private:
             OpenRow open{AttemptId(row.uint64())};
             open.build = row.int32();
             open.stepnr = row.int32();
-            open.drvPath = row.text();
+            open.drvPath = row.bytes(); // Hydra's texts are as they are
             using enum OpenRow::Hold;
             open.hold = ours.contains(open.attempt) ? Ours : !open.drvPath.empty() ? Others : Gone;
             m_facts.ended.push_back(std::move(open));
@@ -169,7 +169,6 @@ private:
             BuildFacts build;
             build.build = row.int32();
             build.root = StepId(row.uint64());
-            build.drvPath = row.text();
             build.started = row.boolean();
             build.accounted = optionalInt32(row);
             build.state = row.word(work::parseJobState);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Rows of builds that somebody else holds are never waited for, those of buildsteps for a moment only (phases are
-// written there): they are left out and written later. As nothing is waited for, no order of taking them is needed.
+// Rows of builds that somebody else holds are never waited for, nor the count of finished ones: they are left out and
+// written later, so that no order of taking them is needed. Those of buildsteps that end are waited for, but for a
+// moment only (phases are written there), and less than it takes to find a deadlock.
 //
 // Plans are made once, often while a table is empty, and must be right when it is not. So every table is entered by
 // LATERAL with OFFSET 0, which the planner cannot turn around, and a table that is written by "= ANY(ARRAY[x])", for
@@ -91,7 +92,7 @@ LATERAL (SELECT FROM jobsets s, projects p WHERE s.id = b.jobset_id AND p.name =
 WHERE (SELECT count(*) FROM counted) > 0 OR NOT EXISTS (SELECT FROM nrbuilds n WHERE n.what = 'finished'))"};
 
 const Statement kReadBuilds{"hydra_read_builds", R"(
-SELECT h.build, h.step, h.drvpath, h.started, h.accounted, j.state, j.created_us, j.error,
+SELECT h.build, h.step, h.started, h.accounted, j.state, j.created_us, j.error,
     coalesce(b.finished = 0 AND b.drvpath = h.drvpath, false), b.buildstatus, b.stoptime,
     coalesce((SELECT max(n.stepnr) FROM buildsteps n WHERE n.build = h.build), 0)
 FROM unnest($1::bigint[]) AS u (id)

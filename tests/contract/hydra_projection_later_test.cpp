@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <thread>
 
 namespace penstock::test {
 namespace {
@@ -26,16 +25,10 @@ struct HydraLater : ::testing::Test {
             changes.step(first + n, fmt::format("s{}", first + n)).start(first + n, first + n, build);
         return changes.get();
     }
-    std::string countOfSteps(int build)
+    void waitForSteps(int build, int count)
     {
-        return farm.database().value(fmt::format("SELECT count(*) FROM buildsteps WHERE build = {}", build));
-    }
-    void waitForSteps(int build, const std::string& count)
-    {
-        const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-        while (countOfSteps(build) != count && std::chrono::steady_clock::now() < limit)
-            std::this_thread::sleep_for(std::chrono::milliseconds(10));
-        EXPECT_EQ(countOfSteps(build), count);
+        farm.waitForValue(fmt::format("SELECT count(*) FROM buildsteps WHERE build = {}", build),
+                          std::to_string(count));
     }
 
     HydraFarm farm;
@@ -75,7 +68,7 @@ TEST_F(HydraLater, AllThatWaitedIsWrittenOnceNobodyHoldsIt)
     other.run("BEGIN; SELECT FROM builds FOR UPDATE");
     farm.persist(manySteps(100, a));
     other.run("COMMIT");
-    waitForSteps(a, std::to_string(kMany)); // nothing else is written meanwhile
+    waitForSteps(a, kMany); // nothing else is written meanwhile
     farm.waitForRest();
 }
 
@@ -88,8 +81,8 @@ TEST_F(HydraLater, WhatIsHeldKeepsNothingElseFromItsTurn)
     farm.persist(manySteps(100, a));
     farm.persist(FarmChanges().step(9'999, "last").start(9'999, 9'999, b).get());
     another.run("COMMIT");
-    waitForSteps(b, "1");
-    EXPECT_EQ(countOfSteps(a), "0");
+    waitForSteps(b, 1);
+    EXPECT_TRUE(farm.steps(a).empty());
 }
 
 TEST_F(HydraLater, NoBuildIsToldBeforeItsStepsAreThrough)

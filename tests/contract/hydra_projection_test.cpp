@@ -208,6 +208,24 @@ TEST_F(HydraProjection, WhatWasRefusedHasNoLog)
     EXPECT_THAT(farm.steps(a), ElementsAre("a|0|3|no room|100|150|m1|x86_64-linux|NULL"));
 }
 
+// As our own columns mark bytes that are no text.
+TEST_F(HydraProjection, WhateverAJobIsCalledItEnds)
+{
+    const int a = farm.insertBuild("a");
+    farm.database().run("UPDATE builds SET job = E'\\x01hex:none'; UPDATE jobsets SET name = E'\\x01hex:x'");
+    queue(a, 1, "a");
+    farm.persist(FarmChanges().start(1, 1, a).get());
+    work::BuildResults results;
+    results.metrics = {{"size", 1.5, "MiB"}};
+    farm.persist(FarmChanges()
+                     .end(1, endOf(AttemptEnd::Succeeded, {}, results))
+                     .finish(1, StepResult::Succeeded)
+                     .over(a, JobState::Succeeded)
+                     .get());
+    EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");
+    EXPECT_EQ(farm.database().value("SELECT m.job = b.job FROM buildmetrics m, builds b WHERE b.id = m.build"), "t");
+}
+
 TEST_F(HydraProjection, ARestartedBuildLosesItsFormerResults)
 {
     const int a = farm.insertBuild("a");

@@ -108,11 +108,17 @@ store::postgres::Projection::Rest HydraFarm::later()
 
 void HydraFarm::waitForRest()
 {
+    waitForValue("SELECT (SELECT count(*) FROM penstock.hydra_builds WHERE deferred) + "
+                 "(SELECT count(*) FROM penstock.hydra_attempts WHERE deferred)",
+                 "0");
+}
+
+void HydraFarm::waitForValue(const std::string& statement, const std::string& value)
+{
     const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-    while (m_database.value("SELECT (SELECT count(*) FROM penstock.hydra_builds WHERE deferred) + "
-                            "(SELECT count(*) FROM penstock.hydra_attempts WHERE deferred)") != "0") {
+    for (std::string now = m_database.value(statement); now != value; now = m_database.value(statement)) {
         if (std::chrono::steady_clock::now() > limit) {
-            ADD_FAILURE() << "something still waits";
+            ADD_FAILURE() << statement << " is still " << now << ", not " << value;
             return;
         }
         std::this_thread::sleep_for(std::chrono::milliseconds(10));

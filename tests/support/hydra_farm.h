@@ -29,6 +29,8 @@ public:
     store::postgres::Projection::Rest later();
     // Until the writer, when idle, has written what had to wait; fails the test after a minute.
     void waitForRest();
+    // Until the statement gives this value, likewise.
+    void waitForValue(const std::string& statement, const std::string& value);
 
     [[nodiscard]] HydraDatabase& database() { return m_database; }
     [[nodiscard]] NotificationRecorder& recorder() { return m_recorder; }

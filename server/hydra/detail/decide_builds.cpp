@@ -22,10 +22,10 @@ std::uint64_t sizeOf(const std::vector<work::OutputFact>& outputs)
 
 bool Decision::exists(BuildId build) const
 {
-    return m_facts.origins.contains(build) ||
-           std::ranges::any_of(m_facts.builds, [build](const BuildFacts& facts) {
-               return facts.build == build && facts.hold == BuildFacts::Hold::Ours;
-           });
+    if (m_facts.origins.contains(build))
+        return true;
+    const auto found = std::ranges::lower_bound(m_facts.builds, build, {}, &BuildFacts::build);
+    return found != m_facts.builds.end() && found->build == build && found->hold == BuildFacts::Hold::Ours;
 }
 
 StepId Decision::originOf(const BuildFacts& build) const

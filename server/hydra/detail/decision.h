@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Decision: one call of decide(), in the order in which things are told: steps that start, steps that end, builds that
-// end. Pure, one use.
+// Decision: one call of decide(), in the order in which things are told: steps that end, steps that start (and may have
+// ended since), builds that end. Pure, one use.
 #pragma once
 
 #include "server/hydra/decide.h"
@@ -16,8 +16,8 @@ class Decision {
 public:
     Decision(const Facts& facts, const ProjectionRules& rules) : m_facts(facts), m_rules(rules) {}
 
-    void startSteps();
     void endSteps();
+    void startSteps();
     void endBuilds();
     [[nodiscard]] Rows take();
 

@@ -27,8 +27,8 @@ struct Projection {
     [[nodiscard]] virtual Result<void> begin(Connection& connection) = 0;
     // In the open transaction, after our own rows: new rows carry their last progress (see MergedBatch).
     [[nodiscard]] virtual Result<Rest> write(Connection& connection, const work::Changes& changes) = 0;
-    // Outside of a transaction, a while after the start and after a write that left something, and then again as long as
-    // something is left. Batches wait meanwhile, so each call does a part of it only.
+    // Outside of a transaction, a while after the start and after a write that left something, and then again as long
+    // as something is left. Batches wait meanwhile, so each call does a part of it only.
     [[nodiscard]] virtual Result<Rest> later(Connection& connection) = 0;
 };
 
