@@ -35,6 +35,7 @@ struct AttemptExit {
     std::vector<protocol::NixOutput> outputs;
     bool cached = false;
     std::uint32_t nixStatus = 0;
+    bool isFinal = false; // of Outcome::Infrastructure: no other try would end otherwise
     protocol::NixResults results = {};
     std::vector<std::string> notes = {}; // lines for the log, in Penstock's name
 };

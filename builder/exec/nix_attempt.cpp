@@ -348,6 +348,7 @@ private:
         const bool isSilence = limits.silentTimeout.count() > 0 && !isTotal;
         result.outcome = outcomeOf(built.status, isSilence ? Outcome::SilentTimedOut : Outcome::TimedOut);
         result.nixStatus = static_cast<std::uint32_t>(std::min<std::uint64_t>(built.number, 0xFFFFFFFFU));
+        result.isFinal = isFinal(built.status);
         result.cached = result.outcome == Outcome::Succeeded && built.status != BuildStatus::Built;
         result.error = built.error;
         if (result.outcome != Outcome::Succeeded && result.error.empty())
@@ -441,9 +442,34 @@ Outcome outcomeOf(BuildStatus status, Outcome timedOut)
     case BuildStatus::MiscFailure:
     case BuildStatus::DependencyFailed:
     case BuildStatus::NoSubstituters:
+    case BuildStatus::HashMismatch:
     case BuildStatus::Unknown: break;
     }
     return Outcome::Infrastructure;
+}
+
+bool isFinal(BuildStatus status)
+{
+    switch (status) {
+    case BuildStatus::CachedFailure:
+    case BuildStatus::DependencyFailed:
+    case BuildStatus::NoSubstituters:
+    case BuildStatus::HashMismatch:
+    case BuildStatus::Unknown: return true;
+    case BuildStatus::Built:
+    case BuildStatus::Substituted:
+    case BuildStatus::AlreadyValid:
+    case BuildStatus::PermanentFailure:
+    case BuildStatus::InputRejected:
+    case BuildStatus::OutputRejected:
+    case BuildStatus::TransientFailure:
+    case BuildStatus::TimedOut:
+    case BuildStatus::MiscFailure:
+    case BuildStatus::LogLimitExceeded:
+    case BuildStatus::NotDeterministic:
+    case BuildStatus::ResolvesToAlreadyValid: break;
+    }
+    return false;
 }
 
 AttemptExit runNixAttempt(const NixMachine& machine, const protocol::Assignment& assignment,

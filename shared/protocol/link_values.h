@@ -233,6 +233,7 @@ struct AttemptResult {
     std::uint32_t nixStatus = 0;
     bool coreDumped = false;
     NixResults results = {}; // when it succeeded
+    bool isFinal = false;    // of Outcome::Infrastructure: no other try would end otherwise
     friend bool operator==(const AttemptResult&, const AttemptResult&) = default;
 };
 

@@ -188,6 +188,7 @@ Result<AttemptResult> decodeFinished(const link::AttemptFinished& from)
     to.cached = from.cached();
     to.nixStatus = from.nix_status();
     to.coreDumped = from.core_dumped();
+    to.isFinal = from.is_final();
     readResults(fields, from.nix_results(), to.results);
     return fields.finish(std::move(to));
 }

@@ -183,6 +183,7 @@ struct BuilderEncoder {
         to.set_cached(from.cached);
         to.set_nix_status(from.nixStatus);
         to.set_core_dumped(from.coreDumped);
+        to.set_is_final(from.isFinal);
         if (from.results != NixResults{})
             encodeResults(from.results, *to.mutable_nix_results());
     }

@@ -411,10 +411,14 @@ TEST(NixOutcome, FollowsTheTableOfHydra)
         {BuildStatus::NotDeterministic, Outcome::NotDeterministic},
         {BuildStatus::ResolvesToAlreadyValid, Outcome::Succeeded},
         {BuildStatus::NoSubstituters, Outcome::Infrastructure},
+        {BuildStatus::HashMismatch, Outcome::Infrastructure},
         {BuildStatus::Unknown, Outcome::Infrastructure},
     };
-    for (const auto& [status, outcome] : table)
+    for (const auto& [status, outcome] : table) {
         EXPECT_EQ(outcomeOf(status, Outcome::SilentTimedOut), outcome) << toString(status);
+        const bool isTriedAgain = outcome != Outcome::Infrastructure || status == BuildStatus::MiscFailure;
+        EXPECT_EQ(isFinal(status), !isTriedAgain) << toString(status);
+    }
 }
 
 } // namespace

@@ -86,6 +86,19 @@ TEST_F(Farm, InfrastructureTroubleIsTriedElsewhereAndHasItsOwnBudget)
     EXPECT_EQ(progressOf(stepOf(job)).failures, 0U);
 }
 
+TEST_F(Farm, TroubleThatEveryMachineWouldHaveEndsTheStep)
+{
+    const SessionId one = connect("one");
+    const JobId job = submit(commandJob("a"));
+    protocol::AttemptResult final = result(onlyAssigned(), protocol::Outcome::Infrastructure);
+    final.isFinal = true;
+    final.error = "dependency failed";
+    send(AttemptFinished{one, final});
+    EXPECT_EQ(stateOf(job), JobState::Failed);
+    EXPECT_EQ(core->job(job)->progress.result, StepResult::Aborted);
+    EXPECT_EQ(progressOf(stepOf(job)).error, "dependency failed");
+}
+
 TEST_F(Farm, ARejectedStepGoesElsewhereAtOnceAndNeverSpins)
 {
     const SessionId one = connect("one");

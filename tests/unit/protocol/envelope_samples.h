@@ -38,7 +38,7 @@ inline AttemptResult sampleResult()
 {
     return {AttemptId(7), Outcome::Failed, 3, 9, "it broke\n", WallTime::fromMicros(10), WallTime::fromMicros(20),
             Duration{1}, Duration{2}, 3, 4, true, {{"out", "/nix/store/x", "sha256:00", 5}}, true, 6, true,
-            sampleResults()};
+            sampleResults(), true};
 }
 
 inline std::vector<BuilderMessage> builderSamples()
