@@ -246,6 +246,7 @@ void AttemptRunner::sayEnded(AttemptExit exit)
     result.cached = exit.cached;
     result.nixStatus = exit.nixStatus;
     result.isFinal = exit.isFinal && exit.outcome == Outcome::Infrastructure;
+    result.effort = exit.effort;
     if (exit.outcome == Outcome::Succeeded)
         result.results = std::move(exit.results);
     m_events.ended(std::move(result));

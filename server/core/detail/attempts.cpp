@@ -80,8 +80,9 @@ work::AttemptProgress reportOf(protocol::AttemptResult&& result)
     for (protocol::NixOutput& output : result.outputs)
         report.outputs.push_back(
             {std::move(output.name), std::move(output.path), std::move(output.narHash), output.narSize});
-    if (isGood(report.end))
-        report.results = resultsOf(std::move(result.results));
+    work::BuildResults results = isGood(report.end) ? resultsOf(std::move(result.results)) : work::BuildResults();
+    results.effort = {result.effort.copied, result.effort.rounds, result.effort.isNondeterministic};
+    report.results = std::move(results);
     return report;
 }
 

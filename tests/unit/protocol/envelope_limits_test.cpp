@@ -160,6 +160,7 @@ TEST(EnvelopeLimits, HoldForResults)
     expectLimit<R>([](R& m, std::size_t n) { m.results.metrics[0].unit.assign(n, 'u'); }, kMaxNameBytes,
                    "metrics.unit");
     expectLimit<R>([](R& m, std::size_t n) { m.results.closureSize = n; }, INT64_MAX, "closure_bytes");
+    expectLimit<R>([](R& m, std::size_t n) { m.effort.rounds = static_cast<std::uint32_t>(n); }, kMaxRounds, "rounds");
     const auto fillAll = [](R& m, std::size_t bytes) {
         m.results = {};
         while (m.results.byteCount() + 8000 < bytes)
