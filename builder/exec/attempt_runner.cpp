@@ -245,6 +245,8 @@ void AttemptRunner::sayEnded(AttemptExit exit)
     result.outputs = std::move(exit.outputs);
     result.cached = exit.cached;
     result.nixStatus = exit.nixStatus;
+    result.isFinal = exit.isFinal && exit.outcome == Outcome::Infrastructure;
+    result.effort = exit.effort;
     if (exit.outcome == Outcome::Succeeded)
         result.results = std::move(exit.results);
     m_events.ended(std::move(result));

@@ -35,7 +35,9 @@ struct AttemptExit {
     std::vector<protocol::NixOutput> outputs;
     bool cached = false;
     std::uint32_t nixStatus = 0;
+    bool isFinal = false; // of Outcome::Infrastructure: no other try would end otherwise
     protocol::NixResults results = {};
+    protocol::BuildEffort effort = {};
     std::vector<std::string> notes = {}; // lines for the log, in Penstock's name
 };
 

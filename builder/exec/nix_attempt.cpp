@@ -2,6 +2,7 @@
 #include "builder/exec/nix_attempt.h"
 
 #include "builder/exec/nix_results.h"
+#include "builder/exec/nix_verdict.h"
 #include "builder/exec/nix_work.h"
 #include "shared/base/text.h"
 #include "shared/nixdaemon/daemon_connection.h"
@@ -65,7 +66,8 @@ public:
             tell(NixOutputNews{m_pending.substr(at, protocol::kMaxLogRecordBytes)});
         m_pending.clear();
     }
-    [[nodiscard]] Duration elapsed() const { return m_clock.now().mono - m_startedAt; }
+    [[nodiscard]] Instant now() const { return m_clock.now().mono; }
+    [[nodiscard]] Duration elapsed() const { return now() - m_startedAt; }
 
 private:
     void tell(NixNews news)
@@ -129,7 +131,7 @@ public:
         PENSTOCK_TRY(const bool isThere, takeFromServer(result));
         if (isThere)
             return result;
-        PENSTOCK_TRY_VOID(bringInputs());
+        PENSTOCK_TRY_VOID(bringInputs(result));
         PENSTOCK_TRY(const BuildResult built, buildInSlot(result));
         if (result.outcome == Outcome::Succeeded)
             PENSTOCK_TRY_VOID(deliver(built.outputs.empty() ? m_work.outputs : built.outputs, result));
@@ -189,11 +191,13 @@ private:
         return addResults(collector, read, m_transfer->closureSizeAtServer(pathsOf(m_work.outputs)), result);
     }
 
-    Result<void> bringInputs()
+    Result<void> bringInputs(AttemptExit& result)
     {
         if (m_transfer && !m_work.inputs.empty()) {
             m_log.phase(0, "sending-inputs");
+            const Instant from = m_log.now();
             PENSTOCK_TRY_VOID(m_transfer->fetch(m_work.inputs));
+            result.effort.copied += m_log.now() - from;
         }
         return checkInputs();
     }
@@ -220,10 +224,10 @@ private:
         m_log.phase(0, "building");
         m_log.runClock(true);
         auto built = build(BuildMode::Normal);
-        const bool isRepeated = built && m_work.isBuiltTwice() &&
-                                (built->status == BuildStatus::Built || built->status == BuildStatus::AlreadyValid);
+        const bool isRepeated = built && (built->status == BuildStatus::Built ||
+                                          (built->status == BuildStatus::AlreadyValid && m_work.isBuiltTwice()));
         if (isRepeated)
-            built = repeated(*std::move(built));
+            built = repeated(*std::move(built), result.effort);
         if (m_links.buildSlots)
             m_links.buildSlots->give();
         if (built)
@@ -245,7 +249,9 @@ private:
         ResultCollector collector(m_machine.storeDir, outputs);
         if (m_transfer) {
             m_log.phase(0, "uploading");
+            const Instant from = m_log.now();
             PENSTOCK_TRY_VOID(m_transfer->send(paths, [&](const nix::StorePath& path) { return collector.tap(path); }));
+            result.effort.copied += m_log.now() - from;
             m_log.phase(0, "finishing");
         }
         const auto read = [this](const nix::StorePath& path, const ByteSink& sink) {
@@ -286,14 +292,24 @@ private:
         return {};
     }
 
-    // Built anew and compared with what is there. The first result, with the time of both, unless this one is bad.
-    Result<BuildResult> repeated(BuildResult first)
+    // Built anew and compared with what is there, as often as is asked for. The first result, with the time of all,
+    // unless a later one is bad; whether they must be the same is the author's to say, and the jobset's only to see.
+    Result<BuildResult> repeated(BuildResult first, protocol::BuildEffort& effort)
     {
-        PENSTOCK_TRY(BuildResult again, build(BuildMode::Check));
-        if (outcomeOf(again.status, Outcome::TimedOut) != Outcome::Succeeded)
-            return again;
-        first.cpuUser = first.cpuUser.value_or(0) + again.cpuUser.value_or(0);
-        first.cpuSystem = first.cpuSystem.value_or(0) + again.cpuSystem.value_or(0);
+        const bool mustBeSame = m_work.isBuiltTwice();
+        const std::uint32_t repeats = std::max(m_assignment.limits.repeats, mustBeSame ? 1U : 0U);
+        for (std::uint32_t round = 1; round <= repeats; ++round) {
+            PENSTOCK_TRY(BuildResult again, build(BuildMode::Check));
+            const bool differs = again.status == BuildStatus::NotDeterministic;
+            if (!differs && !nixdaemon::isGood(again.status))
+                return again;
+            effort.rounds = round + 1;
+            effort.isNondeterministic = effort.isNondeterministic || differs;
+            if (differs && mustBeSame)
+                return again;
+            first.cpuUser = first.cpuUser.value_or(0) + again.cpuUser.value_or(0);
+            first.cpuSystem = first.cpuSystem.value_or(0) + again.cpuSystem.value_or(0);
+        }
         return first;
     }
 
@@ -348,6 +364,7 @@ private:
         const bool isSilence = limits.silentTimeout.count() > 0 && !isTotal;
         result.outcome = outcomeOf(built.status, isSilence ? Outcome::SilentTimedOut : Outcome::TimedOut);
         result.nixStatus = static_cast<std::uint32_t>(std::min<std::uint64_t>(built.number, 0xFFFFFFFFU));
+        result.isFinal = isFinal(built.status);
         result.cached = result.outcome == Outcome::Succeeded && built.status != BuildStatus::Built;
         result.error = built.error;
         if (result.outcome != Outcome::Succeeded && result.error.empty())
@@ -422,29 +439,6 @@ std::string clipped(std::string text)
 }
 
 } // namespace
-
-Outcome outcomeOf(BuildStatus status, Outcome timedOut)
-{
-    switch (status) {
-    case BuildStatus::Built:
-    case BuildStatus::Substituted:
-    case BuildStatus::AlreadyValid:
-    case BuildStatus::ResolvesToAlreadyValid: return Outcome::Succeeded;
-    case BuildStatus::PermanentFailure:
-    case BuildStatus::InputRejected:
-    case BuildStatus::OutputRejected: return Outcome::Failed;
-    case BuildStatus::TransientFailure: return Outcome::Transient;
-    case BuildStatus::TimedOut: return timedOut;
-    case BuildStatus::LogLimitExceeded: return Outcome::LogLimit;
-    case BuildStatus::NotDeterministic: return Outcome::NotDeterministic;
-    case BuildStatus::CachedFailure:
-    case BuildStatus::MiscFailure:
-    case BuildStatus::DependencyFailed:
-    case BuildStatus::NoSubstituters:
-    case BuildStatus::Unknown: break;
-    }
-    return Outcome::Infrastructure;
-}
 
 AttemptExit runNixAttempt(const NixMachine& machine, const protocol::Assignment& assignment,
                           const NixAttemptLinks& links, const Clock& clock)

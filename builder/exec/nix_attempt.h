@@ -53,8 +53,4 @@ struct NixAttemptLinks {
 [[nodiscard]] AttemptExit runNixAttempt(const NixMachine& machine, const protocol::Assignment& assignment,
                                         const NixAttemptLinks& links, const Clock& clock);
 
-// How a verdict of Nix counts for Penstock (hydra-database 2.1). timedOut: which of the two limits was
-// reached.
-[[nodiscard]] protocol::Outcome outcomeOf(nixdaemon::BuildStatus status, protocol::Outcome timedOut);
-
 } // namespace penstock::builder

@@ -4,12 +4,14 @@
 #include "server/app/hydra_stores.h"
 #include "server/app/nix_remote.h"
 #include "shared/base/text.h"
+#include "shared/protocol/limits.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
 #include <initializer_list>
+#include <map>
 #include <utility>
 
 namespace penstock::app {
@@ -122,6 +124,30 @@ void addLimits(std::vector<OptionSpec>& o)
     o.push_back({.name = "max-output-size", .kind = Kind::Size,
                  .help = "limit of all outputs of a step of Hydra's together; 0: none", .fallback = "0",
                  .synonyms = hydraNames({"maxOutputSize", "max_output_size"})});
+    o.push_back({.name = "hydra-repeats",
+                 .help = "steps of this jobset are built N times more, and whether they differ is recorded",
+                 .valueName = "PROJECT:JOBSET:N", .repeatable = true, .synonyms = {"hydra.repeats"}});
+}
+
+// Several words in one value: the key of the same meaning in hydra.conf held them all.
+Result<std::map<std::string, std::uint32_t>> readRepeats(const config::Values& values)
+{
+    std::map<std::string, std::uint32_t> repeats;
+    for (const std::string& text : values.list("hydra-repeats")) {
+        for (const std::string_view word : split(text, ' ')) {
+            if (word.empty())
+                continue;
+            const auto parts = split(word, ':');
+            const auto count = parseUnsigned(parts.back());
+            if (parts.size() != 3 || !count || *count >= protocol::kMaxRounds || parts[0].empty() || parts[1].empty())
+                return fail(ErrorCode::Invalid,
+                            fmt::format("--hydra-repeats: '{}' is not PROJECT:JOBSET:N with N from 0 to {}; write, for "
+                                        "example, nixpkgs:trunk:1",
+                                        word, protocol::kMaxRounds - 1));
+            repeats.insert_or_assign(fmt::format("{}:{}", parts[0], parts[1]), static_cast<std::uint32_t>(*count));
+        }
+    }
+    return repeats;
 }
 
 void addForeignKeys(std::vector<OptionSpec>& o)
@@ -288,6 +314,7 @@ Result<std::optional<hydra::Options>> readHydraOptions(const config::Values& val
     core.dependencyLimits = {options.timeout, options.maxSilent, options.maxLogBytes, options.maxOutputBytes};
     options.shareWindow = values.duration("share-window");
     options.rescan = values.duration("rescan");
+    PENSTOCK_TRY(options.repeats, readRepeats(values));
     // Zero and less switched Hydra's timer off; here it finds changes that no notification tells of, so it stays.
     const std::int64_t timer = values.integer("queueTriggerTimerInS");
     if (timer > 0 && values.source("rescan") == Source::Default)

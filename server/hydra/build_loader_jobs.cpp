@@ -57,6 +57,8 @@ work::JobSpec jobSpecOf(const QueuedBuild& build, const Options& options)
     spec.limits.silentTimeout = limitOf(build.maxSilent, options.maxSilent);
     spec.limits.maxLogBytes = options.maxLogBytes;
     spec.limits.maxOutputBytes = options.maxOutputBytes;
+    if (const auto repeats = options.repeats.find(build.group()); repeats != options.repeats.end())
+        spec.limits.repeats = repeats->second;
     spec.sourceId = static_cast<std::uint64_t>(build.id);
     spec.definition = definitionOf(build);
     return spec;

@@ -5,6 +5,7 @@
 #include "shared/base/clock.h"
 
 #include <cstdint>
+#include <map>
 #include <string>
 
 namespace penstock::hydra {
@@ -21,6 +22,8 @@ struct Options {
     std::uint64_t maxLogBytes = 64ULL << 20U;
     std::uint64_t maxOutputBytes = 0; // of all outputs of a step together; 0: no limit
     Duration shareWindow = std::chrono::minutes(10); // over which machine time counts against a jobset's share
+    // "project:jobset" to how often its builds are built once more, to see whether they give the same.
+    std::map<std::string, std::uint32_t> repeats;
     Duration rescan = std::chrono::seconds(30); // while builds are queued: some changes come without a notification
 };
 

@@ -11,6 +11,13 @@ namespace penstock::hydra {
 
 using Seconds = std::int32_t; // since 1970
 
+struct StepEffort { // what its making took; nothing: not known, or not worth a word
+    std::optional<std::int32_t> overhead;   // milliseconds that inputs and outputs travelled
+    std::optional<std::int32_t> timesBuilt; // when it was built more than once
+    std::optional<bool> isNondeterministic; // likewise
+    friend bool operator==(const StepEffort&, const StepEffort&) = default;
+};
+
 struct StepRow { // new, of type 0
     BuildId build = 0;
     std::int32_t stepnr = 0;
@@ -24,6 +31,7 @@ struct StepRow { // new, of type 0
     std::string system;
     std::optional<BuildId> propagatedFrom;
     std::optional<std::string> resolved; // base name; with status 13 only
+    StepEffort effort = {};
     friend bool operator==(const StepRow&, const StepRow&) = default;
 };
 
@@ -42,6 +50,7 @@ struct StepEnd { // of a row that is there
     std::optional<std::string> error;
     std::optional<Seconds> start; // nothing: as it is
     Seconds stop = 0;
+    StepEffort effort = {};
     friend bool operator==(const StepEnd&, const StepEnd&) = default;
 };
 

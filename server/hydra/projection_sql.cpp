@@ -141,17 +141,17 @@ ORDER BY s.stepnr)"};
 
 // ------------------------------------------------------------------------------------------------------ Hydra's rows
 
-// Not built twice: a row without times, which tells of another build's step. A number that is taken means that another
+// A number that is taken means that another
 // program numbers steps of our builds: its row stays.
 const Statement kInsertSteps{"hydra_insert_steps", R"(
 INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, errormsg, starttime, stoptime, machine, system,
-    propagatedfrom, timesbuilt, isnondeterministic)
+    propagatedfrom, overhead, timesbuilt, isnondeterministic)
 SELECT u.build, u.stepnr, 0, u.drvpath, u.busy, u.status, u.errormsg, u.starttime, u.stoptime, u.machine, u.system,
-    u.origin, CASE WHEN u.status = 12 AND u.starttime IS NOT NULL THEN 2 END,
-    CASE WHEN u.status = 12 AND u.starttime IS NOT NULL THEN true END
+    u.origin, u.overhead, u.rounds, u.differs
 FROM unnest($1::integer[], $2::integer[], $3::text[], $4::integer[], $5::integer[], $6::text[], $7::integer[],
-    $8::integer[], $9::text[], $10::text[], $11::integer[])
-    AS u (build, stepnr, drvpath, busy, status, errormsg, starttime, stoptime, machine, system, origin)
+    $8::integer[], $9::text[], $10::text[], $11::integer[], $12::integer[], $13::integer[], $14::boolean[])
+    AS u (build, stepnr, drvpath, busy, status, errormsg, starttime, stoptime, machine, system, origin, overhead,
+    rounds, differs)
 ON CONFLICT (build, stepnr) DO NOTHING)"};
 
 const Statement kLiveResolved{"hydra_live_resolved", R"(
@@ -175,9 +175,10 @@ ON CONFLICT (build, stepnr, name) DO NOTHING)"};
 const Statement kEndSteps{"hydra_end_steps", R"(
 UPDATE buildsteps s SET busy = 0, status = u.status, errormsg = u.errormsg,
     starttime = coalesce(u.starttime, s.starttime), stoptime = u.stoptime,
-    timesbuilt = CASE u.status WHEN 12 THEN 2 END, isnondeterministic = CASE u.status WHEN 12 THEN true END
-FROM unnest($1::integer[], $2::integer[], $3::integer[], $4::text[], $5::integer[], $6::integer[])
-    AS u (build, stepnr, status, errormsg, starttime, stoptime)
+    overhead = u.overhead, timesbuilt = u.rounds, isnondeterministic = u.differs
+FROM unnest($1::integer[], $2::integer[], $3::integer[], $4::text[], $5::integer[], $6::integer[], $7::integer[],
+    $8::integer[], $9::boolean[])
+    AS u (build, stepnr, status, errormsg, starttime, stoptime, overhead, rounds, differs)
 WHERE s.build = ANY(ARRAY[u.build]) AND s.stepnr = ANY(ARRAY[u.stepnr]))"};
 
 const Statement kSetStepPaths{"hydra_set_step_paths", R"(

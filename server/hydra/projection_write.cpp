@@ -27,6 +27,16 @@ void optional(Columns& columns, const std::optional<std::string>& value)
 {
     value ? columns.text(*value) : columns.null();
 }
+void optional(Columns& columns, const std::optional<bool>& value)
+{
+    value ? columns.boolean(*value) : columns.null();
+}
+void effort(Columns& columns, const StepEffort& value)
+{
+    optional(columns, value.overhead);
+    optional(columns, value.timesBuilt);
+    optional(columns, value.isNondeterministic);
+}
 void textOrNull(Columns& columns, const std::string& value)
 {
     value.empty() ? columns.null() : columns.text(value);
@@ -85,7 +95,8 @@ void Writing::addSteps(const Rows& rows)
             c.text(row.system);
             optional(c, row.resolved);
         });
-    add(plain, sql::kInsertSteps, {Int32, Int32, Text, Int32, Int32, Text, Int32, Int32, Text, Text, Int32},
+    add(plain, sql::kInsertSteps,
+        {Int32, Int32, Text, Int32, Int32, Text, Int32, Int32, Text, Text, Int32, Int32, Int32, Boolean},
         [](Columns& c, const StepRow& row) {
             c.int32(row.build);
             c.int32(row.stepnr);
@@ -98,6 +109,7 @@ void Writing::addSteps(const Rows& rows)
             c.text(row.machine);
             c.text(row.system);
             optional(c, row.propagatedFrom);
+            effort(c, row.effort);
         });
     const auto fillOutput = [](Columns& c, const StepOutputRow& row) {
         c.int32(row.build);
@@ -107,14 +119,16 @@ void Writing::addSteps(const Rows& rows)
     };
     add(rows.stepOutputs, sql::kInsertStepOutputs, {Int32, Int32, Text, Text}, fillOutput);
     addAttempts(rows.running, sql::kSetConnecting);
-    add(rows.stepEnds, sql::kEndSteps, {Int32, Int32, Int32, Text, Int32, Int32}, [](Columns& c, const StepEnd& row) {
-        c.int32(row.build);
-        c.int32(row.stepnr);
-        c.int32(numberOf(row.status));
-        optional(c, row.error);
-        optional(c, row.start);
-        c.int32(row.stop);
-    });
+    add(rows.stepEnds, sql::kEndSteps, {Int32, Int32, Int32, Text, Int32, Int32, Int32, Int32, Boolean},
+        [](Columns& c, const StepEnd& row) {
+            c.int32(row.build);
+            c.int32(row.stepnr);
+            c.int32(numberOf(row.status));
+            optional(c, row.error);
+            optional(c, row.start);
+            c.int32(row.stop);
+            effort(c, row.effort);
+        });
     add(rows.stepPaths, sql::kSetStepPaths, {Int32, Int32, Text, Text}, fillOutput);
     add(rows.failedPaths, sql::kInsertFailedPaths, {Text}, [](Columns& c, const std::string& path) { c.text(path); });
 }

@@ -114,7 +114,7 @@ struct AttemptProgress { // the mutable part of an attempt's row
     std::uint64_t logBytes = 0;
     bool logTruncated = false;
     std::vector<OutputFact> outputs;
-    SharedResults results; // when it ended well
+    SharedResults results; // when it ended well; else the effort alone
     friend bool operator==(const AttemptProgress&, const AttemptProgress&) = default;
 };
 

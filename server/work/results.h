@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the outputs of a derivation say of themselves: products, metrics, a release name, that the build has failed
-// although its builder did not. Values.
+// although its builder did not; and what their making took, which is known of a failure, too. Values.
 #pragma once
+
+#include "shared/base/clock.h"
 
 #include <cstdint>
 #include <memory>
@@ -35,12 +37,20 @@ struct BuildMetric {
     friend bool operator==(const BuildMetric&, const BuildMetric&) = default;
 };
 
+struct BuildEffort {
+    Duration copied{0};              // that inputs and outputs travelled
+    std::uint32_t rounds = 0;        // how often it was built to compare the results; 0: it was not
+    bool isNondeterministic = false; // they differed
+    friend bool operator==(const BuildEffort&, const BuildEffort&) = default;
+};
+
 struct BuildResults {
     std::vector<BuildProduct> products;
     std::vector<BuildMetric> metrics;
     std::string releaseName;
     bool failed = false;
     std::uint64_t closureSize = 0; // bytes of all that the outputs need at run time; 0: not known
+    BuildEffort effort = {};
     friend bool operator==(const BuildResults&, const BuildResults&) = default;
 };
 

@@ -19,6 +19,7 @@ struct Limits { // zero = none
     Duration silentTimeout{0};
     std::uint64_t maxLogBytes = 0;
     std::uint64_t maxOutputBytes = 0; // of all outputs together, unpacked
+    std::uint32_t repeats = 0; // builds beyond the first, to see whether they give the same; the most that is asked for
     friend auto operator<=>(const Limits&, const Limits&) = default;
 };
 

@@ -71,7 +71,8 @@ struct Ending {
     {
         ++progress.infrastructureFailures;
         avoid(progress, ended.machine);
-        if (progress.infrastructureFailures > rules.limits.infrastructureFailures && ended.wanted)
+        const bool isLast = progress.infrastructureFailures > rules.limits.infrastructureFailures || ended.isFinal;
+        if (isLast && ended.wanted)
             finish(progress, StepResult::Aborted, now);
         else
             again(std::max(backOff(rules.limits.infrastructure, rules.step, progress.infrastructureFailures),

@@ -47,6 +47,7 @@ struct AttemptEnded {
     bool wanted = true;
     Duration delay{0}; // after a rejection
     std::vector<OutputFact> revealed = {}; // see StepProgress
+    bool isFinal = false; // of Infrastructure: it is not tried again
 };
 struct CancelStep {
     std::string reason;

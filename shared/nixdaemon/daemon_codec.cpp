@@ -60,7 +60,7 @@ Result<std::pair<std::string, nix::StorePath>> readBuiltOutput(WireReader& reade
 
 BuildStatus statusOf(std::uint64_t number)
 {
-    return number <= static_cast<std::uint64_t>(BuildStatus::NoSubstituters)
+    return number <= static_cast<std::uint64_t>(BuildStatus::HashMismatch)
                ? static_cast<BuildStatus>(number)
                : BuildStatus::Unknown;
 }
@@ -91,6 +91,7 @@ std::string_view toString(BuildStatus status)
     case BuildStatus::NotDeterministic: return "not deterministic";
     case BuildStatus::ResolvesToAlreadyValid: return "resolves to something already valid";
     case BuildStatus::NoSubstituters: return "no substituters";
+    case BuildStatus::HashMismatch: return "hash mismatch";
     case BuildStatus::Unknown: break;
     }
     return "unknown status";

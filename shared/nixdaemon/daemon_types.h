@@ -53,6 +53,7 @@ enum class BuildStatus : std::uint8_t {
     NotDeterministic = 12,
     ResolvesToAlreadyValid = 13,
     NoSubstituters = 14,
+    HashMismatch = 15, // to clients of our protocol said as OutputRejected
     Unknown = 255, // of a newer daemon; a failure
 };
 

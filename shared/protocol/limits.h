@@ -29,6 +29,7 @@ inline constexpr std::size_t kMaxProducts = 1000;
 inline constexpr std::size_t kMaxMetrics = 1000;
 inline constexpr std::size_t kMaxResultsBytes = 128U << 10U; // NixResults::byteCount(): it is kept for each attempt
 inline constexpr std::size_t kSha256Digits = 64;
+inline constexpr std::uint32_t kMaxRounds = 1000; // of a build whose results are compared
 inline constexpr std::uint64_t kMaxAmount = INT64_MAX; // of a named resource; stored as a signed number
 inline constexpr std::size_t kMaxLogRecordBytes = 64U << 10U;
 inline constexpr std::size_t kMaxLogChunkBytes = 256U << 10U;

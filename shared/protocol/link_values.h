@@ -215,6 +215,14 @@ struct NixResults {
     friend bool operator==(const NixResults&, const NixResults&) = default;
 };
 
+// What the making of a derivation's outputs took.
+struct BuildEffort {
+    Duration copied{0};              // that inputs and outputs travelled
+    std::uint32_t rounds = 0;        // how often it was built to compare the results; 0: it was not
+    bool isNondeterministic = false; // they differed
+    friend bool operator==(const BuildEffort&, const BuildEffort&) = default;
+};
+
 struct AttemptResult {
     AttemptId attempt{0};
     Outcome outcome = Outcome::Infrastructure;
@@ -233,6 +241,8 @@ struct AttemptResult {
     std::uint32_t nixStatus = 0;
     bool coreDumped = false;
     NixResults results = {}; // when it succeeded
+    bool isFinal = false;    // of Outcome::Infrastructure: no other try would end otherwise
+    BuildEffort effort = {};
     friend bool operator==(const AttemptResult&, const AttemptResult&) = default;
 };
 
@@ -291,6 +301,7 @@ struct Limits { // 0 = none
     std::uint64_t maxLogBytes = 0;
     std::chrono::milliseconds killGrace{0}; // 0: the builder's default
     std::uint64_t maxOutputBytes = 0;       // of all outputs together
+    std::uint32_t repeats = 0;              // builds beyond the first, whose results are compared
     friend bool operator==(const Limits&, const Limits&) = default;
 };
 

@@ -59,6 +59,7 @@ TEST_F(HydraProjection, ABuildOfOneStepIsToldFromItsStartToItsEnd)
     work::BuildResults results;
     results.closureSize = 5'000;
     results.releaseName = "a-1.0";
+    results.effort = {std::chrono::milliseconds(1'500), 2, false};
     results.products.push_back({"file", "iso", "out", "disk.iso", "", "disk.iso", work::ProductKind::File, 77,
                                 std::string(64, 'b')});
     results.products.push_back({"doc", "manual", "out", "share/doc", "index.html", "do\"c",
@@ -74,6 +75,8 @@ TEST_F(HydraProjection, ABuildOfOneStepIsToldFromItsStartToItsEnd)
                      .over(a, JobState::Succeeded)
                      .get());
     EXPECT_THAT(farm.steps(a), ElementsAre("a|0|0|NULL|110|150|m1|x86_64-linux|NULL"));
+    EXPECT_THAT(farm.database().rows("SELECT overhead, timesbuilt, isnondeterministic FROM buildsteps"),
+                ElementsAre("1500|2|f"));
     EXPECT_THAT(farm.database().stepOutputRows(a), ElementsAre("1|dev|/nix/store/dev-of-a", "1|out|" + outPath("a")));
     EXPECT_THAT(farm.database().outputRows(a), ElementsAre("dev|/nix/store/dev-of-a", "out|" + outPath("a")));
     EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");

@@ -160,6 +160,22 @@ class HydraBuildTest(HydraTest):
             self.assert_columns(row, starttime=own["starttime"], stoptime=own["stoptime"])
         self.assert_orderly()
 
+    def test_a_jobset_may_have_its_builds_repeated_to_see_whether_they_differ(self):
+        drvs = self.instantiate("""{ same = sh "same-@tag@" "echo x > $out" { };
+            other = sh "other-@tag@" "read x < /proc/sys/kernel/random/uuid; echo $x > $out" { };
+            held = sh "held-@tag@" "read x < /proc/sys/kernel/random/uuid; echo $x > $out" { isDeterministic = "1"; };
+            once = sh "once-@tag@" "echo y > $out" { }; }""")
+        self.start("--hydra-repeats", "project:jobset:2")
+        ids = self.evaluate({name: drvs[name] for name in ("same", "other", "held")})
+        ids.update(self.evaluate({"once": drvs["once"]}, jobset=self.world.evaluator.jobset("another")))
+        self.world.wait_finished(*ids.values())
+        for name, expected in {"same": (0, 3, False), "other": (0, 3, True), "held": (12, 2, True),
+                               "once": (0, None, None)}.items():
+            self.assert_built(ids[name], expected[0])
+            step, = self.world.steps(ids[name])
+            self.assertEqual((step["status"], step["timesbuilt"], step["isnondeterministic"]), expected, name)
+        self.assert_orderly()
+
     def test_products_metrics_and_the_release_name_are_read_from_the_output(self):
         drv = self.instantiate(RESULTS)["full"]
         self.start()

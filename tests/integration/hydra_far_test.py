@@ -70,6 +70,7 @@ class HydraFarTest(HydraTest):
         build = self.evaluate({"plain": drvs["plain"]})["plain"]
         self.world.wait_finished()
         self.assert_built(build)
+        self.assertGreater(min(step["overhead"] for step in self.world.steps(build)), 0, "inputs and outputs travelled")
         out = drvs["plain"].outputs["out"]
         self.assertFalse(os.path.exists(out), "the server's own store has no output")
         with open(os.path.join(self.far.root, "nix/store", os.path.basename(out)), encoding="utf-8") as file:

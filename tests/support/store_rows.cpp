@@ -61,8 +61,10 @@ std::string show(const work::StepProgress& p)
 
 std::string show(const work::BuildResults& results)
 {
-    std::string text = fmt::format("release {:?} failed {} closure {}", results.releaseName, results.failed,
-                                   results.closureSize);
+    const work::BuildEffort& effort = results.effort;
+    std::string text = fmt::format("release {:?} failed {} closure {} copied {} rounds {} {}", results.releaseName,
+                                   results.failed, results.closureSize, effort.copied.count(), effort.rounds,
+                                   effort.isNondeterministic);
     for (const work::BuildProduct& p : results.products)
         text += fmt::format("; product {:?} {:?} {:?} {:?} {:?} {:?} {} {} {:?}", p.type, p.subtype, p.output, p.path,
                             p.defaultPath, p.name, toString(p.kind), p.size, p.sha256);
@@ -140,7 +142,8 @@ work::JobRow fullJob(std::uint64_t id)
     row.spec.shareGroup = "group " + kOddBytes;
     row.spec.priority = -7;
     row.spec.limits = {Duration{1}, Duration{std::numeric_limits<std::int64_t>::max()},
-                       std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max() - 2};
+                       std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max() - 2,
+                       4'000'000'011};
     row.spec.concurrencyGroup = "together " + kOddBytes;
     row.spec.concurrencyLimit = 4'000'000'002;
     row.spec.sourceId = 4'000'000'003;
@@ -192,6 +195,7 @@ work::BuildResults fullResults()
     results.releaseName = "hello-" + kOddBytes;
     results.failed = true;
     results.closureSize = std::numeric_limits<std::uint64_t>::max();
+    results.effort = {std::chrono::milliseconds(77), 2, true};
     return results;
 }
 
@@ -297,10 +301,10 @@ std::string show(const work::JobRow& row)
 {
     const work::JobSpec& s = row.spec;
     return fmt::format("job {} {:?} user {:?} ns {:?} group {:?} priority {} key {:?} definition {:?} limits {} {} "
-                       "{} {} concurrency {:?} {} source {} created {} total {} | {}",
+                       "{} {} {} concurrency {:?} {} source {} created {} total {} | {}",
                        row.id.value(), s.name, s.user, s.nameSpace, s.shareGroup, s.priority, s.key, s.definition,
                        s.limits.timeout.count(), s.limits.silentTimeout.count(), s.limits.maxLogBytes,
-                       s.limits.maxOutputBytes, s.concurrencyGroup, s.concurrencyLimit, s.sourceId,
+                       s.limits.maxOutputBytes, s.limits.repeats, s.concurrencyGroup, s.concurrencyLimit, s.sourceId,
                        row.created.micros(), row.stepsTotal, show(row.progress));
 }
 

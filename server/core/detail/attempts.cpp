@@ -80,8 +80,9 @@ work::AttemptProgress reportOf(protocol::AttemptResult&& result)
     for (protocol::NixOutput& output : result.outputs)
         report.outputs.push_back(
             {std::move(output.name), std::move(output.path), std::move(output.narHash), output.narSize});
-    if (isGood(report.end))
-        report.results = resultsOf(std::move(result.results));
+    work::BuildResults results = isGood(report.end) ? resultsOf(std::move(result.results)) : work::BuildResults();
+    results.effort = {result.effort.copied, result.effort.rounds, result.effort.isNondeterministic};
+    report.results = std::move(results);
     return report;
 }
 
@@ -104,12 +105,13 @@ void Farm::on(AttemptFinished& event)
         ++m_counters.fenced;
         return;
     }
+    const bool isFinal = event.result.isFinal && event.result.outcome == protocol::Outcome::Infrastructure;
     work::AttemptProgress report = reportOf(std::move(event.result));
     // Nobody asked for it to stop, so stopping was the machine's fault.
     if (report.end == work::AttemptEnd::Cancelled && !attempt->isStopped())
         report.end = work::AttemptEnd::Infrastructure;
     holdToPromise(m_steps.at(attempt->step), report);
-    endAttempt(id, *attempt, std::move(report), event.isMachines);
+    endAttempt(id, *attempt, std::move(report), event.isMachines, isFinal);
 }
 
 // What waits for paths that only this build can tell could never run without them.
@@ -170,7 +172,8 @@ void Farm::countTimes(const AttemptRecord& attempt, MachineRecord& machine)
     }
 }
 
-void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report, bool isMachines)
+void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report, bool isMachines,
+                      bool isFinal)
 {
     const work::AttemptEnd end = report.end.value_or(work::AttemptEnd::Infrastructure);
     auto moved = work::next(attempt.progress, work::AttemptOver{std::move(report)}, m_now);
@@ -201,7 +204,8 @@ void Farm::endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgres
                                 .error = attempt.progress.error,
                                 .wanted = wanted,
                                 .delay = Duration(0),
-                                .revealed = reveals ? attempt.progress.outputs : std::vector<work::OutputFact>()});
+                                .revealed = reveals ? attempt.progress.outputs : std::vector<work::OutputFact>(),
+                                .isFinal = isFinal});
     releaseCancelled(attempt.step);
 }
 

@@ -211,8 +211,9 @@ private:
     [[nodiscard]] bool isForeverUnable(const StepRecord& step) const;
 
     // ---- attempts.cpp
-    // isMachines: the machine is judged by it.
-    void endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report, bool isMachines = true);
+    // isMachines: the machine is judged by it. isFinal: see work::AttemptEnded.
+    void endAttempt(AttemptId id, AttemptRecord& attempt, work::AttemptProgress report, bool isMachines = true,
+                    bool isFinal = false);
     void loseAttempt(AttemptId id, const std::string& why);
     void acceptAttempt(AttemptId id, AttemptRecord& attempt);
     void rejectAttempt(AttemptId id, AttemptRecord& attempt, const protocol::AttemptAnswer& answer);

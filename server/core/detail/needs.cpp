@@ -31,7 +31,7 @@ work::Limits widest(const work::Limits& a, const work::Limits& b)
         return x == Value{} || y == Value{} ? Value{} : std::max(x, y);
     };
     return {wider(a.timeout, b.timeout), wider(a.silentTimeout, b.silentTimeout), wider(a.maxLogBytes, b.maxLogBytes),
-            wider(a.maxOutputBytes, b.maxOutputBytes)};
+            wider(a.maxOutputBytes, b.maxOutputBytes), std::max(a.repeats, b.repeats)};
 }
 
 Needs::Needs()

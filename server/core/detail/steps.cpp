@@ -284,7 +284,7 @@ protocol::Assignment Farm::assignmentFor(AttemptId id, const AttemptRecord& atte
     const auto limit = [](Duration value) { return std::chrono::ceil<milliseconds>(value); };
     const work::Limits limits = limitsFor(attempt.step);
     assignment.limits = {limit(limits.timeout), limit(limits.silentTimeout), limits.maxLogBytes, milliseconds(0),
-                         limits.maxOutputBytes};
+                         limits.maxOutputBytes, limits.repeats};
     const work::Resources& granted = m_planner.asks().at(attempt.ask).reserved;
     assignment.cpus = granted.cpus;
     assignment.memoryBytes = granted.memoryBytes;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <limits>
 
 namespace penstock::hydra::detail {
 namespace {
@@ -16,6 +17,23 @@ std::string knownPath(const work::NixOutput& output, const std::vector<work::Out
 std::string baseName(const std::string& path)
 {
     return path.substr(path.rfind('/') + 1);
+}
+
+// An older builder does not say how often it has built what it found to be not deterministic.
+StepEffort effortOf(Status status, const work::BuildEffort& told)
+{
+    constexpr std::int64_t kMost = std::numeric_limits<std::int32_t>::max();
+    StepEffort effort;
+    const std::int64_t overhead = std::chrono::duration_cast<std::chrono::milliseconds>(told.copied).count();
+    if (overhead > 0)
+        effort.overhead = static_cast<std::int32_t>(std::min(overhead, kMost));
+    const bool differs = status == Status::NotDeterministic || told.isNondeterministic;
+    const std::int64_t rounds = std::max<std::int64_t>(told.rounds, differs ? 2 : 0);
+    if (rounds > 1) {
+        effort.timesBuilt = static_cast<std::int32_t>(std::min(rounds, kMost));
+        effort.isNondeterministic = differs;
+    }
+    return effort;
 }
 
 } // namespace
@@ -144,6 +162,7 @@ void Decision::startStep(const Start& start, const Candidate& candidate)
         row.status = status;
         row.error = errorTextOf(status, attempt->progress.error);
         row.stop = timesOf(*attempt).stop;
+        row.effort = effortOf(status, attempt->progress.results.get().effort);
         forget(start.attempt);
         tellStepEnd(place, *attempt, row.drvPath);
     } else {
@@ -206,7 +225,8 @@ void Decision::endStep(const OpenRow& row)
     const Times times = timesOf(*attempt);
     const bool isOwnTime = secondsOf(attempt->progress.started).has_value();
     m_rows.stepEnds.push_back({row.build, row.stepnr, status, errorTextOf(status, attempt->progress.error),
-                               isOwnTime ? std::optional(times.start) : std::nullopt, times.stop});
+                               isOwnTime ? std::optional(times.start) : std::nullopt, times.stop,
+                               effortOf(status, attempt->progress.results.get().effort)});
     if (status == Status::Succeeded)
         for (const work::NixOutput& output : step->outputs)
             if (std::string path = knownPath(output, attempt->progress.outputs); path != output.path)

@@ -13,9 +13,11 @@ namespace {
 
 constexpr std::uint64_t kSpecVersion = 2;    // 1 had limits and no named resources
 constexpr std::uint64_t kFormerSpecVersion = 1;
-constexpr std::uint64_t kJobSpecVersion = 2; // 1 had no source id
-constexpr std::uint64_t kFormerJobSpecVersion = 1;
+constexpr std::uint64_t kJobSpecVersion = 3; // 1 had no source id, 2 no repeats
+constexpr std::uint64_t kFirstJobSpecVersion = 1;
 constexpr std::uint64_t kListVersion = 1;
+constexpr std::uint64_t kResultsVersion = 2; // 1 had no effort
+constexpr std::uint64_t kFormerResultsVersion = 1;
 constexpr std::uint64_t kCommand = 0;
 constexpr std::uint64_t kNix = 1;
 constexpr std::uint64_t kNixWithPlatform = 2; // behind the rest
@@ -292,6 +294,7 @@ std::string encodeJobSpec(const work::JobSpec& spec)
     out.text(spec.concurrencyGroup);
     out.number(spec.concurrencyLimit);
     out.number(spec.sourceId);
+    out.number(spec.limits.repeats);
     return out.take();
 }
 
@@ -301,7 +304,7 @@ Result<void> decodeJobSpec(std::string_view bytes, work::JobSpec& spec)
         return {};
     Reader in(bytes);
     const std::uint64_t version = in.number();
-    if (version != kJobSpecVersion && version != kFormerJobSpecVersion)
+    if (version < kFirstJobSpecVersion || version > kJobSpecVersion)
         in.spoil();
     spec.limits.timeout = in.duration();
     spec.limits.silentTimeout = in.duration();
@@ -309,8 +312,10 @@ Result<void> decodeJobSpec(std::string_view bytes, work::JobSpec& spec)
     spec.limits.maxOutputBytes = in.number();
     spec.concurrencyGroup = in.text();
     spec.concurrencyLimit = in.small();
-    if (version == kJobSpecVersion)
+    if (version > kFirstJobSpecVersion)
         spec.sourceId = in.number();
+    if (version == kJobSpecVersion)
+        spec.limits.repeats = in.small();
     return in.finish("spec of a job");
 }
 
@@ -379,7 +384,7 @@ std::string encodeResults(const work::SharedResults& results)
         return {};
     const work::BuildResults& from = results.get();
     Writer out;
-    out.number(kListVersion);
+    out.number(kResultsVersion);
     out.number(from.failed ? 1 : 0);
     out.number(from.closureSize);
     out.text(from.releaseName);
@@ -397,6 +402,9 @@ std::string encodeResults(const work::SharedResults& results)
         out.number(std::bit_cast<std::uint64_t>(metric.value));
         out.text(metric.unit);
     }
+    out.duration(from.effort.copied);
+    out.number(from.effort.rounds);
+    out.number(from.effort.isNondeterministic ? 1 : 0);
     return out.take();
 }
 
@@ -405,7 +413,9 @@ Result<work::SharedResults> decodeResults(std::string_view bytes)
     if (bytes.empty())
         return work::SharedResults();
     Reader in(bytes);
-    in.version(kListVersion);
+    const std::uint64_t version = in.number();
+    if (version != kResultsVersion && version != kFormerResultsVersion)
+        in.spoil();
     work::BuildResults to;
     to.failed = in.number() != 0;
     to.closureSize = in.number();
@@ -429,6 +439,11 @@ Result<work::SharedResults> decodeResults(std::string_view bytes)
         metric.unit = in.text();
         if (!std::isfinite(metric.value))
             in.spoil();
+    }
+    if (version == kResultsVersion) {
+        to.effort.copied = in.duration();
+        to.effort.rounds = in.small();
+        to.effort.isNondeterministic = in.number() != 0;
     }
     PENSTOCK_TRY_VOID(in.finish("results of a build"));
     return work::SharedResults(std::move(to));

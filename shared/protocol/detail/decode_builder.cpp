@@ -188,6 +188,11 @@ Result<AttemptResult> decodeFinished(const link::AttemptFinished& from)
     to.cached = from.cached();
     to.nixStatus = from.nix_status();
     to.coreDumped = from.core_dumped();
+    to.isFinal = from.is_final();
+    fields.micros("copied_us", from.copied_us(), to.effort.copied);
+    if (fields.atMost("rounds", from.rounds(), kMaxRounds))
+        to.effort.rounds = from.rounds();
+    to.effort.isNondeterministic = from.is_nondeterministic();
     readResults(fields, from.nix_results(), to.results);
     return fields.finish(std::move(to));
 }

@@ -98,6 +98,8 @@ void readLimits(FieldReader& fields, const link::Limits& from, Limits& to)
     to.maxLogBytes = from.max_log_bytes();
     fields.millis("limits.kill_grace_ms", from.kill_grace_ms(), to.killGrace);
     to.maxOutputBytes = from.max_output_bytes();
+    if (fields.atMost("limits.repeats", from.repeats(), kMaxRounds - 1))
+        to.repeats = from.repeats();
 }
 
 // Goes to desired.assign, or to desired.bad when it makes no sense. Only an id that is none breaks the message.

@@ -183,6 +183,10 @@ struct BuilderEncoder {
         to.set_cached(from.cached);
         to.set_nix_status(from.nixStatus);
         to.set_core_dumped(from.coreDumped);
+        to.set_is_final(from.isFinal);
+        to.set_copied_us(micros(from.effort.copied));
+        to.set_rounds(from.effort.rounds);
+        to.set_is_nondeterministic(from.effort.isNondeterministic);
         if (from.results != NixResults{})
             encodeResults(from.results, *to.mutable_nix_results());
     }

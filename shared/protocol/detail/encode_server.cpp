@@ -54,6 +54,7 @@ void fill(link::Assignment& to, const Assignment& from)
     limits.set_max_log_bytes(from.limits.maxLogBytes);
     limits.set_kill_grace_ms(millis(from.limits.killGrace));
     limits.set_max_output_bytes(from.limits.maxOutputBytes);
+    limits.set_repeats(from.limits.repeats);
     to.set_cpus(from.cpus);
     to.set_memory_bytes(from.memoryBytes);
     for (const auto& [name, amount] : from.resources)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // NixExecutor against a real nix-daemon with a private store.
 #include "builder/exec/nix_executor.h"
+#include "builder/exec/nix_verdict.h"
 #include "shared/base/std_loop.h"
 #include "tests/support/nix_fixture.h"
 
@@ -197,14 +198,38 @@ TEST_F(NixExecutorTest, BuildsTwiceWhatSaysThatItIsDeterministic)
     EXPECT_EQ(same.outcome, Outcome::Succeeded) << same.error;
     EXPECT_FALSE(same.cached);
     EXPECT_EQ(sink.log, "built\nbuilt\n");
+    EXPECT_EQ(same.effort, (protocol::BuildEffort{Duration(0), 2, false}));
 
     const std::string differs = "read x < /proc/sys/kernel/random/uuid; echo $x > $out";
     for (const std::string word : {"isDeterministic", "isDetermistic"}) {
         const AttemptSpec spec = twice("differs-" + word, differs, word);
-        EXPECT_EQ(run(spec).outcome, Outcome::NotDeterministic);
+        const AttemptExit exit = run(spec);
+        EXPECT_EQ(exit.outcome, Outcome::NotDeterministic);
+        EXPECT_EQ(exit.effort, (protocol::BuildEffort{Duration(0), 2, true}));
         EXPECT_EQ(run(spec).outcome, Outcome::NotDeterministic); // though the first build's outputs are there
     }
-    EXPECT_EQ(run(specOf(derivation("free", differs))).outcome, Outcome::Succeeded);
+    const AttemptExit free = run(specOf(derivation("free", differs)));
+    EXPECT_EQ(free.outcome, Outcome::Succeeded);
+    EXPECT_EQ(free.effort, protocol::BuildEffort{}) << "it was not compared with anything";
+}
+
+TEST_F(NixExecutorTest, RepeatsWhatIsToBeComparedAndOnlySaysSo)
+{
+    const auto repeated = [&](const std::string& name, const std::string& script, const std::string& word = "x") {
+        AttemptSpec spec = specOf(
+            makeDerivation(m_nix->storeDir(), {.name = name, .script = script, .environment = {{word, "1"}}}));
+        spec.assignment.limits.repeats = 2;
+        return run(spec);
+    };
+    const AttemptExit same = repeated("same-again", "echo same > $out");
+    EXPECT_EQ(same.outcome, Outcome::Succeeded) << same.error;
+    EXPECT_EQ(same.effort, (protocol::BuildEffort{Duration(0), 3, false}));
+    const std::string differs = "read x < /proc/sys/kernel/random/uuid; echo $x > $out";
+    const AttemptExit other = repeated("differs-again", differs);
+    EXPECT_EQ(other.outcome, Outcome::Succeeded) << other.error;
+    EXPECT_EQ(other.effort, (protocol::BuildEffort{Duration(0), 3, true}));
+    ASSERT_EQ(other.outputs.size(), 1U);
+    EXPECT_EQ(repeated("differs-held", differs, "isDeterministic").outcome, Outcome::NotDeterministic);
 }
 
 TEST_F(NixExecutorTest, EnforcesEveryLimit)
@@ -411,10 +436,14 @@ TEST(NixOutcome, FollowsTheTableOfHydra)
         {BuildStatus::NotDeterministic, Outcome::NotDeterministic},
         {BuildStatus::ResolvesToAlreadyValid, Outcome::Succeeded},
         {BuildStatus::NoSubstituters, Outcome::Infrastructure},
+        {BuildStatus::HashMismatch, Outcome::Infrastructure},
         {BuildStatus::Unknown, Outcome::Infrastructure},
     };
-    for (const auto& [status, outcome] : table)
+    for (const auto& [status, outcome] : table) {
         EXPECT_EQ(outcomeOf(status, Outcome::SilentTimedOut), outcome) << toString(status);
+        const bool isTriedAgain = outcome != Outcome::Infrastructure || status == BuildStatus::MiscFailure;
+        EXPECT_EQ(isFinal(status), !isTriedAgain) << toString(status);
+    }
 }
 
 } // namespace

@@ -103,6 +103,32 @@ TEST_F(Farm, InfrastructureTroubleIsTriedElsewhereAndHasItsOwnBudget)
     EXPECT_EQ(progressOf(stepOf(job)).failures, 0U);
 }
 
+TEST_F(Farm, TroubleThatEveryMachineWouldHaveEndsTheStep)
+{
+    const SessionId one = connect("one");
+    const JobId job = submit(commandJob("a"));
+    protocol::AttemptResult final = result(onlyAssigned(), protocol::Outcome::Infrastructure);
+    final.isFinal = true;
+    final.error = "dependency failed";
+    send(AttemptFinished{one, final});
+    EXPECT_EQ(stateOf(job), JobState::Failed);
+    EXPECT_EQ(core->job(job)->progress.result, StepResult::Aborted);
+    EXPECT_EQ(progressOf(stepOf(job)).error, "dependency failed");
+}
+
+TEST_F(Farm, WhatTheMakingTookIsKeptOfFailuresToo)
+{
+    const SessionId one = connect("one");
+    (void)submit(commandJob("a"));
+    protocol::AttemptResult ended = result(onlyAssigned(), protocol::Outcome::NotDeterministic);
+    ended.effort = {std::chrono::seconds(3), 2, true};
+    ended.results.releaseName = "of outputs that do not count";
+    send(AttemptFinished{one, ended});
+    const work::BuildResults kept = durable.attempts.at(0).progress.results.get();
+    EXPECT_EQ(kept.effort, (work::BuildEffort{std::chrono::seconds(3), 2, true}));
+    EXPECT_EQ(kept.releaseName, "");
+}
+
 TEST_F(Farm, ARejectedStepGoesElsewhereAtOnceAndNeverSpins)
 {
     const SessionId one = connect("one");

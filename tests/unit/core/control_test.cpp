@@ -383,7 +383,7 @@ TEST_F(Control, KeepsConcurrencyGroupsOfNamespacesApart)
 TEST_F(Control, GivesASharedStepTheWidestLimitsOfItsJobs)
 {
     JobRequest strict = nixJob("j", {"shared"}, {});
-    strict.spec.limits = {minutes(1), seconds(10), 1'000, 500};
+    strict.spec.limits = {minutes(1), seconds(10), 1'000, 500, 2};
     JobRequest generous = nixJob("k", {"shared"}, {});
     generous.spec.limits = {minutes(5), seconds(5), 0, 700};
     static_cast<void>(submitAll({strict, generous}));
@@ -393,6 +393,7 @@ TEST_F(Control, GivesASharedStepTheWidestLimitsOfItsJobs)
     EXPECT_EQ(limits.silentTimeout, seconds(10));
     EXPECT_EQ(limits.maxLogBytes, 0U); // one without a limit lifts it
     EXPECT_EQ(limits.maxOutputBytes, 700U);
+    EXPECT_EQ(limits.repeats, 2U) << "who asks for none does not take them from another";
 }
 
 TEST_F(Control, GivesAStepThatNobodyAskedForTheLimitsOfDependencies)

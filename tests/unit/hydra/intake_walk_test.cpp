@@ -441,6 +441,9 @@ TEST(JobSpecOf, TakesLimitsFromTheBuildAndElseTheRunners)
     EXPECT_EQ(spec.limits.maxLogBytes, options.maxLogBytes);
     EXPECT_EQ(spec.definition, "{\"build\":1,\"project\":\"nixos\",\"jobset\":\"trunk\",\"job\":\"a\",\"drv\":\"" +
                                    drvPath("a") + "\"}");
+    EXPECT_EQ(spec.limits.repeats, 0U);
+    options.repeats = {{"nixos:trunk", 2}, {"nixos:other", 3}};
+    EXPECT_EQ(jobSpecOf(row, options).limits.repeats, 2U);
     row.job = std::string(199, 'x') + "\xc3\xa4"; // cut where a character begins
     EXPECT_EQ(jobSpecOf(row, options).name, std::string(199, 'x'));
 }

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
+
 namespace penstock::hydra {
 namespace {
 
@@ -141,6 +143,29 @@ TEST_F(Decide, TheLogOfWhatRanIsToldThoughNothingWasPrinted)
     EXPECT_EQ(log(at(kNow - 5), AttemptEnd::Cached), "-");
     EXPECT_EQ(log(at(kNow - 5), AttemptEnd::Rejected), "-");
     EXPECT_EQ(log({}, AttemptEnd::Lost), "-") << "it never ran";
+}
+
+TEST_F(Decide, WhatAStepTookIsToldWhereThereIsSomethingToTell)
+{
+    facts.steps.emplace(StepId(1), stepOf("a", {}, 1));
+    facts.ended = {{AttemptId(1), 9, 1}};
+    const auto effort = [this](AttemptEnd end, const work::BuildEffort& told) {
+        AttemptFacts attempt = attemptOf(1, end);
+        work::BuildResults results;
+        results.effort = told;
+        attempt.progress.results = results;
+        facts.attempts.insert_or_assign(AttemptId(1), attempt);
+        return rows().stepEnds.at(0).effort;
+    };
+    using std::chrono::microseconds;
+    EXPECT_EQ(effort(AttemptEnd::Succeeded, {}), StepEffort{});
+    EXPECT_EQ(effort(AttemptEnd::Succeeded, {microseconds(999), 1, false}), StepEffort{});
+    EXPECT_EQ(effort(AttemptEnd::Failed, {microseconds(2'500), 0, false}), (StepEffort{2, {}, {}}));
+    EXPECT_EQ(effort(AttemptEnd::Succeeded, {microseconds(0), 2, false}), (StepEffort{{}, 2, false}));
+    EXPECT_EQ(effort(AttemptEnd::Succeeded, {microseconds(0), 3, true}), (StepEffort{{}, 3, true}));
+    EXPECT_EQ(effort(AttemptEnd::NotDeterministic, {}), (StepEffort{{}, 2, true})) << "of an older builder";
+    EXPECT_EQ(effort(AttemptEnd::Succeeded, {std::chrono::hours(1'000), 0, false}).overhead,
+              std::numeric_limits<std::int32_t>::max());
 }
 
 TEST_F(Decide, ARowThatOthersHoldWaitsAndOneThatIsGoneIsForgotten)

@@ -162,6 +162,7 @@ TEST(EnvelopeLimits, HoldForResults)
     expectLimit<R>([](R& m, std::size_t n) { m.results.closureSize = n; }, INT64_MAX, "closure_bytes");
     expectLimit<R>([](R& m, std::size_t n) { m.results.products[0].size = n; }, INT64_MAX, "products.size");
     expectLimit<R>([](R& m, std::size_t n) { m.outputs = {{"o", "p", "", n}}; }, INT64_MAX, "outputs.nar_size");
+    expectLimit<R>([](R& m, std::size_t n) { m.effort.rounds = static_cast<std::uint32_t>(n); }, kMaxRounds, "rounds");
     const auto fillAll = [](R& m, std::size_t bytes) {
         m.results = {};
         while (m.results.byteCount() + 8000 < bytes)

@@ -38,7 +38,7 @@ inline AttemptResult sampleResult()
 {
     return {AttemptId(7), Outcome::Failed, 3, 9, "it broke\n", WallTime::fromMicros(10), WallTime::fromMicros(20),
             Duration{1}, Duration{2}, 3, 4, true, {{"out", "/nix/store/x", "sha256:00", 5}}, true, 6, true,
-            sampleResults()};
+            sampleResults(), true, {Duration{7}, 3, true}};
 }
 
 inline std::vector<BuilderMessage> builderSamples()
@@ -67,7 +67,7 @@ inline Assignment sampleAssignment()
             2,
             "hello",
             CommandWork{{"sh", "-c", "true"}, {{"K", "V"}, {"E", ""}}},
-            {std::chrono::milliseconds(1), std::chrono::milliseconds(2), 3, std::chrono::milliseconds(4), 7},
+            {std::chrono::milliseconds(1), std::chrono::milliseconds(2), 3, std::chrono::milliseconds(4), 7, 8},
             5,
             6,
             {{"gpu", 1}},

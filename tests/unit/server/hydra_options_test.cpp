@@ -95,6 +95,7 @@ TEST(HydraOptions, TakeEveryFlag)
                                             "--hydra-substitutes", "--cache-failures", "no", "--rescan", "5s",
                                             "--max-silent-time", "10m", "--build-timeout", "2h", "--max-log-size",
                                             "1MiB", "--max-output-size", "2GiB", "--disable-queue-monitor-loop",
+                                            "--hydra-repeats", "nixpkgs:trunk:1", "--hydra-repeats", " a:b:2  c:d:0 ",
                                             "--store", "file:///srv/cache", "--unsupported-after", "1s"}));
     ASSERT_TRUE(options) << options.error().message;
     const hydra::Options& hydra = *options->hydra;
@@ -108,6 +109,8 @@ TEST(HydraOptions, TakeEveryFlag)
     EXPECT_EQ(hydra.timeout, 2h);
     EXPECT_EQ(hydra.maxLogBytes, 1U << 20U);
     EXPECT_EQ(hydra.maxOutputBytes, 2ULL << 30U);
+    EXPECT_EQ(hydra.repeats,
+              (std::map<std::string, std::uint32_t>{{"nixpkgs:trunk", 1}, {"a:b", 2}, {"c:d", 0}}));
     EXPECT_EQ(options->core.unsupportedAfter, 1s);
     EXPECT_EQ(options->outputs.stores.front().kind, cache::StoreKind::Directory);
 }
@@ -124,6 +127,15 @@ TEST(HydraOptions, GiveDependenciesTheLimitsOfBuildsThatStateNone)
     ASSERT_TRUE(stated) << stated.error().message;
     EXPECT_EQ(stated->core.dependencyLimits, (work::Limits{700s, 600s, 1'000, 2'000}));
     EXPECT_EQ(read({})->core.dependencyLimits, work::Limits{});
+}
+
+TEST(HydraOptions, RepeatsNameAJobsetAndANumber)
+{
+    for (const char* word : {"a", "a:b", "a:b:", ":b:1", "a::1", "a:b:x", "a:b:-1", "a:b:1:2", "a:b:1000"}) {
+        const auto options = read(with(kHydra, {"--hydra-repeats", word}));
+        ASSERT_FALSE(options) << word;
+        EXPECT_NE(options.error().message.find(std::string("'") + word + "'"), std::string::npos);
+    }
 }
 
 TEST(HydraOptions, MakeNoRootsWhereOutputsAreNotInTheLocalStore)

@@ -105,6 +105,21 @@ TEST(StoreCodec, ReadsBackWhatAJobStates)
     only = {};
     only.sourceId = 1;
     EXPECT_NE(encodeJobSpec(only), "");
+    only = {};
+    only.limits.repeats = 1;
+    EXPECT_NE(encodeJobSpec(only), "");
+}
+
+TEST(StoreCodec, ReadsJobSpecsOfFormerVersions)
+{
+    work::JobSpec spec;
+    ASSERT_TRUE(decodeJobSpec("\x01\x05\0\0\x07\x01g\x03"s, spec).has_value());
+    EXPECT_EQ(spec.limits.timeout, Duration(5));
+    EXPECT_EQ(spec.limits.maxOutputBytes, 7U);
+    EXPECT_EQ(spec.concurrencyLimit, 3U);
+    ASSERT_TRUE(decodeJobSpec("\x02\x05\0\0\x07\x01g\x03\x09"s, spec = {}).has_value());
+    EXPECT_EQ(spec.sourceId, 9U);
+    EXPECT_EQ(spec.limits.repeats, 0U);
 }
 
 TEST(StoreCodec, RefusesADamagedJobSpec)
@@ -118,7 +133,7 @@ TEST(StoreCodec, RefusesADamagedJobSpec)
     }
     work::JobSpec spec;
     EXPECT_FALSE(decodeJobSpec(whole + "x", spec).has_value());
-    EXPECT_FALSE(decodeJobSpec("\x03" + whole.substr(1), spec).has_value());
+    EXPECT_FALSE(decodeJobSpec("\x04" + whole.substr(1), spec).has_value());
 }
 
 TEST(StoreCodec, RefusesEveryCutOfResults)
@@ -131,12 +146,25 @@ TEST(StoreCodec, RefusesEveryCutOfResults)
     for (std::size_t size = 1; size < whole.size(); ++size)
         ASSERT_FALSE(decodeResults(whole.substr(0, size)).has_value()) << size;
     EXPECT_FALSE(decodeResults(whole + "x").has_value());
-    EXPECT_FALSE(decodeResults("\x02" + whole.substr(1)).has_value());
+    EXPECT_FALSE(decodeResults("\x03" + whole.substr(1)).has_value());
     // Not failed, closure 7, no release name, one product of an unknown kind; then one metric that is no number.
     EXPECT_FALSE(decodeResults("\x01\0\x07\0\x01\0\0\0\0\0\0\0\x09\0\0"s).has_value());
     EXPECT_TRUE(decodeResults("\x01\0\x07\0\x01\0\0\0\0\0\0\0\x03\0\0"s).has_value());
     EXPECT_FALSE(decodeResults("\x01\0\x07\0\0\x01\0\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF\x01\0"s).has_value());
     EXPECT_TRUE(decodeResults("\x01\0\x07\0\0\x01\0\0\0"s).has_value());
+}
+
+TEST(StoreCodec, ReadsResultsOfAFormerVersion)
+{
+    const auto former = decodeResults("\x01\x01\x07\x03" "1.0" "\0\0"s);
+    ASSERT_TRUE(former.has_value()) << former.error().message;
+    EXPECT_TRUE(former->get().failed);
+    EXPECT_EQ(former->get().closureSize, 7U);
+    EXPECT_EQ(former->get().releaseName, "1.0");
+    EXPECT_EQ(former->get().effort, work::BuildEffort{});
+    work::BuildResults effort; // of a failure
+    effort.effort = {std::chrono::milliseconds(1'500), 2, true};
+    EXPECT_EQ(decodeResults(encodeResults(effort))->get(), effort);
 }
 
 TEST(StoreCodec, KeepsEmptyListsShort)

@@ -136,6 +136,18 @@ TEST(Step, InfrastructureHasItsOwnBudgetAndAvoidsTheMachine)
     EXPECT_EQ(progress.failures, 0U);
 }
 
+TEST(Step, IsGivenUpAtOnceWhereNoOtherTryWouldEndOtherwise)
+{
+    AttemptEnded event = ended(AttemptEnd::Infrastructure);
+    event.isFinal = true;
+    const auto progress = become(in(StepState::Running), event);
+    EXPECT_EQ(progress->state, StepState::Finished);
+    EXPECT_EQ(progress->result, StepResult::Aborted);
+    EXPECT_EQ(progress->error, "because");
+    event.wanted = false;
+    EXPECT_EQ(become(in(StepState::Running), event)->result, StepResult::Cancelled);
+}
+
 TEST(Step, IsGivenUpAtTheFifthFaultOfMachinesByDefault)
 {
     StepProgress progress = in(StepState::Running);
