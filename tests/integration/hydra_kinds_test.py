@@ -94,7 +94,7 @@ class HydraKindsTest(HydraTest):
             self.assertEqual(self.statuses(build), [0])
         self.assert_orderly()
 
-    # ------------------------------------------------------------------------------------- what builds say of themselves
+    # ------------------------------------------------------------------------------------ what builds say of themselves
 
     def test_what_a_build_says_of_itself_harms_nobody(self):
         """Bytes that are no text, numbers that are none, lines without end."""
