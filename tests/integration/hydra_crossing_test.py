@@ -218,6 +218,70 @@ class HydraCrossingTest(HydraTest):
         self.assertEqual(self.statuses(build), [3, 0])
         self.assert_orderly()
 
+    # ------------------------------------------------------------------------------------------------ many at once
+
+    def test_a_whole_queue_is_cancelled_and_restarted(self):
+        count = 600
+        drvs = self.instantiate("let low = " + self.gated("low") + """; in builtins.listToAttrs (builtins.genList (n: {
+            name = "d${toString n}";
+            value = sh "d${toString n}-@tag@" "cat $low > $out" { inherit low; }; }) """ + f"{count})")
+        ids = list(self.evaluate(drvs).values())
+        self.start()
+        until(lambda: self.world.session.column("SELECT build FROM buildsteps WHERE busy >= 30"), "low runs")
+        self.world.web.cancel(*ids)
+        self.world.settle()
+        self.assertEqual(self.world.session.rows("SELECT DISTINCT finished, buildstatus FROM builds"),
+                         [{"finished": 1, "buildstatus": 4}])
+        self.assertEqual(self.world.session.column("SELECT status FROM buildsteps"), [4])
+        self.world.web.restart(*ids)
+        self.world.open_gate("low")
+        self.world.wait_finished(limit=120)
+        self.assertEqual(self.world.session.rows("SELECT DISTINCT finished, buildstatus, iscachedbuild FROM builds"),
+                         [{"finished": 1, "buildstatus": 0, "iscachedbuild": 0}])
+        self.assertEqual(sorted(self.world.session.column("SELECT status FROM buildsteps")), [0] * (count + 1) + [4])
+        told = [event.ids for event in self.world.notify.of(channels=("build_finished",))]
+        self.assertEqual(sorted(told), [[build] for build in sorted(ids)])
+        self.assert_orderly()
+
+    # ------------------------------------------------------------------------------- another runner for some time
+
+    def test_another_runner_had_the_builds_for_a_while(self):
+        """There and back: what it finished stays as it is, what it left is gone on with."""
+        drvs = self.instantiate("rec { " + "".join(f"{name} = {self.gated(name)}; " for name in ("a", "b", "c", "d"))
+                                + 'above = sh "above-@tag@" "cat $a > $out" { inherit a; }; }')
+        ids = self.evaluate(drvs)
+        self.start("--reconnect-grace", "1s")  # two of them run, the others wait
+        busy = until(lambda: (lambda rows: rows if len(rows) == 2 else None)(self.world.session.rows(
+            "SELECT build, drvpath FROM buildsteps WHERE busy >= 30")), "two builds run")
+        self.world.farm.server_process.stop()
+        self.world.farm.builders["b1"].kill()
+        self.world.session.run("UPDATE buildsteps SET busy = 0, status = 3, stoptime = starttime + 1 WHERE busy <> 0")
+        done, ended = (row["build"] for row in busy)
+        self.other_runner_builds(done, next(drv for drv in drvs.values() if drv.path == busy[0]["drvpath"]))
+        self.world.web.cancel(ended)
+        before = [(self.world.build(build), self.statuses(build)) for build in (done, ended)]
+        for name in ("a", "b", "c", "d"):
+            self.world.open_gate(name)
+        self.world.server("--reconnect-grace", "1s")
+        self.world.builder("b2")
+        self.world.wait_finished()
+        self.assertEqual([(self.world.build(build), self.statuses(build)) for build in (done, ended)], before)
+        self.assertEqual([self.ends(done), self.ends(ended)], [[], []])
+        for build in set(ids.values()) - {done, ended}:
+            self.assert_built(build)
+            self.assertEqual(self.ends(build), [f"build_finished {build}"])
+        self.assert_orderly()
+
+    def other_runner_builds(self, build, drv):
+        self.world.open_gate(drv.name.split("-")[0])
+        self.world.store.run("nix-store", "--realise", drv.path)
+        session = self.world.session
+        session.rows("INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, stoptime, machine,"
+                     " system) SELECT $1, max(stepnr) + 1, 0, $2, 0, 0, 1800000000, 1800000005, 'old', 'x86_64-linux'"
+                     " FROM buildsteps WHERE build = $1", build, drv.path)
+        session.rows("UPDATE builds SET finished = 1, buildstatus = 0, iscachedbuild = 0, starttime = 1800000000,"
+                     " stoptime = 1800000005, size = 1, closuresize = 1 WHERE id = $1", build)
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)

@@ -6,6 +6,7 @@ import hashlib
 import os
 import unittest
 
+from hydra.evaluator import Job
 from hydra.world import HydraTest
 
 
@@ -57,6 +58,83 @@ class HydraKindsTest(HydraTest):
         step, = self.world.steps(build)
         self.assert_columns(step, status=9, machine="", propagatedfrom=None)
         self.assertIn("kvm", step["errormsg"])
+        self.assert_orderly()
+
+    def test_an_input_that_cannot_be_read_harms_what_is_above_it_only(self):
+        drvs = self.instantiate("".join(f"""let low{n} = sh "low{n}-@tag@" "echo low > $out" {{ }};
+            top{n} = sh "top{n}-@tag@" "cat $low > $out" {{ low = low{n}; }}; in """ for n in range(3))
+                                + "{ inherit low0 low1 top0 top1 top2; }")
+        os.unlink(drvs["low0"].path)
+        os.chmod(drvs["low1"].path, 0o644)
+        with open(drvs["low1"].path, "w", encoding="ascii") as file:
+            file.write("Derive([")
+        ids = self.evaluate({name: drvs[name] for name in ("top0", "top1", "top2")})
+        self.start()
+        self.world.wait_finished(*ids.values())
+        for name in ("top0", "top1"):
+            self.assert_columns(self.world.build(ids[name]), finished=1, buildstatus=3)
+            self.assertEqual(self.world.steps(ids[name]), [])
+        self.assert_built(ids["top2"])
+        self.assert_orderly()
+
+    def test_limits_at_the_edge_of_what_a_column_holds(self):
+        """0 and less is no limit."""
+        drvs = self.instantiate('builtins.listToAttrs (builtins.genList (n: { name = "j${toString n}"; value ='
+                                ' sh "j${toString n}-@tag@" "sleep 1; echo x > $out" { }; }) 6)')
+        limits = ((0, None), (None, 0), (-1, -1), (-(1 << 31), -(1 << 31)), (300_000_000, 300_000_000), (None, None))
+        ids = self.evaluate({f"j{n}": Job(drvs[f"j{n}"], timeout=timeout, max_silent=silent)
+                             for n, (timeout, silent) in enumerate(limits)})
+        self.world.session.rows("UPDATE builds SET priority = CASE WHEN id % 2 = 0 THEN $1::int ELSE $2::int END,"
+                                " globalpriority = CASE WHEN id % 2 = 0 THEN $2::int ELSE $1::int END",
+                                (1 << 31) - 1, -(1 << 31))
+        self.start(builder_args=("--max-jobs", "6"))
+        self.world.wait_finished(*ids.values())
+        for build in ids.values():
+            self.assert_built(build)
+            self.assertEqual(self.statuses(build), [0])
+        self.assert_orderly()
+
+    # ------------------------------------------------------------------------------------ what builds say of themselves
+
+    def test_what_a_build_says_of_itself_harms_nobody(self):
+        """Bytes that are no text, numbers that are none, lines without end."""
+        _, build = self.built(r"""{ odd = sh "odd-@tag@" ''
+            mkdir -p $out/nix-support; echo hello > $out/x
+            { printf 'file bin %s/w\377eird\n' $out; printf 'fi\000le nul %s/x\n' $out
+              printf 'file t %s/x de\377fault\n' $out; head -c 2000000 /dev/zero | tr '\000' a; echo
+              echo "file good $out/x"; } > $out/nix-support/hydra-build-products
+            { echo inf inf; echo nan nan; echo big 1e999; printf 'b\377d 1\n'; printf 'unit 1 \377\n'
+              echo good 2 ms; echo long $(head -c 400 /dev/zero | tr '\000' 9); } > $out/nix-support/hydra-metrics
+            printf 'rel\377ease' > $out/nix-support/hydra-release-name
+            printf 'log \377\000\n' >&2'' { }; }""")
+        self.assert_built(build)
+        self.assertEqual(self.world.build(build)["releasename"], None)
+        self.assertIn("good", self.world.session.column("SELECT subtype FROM buildproducts"))
+        good, = self.world.session.rows("SELECT value, unit FROM buildmetrics WHERE name = 'good'")
+        self.assertEqual(good, {"value": 2.0, "unit": "ms"})
+        self.assertEqual(self.world.session.column("SELECT name FROM buildmetrics WHERE value IN ('inf', 'nan')"), [])
+        self.assert_orderly()
+
+    def test_the_last_words_of_a_failed_build_are_no_text(self):
+        _, build = self.built(r"""{ odd = sh "odd-@tag@" "printf 'last \\377\\376 \\000 words\\n' >&2
+            exit 1" { }; }""")
+        self.assert_columns(self.world.build(build), finished=1, buildstatus=1)
+        step, = self.world.steps(build)
+        self.assertIn("words", step["errormsg"])
+        event, = self.world.notify.of(build, channels=("step_finished",))
+        self.assertEqual(event.log, b"last \xff\xfe \0 words\n")
+        self.assert_orderly()
+
+    def test_projects_jobsets_and_jobs_with_odd_names(self):
+        jobset = self.world.evaluator.jobset("\u00fc b\tc", project="p'\"\\:x")
+        drvs = self.instantiate("""{ a = sh "a-@tag@" "mkdir -p $out/nix-support
+            echo 'm 1' > $out/nix-support/hydra-metrics" { }; }""")
+        build, = self.evaluate({"j\u00f6b\n'\"": drvs["a"]}, jobset=jobset).values()
+        self.start()
+        self.world.wait_finished(build)
+        self.assert_built(build)
+        metric, = self.world.session.rows("SELECT project, jobset, job FROM buildmetrics")
+        self.assertEqual(metric, {"project": "p'\"\\:x", "jobset": "\u00fc b\tc", "job": "j\u00f6b\n'\""})
         self.assert_orderly()
 
     # -------------------------------------------------------------------------------------------------- databases
