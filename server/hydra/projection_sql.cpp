@@ -141,8 +141,7 @@ ORDER BY s.stepnr)"};
 
 // ------------------------------------------------------------------------------------------------------ Hydra's rows
 
-// A number that is taken means that another
-// program numbers steps of our builds: its row stays.
+// A number that is taken means that another program numbers steps of our builds: its row stays.
 const Statement kInsertSteps{"hydra_insert_steps", R"(
 INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, errormsg, starttime, stoptime, machine, system,
     propagatedfrom, overhead, timesbuilt, isnondeterministic)
