@@ -121,8 +121,9 @@ class HydraFaultTest(HydraTest):
         with Session(self.world.url) as other:
             other.run("BEGIN; UPDATE nrbuilds SET count = count")
             self.world.open_gate("a")
-            until(lambda: self.world.session.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0,
-                  "the server waits for the row")
+            until(lambda: [step["status"] for step in self.world.steps(build)] == [0], "the step ends all the same")
+            self.assert_columns(self.world.build(build), finished=0)
+            self.assertEqual(self.world.session.value("SELECT count(*) FROM pg_locks WHERE NOT granted"), 0)
             other.run("COMMIT")
         self.world.wait_finished(build)
         self.assert_built(build)
@@ -159,6 +160,7 @@ class HydraFaultTest(HydraTest):
         for drv in drvs.values():
             self.world.wait_running(drv)
         self.cluster.stop()
+        self.assertEqual(self.world.farm.get("/status")["queueRunner"]["nrStepsBuilding"], 2)
         self.world.open_gate("a")
         self.cluster.start()
         self.world.reconnect()

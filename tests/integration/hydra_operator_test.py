@@ -69,7 +69,8 @@ class HydraOperatorTest(HydraTest):
         self.assertEqual(status["queueRunner"]["nrStepsBuilding"], 1)
         self.assertEqual(status["queueRunner"]["nrBuildsUnfinished"], 1)
         self.assertEqual(status["queueRunner"]["queueStats"][step["system"]]["activeRunnable"], 1)
-        self.assertEqual(status["jobsets"]["project:jobset"]["id"], 1)
+        until(lambda: self.world.farm.get("/status/jobsets")["jobsets"]["project:jobset"]["id"] == 1,
+              "the jobset's id is known")
         self.assertEqual(self.world.farm.get(f"/status/build/{build}/active"), {"active": True})
         builds = self.world.farm.get("/status/builds")
         self.assertEqual([each["id"] for each in builds["builds"]], [build])
@@ -81,7 +82,22 @@ class HydraOperatorTest(HydraTest):
         self.assertTrue(stats_reader(self.world.farm.get("/status")))
         self.assertEqual(self.world.farm.get("/status")["queueRunner"]["nrBuildsDone"], 1)
         self.assertEqual(self.world.farm.metric("hydraqueuerunner_builds_succeeded"), 1)
-        self.assertLess(self.world.farm.metric("penstock_hydra_connections"), 10)
+        self.assert_counters()
+
+    def assert_counters(self):
+        metric = self.world.farm.metric
+        opened = self.world.session.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND application_name LIKE 'penstock%'")
+        self.assertEqual(metric("penstock_hydra_connections"), 8)
+        self.assertLessEqual(opened, 8)
+        self.assertGreater(opened, 4)
+        runner = self.world.farm.get("/status")["queueRunner"]
+        self.assertGreater(runner["queueMonitorTimeSpentWaiting"], 0)
+        self.assertGreater(metric("hydraqueuerunner_monitor_time_spent_waiting_total"), 0)
+        self.assertGreater(metric("penstock_hydra_last_diff_seconds"), 0)
+        self.assertEqual(metric("hydraqueuerunner_queue_build_loads_total"), 1)
+        self.assertEqual(metric("hydraqueuerunner_builds_unfinished"), 0)
 
     def test_only_the_build_that_is_asked_for_is_loaded(self):
         drv, build = self.one_build()
