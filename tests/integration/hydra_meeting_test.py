@@ -196,6 +196,19 @@ class HydraMeetingTest(HydraTest):
         self.world.open_gate("a")
         self.assert_renamed(build)
 
+    def test_a_jobset_is_being_renamed_when_a_build_with_metrics_ends(self):
+        drvs = self.held("a", script=self.METRICS)
+        build = self.evaluate(drvs)["a"]
+        self.start()
+        self.world.wait_running(drvs["a"])
+        with Session(self.world.url) as other:
+            other.run(f"BEGIN; {self.RENAME}")
+            self.world.open_gate("a")
+            until(lambda: self.world.session.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0
+                  or self.statuses(build) == [0], "the build's end comes to the jobset")
+            other.run("COMMIT")
+        self.assert_renamed(build)
+
     def test_a_jobset_is_being_deleted_when_a_build_with_metrics_ends(self):
         drvs = self.held("a", script=self.METRICS)
         gone = self.evaluate(drvs, jobset=self.jobset("gone"))["a"]
