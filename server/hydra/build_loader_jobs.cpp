@@ -15,9 +15,10 @@
 namespace penstock::hydra {
 namespace {
 
+// Whoever wants no limit writes the largest number there is, 68 years; builders take one of a year.
 Duration limitOf(std::optional<std::int32_t> seconds, Duration otherwise)
 {
-    return seconds && *seconds >= 0 ? Duration(std::chrono::seconds(*seconds)) : otherwise;
+    return seconds && *seconds >= 0 ? std::min(Duration(std::chrono::seconds(*seconds)), jobs::kMaxTimeout) : otherwise;
 }
 
 std::string bounded(std::string_view text)

@@ -171,6 +171,7 @@ INSERT INTO buildstepoutputs (build, stepnr, name, path)
 SELECT * FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[])
 ON CONFLICT (build, stepnr, name) DO NOTHING)"};
 
+// A row that --unlock, or another runner's start, has ended keeps that end, unless the attempt has told a real one.
 const Statement kEndSteps{"hydra_end_steps", R"(
 UPDATE buildsteps s SET busy = 0, status = u.status, errormsg = u.errormsg,
     starttime = coalesce(u.starttime, s.starttime), stoptime = u.stoptime,
@@ -178,7 +179,8 @@ UPDATE buildsteps s SET busy = 0, status = u.status, errormsg = u.errormsg,
 FROM unnest($1::integer[], $2::integer[], $3::integer[], $4::text[], $5::integer[], $6::integer[], $7::integer[],
     $8::integer[], $9::boolean[])
     AS u (build, stepnr, status, errormsg, starttime, stoptime, overhead, rounds, differs)
-WHERE s.build = ANY(ARRAY[u.build]) AND s.stepnr = ANY(ARRAY[u.stepnr]))"};
+WHERE s.build = ANY(ARRAY[u.build]) AND s.stepnr = ANY(ARRAY[u.stepnr])
+    AND (s.status IS NULL OR u.status NOT IN (3, 4)))"};
 
 const Statement kSetStepPaths{"hydra_set_step_paths", R"(
 UPDATE buildstepoutputs o SET path = u.path

@@ -94,6 +94,15 @@ class HydraKindsTest(HydraTest):
             self.assertEqual(self.statuses(build), [0])
         self.assert_orderly()
 
+    def test_limits_so_long_that_they_are_none(self):
+        """As people write it who want none: the largest number that the column holds, 68 years."""
+        drvs = self.instantiate('{ j = sh "j-@tag@" "echo x > $out" { }; }')
+        build = self.evaluate({"j": Job(drvs["j"], timeout=(1 << 31) - 1, max_silent=(1 << 31) - 1)})["j"]
+        self.start()
+        self.world.wait_finished(build)
+        self.assert_built(build)
+        self.assertEqual(self.statuses(build), [0])
+
     # ------------------------------------------------------------------------------------ what builds say of themselves
 
     def test_what_a_build_says_of_itself_harms_nobody(self):

@@ -220,6 +220,25 @@ class HydraOperatorTest(HydraTest):
         self.assertEqual(self.world.notify.lines(build)[-1], f"build_finished {build}")
         self.assert_orderly()
 
+    def test_a_step_that_unlock_ended_keeps_its_end_when_the_server_comes_back(self):
+        """Two hours later, its machine gone: the attempt did not last for two hours."""
+        drv, build = self.one_build()
+        self.start("--reconnect-grace", "1s")
+        self.world.wait_running(drv)
+        self.world.farm.server_process.stop()
+        self.world.farm.builders["b1"].kill()
+        self.assertEqual(self.errand("--unlock").returncode, 0)
+        self.world.session.run("UPDATE buildsteps SET starttime = starttime - 7200, stoptime = stoptime - 7200")
+        before, = self.world.steps(build)
+        self.world.open_gate("slow")
+        self.world.server("--reconnect-grace", "1s")
+        self.world.builder("b2")
+        self.world.wait_finished(build)
+        self.assert_built(build)
+        first, _ = self.world.steps(build)
+        self.assert_columns(first, busy=0, status=3, stoptime=before["stoptime"])
+        self.assert_orderly()
+
     def secured(self, names, *more):
         """A server with TLS, and what the command line has to say of it."""
         certificate, key = Authority(self.world.dir, "authority").sign("server", names)
