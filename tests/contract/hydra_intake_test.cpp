@@ -36,7 +36,7 @@ TEST_F(HydraIntake, LoadsWhatIsQueuedAndListensThen)
     notify("builds_added, '1'");
     waitUntil("the next is loaded", [&] { return m_farm.jobOf(other).has_value(); });
     EXPECT_EQ(m_intake->counters().connections, 2U);
-    EXPECT_EQ(m_intake->counters().buildsRead, 2U);
+    waitUntil("both are counted", [&] { return m_intake->counters().buildsRead == 2; });
     stop();
     const std::string ours = "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE 'penstock-hydra%'";
     waitUntil("its connections are closed", [&] { return m_database.value(ours) == "0"; });
