@@ -36,16 +36,22 @@ core::Event toEvent(SessionId session, protocol::BuilderMessage&& message)
 
 } // namespace
 
-LinkBridge::LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop,
+LinkBridge::LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& netLoop, Loop& coreLoop,
                        CheckOutputs checkOutputs)
-    : m_dispatcher(dispatcher), m_logs(logs), m_coreLoop(coreLoop), m_checkOutputs(std::move(checkOutputs))
+    : m_dispatcher(dispatcher), m_logs(logs), m_netLoop(netLoop), m_coreLoop(coreLoop),
+      m_checkOutputs(std::move(checkOutputs)), m_alive(std::make_shared<bool>(true))
 {
+}
+
+LinkBridge::~LinkBridge()
+{
+    *m_alive = false;
 }
 
 void LinkBridge::connected(SessionId session, const protocol::Hello& hello, const std::string& credential)
 {
-    if (std::ranges::find(hello.features, protocol::kGrantsFeature) != hello.features.end())
-        m_granted.insert(session);
+    const bool takesGrants = std::ranges::find(hello.features, protocol::kGrantsFeature) != hello.features.end();
+    m_takesGrants.insert_or_assign(session, takesGrants);
     m_dispatcher.post(core::MachineConnected{session, hello.identity, hello.instance, credential, hello.version,
                                              hello.facts});
 }
@@ -56,22 +62,55 @@ void LinkBridge::messages(SessionId session, std::vector<protocol::BuilderMessag
     std::vector<core::Event> events;
     events.reserve(messages.size());
     std::vector<Phase> phases;
+    std::vector<protocol::AttemptResult> results; // that are to wait for something
     for (protocol::BuilderMessage& message : messages) {
         const auto* progress = std::get_if<protocol::AttemptProgress>(&message);
         if (progress != nullptr && m_beside.progressed)
             phases.push_back({progress->attempt, progress->phase});
         auto* result = std::get_if<protocol::AttemptResult>(&message);
-        if (result != nullptr && m_beside.gate != nullptr)
-            m_beside.gate->hold(session, std::move(*result));
-        else if (result != nullptr && isChecked(session, *result))
-            m_checkOutputs(session, std::move(*result));
+        if (result != nullptr && (m_beside.gate != nullptr || isChecked(session, *result)))
+            results.push_back(std::move(*result));
         else
             events.push_back(toEvent(session, std::move(message)));
     }
     m_dispatcher.postAll(std::move(events));
     if (!phases.empty())
         tellPhases(std::move(phases));
-    m_coreLoop.post(std::move(taken)); // behind them
+    if (!results.empty())
+        sortOut(session, std::move(results));
+    m_coreLoop.post([&loop = m_coreLoop, taken = std::move(taken)]() mutable { loop.post(std::move(taken)); });
+}
+
+// An attempt's number is no secret: what another machine says of it, or what is said of one that is over, must neither
+// end its log nor take the place of what waits. The core refuses or answers it at once. Asked as phases are, below.
+void LinkBridge::sortOut(SessionId session, std::vector<protocol::AttemptResult> results)
+{
+    auto question = [this, &dispatcher = m_dispatcher, &netLoop = m_netLoop, alive = m_alive, session,
+                     results = std::move(results)](const core::FarmCore& farm, Now) {
+        for (const protocol::AttemptResult& result : results) {
+            if (!farm.isLiveOf(result.attempt, session)) {
+                dispatcher.post(core::AttemptFinished{session, result});
+                continue;
+            }
+            netLoop.post([this, alive, session, result] {
+                if (*alive)
+                    wait(session, result);
+            });
+        }
+    };
+    m_coreLoop.post([&dispatcher = m_dispatcher, question = std::move(question)]() mutable {
+        dispatcher.ask(std::move(question));
+    });
+}
+
+// Of a session that has ended meanwhile it is dropped: the builder says it again with its next connection.
+void LinkBridge::wait(SessionId session, protocol::AttemptResult result)
+{
+    if (!m_takesGrants.contains(session))
+        return;
+    if (m_beside.gate != nullptr)
+        return m_beside.gate->hold(session, std::move(result));
+    finished(session, std::move(result));
 }
 
 void LinkBridge::finished(SessionId session, protocol::AttemptResult result)
@@ -100,7 +139,7 @@ void LinkBridge::tellPhases(std::vector<Phase> phases)
 
 void LinkBridge::disconnected(SessionId session, const std::string& reason)
 {
-    m_granted.erase(session);
+    m_takesGrants.erase(session);
     if (m_beside.gate != nullptr)
         m_beside.gate->drop(session);
     m_dispatcher.post(core::MachineDisconnected{session, reason});
@@ -194,7 +233,9 @@ void CoreBridge::attemptEnded(const work::AttemptUpdate& update)
     m_netLoop.post([actions = m_actions, attempt = update.id, drvPath = std::move(drvPath)] {
         actions->attemptEnded(attempt, drvPath);
     });
-    m_logs.end(update.id, update.progress.logBytes);
+    const bool wasRefused = update.progress.end == work::AttemptEnd::Rejected;
+    const bool wasThere = update.progress.end == work::AttemptEnd::Cached;
+    m_logs.end(update.id, update.progress.logBytes, update.progress.started && !wasRefused && !wasThere);
 }
 
 void CoreBridge::fatal(Error error)

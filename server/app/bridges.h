@@ -13,7 +13,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <vector>
 
@@ -33,14 +32,22 @@ struct LinkBeside {
 
 class LinkBridge final : public net::LinkSink {
 public:
-    LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& coreLoop, CheckOutputs checkOutputs);
+    LinkBridge(dispatch::Dispatcher& dispatcher, logs::LogStore& logs, Loop& netLoop, Loop& coreLoop,
+               CheckOutputs checkOutputs);
+    ~LinkBridge() override;
+    LinkBridge(const LinkBridge&) = delete;
+    LinkBridge& operator=(const LinkBridge&) = delete;
 
     void setBeside(LinkBeside beside) { m_beside = std::move(beside); }
     // On the net loop: for the gate.
     void finished(SessionId session, protocol::AttemptResult result);
 
     // Whether the builder fetches and uploads by grants; else it shares its store with us.
-    [[nodiscard]] bool takesGrants(SessionId session) const { return m_granted.contains(session); }
+    [[nodiscard]] bool takesGrants(SessionId session) const
+    {
+        const auto found = m_takesGrants.find(session);
+        return found != m_takesGrants.end() && found->second;
+    }
     // Told of each session that ends, after it has ended.
     void onDisconnected(std::function<void(SessionId)> told) { m_onDisconnected = std::move(told); }
 
@@ -61,14 +68,18 @@ private:
         return result.outcome == protocol::Outcome::Succeeded && (m_beside.checksAll || takesGrants(session));
     }
     void tellPhases(std::vector<Phase> phases);
+    void sortOut(SessionId session, std::vector<protocol::AttemptResult> results);
+    void wait(SessionId session, protocol::AttemptResult result);
 
     dispatch::Dispatcher& m_dispatcher;
     logs::LogStore& m_logs;
+    Loop& m_netLoop;
     Loop& m_coreLoop;
     const CheckOutputs m_checkOutputs;
     LinkBeside m_beside;
     std::function<void(SessionId)> m_onDisconnected;
-    std::set<SessionId> m_granted; // open sessions
+    std::map<SessionId, bool> m_takesGrants; // open sessions
+    std::shared_ptr<bool> m_alive; // answers that come home after our end look here first
 };
 
 // What the net loop does with commands; each is called on the net loop.

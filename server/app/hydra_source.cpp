@@ -77,6 +77,12 @@ void HydraSource::start(Farm farm)
     m_intake->start();
 }
 
+void HydraSource::beginStop()
+{
+    if (m_intake != nullptr)
+        m_intake->beginStop();
+}
+
 void HydraSource::stop()
 {
     *m_alive = false;
@@ -140,10 +146,18 @@ void HydraSource::cancel(JobId job, std::string why, hydra::Answer<void> answer)
     });
 }
 
-void HydraSource::bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer)
+void HydraSource::bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer)
 {
-    order([job, at, answer = std::move(answer)](FarmGateway& gateway) mutable {
-        gateway.order([&](RequestId id) { return core::BumpJob{id, job, at.has_value(), at}; }, std::move(answer));
+    order([bumps = std::move(bumps), answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.order(
+            [&bumps](RequestId id) {
+                core::BumpJobs event{id, {}};
+                event.orders.reserve(bumps.size());
+                for (const hydra::JobBump& bump : bumps)
+                    event.orders.push_back({bump.job, bump.at});
+                return event;
+            },
+            std::move(answer));
     });
 }
 

@@ -44,14 +44,16 @@ public:
     };
     // Once the farm is there and peers may come.
     void start(Farm farm);
-    // Nothing is asked of the farm any more.
+    // What is under way ends as soon as its stores are stopped, and is not taken for an answer.
+    void beginStop();
+    // Waits for that. Nothing is asked of the farm any more.
     void stop();
     // For the desk of Hydra's routes; after start(). They answer as unavailable after stop().
     [[nodiscard]] HydraHooks hooks();
 
     void submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vector<JobId>> answer) override;
     void cancel(JobId job, std::string why, hydra::Answer<void> answer) override;
-    void bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer) override;
+    void bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer) override;
     void setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer) override;
 
 private:

@@ -4,6 +4,8 @@
 namespace penstock::app {
 namespace {
 
+constexpr std::size_t kMaxBuiltAs = 100'000; // beyond it the oldest is uploaded by the name that its step has
+
 hydra::PhaseOptions phaseOptions(const hydra::Options& options)
 {
     hydra::PhaseOptions phases;
@@ -23,17 +25,27 @@ HydraSteps::HydraSteps(const hydra::Options& options, const nix::StoreDir& store
 
 void HydraSteps::useLogs(logs::LogStore& logs)
 {
+    const MutexLock lock(m_mutex);
     m_store = &logs;
-    for (auto& [attempt, drvPath] : std::exchange(m_early, {}))
-        logs.opened(attempt, std::move(drvPath));
+    for (const auto& [attempt, drvPath] : m_builtAs) // told before there was a store
+        logs.opened(attempt, drvPath);
 }
 
 void HydraSteps::builtAs(AttemptId attempt, const std::string& drvPath)
 {
+    const MutexLock lock(m_mutex);
+    m_builtAs.insert_or_assign(attempt, drvPath);
+    if (m_builtAs.size() > kMaxBuiltAs)
+        m_builtAs.erase(m_builtAs.begin());
     if (m_store != nullptr)
         m_store->opened(attempt, drvPath);
-    else
-        m_early.emplace_back(attempt, drvPath);
+}
+
+std::string HydraSteps::takeSubject(AttemptId attempt, const std::string& drvPath)
+{
+    const MutexLock lock(m_mutex);
+    const auto known = m_builtAs.extract(attempt);
+    return known.empty() ? drvPath : known.mapped();
 }
 
 // A row says that it is being built only when there is a log to be looked at.

@@ -12,14 +12,14 @@
 #include "server/logs/log_store.h"
 #include "shared/base/clock.h"
 #include "shared/base/log.h"
+#include "shared/base/mutex.h"
 #include "shared/nix/store_path.h"
 #include "shared/nixstore/store_access.h"
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
-#include <utility>
-#include <vector>
 
 namespace penstock::app {
 
@@ -31,8 +31,11 @@ public:
     [[nodiscard]] logs::LogTap& tap() { return m_logs; }
     // The store that feeds the tap, before anything but builtAs() is told, and until it ends.
     void useLogs(logs::LogStore& logs);
-    // The attempt's log is that of this derivation, and not of the one that its step names. On the store's thread.
+    // The attempt's log is that of this derivation, and not of the one that its step names. Any thread, also beside
+    // useLogs().
     void builtAs(AttemptId attempt, const std::string& drvPath);
+    // Of the one that its step names, or of what builtAs() said, which is forgotten then. Any thread.
+    [[nodiscard]] std::string takeSubject(AttemptId attempt, const std::string& drvPath);
     // Both outlive the bridge that gets it.
     [[nodiscard]] LinkBeside beside(logs::LogStore& logs, LogGate& gate);
     // Outputs that are about to count; null: no links are wanted. Blocks; any thread. holder: the store is told of each
@@ -42,8 +45,9 @@ public:
 
 private:
     hydra::BuildLogs m_logs;
-    logs::LogStore* m_store = nullptr;
-    std::vector<std::pair<AttemptId, std::string>> m_early; // told before there was a store
+    Mutex m_mutex;
+    logs::LogStore* m_store PENSTOCK_GUARDED_BY(m_mutex) = nullptr;
+    std::map<AttemptId, std::string> m_builtAs PENSTOCK_GUARDED_BY(m_mutex); // attempts that are not over
     hydra::Phases m_phases;
     const std::string m_rootsDir;
     Logger& m_logger;

@@ -35,7 +35,8 @@ public:
     LogGate(const LogGate&) = delete;
     LogGate& operator=(const LogGate&) = delete;
 
-    // A repeat of what is held takes its place.
+    // Of an attempt that the core knows for this session's machine's. A repeat of what is held takes its place, also
+    // of a new session of that machine's.
     void hold(SessionId session, protocol::AttemptResult result);
     // Its results are dropped: the builder says them again with its next connection, and its logs go on.
     void drop(SessionId session);

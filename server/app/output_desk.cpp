@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/output_desk.h"
 
+#include "server/app/log_source.h"
 #include "shared/base/passing.h"
-#include "shared/base/queue.h"
 
 #include <fmt/format.h>
 
@@ -51,6 +51,11 @@ OutputDesk::OutputDesk(OutputParts parts, OpenedOutputs opened)
 OutputDesk::~OutputDesk()
 {
     *m_alive = false;
+    stopStores();
+}
+
+void OutputDesk::stopStores() const
+{
     for (const auto& each : m_opened.stores)
         each.stop();
     if (m_opened.local)
@@ -375,42 +380,6 @@ void OutputDesk::logEnded(AttemptId attempt)
                 keepLog(attempt, *drvPath);
         });
 }
-
-namespace {
-
-// Reads a stored log from a thread that may wait.
-ByteSource logSource(logs::LogStore& logs, AttemptId attempt)
-{
-    struct Reading {
-        std::uint64_t offset = 0;
-        std::string bytes;
-        std::size_t given = 0;
-    };
-    return [&logs, attempt, reading = std::make_shared<Reading>()](std::span<char> out) -> Result<std::size_t> {
-        auto& at = *reading;
-        if (at.given == at.bytes.size()) {
-            constexpr std::uint64_t kSlice = 256U << 10U;
-            auto answer = std::make_shared<BoundedQueue<Result<logs::LogSlice>>>(1);
-            logs.read(attempt, at.offset, kSlice, [answer](Result<logs::LogSlice> slice) {
-                (void)answer->push(std::move(slice));
-            });
-            auto slice = answer->takeOne();
-            if (!*slice)
-                return fail(std::move(*slice).error());
-            at.bytes.clear();
-            at.given = 0;
-            for (const auto& record : (*slice)->records)
-                at.bytes += record.data;
-            at.offset = (*slice)->next;
-        }
-        const auto count = std::min(out.size(), at.bytes.size() - at.given);
-        std::copy_n(at.bytes.data() + at.given, count, out.data());
-        at.given += count;
-        return count;
-    };
-}
-
-} // namespace
 
 void OutputDesk::keepLog(AttemptId attempt, const std::string& drvPath)
 {

@@ -65,6 +65,9 @@ public:
     OutputDesk(OutputParts parts, OpenedOutputs opened);
     ~OutputDesk() override;
 
+    // Calls of stores that run, whoever's, end soon, and later ones fail. For the end of the server.
+    void stopStores() const;
+
     [[nodiscard]] transfer::TransferDesk& transfers() { return *m_transfers; }
     [[nodiscard]] cache::OutputStore& firstStore() const { return *m_opened.stores.front().store; }
     [[nodiscard]] const nix::StoreDir& storeDir() const { return m_opened.rules.dir; }
@@ -78,7 +81,7 @@ public:
 
     // A builder says that a build succeeded and where its outputs are. Handed on to the core at once, late, or as a
     // failure of the machine: when some output is certainly not in the first store. While that is not known, it waits.
-    // A repeat of a result that waits takes its place.
+    // Of an attempt that the core knows for this session's machine's. A repeat of a result that waits takes its place.
     void check(SessionId session, protocol::AttemptResult result);
     // For the core. drvPath: whose log is to be kept once it is whole; empty: none is.
     void attemptEnded(AttemptId attempt, const std::string& drvPath);

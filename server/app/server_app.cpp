@@ -187,8 +187,9 @@ NetActions ServerApp::Parts::netActions()
             assignments->desired(session, std::move(desired));
     };
     actions.attemptEnded = [this](AttemptId attempt, const std::string& drvPath) {
-        if (outputs != nullptr)
-            outputs->attemptEnded(attempt, drvPath);
+        const auto subject = hydra == nullptr ? drvPath : hydra->steps().takeSubject(attempt, drvPath);
+        if (outputs != nullptr) // of an attempt that tells nothing, nothing is kept
+            outputs->attemptEnded(attempt, drvPath.empty() ? drvPath : subject);
     };
     actions.stored = [this](SessionId session, std::vector<AttemptId> attempts) {
         if (assignments != nullptr)
@@ -284,7 +285,7 @@ void ServerApp::Parts::buildNet()
     monitorLinks = std::make_unique<net::MonitorLinks>(*feed);
 
     linkBridge = std::make_unique<LinkBridge>(
-        *dispatcher, *logs, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
+        *dispatcher, *logs, netLoop, *coreLoop, [this](SessionId session, protocol::AttemptResult result) {
             outputs->check(session, std::move(result));
         });
     if (hydra != nullptr)
@@ -389,6 +390,10 @@ void ServerApp::Parts::onHttp(QTcpSocket* socket, auth::PeerAddress peer)
 
 ServerApp::Parts::~Parts()
 {
+    if (hydra != nullptr)
+        hydra->beginStop();
+    if (outputs != nullptr)
+        outputs->stopStores(); // a fetch that is under way may take hours
     if (hydra != nullptr)
         hydra->stop();
     listeners.clear();

@@ -60,6 +60,10 @@ std::optional<LiveWork> FarmCore::liveWork(AttemptId attempt) const
 {
     return m_farm->liveWork(attempt);
 }
+bool FarmCore::isLiveOf(AttemptId attempt, SessionId session) const
+{
+    return m_farm->isLiveOf(attempt, session);
+}
 std::vector<MachineId> FarmCore::machines() const
 {
     return m_farm->machines();

@@ -56,6 +56,8 @@ public:
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
     // What a live attempt does; none when it is over.
     [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId attempt) const;
+    // Whether the attempt is not over and is that of the machine whose session this is.
+    [[nodiscard]] bool isLiveOf(AttemptId attempt, SessionId session) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
     [[nodiscard]] std::optional<MachineView> machine(MachineId machine) const;
     // By name or decimal id. NotFound: "no machine NAME". Conflict: several have the name.

@@ -4,6 +4,7 @@
 #include "shared/nix/store_path.h"
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
@@ -18,6 +19,7 @@ namespace {
 
 constexpr std::uint64_t kReadBytes = 1U << 20U;
 constexpr Duration kRetry = std::chrono::seconds(1);
+constexpr std::array<std::string_view, 2> kCompressed{".bz2", ".zst"}; // behind the name of a former attempt's
 constexpr std::string_view kCut = "\n[the log is cut here: it could not be written; Penstock has all of it]\n";
 
 Error systemError(std::string_view what, const std::string& path)
@@ -124,29 +126,28 @@ void BuildLogs::closed(AttemptId attempt, logs::LogFile* log, logs::Ending endin
     const auto found = m_texts.find(attempt);
     if (found == m_texts.end())
         return;
-    finish(found, log, ending == logs::Ending::Told);
+    const bool hasRun = ending != logs::Ending::NotRun;
+    finish(found, log, hasRun);
     remember(attempt);
     const Text& text = found->second;
-    const bool isEmptied = text.isBegun && text.position == 0;
-    if (ending == logs::Ending::NotRun ? isEmptied : !text.isBegun)
-        remove(text);
+    if (!hasRun && text.isBegun && text.position == 0)
+        remove(text.path); // nothing was built
     forget(found);
 }
 
-// The file is empty though nothing was built, or a former attempt's though this one has no text.
-void BuildLogs::remove(const Text& text)
+void BuildLogs::remove(const std::string& file)
 {
-    if (::unlink(text.path.c_str()) != 0 && errno != ENOENT)
-        m_logger.warning("hydra.log_failed", {{"error", systemError("removing", text.path).message}});
+    if (::unlink(file.c_str()) != 0 && errno != ENOENT)
+        m_logger.warning("hydra.log_failed", {{"error", systemError("removing", file).message}});
 }
 
-void BuildLogs::ended(AttemptId attempt, logs::LogFile* log)
+void BuildLogs::ended(AttemptId attempt, logs::LogFile* log, bool hasRun)
 {
     m_closed.erase(attempt);
     const auto text = m_texts.find(attempt);
     if (text == m_texts.end())
         return;
-    finish(text, log, false);
+    finish(text, log, hasRun);
     forget(text);
 }
 
@@ -253,6 +254,8 @@ Result<void> BuildLogs::begin(AttemptId attempt, Text& text)
     }
     close(text);
     PENSTOCK_TRY_VOID(make(attempt, text));
+    for (const std::string_view ending : kCompressed)
+        remove(fmt::format("{}{}", text.path, ending)); // the plain one is there, so that one is found always
     text.isBegun = true;
     text.taken = text.position = 0;
     return {};

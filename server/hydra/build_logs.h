@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // BuildLogs: Hydra's log of a derivation, <data>/build-logs/<two characters of the .drv's base name>/<the rest>, as its
 // web interface tails it: plain text of the builder's output and nothing else, that of the last attempt. Truncated when
-// an attempt begins to run or to write, never touched once the attempt is closed. A silent one that nobody was told of
-// as running has no file: making them is dear. Our own log has all of the text and is addressed by offset, so that
-// whatever is in doubt (a restart, a full disk, a file that somebody removed) is read from there again. A file that
-// cannot be written holds up nothing: it is told once, tried again, and says that it is cut. Lives on the log thread.
+// an attempt begins to run or to write, and then what hydra-notify made of a former one (.bz2, .zst) is removed; never
+// touched once the attempt is closed. Every attempt that ran has its file, empty if it was silent; one that found ready
+// what it was to build, or that the machine refused, has none, and leaves the former one alone. Our own log has all of
+// the text and is addressed by offset, so that whatever is in doubt (a restart, a full disk, a file that somebody
+// removed) is read from there again. A file that cannot be written holds up nothing: it is told once, tried again, and
+// says that it is cut. Lives on the log thread.
 // The process must not change its umask: it narrows the modes 0666 and 0777.
 #pragma once
 
@@ -45,7 +47,7 @@ public:
     void appended(const protocol::LogChunk& chunk, logs::LogFile& log) override;
     [[nodiscard]] bool isOpen(AttemptId attempt) const override { return m_texts.contains(attempt); }
     void closed(AttemptId attempt, logs::LogFile* log, logs::Ending ending) override;
-    void ended(AttemptId attempt, logs::LogFile* log) override;
+    void ended(AttemptId attempt, logs::LogFile* log, bool hasRun) override;
 
 private:
     struct Text {
@@ -70,7 +72,7 @@ private:
     [[nodiscard]] Result<void> open(AttemptId attempt, Text& text, int flags);
     void close(Text& text);
     void finish(Texts::iterator found, logs::LogFile* log, bool needsFile);
-    void remove(const Text& text);
+    void remove(const std::string& file);
     void sayCut(AttemptId attempt, Text& text);
     void forget(Texts::iterator text);
     void remember(AttemptId attempt);

@@ -80,10 +80,10 @@ void LogStore::append(protocol::LogChunk chunk, Answer<Stored> answer)
     });
 }
 
-void LogStore::end(AttemptId attempt, std::uint64_t bytes)
+void LogStore::end(AttemptId attempt, std::uint64_t bytes, bool hasRun)
 {
-    m_loop.post([this, attempt, bytes] {
-        tellEnded(attempt);
+    m_loop.post([this, attempt, bytes, hasRun] {
+        tellEnded(attempt, hasRun);
         const auto file = fileOf(attempt, bytes > 0);
         if (!file) {
             if (file.error().code != ErrorCode::NotFound) {
@@ -114,7 +114,7 @@ void LogStore::expect(AttemptId attempt, std::uint64_t bytes)
 void LogStore::endHere(AttemptId attempt)
 {
     m_loop.post([this, attempt] {
-        tellEnded(attempt);
+        tellEnded(attempt, false);
         const auto file = fileOf(attempt, false);
         m_expected.erase(attempt);
         std::uint64_t size = 0;
@@ -148,10 +148,10 @@ LogFile* LogStore::existing(AttemptId attempt)
     return file ? *file : nullptr;
 }
 
-void LogStore::tellEnded(AttemptId attempt)
+void LogStore::tellEnded(AttemptId attempt, bool hasRun)
 {
     if (m_tap != nullptr)
-        m_tap->ended(attempt, m_tap->isOpen(attempt) ? existing(attempt) : nullptr);
+        m_tap->ended(attempt, m_tap->isOpen(attempt) ? existing(attempt) : nullptr, hasRun);
 }
 
 void LogStore::opened(AttemptId attempt, std::string subject)

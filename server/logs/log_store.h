@@ -44,8 +44,8 @@ public:
     // Answers how far the log is on disk; an error (a full disk) means: nothing was taken, send again later.
     void append(protocol::LogChunk chunk, Answer<Stored> answer);
     // The attempt has ended and its log is whole at this length. An empty log that was never written makes no
-    // file.
-    void end(AttemptId attempt, std::uint64_t bytes);
+    // file of ours. hasRun: for the tap, as in settle().
+    void end(AttemptId attempt, std::uint64_t bytes, bool hasRun);
     // The attempt has ended and nobody will send the rest: the log ends where it is.
     void endHere(AttemptId attempt);
     // NotFound when nothing was ever written.
@@ -56,7 +56,8 @@ public:
     void opened(AttemptId attempt, std::string subject);
     void running(AttemptId attempt, Task then);
     // Answers once this many bytes are stored and the tap has closed the attempt: true. False: by settleNow. A repeat
-    // takes the place of its former, which is not answered any more.
+    // takes the place of its former, which is not answered any more. hasRun: it has not found ready what it was to
+    // build.
     void settle(AttemptId attempt, std::uint64_t bytes, bool hasRun, std::function<void(bool)> answer);
     // Whoever waits for this attempt does not wait any longer.
     void settleNow(AttemptId attempt);
@@ -81,7 +82,7 @@ private:
     [[nodiscard]] LogFile* existing(AttemptId attempt);
     void settleIfWhole(AttemptId attempt, const LogFile& file);
     void settled(AttemptId attempt, bool isWhole);
-    void tellEnded(AttemptId attempt);
+    void tellEnded(AttemptId attempt, bool hasRun);
 
     const std::string m_folder;
     const LogLimits m_limits;

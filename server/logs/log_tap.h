@@ -31,8 +31,8 @@ struct LogTap {
     [[nodiscard]] virtual bool isOpen(AttemptId attempt) const = 0;
     // Its end is going to be told: nothing may be written of it afterwards.
     virtual void closed(AttemptId attempt, LogFile* log, Ending ending) = 0;
-    // It is over; closed or not.
-    virtual void ended(AttemptId attempt, LogFile* log) = 0;
+    // It is over; closed or not. hasRun: and has not found ready what it was to build.
+    virtual void ended(AttemptId attempt, LogFile* log, bool hasRun) = 0;
 };
 
 } // namespace penstock::logs

@@ -164,8 +164,6 @@ Result<std::pair<std::string, BuildMetric>> parseMetric(std::string_view line)
     const std::string_view unit = takeField(line);
     if (!isWord(name, "._-"))
         return bad(fmt::format("'{}' is no name of a metric", shown(name)));
-    if (!line.empty())
-        return bad(fmt::format("'{}' follows the unit", shown(line)));
     if (number.starts_with('+') && !number.starts_with("+-"))
         number.remove_prefix(1);
     const auto value = parseDouble(number);
@@ -302,8 +300,10 @@ NixSupport mergeSupport(const StoreDir& dir, const std::vector<OutputSupport>& o
             mergeProducts(support, parseProducts(dir, *files.products, products), paths, products);
         if (files.metrics)
             mergeMetrics(support, parseMetrics(*files.metrics, metrics), metrics);
-        if (files.releaseName && !support.releaseName)
-            support.releaseName = parseReleaseName(*files.releaseName, release);
+        if (files.releaseName) {
+            if (auto name = parseReleaseName(*files.releaseName, release))
+                support.releaseName = std::move(name);
+        }
         support.notes.addAll(files.notes, output.outputName);
         support.notes.addAll(products, output.outputName + ": hydra-build-products");
         support.notes.addAll(metrics, output.outputName + ": hydra-metrics");

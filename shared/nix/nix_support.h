@@ -81,7 +81,7 @@ struct NixSupport {
 // A path must be absolute, in a store path of dir, UTF-8 without control characters, and have no "..".
 [[nodiscard]] std::vector<BuildProduct> parseProducts(const StoreDir& dir, std::string_view text,
                                                       SupportNotes& notes);
-// The last line of a name counts.
+// The last line of a name counts; what follows the unit does not.
 [[nodiscard]] std::map<std::string, BuildMetric> parseMetrics(std::string_view text, SupportNotes& notes);
 // [A-Za-z0-9.@:_-]+ after trimming.
 [[nodiscard]] std::optional<std::string> parseReleaseName(std::string_view text, SupportNotes& notes);
@@ -127,9 +127,9 @@ struct OutputSupport {
     SupportFiles files;
 };
 
-// outputs: in the derivation's order (by name), which decides: products follow one another, the first release
-// name counts, the last metric of a name counts, one failure is enough. A product must lie in one of the
-// outputs. Only when no output has a hydra-build-products file, each output that is a directory is a product
+// outputs: in the derivation's order (by name), which decides: products follow one another, the last release
+// name that is one counts, the last metric of a name counts, one failure is enough. A product must lie in one of
+// the outputs. Only when no output has a hydra-build-products file, each output that is a directory is a product
 // "nix-build" (subtype: the output's name, empty for "out"; name: that of the store path).
 [[nodiscard]] NixSupport mergeSupport(const StoreDir& dir, const std::vector<OutputSupport>& outputs);
 

@@ -2,9 +2,15 @@
 """Builds of a Hydra database that need no building: outputs that are there, earlier results, content-addressed outputs
 that turn out the same."""
 
+import contextlib
+import functools
+import glob
+import http.server
 import os
+import threading
 import unittest
 
+from farm import until
 from hydra.world import HydraTest
 
 RESULT = r"""
@@ -16,6 +22,35 @@ RESULT = r"""
   '' { };
   failed = sh "failed-@tag@" "mkdir -p $out/nix-support; touch $out/nix-support/failed" { }; }
 """
+
+
+class StuckCache:
+    """A binary cache that tells what it has and never sends it."""
+
+    def __init__(self, directory):
+        self.asked, self.released = threading.Event(), threading.Event()
+        cache = self
+
+        class Files(http.server.SimpleHTTPRequestHandler):
+            def do_GET(self):
+                if "/nar/" in self.path:
+                    cache.asked.set()
+                    cache.released.wait()
+                else:
+                    super().do_GET()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Files, directory=directory))
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self.released.set()
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class HydraCachedTest(HydraTest):
@@ -75,29 +110,38 @@ class HydraCachedTest(HydraTest):
         self.assertEqual(outputs, [{"name": "out", "path": out}])
         self.assert_orderly()
 
-    def test_what_a_substituter_has_is_fetched_and_not_built(self):
-        drvs = self.instantiate("""rec { low = sh "low-@tag@" "echo low > $out" { };
-            high = sh "high-@tag@" "cat $low > $out" { inherit low; };
-            here = sh "here-@tag@" "cat $low > $out" { inherit low; }; }""")
-        cache = f"file://{self.store.dir}/elsewhere"
-        self.store.run("nix-store", "--realise", drvs["low"].path, drvs["high"].path)
-        outputs = [drvs[name].outputs["out"] for name in ("high", "low")]
-        self.store.run("nix", "copy", "--to", cache, *outputs)
+    def elsewhere(self, *drvs):
+        """Their outputs are in a cache and no longer in the store; answers its directory."""
+        cache = f"{self.store.dir}/elsewhere-{self.tag}"
+        self.store.run("nix-store", "--realise", *(drv.path for drv in drvs))
+        outputs = [drv.outputs["out"] for drv in drvs]
+        self.store.run("nix", "copy", "--to", f"file://{cache}", *outputs)
         for path in outputs:
             self.store.delete(path)
+        return cache
+
+    @contextlib.contextmanager
+    def substituter(self, url):
         self.store.stop()
         before = self.store.env["NIX_CONFIG"]
-        self.store.env["NIX_CONFIG"] = (before.replace("substituters =", f"substituters = {cache}") +
+        self.store.env["NIX_CONFIG"] = (before.replace("substituters =", f"substituters = {url}") +
                                         "require-sigs = false\n")
         try:
             self.store.start()
-            ids = self.evaluate({name: drvs[name] for name in ("high", "here")})
-            self.start("--hydra-substitutes")
-            self.world.wait_finished(*ids.values())
+            yield
         finally:
             self.store.stop()
             self.store.env["NIX_CONFIG"] = before
             self.store.start()
+
+    def test_what_a_substituter_has_is_fetched_and_not_built(self):
+        drvs = self.instantiate("""rec { low = sh "low-@tag@" "echo low > $out" { };
+            high = sh "high-@tag@" "cat $low > $out" { inherit low; };
+            here = sh "here-@tag@" "cat $low > $out" { inherit low; }; }""")
+        with self.substituter(f"file://{self.elsewhere(drvs['high'], drvs['low'])}"):
+            ids = self.evaluate({name: drvs[name] for name in ("high", "here")})
+            self.start("--hydra-substitutes")
+            self.world.wait_finished(*ids.values())
         self.assert_cached(ids["high"])
         self.assert_built(ids["here"])
         fetched = self.world.session.rows("SELECT drvpath, status, busy, machine, system FROM buildsteps"
@@ -108,6 +152,20 @@ class HydraCachedTest(HydraTest):
         self.assertEqual([step["drvpath"] for step in self.world.steps(ids["here"]) if step["type"] == 0],
                          [drvs["here"].path])
         self.assert_orderly()
+
+    def test_the_server_stops_while_something_is_being_fetched(self):
+        far = self.instantiate("""{ far = sh "far-@tag@" "echo far > $out" { }; }""")["far"]
+        cache = StuckCache(self.elsewhere(far))
+        self.addCleanup(cache.close)
+        with self.substituter(cache.url):
+            build = self.evaluate({"far": far})["far"]
+            self.world.server("--hydra-substitutes")
+            until(cache.asked.is_set, "the output is being fetched")
+            self.world.farm.server_process.stop(limit=20)
+            cache.released.set()
+        self.assertEqual(self.world.build(build)["finished"], 0)
+        self.assertEqual(self.world.session.value("SELECT count(*) FROM penstock.hydra_builds WHERE job IS NOT NULL"),
+                         0)
 
     def test_only_what_is_missing_is_built(self):
         drvs = self.instantiate("""rec { low = sh "low-@tag@" "echo low > $out" { };
@@ -182,6 +240,23 @@ class HydraCachedTest(HydraTest):
                          [self.world.session.value("SELECT path FROM buildoutputs WHERE build = $1", first)])
         self.assert_orderly()
 
+    def test_what_was_built_before_is_known_by_its_derivation(self):
+        runs, drvs = self.cut_off()
+        self.start()
+        jobs = {name: drvs[name] for name in ("low1", "high1", "plain1")}  # floating, resolved, and deferred
+        first = self.evaluate(jobs)
+        self.world.wait_finished(*first.values())
+        again = self.evaluate(jobs, jobset=self.world.evaluator.jobset("second"))
+        self.assertFalse(set(first.values()) & set(again.values()))
+        self.world.wait_finished(*again.values())
+        for name in jobs:
+            self.assert_cached(again[name])
+            self.assertEqual(self.results(first[name]), self.results(again[name]))
+            self.assertIsNotNone(self.results(again[name])[3][0]["path"])
+        with open(runs, encoding="utf-8") as file:
+            self.assertEqual(sorted(file.read().split()), ["high", "low", "plain"])
+        self.assert_orderly()
+
     def test_a_plain_derivation_over_a_content_addressed_one(self):
         _, drvs = self.cut_off()
         self.start()
@@ -198,6 +273,8 @@ class HydraCachedTest(HydraTest):
         self.assertEqual(told[2], log, "the log is where the web page of that derivation looks")
         with open(log, encoding="utf-8") as text:
             self.assertEqual(text.read(), "plain it is\n")
+        kept = os.path.join(self.world.farm.data_dir, "local", "log", base)
+        until(lambda: glob.glob(f"{kept}*"), "the log is kept under the same name")
         path = self.world.session.value("SELECT path FROM buildoutputs WHERE build = $1", build)
         self.assertTrue(os.path.exists(path))
         self.assert_orderly()

@@ -57,6 +57,7 @@ public:
     [[nodiscard]] LiveSteps liveSteps(const std::set<work::StepState>& states, StepId from, std::size_t limit) const;
     [[nodiscard]] std::optional<AttemptView> attempt(AttemptId attempt) const;
     [[nodiscard]] std::optional<LiveWork> liveWork(AttemptId id) const;
+    [[nodiscard]] bool isLiveOf(AttemptId id, SessionId session) const;
     [[nodiscard]] std::vector<MachineId> machines() const;
     [[nodiscard]] std::optional<MachineView> machine(MachineId machine) const;
     [[nodiscard]] Result<MachineId> findMachine(const std::string& nameOrId) const;
@@ -91,6 +92,7 @@ private:
     void on(ReopenJob& event);
     void on(DrainMachine& event);
     void on(BumpJob& event);
+    void on(BumpJobs& event);
     void on(HoldJob& event);
     [[nodiscard]] JobRecord* openJob(RequestId request, JobId id); // or nothing, and answered
     void on(PauseDispatch& event);
@@ -134,6 +136,9 @@ private:
     [[nodiscard]] Result<void> checkGroup(const work::JobSpec& spec, std::set<std::string>& fresh) const;
     [[nodiscard]] std::uint32_t acquireOrigin(const work::JobSpec& spec);
     void releaseOrigin(std::uint32_t origin);
+
+    // ---- control.cpp
+    void bump(JobId id, JobRecord& job, std::optional<WallTime> at);
 
     // ---- cancel.cpp
     void cancelJob(JobId id, JobRecord& job, const std::string& who);

@@ -88,6 +88,14 @@ std::optional<LiveWork> Farm::liveWork(AttemptId id) const
                     m_steps.at(attempt->step).work.work(), resolvedInputs(attempt->step)};
 }
 
+bool Farm::isLiveOf(AttemptId id, SessionId session) const
+{
+    const AttemptRecord* attempt = m_attempts.find(id);
+    const auto machine = m_sessions.find(session);
+    return attempt != nullptr && attempt->isLive() && machine != m_sessions.end() &&
+           machine->second == attempt->machine;
+}
+
 std::optional<StepView> Farm::step(StepId id, JobId forJob) const
 {
     const StepRecord* step = m_steps.find(id);

@@ -61,6 +61,22 @@ protected:
         m_store->settle(AttemptId{attempt}, bytes, hasRun, [&](bool isWhole) { answer.set_value(isWhole); });
         return answer.get_future().get();
     }
+    // As hydra-notify does behind step_finished, here for both of its ways.
+    void compress()
+    {
+        rest();
+        for (const char* ending : {".bz2", ".zst"})
+            std::filesystem::copy_file(path(), path() + ending);
+        std::filesystem::remove(path());
+    }
+    std::string compressed()
+    {
+        rest();
+        std::string found;
+        for (const char* ending : {".bz2", ".zst"})
+            found += std::filesystem::exists(path() + ending) ? std::string(ending) + " " : "";
+        return found;
+    }
     void rest()
     {
         std::promise<void> done;
@@ -159,7 +175,7 @@ TEST_F(HydraLogs, NothingIsWrittenAfterTheEnd)
     run(1);
     add(1, 7, "more");
     EXPECT_TRUE(settle(1, 3)); // so was the result
-    m_store->end(AttemptId{1}, 3);
+    m_store->end(AttemptId{1}, 3, true);
     EXPECT_EQ(text(), "(none)");
 }
 
@@ -231,17 +247,41 @@ TEST_F(HydraLogs, AfterARestartTheEndAloneMakesTheFileWhole)
     EXPECT_EQ(text(), "before\n");
 }
 
-TEST_F(HydraLogs, ASilentBuildHasNoLogAndNotTheLastOne)
+TEST_F(HydraLogs, ASilentBuildHasAnEmptyLogAndNotTheLastOne)
 {
     open(1);
     add(1, 0, "old");
     EXPECT_TRUE(settle(1, 3));
+    compress();
     open(2);
     EXPECT_TRUE(settle(2, 0));
+    EXPECT_EQ(text(), "");
+    EXPECT_EQ(compressed(), "");
+}
+
+TEST_F(HydraLogs, WhatHydraMadeOfAFormerLogGoesAsANewOneBegins)
+{
+    open(1);
+    add(1, 0, "old");
+    EXPECT_TRUE(settle(1, 3));
+    compress();
+    EXPECT_EQ(compressed(), ".bz2 .zst ");
+    open(2);
+    EXPECT_EQ(compressed(), ".bz2 .zst ") << "nothing has run yet";
+    run(2);
+    EXPECT_EQ(compressed(), "");
+    add(2, 0, "new");
+    EXPECT_TRUE(settle(2, 3));
+    EXPECT_EQ(text(), "new");
+}
+
+TEST_F(HydraLogs, AnAttemptThatIsLostHasALogOnlyIfItRan)
+{
+    open(1);
+    m_store->end(AttemptId{1}, 0, false);
     EXPECT_EQ(text(), "(none)");
-    open(3);
-    run(3); // somebody may be looking at it
-    EXPECT_TRUE(settle(3, 0));
+    open(2);
+    m_store->end(AttemptId{2}, 0, true);
     EXPECT_EQ(text(), "");
 }
 
@@ -263,7 +303,7 @@ TEST_F(HydraLogs, WhatBuiltNothingLeavesTheFormerLogAlone)
     EXPECT_TRUE(settle(2, 19, false));
     EXPECT_EQ(text(), "old");
     open(3); // refused by the machine
-    m_store->end(AttemptId{3}, 0);
+    m_store->end(AttemptId{3}, 0, false);
     EXPECT_EQ(text(), "old");
 }
 

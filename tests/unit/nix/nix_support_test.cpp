@@ -136,7 +136,7 @@ TEST(Metrics, AreNotReadFromLinesThatDoNotMatchWhole)
 {
     for (const std::string& line : std::vector<std::string>{
              "loc", "loc x", "loc 1x", "loc 0x10", "loc nan", "loc inf", "loc -infinity", "loc 1e999",
-             "l!oc 1", "l\xff 1", "loc 1 s more", "loc +-1", "loc ++1", "loc +", "loc 1,5"}) {
+             "l!oc 1", "l\xff 1", "loc +-1", "loc ++1", "loc +", "loc 1,5"}) {
         SupportNotes notes;
         EXPECT_TRUE(parseMetrics(line, notes).empty()) << line;
         EXPECT_EQ(notes.count(), 1U) << line;
@@ -144,6 +144,7 @@ TEST(Metrics, AreNotReadFromLinesThatDoNotMatchWhole)
     const std::string longest(kMaxSupportWord, 'm');
     EXPECT_EQ(metrics(longest + " 1 " + longest).at(longest).unit, longest);
     EXPECT_EQ(metrics("m 1 " + longest + "m").at("m").unit, "");
+    EXPECT_EQ(metrics("loc 1 s and more").at("loc"), (BuildMetric{1, "s"})) << "what follows is none of it";
     EXPECT_TRUE(metrics(longest + "m 1").empty());
 }
 
@@ -235,15 +236,15 @@ TEST(NixSupport, MergesOutputsInTheirOrder)
     EXPECT_EQ(merged.products[1].subtype, "out");
     EXPECT_EQ(merged.metrics.at("b").value, 2);
     EXPECT_EQ(merged.metrics.size(), 3U);
-    EXPECT_EQ(merged.releaseName, "first");
+    EXPECT_EQ(merged.releaseName, "second") << "the last counts";
     EXPECT_FALSE(merged.failed);
     ASSERT_EQ(merged.notes.texts().size(), 2U);
     EXPECT_EQ(merged.notes.texts()[0], "out: hydra-build-products: line 2: 'junk ' are no type and subtype");
     EXPECT_EQ(merged.notes.texts()[1], "out: hydra-build-products: "
                                        "'x8sky50l8117g8rzq0c7plnfjhn848r2-else' is no output of this build");
-    dev.files.releaseName = "bad name";
+    out.files.releaseName = "bad name";
     out.files.failed = true;
-    EXPECT_EQ(mergeSupport(kDir, {dev, out}).releaseName, "second") << "the first that is one";
+    EXPECT_EQ(mergeSupport(kDir, {dev, out}).releaseName, "first") << "the last that is one";
     EXPECT_TRUE(mergeSupport(kDir, {dev, out}).failed);
 }
 

@@ -143,7 +143,7 @@ TEST_F(Logs, AStoreEndsALogWhenItsLastBytesArrive)
             ended.set_value(size);
     });
     store.append(chunk(0, {"half"}), [](Result<Stored> stored) { EXPECT_EQ(stored.value().offset, 4U); });
-    store.end(AttemptId{7}, 8);
+    store.end(AttemptId{7}, 8, true);
     store.append(chunk(4, {"rest"}), [](Result<Stored> stored) { EXPECT_EQ(stored.value().offset, 8U); });
     EXPECT_EQ(ended.get_future().get(), 8U);
     std::promise<LogSlice> slice;
