@@ -2,7 +2,8 @@
 // Question: what does a Hydra's backlog cost the core: 150,000 jobs that claim their roots only, over 290,000 steps
 // with 2.3 million edges, handed in as the intake does, in submissions of 200 jobs with references to what is known?
 // Budgets, in processor time: all in within 10 s; 700 bytes for each step with its part of the jobs; a bump of 80,000
-// jobs in one event under 0.4 s, taking it back under 0.6 s (they lie over the whole graph); one of 100,000 in a thousand batches under 1 s; recovery under 15 s.
+// jobs in one event under 0.4 s, taking it back under 0.6 s (they lie over the whole graph); one of 100,000
+// in a thousand batches under 1 s; recovery under 15 s.
 #include "bench/memory.h"
 #include "server/core/farm_core.h"
 
