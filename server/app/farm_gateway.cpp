@@ -291,12 +291,13 @@ void FarmGateway::status(http::Answer<http::StatusView> answer)
 void FarmGateway::metrics(http::Answer<std::vector<http::MetricFamily>> answer)
 {
     ask<std::vector<http::MetricFamily>>(
-        [&dispatcher = m_parts.dispatcher,
+        [&dispatcher = m_parts.dispatcher, started = m_facts.started,
          hydra = m_hydraCounters ? m_hydraCounters() : std::nullopt](
             const core::FarmCore& farm, Now now) -> Result<std::vector<http::MetricFamily>> {
             std::vector<http::MetricFamily> families = farmMetrics(farm, now);
             appendDispatchMetrics(dispatcher, families);
             appendHydraMetrics(farm, dispatcher.counters(), now, hydra, families);
+            appendHydraTurns(dispatcher.counters(), now.mono - started, families);
             return families;
         },
         [this, answer = std::move(answer)](Result<std::vector<http::MetricFamily>> families) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/hydra_desk.h"
 
-#include "server/app/hydra_metrics.h"
+#include "server/app/process_metrics.h"
 #include "server/http/render_hydra.h"
 
 #include <algorithm>
@@ -13,7 +13,6 @@ namespace {
 
 constexpr std::size_t kMachinesAtOnce = 200; // asked of the core in one turn
 constexpr Duration kFleetFresh = std::chrono::seconds(1);
-constexpr Duration kJobsetsFresh = std::chrono::seconds(10); // names that are not known are asked for no sooner
 
 constexpr std::string_view kNoHydra = "this server serves no Hydra; it was started without --hydra";
 
@@ -86,6 +85,7 @@ void HydraDesk::serve(HydraHooks hooks)
 {
     m_reader = std::make_unique<hydra::StatusReader>(hooks.databaseUrl);
     m_hooks = std::move(hooks);
+    readJobsetIds(); // so that they are there when somebody asks
 }
 
 http::HydraCounters HydraDesk::counters() const
@@ -93,18 +93,25 @@ http::HydraCounters HydraDesk::counters() const
     return m_hooks && m_hooks->counters ? m_hooks->counters() : http::HydraCounters();
 }
 
-std::uint64_t HydraDesk::uploadsWaiting() const
+HydraCopies HydraDesk::copies() const
 {
-    std::uint64_t sum = 0;
-    if (m_parts.further != nullptr)
-        for (const cache::OutboxStatus& each : m_parts.further->status())
-            sum += each.queue.waiting;
+    HydraCopies sum;
+    if (m_parts.further == nullptr)
+        return sum;
+    for (const cache::OutboxStatus& each : m_parts.further->status()) {
+        sum.waiting += each.queue.waiting;
+        sum.finished += each.queue.finished;
+        sum.failures += each.queue.failures;
+    }
     return sum;
 }
 
 void HydraDesk::addMetrics(std::vector<http::MetricFamily>& families) const
 {
-    appendHydraUploads(uploadsWaiting(), m_parts.clock.now(), m_started, families);
+    const Now now = m_parts.clock.now();
+    appendHydraCopies(copies(), families);
+    appendHydraClock(now, now.mono - m_started, families);
+    appendProcessMetrics(families);
 }
 
 template <class T> http::Answer<T> HydraDesk::bringHome(http::Answer<T> answer)
@@ -207,7 +214,7 @@ void HydraDesk::status(http::Answer<http::HydraStatus> answer)
                 farm.features = fleet.features;
                 farm.machines = fleet.count;
                 farm.machinesInUse = fleet.inUse;
-                farm.uploadsWaiting = uploadsWaiting();
+                farm.uploadsWaiting = copies().waiting;
                 jobsets([farm = std::move(farm), text = fleet.text,
                          answer](Result<std::vector<http::HydraJobset>> jobsets) mutable {
                     if (!jobsets)
@@ -228,32 +235,16 @@ void HydraDesk::jobsets(http::Answer<std::vector<http::HydraJobset>> answer)
             for (const core::ShareView& share : shares)
                 if (!m_hooks || share.group.find(':') != std::string::npos) // other groups are no jobsets
                     jobsets.push_back(hydraJobset(share));
-            withIds(std::move(jobsets), answer);
+            if (m_reader != nullptr && m_jobsetIds.fill(jobsets, m_parts.clock.now().mono))
+                readJobsetIds();
+            answer(std::move(jobsets));
         });
 }
 
-// Ids are read when a name turns up that is not known, and kept: status must answer while the database is away.
-void HydraDesk::withIds(std::vector<http::HydraJobset> jobsets, http::Answer<std::vector<http::HydraJobset>> answer)
+void HydraDesk::readJobsetIds()
 {
-    bool isComplete = true;
-    for (http::HydraJobset& jobset : jobsets) {
-        const auto found = m_jobsetIds.find(jobset.project + ":" + jobset.name);
-        if (found != m_jobsetIds.end())
-            jobset.id = found->second;
-        else
-            isComplete = false;
-    }
-    const Instant now = m_parts.clock.now().mono;
-    const bool mayRead = m_reader != nullptr && (!m_jobsetIdsRead || now - *m_jobsetIdsRead > kJobsetsFresh);
-    if (isComplete || !mayRead)
-        return answer(std::move(jobsets));
-    m_jobsetIdsRead = now;
-    m_reader->jobsets(bringHome<std::map<std::string, std::int64_t>>(
-        [this, jobsets = std::move(jobsets), answer = std::move(answer)](auto ids) mutable {
-            if (ids)
-                m_jobsetIds = *std::move(ids);
-            withIds(std::move(jobsets), std::move(answer));
-        }));
+    m_reader->jobsets(bringHome<JobsetIds::Map>(
+        [this](auto ids) { m_jobsetIds.came(std::move(ids), m_parts.clock.now().mono); }));
 }
 
 // ------------------------------------------------------------------------------------------ builds and steps
@@ -341,13 +332,19 @@ void HydraDesk::addOwners(std::shared_ptr<StepsInMaking> making)
 
 void HydraDesk::uploads(std::uint32_t limit, http::Answer<http::HydraList<std::string>> answer)
 {
-    const std::uint64_t further = uploadsWaiting();
-    m_parts.transfers.findWaiting(limit, [further, answer = std::move(answer)](Result<std::vector<std::string>> paths) {
+    const std::uint64_t further = copies().waiting; // of up to a few hundred paths each
+    const std::size_t most = std::size_t{limit} + 1; // one more tells whether there is more
+    m_parts.transfers.findWaiting(most, [most, further, answer = std::move(answer)](
+                                            Result<std::vector<std::string>> paths) {
         if (!paths)
             return answer(fail(std::move(paths).error()));
         http::HydraList<std::string> list;
-        list.total = std::max<std::uint64_t>(further, paths->size());
         list.items = *std::move(paths);
+        list.total = std::max<std::uint64_t>(further, list.items.size());
+        if (list.items.size() == most) {
+            list.items.pop_back();
+            list.isTotalLeast = true;
+        }
         answer(std::move(list));
     });
 }

@@ -5,7 +5,8 @@
 #pragma once
 
 #include "server/app/further_stores.h"
-#include "server/app/hydra_views.h"
+#include "server/app/hydra_metrics.h"
+#include "server/app/jobset_ids.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/http/hydra_gateway.h"
 #include "server/hydra/farm_port.h"
@@ -16,7 +17,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -86,19 +86,18 @@ private:
     void fleet(FleetAnswer answer);
     void collect(std::shared_ptr<FleetInMaking> making);
     void finish(FleetInMaking& making);
-    void withIds(std::vector<http::HydraJobset> jobsets, http::Answer<std::vector<http::HydraJobset>> answer);
+    void readJobsetIds();
     void gather(std::shared_ptr<StepsInMaking> making);
     void addOwners(std::shared_ptr<StepsInMaking> making);
     [[nodiscard]] http::HydraCounters counters() const;
-    [[nodiscard]] std::uint64_t uploadsWaiting() const;
+    [[nodiscard]] HydraCopies copies() const;
 
     const HydraDeskParts m_parts;
     const Instant m_started;
     std::optional<HydraHooks> m_hooks;
     std::optional<Fleet> m_fleet;
     std::vector<FleetAnswer> m_fleetAsked; // wait for the one that is being made
-    std::map<std::string, std::int64_t> m_jobsetIds; // by "project:jobset"
-    std::optional<Instant> m_jobsetIdsRead;
+    JobsetIds m_jobsetIds;
     std::unique_ptr<hydra::StatusReader> m_reader;
     std::shared_ptr<bool> m_alive; // answers that come home after our end look here first
 };

@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -67,6 +68,7 @@ void addSteps(const http::HydraFarm& farm, Writer& out)
     out.measure("steps_unsupported", "steps that no machine can run", farm.stepsUnsupported);
     out.count("steps_unsupported_aborted", "steps that ended as no machine could run them", farm.unsupportedEnded);
     out.count("steps_retries", "attempts after the first", farm.retries);
+    out.count("aborted_jobs_total", "attempts that were cancelled", farm.stepsCancelled);
     out.measure("steps_max_retries", "most attempts of one step after its first", farm.mostRetries);
     addTimes(farm.times, out);
 }
@@ -193,10 +195,7 @@ void appendIntake(const http::HydraCounters& counters, Families& families)
     };
     measure("builds_waiting", "builds found and not handed to the farm yet",
             static_cast<double>(counters.buildsWaiting));
-    if (counters.buildsDeferred)
-        measure("builds_deferred", "builds that ended here and whose rows somebody has locked",
-                static_cast<double>(*counters.buildsDeferred));
-    measure("connections", "connections to the database, of the whole server",
+    measure("connections", "most connections to the database that the whole server has open, of which some open at need",
             static_cast<double>(counters.connections));
     measure("last_diff_seconds", "time that finding what has changed in the queue took, the last time",
             static_cast<double>(counters.lastDiff.count()) / 1e6);
@@ -220,11 +219,8 @@ void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCoun
     if (counters)
         appendIntake(*counters, families);
     addSteps(view, out);
-    out.count("dispatcher_time_spent_running_total", "time of the core's turns, microseconds",
-              view.dispatchTime.count());
-    out.count("dispatch_wakeup", "turns of the core", view.dispatches);
-    out.count("dispatch_time_ms", "time of the core's turns", millis(view.dispatchTime));
-    out.measure("builds_unfinished", "open jobs that are builds of Hydra", view.buildsOpen);
+    out.measure("builds_unfinished", "builds that are not finished, those included that are not handed to the farm yet",
+                view.buildsUnfinished);
     out.measure("machines_total", "machines that are connected", view.machines);
     addQueues(view, families);
     addShares(farm, now, families);
@@ -232,15 +228,35 @@ void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCoun
                                    "batches whose rows, ours and Hydra's, are not written yet",
                                    static_cast<double>(farm.totals().unconfirmedBatches)));
     addMachines(farm, now, families);
-    out.measure("current_time_seconds", "the server's clock", secondsOf(now.wall));
 }
 
-void appendHydraUploads(std::uint64_t waiting, Now now, Instant started, Families& families)
+void appendHydraTurns(const dispatch::DispatchCounters& dispatch, Duration running, Families& families)
 {
     Writer out{families};
-    out.measure("s3_uploads_pending", "publications that wait for a further store", waiting);
-    out.measure("uptime_seconds", "since the server started",
-                static_cast<double>((now.mono - started).count()) / 1e6);
+    const Duration busy{static_cast<std::int64_t>(dispatch.busyMicros)};
+    out.count("dispatcher_time_spent_running_total", "time of the core's turns, microseconds", busy.count());
+    out.count("dispatcher_time_spent_waiting_total", "time between the core's turns, microseconds",
+              std::max(running - busy, Duration(0)).count());
+    out.count("dispatch_wakeup", "turns of the core", dispatch.batches);
+    out.count("dispatch_time_ms", "time of the core's turns", millis(busy));
+}
+
+void appendHydraCopies(const HydraCopies& copies, Families& families)
+{
+    Writer out{families};
+    out.measure("s3_uploads_pending", "publications that wait for a further store", copies.waiting);
+    out.count("overflow_copies_queued_total", "copies to further stores that were to be made",
+              copies.finished + copies.waiting);
+    out.count("overflow_copies_succeeded_total", "copies to further stores that were made", copies.finished);
+    out.count("overflow_copies_failed_total", "tries to copy to a further store that failed; each is made again",
+              copies.failures);
+}
+
+void appendHydraClock(Now now, Duration running, Families& families)
+{
+    Writer out{families};
+    out.measure("current_time_seconds", "the server's clock", secondsOf(now.wall));
+    out.measure("uptime_seconds", "since the server started", static_cast<double>(running.count()) / 1e6);
 }
 
 } // namespace penstock::app

@@ -16,6 +16,16 @@ namespace penstock::app {
 // Called on the core loop. counters: nothing without a Hydra.
 void appendHydraMetrics(const core::FarmCore& farm, const dispatch::DispatchCounters& dispatch, Now now,
                         const std::optional<http::HydraCounters>& counters, std::vector<http::MetricFamily>& families);
-void appendHydraUploads(std::uint64_t waiting, Now now, Instant started, std::vector<http::MetricFamily>& families);
+// The core's turns; running: since the server started.
+void appendHydraTurns(const dispatch::DispatchCounters& dispatch, Duration running,
+                      std::vector<http::MetricFamily>& families);
+
+struct HydraCopies { // to further stores
+    std::uint64_t waiting = 0;
+    std::uint64_t finished = 0;
+    std::uint64_t failures = 0;
+};
+void appendHydraCopies(const HydraCopies& copies, std::vector<http::MetricFamily>& families);
+void appendHydraClock(Now now, Duration running, std::vector<http::MetricFamily>& families);
 
 } // namespace penstock::app

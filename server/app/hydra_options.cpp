@@ -307,6 +307,8 @@ Result<std::optional<hydra::Options>> readHydraOptions(const config::Values& val
     options.timeout = values.duration("build-timeout");
     options.maxLogBytes = values.size("max-log-size");
     options.maxOutputBytes = values.size("max-output-size");
+    // All four: one that is left out would be no limit at all.
+    core.dependencyLimits = {options.timeout, options.maxSilent, options.maxLogBytes, options.maxOutputBytes};
     options.rescan = values.duration("rescan");
     PENSTOCK_TRY(options.repeats, readRepeats(values));
     // Zero and less switched Hydra's timer off; here it finds changes that no notification tells of, so it stays.

@@ -30,7 +30,8 @@ struct HydraSurroundings {
     std::string databaseUrl;
     bool isRoot = false;
 };
-// Nothing without --hydra. outputs and core: what Hydra's own runner does by default where nothing is said.
+// Nothing without --hydra. outputs and core: what Hydra's own runner does by default where nothing is said; in core also
+// what a step gets at least that is no build's own.
 [[nodiscard]] Result<std::optional<hydra::Options>> readHydraOptions(const config::Values& values,
                                                                      const HydraSurroundings& surroundings,
                                                                      OutputOptions& outputs,

@@ -73,6 +73,7 @@ void HydraSource::start(Farm farm)
             return fetch(machine, outputs, paths);
         };
     m_intake = std::make_unique<hydra::Intake>(m_options, std::move(parts), m_farm->places);
+    m_started = m_clock.now().mono;
     m_intake->start();
 }
 
@@ -91,30 +92,6 @@ void HydraSource::stop()
 
 namespace {
 
-http::HydraCounters countersOf(const hydra::IntakeCounters& intake, unsigned others)
-{
-    http::HydraCounters counters;
-    counters.passesStarted = intake.passesStarted;
-    counters.passesFinished = intake.passesFinished;
-    counters.passesCutShort = intake.passesInterrupted;
-    counters.wakeups = intake.wakeUps;
-    counters.buildsLoaded = intake.buildsRead;
-    counters.stepsLoaded = intake.stepsCreated;
-    counters.buildsRead = intake.buildsRead;
-    counters.readTime = intake.readTime;
-    counters.busyTime = intake.busy;
-    counters.buildsWaiting = intake.waiting;
-    counters.cachedSuccesses = intake.cachedSuccesses;
-    counters.cachedFailures = intake.cachedFailures;
-    counters.aborted = intake.aborted;
-    counters.substitutesSucceeded = intake.fetched;
-    counters.substitutesFailed = intake.fetchFailures;
-    counters.substitutesStarted = intake.fetched + intake.fetchFailures;
-    counters.connections = intake.connections + others;
-    counters.lastError = intake.lastError;
-    return counters;
-}
-
 Error stopped()
 {
     return {ErrorCode::Unavailable, "the server is stopping; ask again when it is back"};
@@ -124,11 +101,12 @@ Error stopped()
 
 HydraHooks HydraSource::hooks()
 {
-    constexpr unsigned kOthers = 5; // the writer, two readers, phases, the reader of the routes
+    constexpr unsigned kOthers = 6; // the writer, two readers, that of derivations' texts, phases, that of the routes
     HydraHooks hooks;
     hooks.databaseUrl = m_options.databaseUrl;
     hooks.counters = [this, alive = m_alive] {
-        return *alive ? countersOf(m_intake->counters(), kOthers) : http::HydraCounters{};
+        return *alive ? hydraCounters(m_intake->counters(), m_clock.now().mono - m_started, kOthers)
+                      : http::HydraCounters{};
     };
     hooks.loadBuild = [this, alive = m_alive](std::uint64_t build, hydra::Answer<void> answer) {
         if (!*alive)
@@ -168,10 +146,18 @@ void HydraSource::cancel(JobId job, std::string why, hydra::Answer<void> answer)
     });
 }
 
-void HydraSource::bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer)
+void HydraSource::bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer)
 {
-    order([job, at, answer = std::move(answer)](FarmGateway& gateway) mutable {
-        gateway.order([&](RequestId id) { return core::BumpJob{id, job, at.has_value(), at}; }, std::move(answer));
+    order([bumps = std::move(bumps), answer = std::move(answer)](FarmGateway& gateway) mutable {
+        gateway.order(
+            [&bumps](RequestId id) {
+                core::BumpJobs event{id, {}};
+                event.orders.reserve(bumps.size());
+                for (const hydra::JobBump& bump : bumps)
+                    event.orders.push_back({bump.job, bump.at});
+                return event;
+            },
+            std::move(answer));
     });
 }
 

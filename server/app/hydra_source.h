@@ -53,7 +53,7 @@ public:
 
     void submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vector<JobId>> answer) override;
     void cancel(JobId job, std::string why, hydra::Answer<void> answer) override;
-    void bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer) override;
+    void bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer) override;
     void setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer) override;
 
 private:
@@ -71,6 +71,7 @@ private:
     std::optional<Farm> m_farm;
     std::shared_ptr<bool> m_alive; // orders that are carried out after stop() look here first
     std::unique_ptr<hydra::Intake> m_intake;
+    Instant m_started; // the intake
 };
 
 } // namespace penstock::app

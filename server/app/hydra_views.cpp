@@ -106,6 +106,7 @@ http::HydraFarm hydraFarm(const core::FarmCore& farm, const dispatch::DispatchCo
     view.unsupportedEnded = counters.unsupported;
     view.stepsStarted = counters.attemptsStarted;
     view.stepsDone = counters.finishedOk + counters.finishedFailed;
+    view.stepsCancelled = counters.finishedCancelled;
     view.retries = counters.retries;
     view.mostRetries = counters.mostAttempts == 0 ? 0 : counters.mostAttempts - 1;
     view.buildsSucceeded = counters.jobsSucceeded;
@@ -121,16 +122,43 @@ http::HydraFarm hydraFarm(const core::FarmCore& farm, const dispatch::DispatchCo
     return view;
 }
 
+http::HydraCounters hydraCounters(const hydra::IntakeCounters& intake, Duration running, unsigned others)
+{
+    http::HydraCounters counters;
+    counters.passesStarted = intake.passesStarted;
+    counters.passesFinished = intake.passesFinished;
+    counters.passesCutShort = intake.passesInterrupted;
+    counters.wakeups = intake.wakeUps;
+    counters.buildsLoaded = intake.buildsHanded;
+    counters.stepsLoaded = intake.stepsCreated;
+    counters.buildsRead = intake.buildsRead;
+    counters.readTime = intake.readTime;
+    counters.busyTime = intake.busy;
+    counters.idleTime = std::max(running - intake.busy, Duration(0));
+    counters.buildsWaiting = intake.waiting;
+    counters.cachedSuccesses = intake.cachedSuccesses;
+    counters.cachedFailures = intake.cachedFailures;
+    counters.aborted = intake.aborted;
+    counters.substitutesSucceeded = intake.fetched;
+    counters.substitutesFailed = intake.fetchFailures;
+    counters.substitutesStarted = intake.fetched + intake.fetchFailures;
+    counters.connections = intake.connections + others;
+    counters.lastDiff = intake.lastDiff;
+    counters.lastError = intake.lastError;
+    return counters;
+}
+
 void addHydraCounters(http::HydraFarm& farm, const http::HydraCounters& counters, bool served)
 {
     farm.counters = counters;
     if (!served) { // jobs of a farm are no builds
-        farm.buildsOpen = farm.buildsSucceeded = farm.buildsFailed = 0;
+        farm.buildsOpen = farm.buildsUnfinished = farm.buildsSucceeded = farm.buildsFailed = 0;
         return;
     }
     farm.buildsSucceeded += counters.cachedSuccesses;
     farm.buildsFailed += counters.cachedFailures + counters.aborted;
     farm.buildsDone = farm.buildsSucceeded + farm.buildsFailed;
+    farm.buildsUnfinished = farm.buildsOpen + counters.buildsWaiting;
 }
 
 std::optional<http::HydraMachine> hydraMachine(core::MachineView&& machine, Now now)

@@ -6,6 +6,7 @@
 #include "server/core/farm_core.h"
 #include "server/dispatch/dispatcher.h"
 #include "server/http/hydra_gateway.h"
+#include "server/hydra/intake.h"
 
 #include <optional>
 #include <set>
@@ -16,6 +17,9 @@ namespace penstock::app {
 // Numbers of the whole. Machines, features and what Hydra's intake counts are not in it.
 [[nodiscard]] http::HydraFarm hydraFarm(const core::FarmCore& farm, const dispatch::DispatchCounters& counters,
                                          Now now);
+// What the intake has counted. running: since it was started. others: connections to the database beside its own.
+[[nodiscard]] http::HydraCounters hydraCounters(const hydra::IntakeCounters& intake, Duration running,
+                                                unsigned others);
 // Adds what intake and projection have counted; served: whether there is a Hydra.
 void addHydraCounters(http::HydraFarm& farm, const http::HydraCounters& counters, bool served);
 

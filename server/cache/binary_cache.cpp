@@ -165,10 +165,15 @@ Result<SmallObject> BinaryCache::textObject(std::string key, std::string text, s
 
 Result<BinaryCache::Info> BinaryCache::load(std::string_view digest)
 {
-    PENSTOCK_TRY(const auto text, readText(narInfoKey(digest), nix::kMaxNarInfoBytes));
+    const auto text = readText(narInfoKey(digest), nix::kMaxNarInfoBytes);
+    if (!text && text.error().code == ErrorCode::Exhausted) // too large: no waiting makes it smaller
+        return fail(ErrorCode::Corrupt,
+                    fmt::format("{}.narinfo of {}: {}; remove it", digest, describe(), text.error().message));
     if (!text)
+        return fail(text.error());
+    if (!*text)
         return Info();
-    auto info = nix::parseNarInfo(m_options.storeDir, *text);
+    auto info = nix::parseNarInfo(m_options.storeDir, **text);
     if (info && info->path.digest() != digest)
         return fail(ErrorCode::Corrupt, fmt::format("{}.narinfo of {} speaks of {}; remove it", digest,
                                                     describe(), info->path.baseName()));

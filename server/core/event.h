@@ -82,6 +82,16 @@ struct BumpJob {
     std::optional<WallTime> at = {}; // when it was bumped; nothing: now
 };
 
+// The same for many in one event, such as a whole evaluation. Answered by Done: those that are not open are passed over.
+struct BumpJobs {
+    struct Order {
+        JobId job;
+        std::optional<WallTime> at; // nothing: back to its place
+    };
+    RequestId request;
+    std::vector<Order> orders;
+};
+
 // None of its steps starts for it until it is released. Answered like CancelJob.
 struct HoldJob {
     RequestId request;
@@ -196,9 +206,9 @@ struct StoreHealth {
 // A deadline armed by ArmTimer may be due. Harmless when it is not.
 struct TimerFired {};
 
-using Event = std::variant<SubmitJobs, CancelJob, ReopenJob, DrainMachine, BumpJob, HoldJob, PauseDispatch, SetShares,
-                           SetNamespace, SetThresholds, TrustMachine, RemoveMachine, MachineConnected, MachineReported,
-                           MachineFactsChanged, AttemptAnswered, AttemptProgressed, AttemptFinished, MachineDrains,
-                           MachineDisconnected, StoreConfirmed, StoreHealth, TimerFired>;
+using Event = std::variant<SubmitJobs, CancelJob, ReopenJob, DrainMachine, BumpJob, BumpJobs, HoldJob, PauseDispatch,
+                           SetShares, SetNamespace, SetThresholds, TrustMachine, RemoveMachine, MachineConnected,
+                           MachineReported, MachineFactsChanged, AttemptAnswered, AttemptProgressed, AttemptFinished,
+                           MachineDrains, MachineDisconnected, StoreConfirmed, StoreHealth, TimerFired>;
 
 } // namespace penstock::core

@@ -26,14 +26,13 @@ struct HydraCounters {
     std::uint64_t passesFinished = 0;
     std::uint64_t passesCutShort = 0;
     std::uint64_t wakeups = 0; // notifications and timers that started one
-    std::uint64_t buildsLoaded = 0;
+    std::uint64_t buildsLoaded = 0; // handed to the farm
     std::uint64_t stepsLoaded = 0;
     std::uint64_t buildsRead = 0; // rows
     Duration readTime{0};
-    Duration busyTime{0};
-    Duration idleTime{0};
-    std::uint64_t buildsWaiting = 0;  // found, not handed to the farm yet
-    std::optional<std::uint64_t> buildsDeferred = {}; // ended here, their rows locked by somebody
+    Duration busyTime{0}; // of loading
+    Duration idleTime{0}; // all the rest since the intake was started
+    std::uint64_t buildsWaiting = 0; // found, not handed to the farm yet
     std::uint64_t cachedSuccesses = 0;
     std::uint64_t cachedFailures = 0;
     std::uint64_t aborted = 0; // their derivation is gone
@@ -133,6 +132,7 @@ struct HydraFarm { // the numbers of the whole
     std::uint64_t machines = 0;        // connected
     std::uint64_t machinesInUse = 0;
     std::uint64_t buildsOpen = 0;
+    std::uint64_t buildsUnfinished = 0; // also those that are not handed to the farm yet
     std::uint64_t jobsets = 0;
     std::uint64_t stepsBlocked = 0;
     std::uint64_t stepsReady = 0;
@@ -142,6 +142,7 @@ struct HydraFarm { // the numbers of the whole
     std::uint64_t unsupportedEnded = 0;
     std::uint64_t stepsStarted = 0; // attempts
     std::uint64_t stepsDone = 0;    // attempts that ran to an end
+    std::uint64_t stepsCancelled = 0; // attempts
     std::uint64_t retries = 0;
     std::uint64_t mostRetries = 0;
     std::uint64_t buildsDone = 0;
@@ -175,6 +176,7 @@ struct HydraPage {
 template <class T> struct HydraList {
     std::vector<T> items;
     std::uint64_t total = 0;             // all that there are
+    bool isTotalLeast = false;           // they were not counted to their end
     std::optional<std::uint64_t> next{}; // more come after this one
 };
 

@@ -300,7 +300,7 @@ void writeHydraFarm(JsonWriter& out, const HydraFarm& farm, const ProcessUse& us
     out.field("queueMonitorTimeSpentWaiting", counters.idleTime.count());
     out.field("nrBuildsRead", counters.buildsRead);
     out.field("buildReadTimeMs", millis(counters.readTime));
-    out.field("nrBuildsUnfinished", farm.buildsOpen + counters.buildsWaiting);
+    out.field("nrBuildsUnfinished", farm.buildsUnfinished);
     out.field("nrBuildsDone", farm.buildsDone);
     out.field("nrBuildsSucceeded", farm.buildsSucceeded);
     out.field("nrBuildsFailed", farm.buildsFailed);

@@ -15,10 +15,20 @@ ChunkWalk::ChunkWalk(const nix::StoreDir& dir, const Options& options, PassMemor
 {
     m_builds.reserve(builds.size());
     for (QueuedBuild& row : builds)
-        add(std::move(row));
+        addBuild(std::move(row));
 }
 
+// Somebody may have given it another derivation since it was listed: one of which no more is known than that it is
+// there, or one below builds that were postponed.
 void ChunkWalk::add(QueuedBuild row)
+{
+    addBuild(std::move(row));
+    Build& build = m_builds.back();
+    const Node* root = build.problem.empty() ? &m_nodes[build.root] : nullptr;
+    build.isPostponed = root != nullptr && (root->state != State::Absent || root->visit != m_visit);
+}
+
+void ChunkWalk::addBuild(QueuedBuild row)
 {
     Build build;
     build.row = std::move(row);
@@ -41,6 +51,7 @@ std::uint32_t ChunkWalk::nodeOf(const nix::StorePath& path, bool isRoot)
     if (!isNew)
         return index;
     Node& node = m_nodes.emplace_back(path);
+    node.isRoot = isRoot;
     const DrvKey key(path);
     node.failure = m_memory.failed(key);
     if (m_limits.takesLive && m_memory.isLive(key)) {
@@ -173,7 +184,9 @@ std::vector<nix::StorePath> ChunkWalk::toRead()
 // The inputs of what is to be built are looked at next.
 void ChunkWalk::expandLevel()
 {
-    for (const std::uint32_t index : std::exchange(m_level, {})) {
+    std::vector<std::uint32_t> level = std::exchange(m_level, {});
+    for (std::size_t at = 0; at < level.size(); ++at) { // it grows
+        const std::uint32_t index = level[at];
         if (m_nodes[index].state != State::Absent || m_nodes[index].isTainted)
             continue;
         std::optional<std::uint32_t> cause;
@@ -184,6 +197,10 @@ void ChunkWalk::expandLevel()
             const std::uint32_t input = nodeOf(path, false); // may move the nodes
             inputs.push_back(input);
             m_nodes[input].dependents.push_back(index);
+            if (m_nodes[input].state == State::Recorded) {
+                forgetRecorded(m_nodes[input]);
+                level.push_back(input);
+            }
             if (m_nodes[input].isTainted && !cause)
                 cause = m_nodes[input].cause;
         }
@@ -191,6 +208,13 @@ void ChunkWalk::expandLevel()
         if (cause)
             taint(index, *cause);
     }
+}
+
+void ChunkWalk::forgetRecorded(Node& node)
+{
+    node.state = State::Absent;
+    for (work::NixOutput& output : node.derivation.outputs)
+        output.path.clear();
 }
 
 void ChunkWalk::read(const nix::StorePath& path, Reading reading)
@@ -207,6 +231,33 @@ void ChunkWalk::read(const nix::StorePath& path, Reading reading)
     if (auto* broken = std::get_if<DerivationBroken>(&reading))
         node.problem = std::move(broken->why);
     taint(index, index);
+}
+
+std::vector<std::string> ChunkWalk::toLookUp() const
+{
+    std::vector<std::string> paths;
+    for (const std::uint32_t index : m_level) {
+        const Node& node = m_nodes[index];
+        if (node.isRoot && node.state == State::Absent && !node.derivation.knowsOutputs())
+            paths.push_back(node.path.print(m_dir));
+    }
+    return paths;
+}
+
+void ChunkWalk::recorded(const RecordedOutputs& outputs)
+{
+    for (const std::uint32_t index : m_level) {
+        Node& node = m_nodes[index];
+        const auto found = outputs.find(node.path.print(m_dir));
+        if (found == outputs.end() || node.state != State::Absent)
+            continue;
+        for (work::NixOutput& output : node.derivation.outputs)
+            if (const auto each = std::ranges::find(found->second, output.name, &work::NixOutput::name);
+                each != found->second.end())
+                output.path = each->path;
+        node.isRecorded = true;
+        node.state = State::Read;
+    }
 }
 
 nix::StorePathSet ChunkWalk::toFind() const
@@ -229,6 +280,12 @@ void ChunkWalk::found(const nix::StorePathSet& present)
         if (node.state != State::Read)
             continue;
         const bool isThere = arePresent(node, present);
+        if (node.isRecorded) {
+            node.state = State::Recorded;
+            if (!isThere)
+                forgetRecorded(node);
+            continue;
+        }
         node.state = isThere ? State::Present : State::Absent;
         if (isThere)
             m_memory.addPresent(DrvKey(node.path));
@@ -314,7 +371,7 @@ void ChunkWalk::failed(const std::set<std::string>& paths)
             continue;
         node.state = State::Failed;
         node.failure = std::make_shared<const FailedDerivation>(
-            FailedDerivation{node.path.print(m_dir), node.derivation.outputs});
+            FailedDerivation{node.path.print(m_dir), node.derivation.system, node.derivation.outputs});
         taint(index, index);
     }
 }
@@ -360,7 +417,7 @@ LoadedChunk ChunkWalk::finish() &&
                 why = fmt::format("needs {}, which {}", cause.path.print(m_dir),
                                   why.empty() ? "is gone from the store" : why);
             chunk.unreadable.push_back({std::move(build.row), std::move(why)});
-        } else if (root.state == State::Present) {
+        } else if (root.state == State::Present || root.state == State::Recorded) {
             chunk.present.push_back({std::move(build.row), root.derivation.outputs});
         } else {
             auto job = jobOf(build, chunk);

@@ -4,8 +4,9 @@
 // level at a time for all builds together, so that a store that is far away is asked seldom:
 //
 //     for (auto level = walk.toRead(); !level.empty(); level = walk.toRead())
-//         read them, told by read(); ask the store for toFind(), told by found(); ask failedpaths for toCheck(),
-//         told by failed(); perhaps try to fetch toFetch(), told by fetched()
+//         read them, told by read(); ask the database for toLookUp(), told by recorded(); ask the store for toFind(),
+//         told by found(); ask failedpaths for toCheck(), told by failed(); perhaps try to fetch toFetch(), told by
+//         fetched()
 //     walk.finish()
 //
 // Nothing is read below what is there, lives in the farm already, or has failed before. Pure; one thread.
@@ -19,6 +20,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -60,6 +62,9 @@ struct LoadedChunk {
     std::vector<DrvKey> listed;     // steps in full
 };
 
+// By the full path of a derivation whose text does not tell its outputs: where an earlier build left them.
+using RecordedOutputs = std::map<std::string, std::vector<work::NixOutput>>;
+
 class ChunkWalk {
 public:
     struct Limits {
@@ -74,6 +79,10 @@ public:
 
     [[nodiscard]] std::vector<nix::StorePath> toRead();
     void read(const nix::StorePath& path, Reading reading);
+    // Full paths: own derivations of builds, of which only a build can tell the outputs. Not of what they need: whoever
+    // is built on those asks their steps for the paths.
+    [[nodiscard]] std::vector<std::string> toLookUp() const;
+    void recorded(const RecordedOutputs& outputs);
     [[nodiscard]] nix::StorePathSet toFind() const;
     void found(const nix::StorePathSet& present);
     [[nodiscard]] std::vector<std::string> toCheck() const;
@@ -95,6 +104,7 @@ private:
         Read,   // until its level is settled
         Absent, // to be built
         Present,
+        Recorded, // the same of outputs that were looked up, while nothing that is to be built needs it
         Live,
         Failed,
         Unreadable,
@@ -103,9 +113,11 @@ private:
         explicit Node(nix::StorePath where) : path(std::move(where)) {}
         nix::StorePath path;
         State state = State::Unread;
+        bool isRoot = false;    // from the beginning
         bool isTainted = false; // it, or something to be built below it, is Failed or Unreadable
         bool isListed = false;  // stands in full in a job of this chunk
         bool wasFetched = false;
+        bool isRecorded = false;
         std::uint32_t cause = 0; // the node that tainted it
         std::uint32_t visit = 0; // the last walk over it
         std::uint32_t place = 0; // in the job of that walk
@@ -123,9 +135,11 @@ private:
         std::string problem; // its derivation's path is none
     };
 
+    void addBuild(QueuedBuild row);
     [[nodiscard]] std::uint32_t nodeOf(const nix::StorePath& path, bool isRoot);
     void taint(std::uint32_t node, std::uint32_t cause);
     void expandLevel();
+    static void forgetRecorded(Node& node);
     [[nodiscard]] bool isActive(const Build& build) const;
     [[nodiscard]] std::vector<std::uint32_t> activeRoots() const;
     std::size_t reach(const std::vector<std::uint32_t>& roots, std::vector<std::uint32_t>* unread);

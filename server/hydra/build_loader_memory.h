@@ -43,6 +43,7 @@ struct DrvKeyHash {
 // A derivation that has failed before: what a build that needs it is failed with.
 struct FailedDerivation {
     std::string drvPath;
+    std::string system;
     std::vector<work::NixOutput> outputs;
 };
 

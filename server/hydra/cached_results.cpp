@@ -32,12 +32,16 @@ constexpr Statement kOriginsByPath{
     "SELECT w.drvpath, max(s.build) FROM unnest($1::text[], $2::text[]) w(drvpath, path) "
     "JOIN buildstepoutputs o ON o.path = w.path JOIN buildsteps s ON s.build = o.build AND s.stepnr = o.stepnr "
     "WHERE s.status = 1 AND s.starttime <> 0 AND s.stoptime <> 0 GROUP BY w.drvpath"};
+// An origin that somebody has deleted meanwhile, or is deleting, is none.
 constexpr Statement kInsertFailedSteps{
     "hydra_insert_failed_steps",
-    "WITH steps AS (INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, machine, propagatedfrom) "
+    "WITH kept AS (SELECT id FROM builds WHERE id = ANY ($3::int[]) ORDER BY id FOR KEY SHARE SKIP LOCKED), "
+    "steps AS (INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, machine, system, "
+    "propagatedfrom) "
     "SELECT w.build, coalesce((SELECT max(s.stepnr) FROM buildsteps s WHERE s.build = w.build), 0) + 1, 0, w.drvpath, "
-    "0, 8, '', w.origin FROM unnest($1::int[], $2::text[], $3::int[]) w(build, drvpath, origin) "
-    "RETURNING build, stepnr, drvpath) "
+    "0, 8, '', w.system, kept.id "
+    "FROM unnest($1::int[], $2::text[], $3::int[], $7::text[]) w(build, drvpath, origin, system) "
+    "LEFT JOIN kept ON kept.id = w.origin RETURNING build, stepnr, drvpath) "
     "INSERT INTO buildstepoutputs (build, stepnr, name, path) SELECT s.build, s.stepnr, o.name, nullif(o.path, '') "
     "FROM steps s JOIN unnest($4::text[], $5::text[], $6::text[]) o(drvpath, name, path) ON o.drvpath = s.drvpath"};
 constexpr Statement kFinishFailed{
@@ -61,7 +65,8 @@ constexpr Statement kInsertFetched{
 
 // ------------------------------------------------------------------------------------------------ cached failures
 
-using Origins = std::map<std::string, BuildId>;
+using Causes = std::map<std::string, const FailedDerivation*>; // by drvPath
+using Origins = std::map<std::string, BuildId>;                // likewise
 
 Result<void> takeOrigins(const Rows& rows, Origins& origins)
 {
@@ -74,7 +79,7 @@ Result<void> takeOrigins(const Rows& rows, Origins& origins)
     return {};
 }
 
-Result<Origins> readOrigins(Connection& connection, const std::map<std::string, const FailedDerivation*>& causes)
+Result<Origins> readOrigins(Connection& connection, const Causes& causes)
 {
     ArrayColumn drvPaths(ArrayColumn::Element::Text);
     ArrayColumn drvPathsOfOutputs(ArrayColumn::Element::Text);
@@ -105,18 +110,15 @@ struct FailedRows {
     ArrayColumn builds{ArrayColumn::Element::Int32};
     ArrayColumn drvPaths{ArrayColumn::Element::Text};
     ArrayColumn origins{ArrayColumn::Element::Int32};
+    ArrayColumn systems{ArrayColumn::Element::Text};
     ArrayColumn outputDrvPaths{ArrayColumn::Element::Text};
     ArrayColumn outputNames{ArrayColumn::Element::Text};
     ArrayColumn outputPaths{ArrayColumn::Element::Text};
 };
 
-Result<std::vector<Request>> failedRequests(Connection& connection, std::span<const CachedFailure> all,
-                                            std::span<const BuildId> locked, std::int64_t now)
+std::vector<Request> failedRequests(std::span<const CachedFailure> all, const Causes& causes, const Origins& origins,
+                                    std::span<const BuildId> locked, std::int64_t now)
 {
-    std::map<std::string, const FailedDerivation*> causes;
-    for (const CachedFailure& failure : all)
-        causes.emplace(failure.cause->drvPath, failure.cause.get());
-    PENSTOCK_TRY(const Origins origins, readOrigins(connection, causes));
     FailedRows rows;
     for (const auto& [drvPath, cause] : causes) {
         for (const work::NixOutput& output : cause->outputs) {
@@ -131,6 +133,7 @@ Result<std::vector<Request>> failedRequests(Connection& connection, std::span<co
             continue;
         rows.builds.int32(failure.build.id);
         rows.drvPaths.text(failure.cause->drvPath);
+        rows.systems.text(failure.cause->system);
         const auto origin = origins.find(failure.cause->drvPath);
         if (origin == origins.end())
             rows.origins.null(); // 0 would be no build
@@ -146,12 +149,12 @@ Result<std::vector<Request>> failedRequests(Connection& connection, std::span<co
     steps.bytes(rows.outputDrvPaths.take());
     steps.bytes(rows.outputNames.take());
     steps.bytes(rows.outputPaths.take());
+    steps.bytes(rows.systems.take());
     Parameters finish;
     finish.bytes(builds);
     finish.bytes(drvPaths);
     finish.int64(now);
-    return std::vector<Request>{
-        {&kInsertFailedSteps, std::move(steps)}, {&kFinishFailed, std::move(finish)}, notifyFinished(locked)};
+    return {{&kInsertFailedSteps, std::move(steps)}, {&kFinishFailed, std::move(finish)}, notifyFinished(locked)};
 }
 
 } // namespace
@@ -183,7 +186,7 @@ Result<void> recordFetched(Connection& connection, std::span<const LoadedChunk::
 
 Result<std::vector<BuildId>> finishGone(Finishing at, std::span<const BuildRef> builds)
 {
-    return finishLocked(at, builds, [&](std::span<const BuildId> locked) -> Result<std::vector<Request>> {
+    return finishLocked(at, builds, [&](std::span<const BuildId> locked) {
         Parameters parameters = onlyIds(locked);
         parameters.int64(at.now);
         return std::vector<Request>{{&kFinishGone, std::move(parameters)}};
@@ -192,8 +195,14 @@ Result<std::vector<BuildId>> finishGone(Finishing at, std::span<const BuildRef> 
 
 Result<std::vector<BuildId>> finishFailed(Finishing at, std::span<const CachedFailure> builds)
 {
+    if (builds.empty())
+        return std::vector<BuildId>();
+    Causes causes;
+    for (const CachedFailure& failure : builds)
+        causes.emplace(failure.cause->drvPath, failure.cause.get());
+    PENSTOCK_TRY(const Origins origins, readOrigins(at.connection, causes));
     return finishLocked(at, refsOf(builds), [&](std::span<const BuildId> locked) {
-        return failedRequests(at.connection, builds, locked, at.now);
+        return failedRequests(builds, causes, origins, locked, at.now);
     });
 }
 

@@ -157,7 +157,6 @@ private:
     ArrayColumn m_outputPaths{ArrayColumn::Element::Text};
 };
 
-// The finished flag comes last: it takes a row that all finishing transactions share until they commit.
 std::vector<Request> copyRequests(std::span<const CachedSuccess> builds, const EarlierBuilds& earlier,
                                   std::span<const BuildId> locked, std::int64_t now)
 {
@@ -241,8 +240,7 @@ Result<Copied> finishFromEarlier(Finishing at, std::span<const CachedSuccess> bu
     std::vector<CachedSuccess> known;
     for (const CachedSuccess& build : builds)
         (earlier.contains(build.build.id) ? known : copied.others).push_back(build);
-    PENSTOCK_TRY(copied.finished,
-                 finishLocked(at, refsOf(known), [&](std::span<const BuildId> locked) -> Result<std::vector<Request>> {
+    PENSTOCK_TRY(copied.finished, finishLocked(at, refsOf(known), [&](std::span<const BuildId> locked) {
                      return copyRequests(known, earlier, locked, at.now);
                  }));
     return copied;
@@ -258,7 +256,7 @@ Result<bool> finishComputed(Finishing at, const CachedSuccess& build, const Comp
     if (!result.releaseName.empty())
         row.releaseName = result.releaseName;
     PENSTOCK_TRY(const auto finished,
-                 finishLocked(at, refs, [&](std::span<const BuildId> locked) -> Result<std::vector<Request>> {
+                 finishLocked(at, refs, [&](std::span<const BuildId> locked) {
                      RowUpdates updates;
                      updates.add(build, row);
                      std::vector<Request> requests{

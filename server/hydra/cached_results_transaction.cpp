@@ -19,6 +19,11 @@ constexpr std::chrono::milliseconds kPause(50); // after the first try, twice th
 
 constexpr Statement kBegin{"hydra_begin", "BEGIN"};
 constexpr Statement kCommit{"hydra_commit", "COMMIT"};
+// Whoever ends a build holds this row until he is done, and may want any build next: it is waited for while nothing is
+// held, and not for long, as the loader has other things to do.
+constexpr Statement kLimitWaiting{"hydra_limit_waiting", "SELECT set_config('lock_timeout', '3s', true)"};
+constexpr Statement kHoldCount{"hydra_hold_count_alone",
+                               "SELECT count FROM nrbuilds WHERE what = 'finished' FOR NO KEY UPDATE"};
 // In the order of ids, as all who lock several do.
 constexpr Statement kLock{"hydra_lock_builds",
                           "SELECT b.id FROM builds b JOIN unnest($1::int[], $2::text[]) w(build, drvpath) ON "
@@ -41,7 +46,8 @@ Result<std::vector<BuildId>> lockBuilds(Connection& connection, std::span<const 
     Parameters parameters;
     parameters.bytes(ids.take());
     parameters.bytes(paths.take());
-    const std::vector<Request> requests{{&kBegin, {}}, {&kLock, std::move(parameters)}};
+    const std::vector<Request> requests{
+        {&kBegin, {}}, {&kLimitWaiting, {}}, {&kHoldCount, {}}, {&kLock, std::move(parameters)}};
     PENSTOCK_TRY(const auto answers, connection.runAll(requests));
     std::vector<BuildId> locked;
     for (int index = 0; index < answers.back().count(); ++index) {
@@ -56,9 +62,8 @@ Result<std::vector<BuildId>> tryOnce(Finishing& at, std::span<const BuildRef> bu
 {
     PENSTOCK_TRY(std::vector<BuildId> locked, lockBuilds(at.connection, builds));
     std::vector<Request> requests;
-    if (!locked.empty()) {
-        PENSTOCK_TRY(requests, write(locked));
-    }
+    if (!locked.empty())
+        requests = write(locked);
     std::vector<BuildId> all;
     for (const BuildRef& build : builds)
         all.push_back(build.id);

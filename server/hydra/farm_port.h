@@ -18,13 +18,18 @@ namespace penstock::hydra {
 
 template <class T> using Answer = std::function<void(Result<T>)>;
 
+struct JobBump {
+    JobId job;
+    std::optional<WallTime> at; // nothing: back to its place
+};
+
 struct FarmPort {
     virtual ~FarmPort() = default;
     // All or none. Conflict: a reference stands for no live step (core::StepRequest::isReference).
     virtual void submit(std::vector<jobs::ParsedJob> jobs, Answer<std::vector<JobId>> answer) = 0;
     virtual void cancel(JobId job, std::string why, Answer<void> answer) = 0; // NotFound: not open any more
-    // Nothing: back to its place.
-    virtual void bump(JobId job, std::optional<WallTime> at, Answer<void> answer) = 0;
+    // Those that are not open any more are passed over.
+    virtual void bump(std::vector<JobBump> bumps, Answer<void> answer) = 0;
     virtual void setShares(std::string group, std::uint32_t shares, Answer<void> answer) = 0;
 };
 

@@ -6,9 +6,11 @@
 #include "server/hydra/intake_loader.h"
 #include "server/hydra/listener.h"
 #include "shared/base/check.h"
+#include "shared/base/mutex.h"
 
 #include <chrono>
 #include <fmt/format.h>
+#include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -16,7 +18,36 @@
 namespace penstock::hydra {
 namespace {
 
-constexpr std::size_t kMostRequests = 1'000; // tasks of one thread, above which people have to wait
+constexpr std::size_t kMostRequests = 1'000; // that wait for their answers, above which people have to wait
+
+// Each request has one from its coming to its answer, or until it is dropped.
+class Places : public std::enable_shared_from_this<Places> {
+public:
+    // Null: all are taken.
+    [[nodiscard]] std::shared_ptr<Places> take()
+    {
+        const MutexLock lock(m_mutex);
+        if (m_taken == kMostRequests)
+            return nullptr;
+        ++m_taken;
+        return {this, [self = shared_from_this()](Places* places) { places->giveBack(); }};
+    }
+
+private:
+    void giveBack()
+    {
+        const MutexLock lock(m_mutex);
+        --m_taken;
+    }
+
+    Mutex m_mutex;
+    std::size_t m_taken PENSTOCK_GUARDED_BY(m_mutex) = 0;
+};
+
+template <class T> Answer<T> withPlace(Answer<T> answer, std::shared_ptr<Places> place)
+{
+    return [answer = std::move(answer), place = std::move(place)](Result<T> result) { answer(std::move(result)); };
+}
 
 auto unavailable()
 {
@@ -30,16 +61,20 @@ struct Intake::Threads {
         : options(std::move(given)), places(std::move(givenPlaces)), clock(parts.clock),
           shares(parts.farm, parts.logger), derivations(places.storeDir, places.storeFiles, cancel),
           loader({options, parts.farm, parts.store, places.storeDir, derivations, parts.clock, parts.logger, counters,
-                  shares, stop, cancel, options.useSubstitutes ? parts.fetch : nullptr}),
+                  shares, stop, cancel, options.useSubstitutes ? parts.fetch : nullptr, parts.mostToCompute}),
           listener({options, parts.farm, parts.clock, parts.logger, counters, shares, stop,
                     [this](bool restarted) { loader.wake(restarted); }})
     {}
+
+    // On the listener's thread: the file may be large, and far away.
+    [[nodiscard]] Result<AddedBuild> readBuild(const nix::StorePath& drv, std::int32_t jobset) const;
 
     const Options options;
     const IntakePlaces places;
     const Clock& clock;
     store::postgres::StopSignal stop;
     CancelToken cancel;
+    const std::shared_ptr<Places> requests = std::make_shared<Places>();
     CounterBoard counters;
     ShareBoard shares;
     DerivationReader derivations;
@@ -48,6 +83,23 @@ struct Intake::Threads {
     std::vector<std::thread> threads;
     bool isStopped = false;
 };
+
+Result<AddedBuild> Intake::Threads::readBuild(const nix::StorePath& drv, std::int32_t jobset) const
+{
+    const std::vector<nix::StorePath> paths{drv};
+    PENSTOCK_TRY(const auto readings, derivations.read(paths));
+    const std::string fullPath = drv.print(places.storeDir);
+    if (const auto* broken = std::get_if<DerivationBroken>(&readings.front()))
+        return fail(ErrorCode::Invalid, fmt::format("drv: {} {}", fullPath, broken->why));
+    const auto* derivation = std::get_if<ReadDerivation>(&readings.front());
+    if (derivation == nullptr)
+        return fail(ErrorCode::Invalid, fmt::format("drv: {} is not in the server's store", fullPath));
+    const auto wall = std::chrono::duration_cast<std::chrono::seconds>(clock.now().wall.sinceEpoch);
+    AddedBuild build{fullPath, derivation->system, {}, jobset, wall.count()};
+    for (const work::NixOutput& output : derivation->outputs)
+        build.outputs.push_back({output.name, output.path});
+    return build;
+}
 
 Intake::Intake(Options options, IntakeParts parts, IntakePlaces places)
     : m_threads(std::make_unique<Threads>(std::move(options), parts, std::move(places)))
@@ -86,7 +138,8 @@ void Intake::stop()
 
 void Intake::buildOne(BuildId build, Answer<void> answer)
 {
-    if (m_threads->loader.waiting() >= kMostRequests || !m_threads->loader.buildOne(build, answer))
+    auto place = m_threads->requests->take();
+    if (!place || !m_threads->loader.buildOne(build, withPlace(answer, std::move(place))))
         answer(unavailable());
 }
 
@@ -96,21 +149,9 @@ void Intake::addBuild(std::string drvBaseName, std::int32_t jobset, Answer<Build
     if (!path || !path->isDerivation())
         return answer(fail(ErrorCode::Invalid, fmt::format("drv: \"{}\" is not the base name of a derivation in the "
                                                            "store, such as …-hello.drv", drvBaseName)));
-    const std::vector<nix::StorePath> paths{*path};
-    const auto readings = m_threads->derivations.read(paths);
-    if (!readings)
-        return answer(fail(readings.error()));
-    const std::string fullPath = path->print(m_threads->places.storeDir);
-    if (const auto* broken = std::get_if<DerivationBroken>(&readings->front()))
-        return answer(fail(ErrorCode::Invalid, fmt::format("drv: {} {}", fullPath, broken->why)));
-    const auto* derivation = std::get_if<ReadDerivation>(&readings->front());
-    if (derivation == nullptr)
-        return answer(fail(ErrorCode::Invalid, fmt::format("drv: {} is not in the server's store", fullPath)));
-    const auto wall = std::chrono::duration_cast<std::chrono::seconds>(m_threads->clock.now().wall.sinceEpoch);
-    AddedBuild build{fullPath, derivation->system, {}, jobset, wall.count()};
-    for (const work::NixOutput& output : derivation->outputs)
-        build.outputs.push_back({output.name, output.path});
-    if (m_threads->listener.waiting() >= kMostRequests || !m_threads->listener.addBuild(std::move(build), answer))
+    const auto read = [all = m_threads.get(), drv = *path, jobset] { return all->readBuild(drv, jobset); };
+    auto place = m_threads->requests->take();
+    if (!place || !m_threads->listener.addBuild(read, withPlace(answer, std::move(place))))
         answer(unavailable());
 }
 

@@ -15,6 +15,7 @@
 #include "shared/base/result.h"
 #include "shared/nix/store_path.h"
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -23,6 +24,8 @@
 namespace penstock::hydra {
 
 struct IntakeParts { // all outlive the intake
+    static constexpr std::size_t kMostToCompute = 5'000;
+
     FarmPort& farm;
     cache::OutputStore& store; // whose presence counts
     const Clock& clock;
@@ -30,6 +33,8 @@ struct IntakeParts { // all outlive the intake
     // With Options::useSubstitutes: brings what it can of the paths into the store, with all that they refer to, and
     // answers those that are there then. Blocking, called from several threads. Null: nothing is fetched.
     std::function<Result<nix::StorePathSet>(const nix::StorePathSet& paths)> fetch = {};
+    // Builds kept with their outputs until what is there is read from the store; of others only the ids.
+    std::size_t mostToCompute = kMostToCompute;
 };
 
 struct IntakePlaces {
@@ -39,6 +44,7 @@ struct IntakePlaces {
 
 struct IntakeCounters { // since the start
     std::uint64_t buildsRead = 0;
+    std::uint64_t buildsHanded = 0;  // to the farm, which took them
     Duration readTime{0};            // that reading and loading them took
     std::uint64_t stepsCreated = 0;  // handed to the farm
     std::uint64_t derivationsRead = 0;
@@ -76,8 +82,8 @@ public:
 
     // Any thread; answered on any thread. Unavailable: not started, stopped, or too many wait.
 
-    // An unfinished build is loaded before all others, also with Options::monitorsQueue false. NotFound: there is no
-    // such unfinished build.
+    // An unfinished build is loaded before all others, also with Options::monitorsQueue false; for one that is finished
+    // nothing is to be done. NotFound: there is no such build.
     void buildOne(BuildId build, Answer<void> answer);
     // A build of the job "debug" of this derivation (base name in the store). Invalid: it cannot be read. NotFound: no
     // such jobset.

@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // TaskInbox: what other threads want done on a thread that waits for sockets. A task that was posted runs, unless the
-// inbox was closed before it was taken. Not bounded in itself: whoever lets strangers post counts first (size).
+// inbox was closed before it was taken. Not bounded in itself: whoever lets strangers post counts first.
 // Any thread; take by the owner only.
 #pragma once
 
 #include "shared/base/loop.h"
 #include "shared/base/mutex.h"
 
-#include <cstddef>
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include <utility>
@@ -46,16 +45,11 @@ public:
         m_isClosed = true;
         dropped = std::exchange(m_tasks, {});
     }
-    [[nodiscard]] std::size_t size() const
-    {
-        const MutexLock lock(m_mutex);
-        return m_tasks.size();
-    }
     [[nodiscard]] int descriptor() const { return m_descriptor; } // can be read while something is there
 
 private:
     const int m_descriptor;
-    mutable Mutex m_mutex;
+    Mutex m_mutex;
     bool m_isClosed PENSTOCK_GUARDED_BY(m_mutex) = false;
     std::vector<Task> m_tasks PENSTOCK_GUARDED_BY(m_mutex);
 };

@@ -21,12 +21,17 @@ constexpr std::size_t kMostListed = 500'000; // the others are found by the next
 constexpr std::size_t kMostSubmitted = 4;    // chunks
 constexpr Duration kLeastPause = milliseconds(50); // between two lists
 constexpr Duration kInPassPause = seconds(2);      // the same when it only changes the order
+constexpr Duration kHeldPause = milliseconds(250); // until somebody's transaction is over, perhaps
 constexpr unsigned kLongestBackOff = 60;           // seconds
 constexpr Duration kLongest = std::chrono::minutes(30);
 
 } // namespace
 
 // -------------------------------------------------------------------------------------------------- other threads
+
+Loader::Loader(LoaderParts parts)
+    : m_parts(std::move(parts)), m_heldPause(kHeldPause, std::max(m_parts.options.rescan, kHeldPause))
+{}
 
 void Loader::wake(bool restarted)
 {
@@ -39,8 +44,10 @@ void Loader::wake(bool restarted)
 bool Loader::buildOne(BuildId build, Answer<void> answer)
 {
     return m_inbox->post([this, build, answer = std::move(answer)] {
-        m_requests[build].push_back(answer);
-        m_first.push_front({{build}, true, false});
+        auto& answers = m_requests[build];
+        answers.push_back(answer);
+        if (answers.size() == 1) // else it is on its way
+            m_first.push_front({{build}, true, false});
     });
 }
 
@@ -81,18 +88,27 @@ Result<void> Loader::serve()
         PENSTOCK_TRY(const bool didSomething, step());
         m_parts.counters.change([busy = now() - start, this](IntakeCounters& counters) {
             counters.busy += busy;
-            counters.waiting = m_list.left() + m_last.size() + m_alone.size();
+            counters.waiting = m_list.left() + m_last.size() + m_alone.size() + m_toCompute.size() +
+                               m_toComputeLater.size();
         });
         if (!didSomething)
-            waitFor(m_isWanted ? std::max(m_notBefore - now(), Duration(0)) : kLongest);
+            waitFor(untilNext());
     }
 }
 
 Result<bool> Loader::step()
 {
+    if (m_heldAt && *m_heldAt <= now()) {
+        m_heldAt.reset();
+        m_isWanted = m_parts.options.monitorsQueue;
+    }
     const bool isDue = m_isWanted && m_notBefore <= now();
     if (isDue) {
         PENSTOCK_TRY_VOID(beginPass());
+        return true;
+    }
+    if (!m_toCompute.empty() && m_noComputingBefore <= now()) {
+        PENSTOCK_TRY_VOID(computeOne());
         return true;
     }
     if (m_submitted.size() >= kMostSubmitted)
@@ -118,7 +134,9 @@ Result<void> Loader::beginPass()
 {
     const Instant start = now();
     PENSTOCK_TRY(auto builds, readNewBuilds(*m_connection, m_parts.storeDir.text(), kMostListed));
-    std::erase_if(builds, [this](const NewBuild& build) { return m_isPostponed.contains(build.id); });
+    std::erase_if(builds, [this](const NewBuild& build) {
+        return m_isPostponed.contains(build.id) || m_toComputeLater.contains(build.id);
+    });
     const Duration took = now() - start;
     m_parts.counters.change([isInPass = m_isInPass](IntakeCounters& counters) {
         ++counters.passesStarted;
@@ -136,6 +154,8 @@ Result<void> Loader::beginPass()
 void Loader::endPass()
 {
     m_isInPass = false;
+    if (!std::exchange(m_wasHeld, false))
+        m_heldPause.reset();
     m_list = {};
     m_memory.clear();
     m_isPostponed.clear();
@@ -156,11 +176,23 @@ std::optional<Loader::Chunk> Loader::nextChunk()
         chunk.builds.push_back(m_last.front());
     if (!chunk.builds.empty())
         return chunk;
-    if (m_alone.empty())
-        return std::nullopt;
-    chunk = {{m_alone.front()}, true, false};
-    m_alone.pop_front();
-    return chunk;
+    if (!m_alone.empty()) {
+        chunk = {{m_alone.front()}, true, false};
+        m_alone.pop_front();
+        return chunk;
+    }
+    chunk.builds = nextToCompute();
+    return chunk.builds.empty() ? std::nullopt : std::optional(std::move(chunk));
+}
+
+// When all that were remembered with their outputs are computed.
+std::vector<BuildId> Loader::nextToCompute()
+{
+    std::vector<BuildId> builds;
+    const std::size_t most = std::min(kMostChunk, m_parts.mostToCompute);
+    while (m_toCompute.empty() && !m_toComputeLater.empty() && builds.size() < most)
+        builds.push_back(m_toComputeLater.extract(m_toComputeLater.begin()).value());
+    return builds;
 }
 
 // Once to the end of the list, when most of what they need lives in the farm, then each alone.
@@ -183,6 +215,7 @@ void Loader::answered(std::uint64_t submission, const Result<std::vector<JobId>>
     auto found = m_submitted.extract(submission);
     if (!jobs)
         return refused(std::move(found.mapped()), jobs.error());
+    m_parts.counters.change([taken = jobs->size()](IntakeCounters& counters) { counters.buildsHanded += taken; });
     for (const BuildRef& build : found.mapped().builds)
         settleRequest(build.id, {});
 }
@@ -238,6 +271,14 @@ void Loader::runTasks()
 {
     for (const Task& task : m_inbox->take())
         task();
+}
+
+Duration Loader::untilNext() const
+{
+    Duration wait = m_isWanted ? m_notBefore - now() : kLongest;
+    if (m_heldAt)
+        wait = std::min(wait, *m_heldAt - now());
+    return std::max(wait, Duration(0));
 }
 
 void Loader::waitFor(Duration time)

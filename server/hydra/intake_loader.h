@@ -7,6 +7,7 @@
 #include "server/cache/output_store.h"
 #include "server/hydra/build_loader.h"
 #include "server/hydra/cached_results.h"
+#include "server/hydra/doubling_pause.h"
 #include "server/hydra/farm_port.h"
 #include "server/hydra/intake_board.h"
 #include "server/hydra/intake_derivations.h"
@@ -42,11 +43,12 @@ struct LoaderParts { // all outlive it
     const store::postgres::StopSignal& stop;
     CancelToken cancel; // at the same time as stop
     std::function<Result<nix::StorePathSet>(const nix::StorePathSet& paths)> fetch; // see IntakeParts; may be null
+    std::size_t mostToCompute; // at least 1
 };
 
 class Loader {
 public:
-    explicit Loader(LoaderParts parts) : m_parts(std::move(parts)) {}
+    explicit Loader(LoaderParts parts);
 
     // The thread's body, until stop is requested.
     void run();
@@ -54,7 +56,6 @@ public:
     // Any thread.
     void wake(bool restarted); // see ListenerParts
     [[nodiscard]] bool buildOne(BuildId build, Answer<void> answer); // false: closed
-    [[nodiscard]] std::size_t waiting() const { return m_inbox->size(); }
     void close() { m_inbox->close(); }
 
 private:
@@ -79,6 +80,7 @@ private:
     [[nodiscard]] Result<void> beginPass();
     void endPass();
     [[nodiscard]] std::optional<Chunk> nextChunk();
+    [[nodiscard]] std::vector<BuildId> nextToCompute();
     void postpone(std::span<const BuildId> builds);
     void loadAlone(std::span<const BuildId> builds);
     void answered(std::uint64_t submission, const Result<std::vector<JobId>>& jobs);
@@ -86,6 +88,7 @@ private:
     [[nodiscard]] Result<void> settleRefused();
     void settleRequest(BuildId build, const Result<void>& outcome);
     void runTasks();
+    [[nodiscard]] Duration untilNext() const;
     void waitFor(Duration time);
     void waitOut(const Error& error);
     void allIsWell();
@@ -93,16 +96,21 @@ private:
 
     // intake_loader_chunk.cpp: one chunk
     [[nodiscard]] Result<void> load(Chunk chunk);
+    void release(std::span<const BuildId> builds);
     [[nodiscard]] Result<void> loadNow(const Chunk& chunk, std::vector<BuildId>& claimed);
     [[nodiscard]] Result<void> settleUnclaimed(std::span<const BuildId> wanted, std::span<const BuildId> claimed);
     [[nodiscard]] Result<void> readClosure(ChunkWalk& walk);
     [[nodiscard]] Result<void> fetchLevel(ChunkWalk& walk);
     void adaptChunkSize(const ChunkWalk& walk);
     [[nodiscard]] Result<void> addListed(ChunkWalk& walk, std::vector<BuildId>& claimed);
+    [[nodiscard]] Result<void> settle(LoadedChunk& chunk, std::int64_t startTime);
     [[nodiscard]] Result<void> finishSome(LoadedChunk& chunk);
+    void noteFinished(std::size_t wanted, std::size_t finished);
     [[nodiscard]] Result<void> abort(std::span<const BuildRef> builds);
     void submit(LoadedChunk chunk, bool takesLive);
     [[nodiscard]] Result<void> computeOne();
+    [[nodiscard]] Result<void> computeFirst();
+    [[nodiscard]] Result<void> notComputed(CachedSuccess build, const Error& error, bool mayPass);
     [[nodiscard]] Finishing finishing();
 
     const LoaderParts m_parts;
@@ -115,6 +123,10 @@ private:
     bool m_wasRestarted = false;
     bool m_isInPass = false;
     Instant m_notBefore; // the next list
+    // Builds whose rows somebody held are new again, and nobody tells when they are free.
+    std::optional<Instant> m_heldAt; // the next look at them
+    DoublingPause m_heldPause;
+    bool m_wasHeld = false; // one, in this pass
     std::size_t m_chunkSize = kFirstChunk;
     PassList m_list;
     PassMemory m_memory;
@@ -128,6 +140,8 @@ private:
     std::map<std::uint64_t, Submission> m_submitted;
     std::uint64_t m_lastSubmission = 0;
     std::deque<CachedSuccess> m_toCompute;
+    std::unordered_set<BuildId> m_toComputeLater; // released; in no list until there is room for them
+    Instant m_noComputingBefore;                  // while there are builds to load
     std::map<BuildId, std::vector<Answer<void>>> m_requests;
 };
 

@@ -3,18 +3,21 @@
 #include "server/hydra/intake_loader.h"
 
 #include "server/cache/parallel.h"
+#include "server/hydra/intake_recorded.h"
 #include "server/hydra/intake_results.h"
 #include "shared/base/passing.h"
 
 #include <algorithm>
 #include <fmt/format.h>
+#include <iterator>
 #include <utility>
 
 namespace penstock::hydra {
 namespace {
 
-constexpr std::size_t kMostAdded = 1'000;     // builds whose own derivation a chunk needs
-constexpr std::size_t kMostToCompute = 5'000; // the others are found by the next pass
+constexpr std::size_t kMostAdded = 1'000; // builds whose own derivation a chunk needs
+constexpr std::size_t kMostToComputeLater = 500'000; // the others are found by the next pass
+constexpr int kComputingShare = 8;                   // loading may take so many times as long as computing
 constexpr std::size_t kFetchedAtATime = 10;
 constexpr std::size_t kNoLimit = SIZE_MAX;
 
@@ -47,8 +50,8 @@ Result<void> Loader::load(Chunk chunk)
     });
     if (done)
         return {};
-    m_toRelease.insert(m_toRelease.end(), chunk.builds.begin(), chunk.builds.end());
-    m_toRelease.insert(m_toRelease.end(), claimed.begin(), claimed.end()); // those that were added too
+    release(chunk.builds);
+    release(claimed); // those that were added too
     if (isPassing(done.error()) || !m_connection->isUsable()) {
         m_first.push_front(std::move(chunk));
         m_isWanted = m_parts.options.monitorsQueue;
@@ -62,6 +65,19 @@ Result<void> Loader::load(Chunk chunk)
     m_parts.logger.error("hydra.build_not_loaded", {{"build", build}, {"error", done.error().message}});
     settleRequest(build, fail(done.error()));
     return {};
+}
+
+// But for those that are under way, from another chunk.
+void Loader::release(std::span<const BuildId> builds)
+{
+    std::unordered_set<BuildId> underWay;
+    for (const auto& [number, submission] : m_submitted)
+        for (const BuildRef& build : submission.builds)
+            underWay.insert(build.id);
+    for (const CachedSuccess& build : m_toCompute)
+        underWay.insert(build.build.id);
+    std::ranges::copy_if(builds, std::back_inserter(m_toRelease),
+                         [&](BuildId build) { return !underWay.contains(build); });
 }
 
 Result<void> Loader::loadNow(const Chunk& chunk, std::vector<BuildId>& claimed)
@@ -82,17 +98,23 @@ Result<void> Loader::loadNow(const Chunk& chunk, std::vector<BuildId>& claimed)
     adaptChunkSize(walk);
     PENSTOCK_TRY_VOID(addListed(walk, claimed));
     LoadedChunk loaded = std::move(walk).finish();
-    PENSTOCK_TRY_VOID(recordFetched(*m_connection, loaded.fetched, {startTime, finishing().now}));
-    m_parts.counters.change([&](IntakeCounters& counters) { counters.fetched += loaded.fetched.size(); });
-    postpone(loaded.postponed);
-    PENSTOCK_TRY_VOID(releaseBuilds(*m_connection, loaded.postponed));
-    if (auto finished = finishSome(loaded); !finished) {
+    if (auto settled = settle(loaded, startTime); !settled) {
         for (const DrvKey& key : loaded.listed) // they did not get there
             m_memory.dropLive(key);
-        return finished;
+        return settled;
     }
     submit(std::move(loaded), chunk.takesLive);
     return {};
+}
+
+// All but the jobs.
+Result<void> Loader::settle(LoadedChunk& chunk, std::int64_t startTime)
+{
+    PENSTOCK_TRY_VOID(recordFetched(*m_connection, chunk.fetched, {startTime, finishing().now}));
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.fetched += chunk.fetched.size(); });
+    postpone(chunk.postponed);
+    PENSTOCK_TRY_VOID(releaseBuilds(*m_connection, chunk.postponed));
+    return finishSome(chunk);
 }
 
 // Only for those that somebody asked for.
@@ -101,10 +123,9 @@ Result<void> Loader::settleUnclaimed(std::span<const BuildId> wanted, std::span<
     for (const BuildId build : wanted) {
         if (!m_requests.contains(build) || std::ranges::find(claimed, build) != claimed.end())
             continue;
-        PENSTOCK_TRY(const bool isThere, isUnfinished(*m_connection, build));
+        PENSTOCK_TRY(const bool isThere, isBuildThere(*m_connection, build));
         settleRequest(build, isThere ? Result<void>()
-                                     : fail(ErrorCode::NotFound,
-                                            fmt::format("buildId: there is no unfinished build {}", build)));
+                                     : fail(ErrorCode::NotFound, fmt::format("buildId: there is no build {}", build)));
     }
     return {};
 }
@@ -116,6 +137,10 @@ Result<void> Loader::readClosure(ChunkWalk& walk)
         PENSTOCK_TRY(auto readings, m_parts.derivations.read(level));
         for (std::size_t at = 0; at < level.size(); ++at)
             walk.read(level[at], std::move(readings[at]));
+        if (const auto unknown = walk.toLookUp(); !unknown.empty()) {
+            PENSTOCK_TRY(const auto known, readRecorded(*m_connection, m_parts.storeDir, unknown));
+            walk.recorded(known);
+        }
         if (const auto wanted = walk.toFind(); !wanted.empty()) {
             PENSTOCK_TRY(const auto present, m_parts.store.findMany(wanted));
             walk.found(present);
@@ -185,7 +210,17 @@ Result<void> Loader::abort(std::span<const BuildRef> builds)
 {
     PENSTOCK_TRY(const auto aborted, finishGone(finishing(), builds));
     m_parts.counters.change([&](IntakeCounters& counters) { counters.aborted += aborted.size(); });
+    noteFinished(builds.size(), aborted.size());
     return {};
+}
+
+void Loader::noteFinished(std::size_t wanted, std::size_t finished)
+{
+    if (finished == wanted)
+        return;
+    m_wasHeld = true;
+    if (!m_heldAt)
+        m_heldAt = now() + m_heldPause.next();
 }
 
 Result<void> Loader::finishSome(LoadedChunk& chunk)
@@ -204,17 +239,22 @@ Result<void> Loader::finishSome(LoadedChunk& chunk)
     for (LoadedChunk::Present& build : chunk.present)
         successes.push_back({{build.build.id, build.build.drvPath}, std::move(build.outputs)});
     PENSTOCK_TRY(auto copied, finishFromEarlier(finishing(), successes));
+    noteFinished(failures.size() + successes.size(),
+                 failed.size() + copied.finished.size() + copied.others.size());
     m_parts.counters.change([&](IntakeCounters& counters) {
         counters.cachedFailures += failed.size();
         counters.cachedSuccesses += copied.finished.size();
     });
     for (CachedSuccess& build : copied.others) {
-        if (m_toCompute.size() < kMostToCompute) {
+        if (m_toCompute.size() < m_parts.mostToCompute) {
             m_toCompute.push_back(std::move(build));
             continue;
         }
         m_toRelease.push_back(build.build.id);
-        m_isWanted = true;
+        if (m_toComputeLater.size() < kMostToComputeLater)
+            m_toComputeLater.insert(build.build.id);
+        else
+            m_isWanted = m_parts.options.monitorsQueue;
     }
     for (const auto& builds : {refsTo(chunk.unreadable), refsTo(chunk.failed), refsTo(chunk.present)})
         for (const BuildRef& build : builds)
@@ -231,7 +271,7 @@ void Loader::submit(LoadedChunk chunk, bool takesLive)
     std::vector<jobs::ParsedJob> jobs;
     std::uint64_t steps = 0;
     for (LoadedChunk::Job& job : chunk.jobs) {
-        m_parts.shares.set(job.build.group(), job.build.shares);
+        m_parts.shares.suggest(job.build.group(), job.build.shares);
         steps += job.job.steps.size();
         jobs.push_back(std::move(job.job));
     }
@@ -243,23 +283,44 @@ void Loader::submit(LoadedChunk chunk, bool takesLive)
     });
 }
 
-// Reading outputs from a store that is far away takes long, so what is new goes first.
+// Reading outputs from a store that is far away takes long, so what is new goes first; but pass may follow pass, and
+// then this must not wait for ever.
 Result<void> Loader::computeOne()
 {
-    const CachedSuccess& build = m_toCompute.front();
-    auto computed = computeResult(m_parts.store, build.outputs, m_parts.cancel);
-    if (!computed && isPassing(computed.error()))
-        return fail(computed.error());
-    if (!computed) {
-        m_parts.logger.warning("hydra.outputs_unreadable",
-                               {{"build", build.build.id}, {"error", computed.error().message}});
-        m_toRelease.push_back(build.build.id);
-        m_toCompute.pop_front();
-        return {};
-    }
-    PENSTOCK_TRY(const bool isFinished, finishComputed(finishing(), build, *computed));
-    m_parts.counters.change([&](IntakeCounters& counters) { counters.cachedSuccesses += isFinished ? 1 : 0; });
+    const Instant start = now();
+    auto done = computeFirst();
+    m_noComputingBefore = now() + (now() - start) * kComputingShare;
+    return done;
+}
+
+Result<void> Loader::computeFirst()
+{
+    CachedSuccess build = std::move(m_toCompute.front());
     m_toCompute.pop_front();
+    const auto computed = computeResult(m_parts.store, build.outputs, m_parts.cancel);
+    if (!computed) { // Exhausted: it is larger than what is read, and stays so
+        const bool mayPass = isPassing(computed.error()) && computed.error().code != ErrorCode::Exhausted;
+        return notComputed(std::move(build), computed.error(), mayPass);
+    }
+    const auto isFinished = finishComputed(finishing(), build, *computed);
+    if (!isFinished)
+        return notComputed(std::move(build), isFinished.error(),
+                           isPassing(isFinished.error()) || !m_connection->isUsable());
+    noteFinished(1, *isFinished ? 1 : 0);
+    m_parts.counters.change([&](IntakeCounters& counters) { counters.cachedSuccesses += *isFinished ? 1U : 0U; });
+    allIsWell();
+    return {};
+}
+
+// Whatever is wrong with it, others may fare better: it goes behind them, or is left to the next pass.
+Result<void> Loader::notComputed(CachedSuccess build, const Error& error, bool mayPass)
+{
+    if (mayPass) {
+        m_toCompute.push_back(std::move(build));
+        return fail(error);
+    }
+    m_parts.logger.warning("hydra.outputs_unreadable", {{"build", build.build.id}, {"error", error.message}});
+    m_toRelease.push_back(build.build.id);
     return {};
 }
 

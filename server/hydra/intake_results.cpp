@@ -7,6 +7,7 @@
 #include "shared/nix/nar.h"
 #include "shared/nix/nix_support.h"
 
+#include <algorithm>
 #include <fmt/format.h>
 #include <map>
 #include <optional>
@@ -85,14 +86,16 @@ std::optional<nix::SupportFiles> fromListing(const std::string& text)
     return files;
 }
 
-Result<nix::SupportFiles> supportOf(cache::OutputStore& store, const nix::NarInfo& info, const CancelToken& stop)
+Result<nix::SupportFiles> supportOf(cache::OutputStore& store, const nix::NarInfo& info, std::size_t maxFile,
+                                    const CancelToken& stop)
 {
-    PENSTOCK_TRY(const auto listing,
-                 store.readSideFile(std::string(info.path.digest()) + ".ls", nix::kMaxListingBytes));
-    if (listing)
-        if (auto files = fromListing(*listing))
+    const auto listing = store.readSideFile(std::string(info.path.digest()) + ".ls", nix::kMaxListingBytes);
+    if (!listing && listing.error().code != ErrorCode::Exhausted) // too large: the NAR tells as well
+        return fail(listing.error());
+    if (listing && *listing)
+        if (auto files = fromListing(**listing))
             return *std::move(files);
-    nix::SupportFilesVisitor visitor;
+    nix::SupportFilesVisitor visitor(maxFile);
     PENSTOCK_TRY_VOID(readInto(store, info, visitor, stop));
     return std::move(visitor).take();
 }
@@ -129,13 +132,15 @@ Result<ComputedResult> computeResult(cache::OutputStore& store, std::span<const 
     std::map<nix::StorePath, nix::NarInfo> infos;
     std::vector<nix::OutputSupport> supports;
     nix::StorePathSet paths;
+    // All are in memory at once, and who wrote the derivation says how many there are.
+    const std::size_t maxFile = nix::kMaxSupportFile / std::max<std::size_t>(outputs.size(), 1);
     for (const work::NixOutput& output : outputs) {
         PENSTOCK_TRY(auto path, nix::StorePath::parse(store.storeDir(), output.path));
         if (!paths.insert(path).second) // two content-addressed outputs of equal content
             continue;
         PENSTOCK_TRY(auto info, infoOf(store, path));
         result.size += info.narSize;
-        PENSTOCK_TRY(auto files, supportOf(store, info, stop));
+        PENSTOCK_TRY(auto files, supportOf(store, info, maxFile, stop));
         supports.push_back({output.name, path, std::move(files)});
         infos.emplace(std::move(path), std::move(info));
     }

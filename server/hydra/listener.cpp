@@ -18,9 +18,16 @@ using store::postgres::Connection;
 constexpr const char* kListen = "LISTEN builds_added; LISTEN builds_restarted; LISTEN builds_cancelled; "
                                 "LISTEN builds_deleted; LISTEN builds_bumped; LISTEN jobset_shares_changed";
 constexpr Duration kLeastPause = milliseconds(50);
-constexpr Duration kUnclaimedPause = milliseconds(250); // until a build that is just being handed over has its job
+// Until a build that is just being handed over has its job: at once, or after hours when its outputs are read first.
+constexpr Duration kUnclaimedPause = milliseconds(250);
+constexpr Duration kLongestUnclaimedPause = seconds(4);
+// Until a job that was cancelled has ended: what runs of it has to be stopped.
+constexpr Duration kLeftPause = milliseconds(250);
+constexpr Duration kLongestLeftPause = seconds(1);
 constexpr Duration kErrorPause = seconds(1);
-constexpr std::size_t kMostBumps = 5'000; // recorded at once
+constexpr Duration kLongestSharesPause = seconds(60); // until shares that were refused are told again
+constexpr std::size_t kMostBumps = 20'000;   // told to the farm at once: some ten milliseconds of its loop
+constexpr std::size_t kMostRecorded = 5'000; // at once
 constexpr unsigned kTries = 10;
 constexpr milliseconds kTryPause(50); // after the first, twice that after the second
 constexpr Duration kLongest = std::chrono::minutes(30); // of one wait; then it listens on
@@ -56,8 +63,17 @@ private:
 };
 
 Listener::Listener(ListenerParts parts)
-    : m_parts(std::move(parts)), m_outcomes(std::make_shared<Outcomes>(m_inbox, this))
-{}
+    : m_parts(std::move(parts)), m_outcomes(std::make_shared<Outcomes>(m_inbox, this)),
+      m_unclaimedPause(kUnclaimedPause, kLongestUnclaimedPause), m_leftPause(kLeftPause, kLongestLeftPause),
+      m_sharesPause(kErrorPause, kLongestSharesPause)
+{
+    m_parts.shares.whenInDoubt([this, inbox = m_inbox] {
+        inbox->post([this] { // tasks run on our thread only, and none when it has ended
+            if (!m_sharesAt)
+                m_sharesAt = now() + m_sharesPause.next();
+        });
+    });
+}
 
 // -------------------------------------------------------------------------------------------------- other threads
 
@@ -66,12 +82,13 @@ void Listener::rescan()
     m_inbox->post([this] { everythingMayDiffer(); });
 }
 
-bool Listener::addBuild(AddedBuild build, Answer<BuildId> answer)
+bool Listener::addBuild(std::function<Result<AddedBuild>()> read, Answer<BuildId> answer)
 {
-    return m_inbox->post([this, build = std::move(build), answer = std::move(answer)] {
+    return m_inbox->post([this, read = std::move(read), answer = std::move(answer)] {
         if (!m_connection)
             return answer(fail(ErrorCode::Unavailable, "the database cannot be reached now; try again later"));
-        answer(insertBuild(*m_connection, build));
+        const auto build = read();
+        answer(build ? insertBuild(*m_connection, *build) : Result<BuildId>(fail(build.error())));
     });
 }
 
@@ -99,6 +116,8 @@ Result<void> Listener::serve()
     // What is told from here on is not lost; what was told before is found by comparing everything.
     PENSTOCK_TRY_VOID(m_connection->runScript(kListen));
     everythingMayDiffer();
+    if (!m_leaving.empty())
+        lookForLeftSoon();
     for (;;)
         PENSTOCK_TRY_VOID(turn());
 }
@@ -106,6 +125,7 @@ Result<void> Listener::serve()
 Result<void> Listener::turn()
 {
     runTasks();
+    takeDueTimers();
     PENSTOCK_TRY_VOID(recordBumpsNow());
     if (std::exchange(m_mustReadShares, false)) {
         const auto shares = readShares(*m_connection);
@@ -116,7 +136,8 @@ Result<void> Listener::turn()
         for (const JobsetShares& jobset : *shares)
             m_parts.shares.set(jobset.group, jobset.shares);
     }
-    takeDueTimers();
+    if (isDue(m_leftAt))
+        PENSTOCK_TRY_VOID(lookForLeft());
     if (m_mustCompare && m_notBefore <= now())
         PENSTOCK_TRY_VOID(compare());
     const auto wait = std::chrono::ceil<milliseconds>(untilNext());
@@ -128,8 +149,14 @@ Result<void> Listener::turn()
 void Listener::everythingMayDiffer()
 {
     m_mustCompare = true;
-    m_mustReadShares = true;
+    sharesMayDiffer();
     m_parts.wakeLoader(true);
+}
+
+void Listener::sharesMayDiffer()
+{
+    m_mustReadShares = true;
+    m_sharesPause.reset();
 }
 
 void Listener::absorb(const std::set<std::string>& channels)
@@ -138,11 +165,12 @@ void Listener::absorb(const std::set<std::string>& channels)
         return;
     m_parts.counters.change([](IntakeCounters& counters) { ++counters.wakeUps; });
     if (channels.contains("jobset_shares_changed"))
-        m_mustReadShares = true;
+        sharesMayDiffer();
     if (channels != std::set<std::string>{"jobset_shares_changed"})
         m_mustCompare = true;
     const bool wasRestarted = channels.contains("builds_restarted");
-    if (wasRestarted || channels.contains("builds_added") || channels.contains("builds_bumped"))
+    const bool isReordered = channels.contains("builds_bumped") && m_parts.counters.get().waiting > 0;
+    if (wasRestarted || isReordered || channels.contains("builds_added"))
         m_parts.wakeLoader(wasRestarted);
 }
 
@@ -151,26 +179,30 @@ Duration Listener::untilNext() const
     Duration wait = kLongest;
     if (m_mustCompare)
         wait = std::min(wait, m_notBefore - now());
-    for (const auto& timer : {m_compareAt, m_rescanAt})
+    for (const auto& timer : {m_compareAt, m_rescanAt, m_leftAt, m_sharesAt})
         if (timer)
             wait = std::min(wait, *timer - now());
     return std::max(wait, Duration(0));
 }
 
+bool Listener::isDue(std::optional<Instant>& timer) const
+{
+    const bool due = timer && *timer <= now();
+    if (due)
+        timer.reset();
+    return due;
+}
+
 void Listener::takeDueTimers()
 {
-    const auto isDue = [this](std::optional<Instant>& timer) {
-        const bool due = timer && *timer <= now();
-        if (due)
-            timer.reset();
-        return due;
-    };
     if (isDue(m_rescanAt)) {
         m_mustCompare = true;
         m_parts.wakeLoader(false);
     }
     if (isDue(m_compareAt))
         m_mustCompare = true;
+    if (isDue(m_sharesAt))
+        m_mustReadShares = true;
 }
 
 void Listener::lookAgainAfter(Duration time)
@@ -192,28 +224,37 @@ Result<void> Listener::compare()
     m_notBefore = now() + std::max(kLeastPause, took * 2);
     m_parts.counters.change([took](IntakeCounters& counters) { counters.lastDiff = took; });
     m_compareAt.reset();
-    m_rescanAt.reset();
-    if (isQueued)
+    if (!isQueued)
+        m_rescanAt.reset();
+    else if (!m_rescanAt) // not put off by what is told meanwhile
         m_rescanAt = now() + m_parts.options.rescan;
     return react(changes);
 }
 
 Result<void> Listener::react(const std::vector<ChangedBuild>& changes)
 {
+    bump(changes);
+    const auto isLeaving = [this](const ChangedBuild& build) {
+        const auto found = m_leaving.find(build.id);
+        return found != m_leaving.end() && found->second == build.job;
+    };
     std::vector<BuildId> ended;
     for (const ChangedBuild& build : changes)
-        if (build.job && build.kind != ChangeKind::Bumped && !m_cancelling.contains(build.id))
+        if (build.job && build.kind != ChangeKind::Bumped && !isLeaving(build))
             ended.push_back(build.id);
     if (!ended.empty())
         PENSTOCK_TRY_VOID(repeated([&] { return disownBuilds(*m_connection, ended); }));
+    bool isAnyUnclaimed = false;
     for (const ChangedBuild& build : changes) {
         if (!build.job)
-            lookAgainAfter(kUnclaimedPause);
-        else if (build.kind == ChangeKind::Bumped)
-            bump(build);
-        else
+            isAnyUnclaimed = true;
+        else if (build.kind != ChangeKind::Bumped && !isLeaving(build))
             cancel(build);
     }
+    if (isAnyUnclaimed)
+        lookAgainAfter(m_unclaimedPause.next());
+    else
+        m_unclaimedPause.reset();
     return {};
 }
 
@@ -230,73 +271,118 @@ Result<void> Listener::repeated(const std::function<Result<void>()>& write)
 
 void Listener::cancel(const ChangedBuild& build)
 {
-    if (!m_cancelling.insert(build.id).second)
-        return;
+    m_leaving.insert_or_assign(build.id, *build.job);
     const std::string why =
         build.kind == ChangeKind::Ended ? "cancelled in Hydra" : "its derivation was replaced in Hydra";
     m_parts.farm.cancel(*build.job, why, [outcomes = m_outcomes, id = build.id](const Result<void>& done) {
-        outcomes->add(outcomes, {id, std::nullopt, done ? std::nullopt : std::optional(done.error().code)});
+        outcomes->add(outcomes, {id, done ? std::nullopt : std::optional(done.error().code)});
     });
 }
 
-void Listener::bump(const ChangedBuild& build)
+void Listener::lookForLeftSoon()
 {
-    const auto [entry, isNew] = m_bumping.try_emplace(build.id, build.globalPriority);
-    if (!isNew && entry->second == build.globalPriority)
-        return;
-    entry->second = build.globalPriority;
-    std::optional<WallTime> at;
-    if (build.globalPriority > 0)
-        at = WallTime{seconds(build.globalPriority)};
-    m_parts.farm.bump(*build.job, at, [outcomes = m_outcomes, build](const Result<void>& done) {
-        outcomes->add(outcomes,
-                      {build.id, build.globalPriority, done ? std::nullopt : std::optional(done.error().code)});
-    });
+    m_leftPause.reset();
+    m_leftAt = now();
+}
+
+// A build that was repointed, or restarted after it was cancelled, is new when its former job is over. Nobody tells.
+Result<void> Listener::lookForLeft()
+{
+    std::vector<Leaving> leaving;
+    for (const auto& [build, job] : m_leaving)
+        leaving.push_back({build, job});
+    PENSTOCK_TRY(const auto left, readLeft(*m_connection, leaving));
+    bool isAnyNew = false;
+    for (const Left& build : left) {
+        m_leaving.erase(build.id);
+        isAnyNew = isAnyNew || build.isNew;
+    }
+    if (isAnyNew)
+        m_parts.wakeLoader(false);
+    if (!m_leaving.empty())
+        m_leftAt = now() + m_leftPause.next();
+    return {};
 }
 
 void Listener::takeOutcomes(std::vector<Outcome> outcomes)
 {
     std::uint64_t cancelled = 0;
-    std::uint64_t bumped = 0;
     for (const Outcome& outcome : outcomes) {
-        if (!outcome.globalPriority) {
-            m_cancelling.erase(outcome.build);
-            cancelled += outcome.error ? 0U : 1U;
-        } else if (!outcome.error) {
-            m_bumped.push_back({outcome.build, *outcome.globalPriority});
-            ++bumped;
-        } else if (const auto sent = m_bumping.find(outcome.build);
-                   sent != m_bumping.end() && sent->second == *outcome.globalPriority) {
-            m_bumping.erase(sent);
-        }
-        if (outcome.error && *outcome.error != ErrorCode::NotFound) // else its job is over, and its row goes with it
+        cancelled += outcome.error ? 0U : 1U;
+        if (!outcome.error || *outcome.error == ErrorCode::NotFound) {
+            lookForLeftSoon();
+        } else { // asked for again
+            m_leaving.erase(outcome.build);
             lookAgainAfter(kErrorPause);
+        }
     }
-    m_parts.counters.change([cancelled, bumped](IntakeCounters& counters) {
-        counters.cancelled += cancelled;
-        counters.bumped += bumped;
-    });
-    if (cancelled > 0) // a build that was repointed is new, now that its former job is over
-        m_parts.wakeLoader(false);
+    m_parts.counters.change([cancelled](IntakeCounters& counters) { counters.cancelled += cancelled; });
 }
 
+void Listener::bump(const std::vector<ChangedBuild>& changes)
+{
+    std::vector<Bump> bumps;
+    std::vector<JobBump> jobs;
+    for (const ChangedBuild& build : changes) {
+        if (!build.job || build.kind != ChangeKind::Bumped)
+            continue;
+        const auto [entry, isNew] = m_bumping.try_emplace(build.id, build.globalPriority);
+        if (!isNew && std::exchange(entry->second, build.globalPriority) == build.globalPriority)
+            continue;
+        bumps.push_back({build.id, build.globalPriority});
+        jobs.push_back({*build.job, std::nullopt});
+        if (build.globalPriority > 0)
+            jobs.back().at = WallTime{seconds(build.globalPriority)};
+        if (bumps.size() == kMostBumps)
+            send(std::exchange(bumps, {}), std::exchange(jobs, {}));
+    }
+    if (!bumps.empty())
+        send(std::move(bumps), std::move(jobs));
+}
+
+void Listener::send(std::vector<Bump> bumps, std::vector<JobBump> jobs)
+{
+    ++m_bumpsUnanswered;
+    m_parts.farm.bump(std::move(jobs), [this, inbox = m_inbox, bumps = std::move(bumps)](const Result<void>& done) {
+        inbox->post([this, bumps, done] { takeBumps(bumps, done); });
+    });
+}
+
+void Listener::takeBumps(const std::vector<Bump>& bumps, const Result<void>& done)
+{
+    --m_bumpsUnanswered;
+    if (done) {
+        m_bumped.insert(m_bumped.end(), bumps.begin(), bumps.end());
+        m_parts.counters.change([&bumps](IntakeCounters& counters) { counters.bumped += bumps.size(); });
+        return;
+    }
+    forget(bumps);
+    lookAgainAfter(kErrorPause);
+}
+
+void Listener::forget(const std::vector<Bump>& bumps)
+{
+    for (const Bump& bump : bumps) {
+        const auto sent = m_bumping.find(bump.id);
+        if (sent != m_bumping.end() && sent->second == bump.globalPriority)
+            m_bumping.erase(sent);
+    }
+}
+
+// That the farm has them is what counts; what they are compared with is written when it is done with all of them.
 Result<void> Listener::recordBumpsNow()
 {
-    if (m_bumped.empty())
+    if (m_bumped.empty() || m_bumpsUnanswered > 0)
         return {};
     // In portions, so that the rows of those that finish meanwhile are not held for long.
     for (std::span<const Bump> rest = m_bumped; !rest.empty();) {
-        const auto portion = rest.first(std::min(kMostBumps, rest.size()));
+        const auto portion = rest.first(std::min(kMostRecorded, rest.size()));
         rest = rest.subspan(portion.size());
         PENSTOCK_TRY_VOID(repeated([&] { return recordBumps(*m_connection, portion); }));
         if (m_parts.stop.isRequested())
             return fail(ErrorCode::Cancelled, "stopped");
     }
-    for (const Bump& bump : std::exchange(m_bumped, {})) {
-        const auto sent = m_bumping.find(bump.id);
-        if (sent != m_bumping.end() && sent->second == bump.globalPriority)
-            m_bumping.erase(sent);
-    }
+    forget(std::exchange(m_bumped, {}));
     return {};
 }
 

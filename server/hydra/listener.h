@@ -3,6 +3,7 @@
 // the farm has. Many notifications are one look at the difference. While nothing is queued it only listens.
 #pragma once
 
+#include "server/hydra/doubling_pause.h"
 #include "server/hydra/farm_port.h"
 #include "server/hydra/intake_board.h"
 #include "server/hydra/intake_inbox.h"
@@ -14,10 +15,10 @@
 
 #include <chrono>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <set>
+#include <unordered_map>
 #include <vector>
 
 namespace penstock::hydra {
@@ -43,33 +44,39 @@ public:
 
     // Any thread.
     void rescan();
-    [[nodiscard]] bool addBuild(AddedBuild build, Answer<BuildId> answer); // false: closed
-    [[nodiscard]] std::size_t waiting() const { return m_inbox->size(); }
+    // read: called on the listener's thread, may block. False: closed.
+    [[nodiscard]] bool addBuild(std::function<Result<AddedBuild>()> read, Answer<BuildId> answer);
     void close() { m_inbox->close(); }
 
 private:
     struct Outcome {
         BuildId build;
-        std::optional<std::int32_t> globalPriority; // of a bump; nothing: cancelled
         std::optional<ErrorCode> error;
     };
-    class Outcomes;
+    class Outcomes; // of cancellations
 
     [[nodiscard]] Result<void> serve();
     [[nodiscard]] Result<void> turn();
     void absorb(const std::set<std::string>& channels);
     void everythingMayDiffer();
+    void sharesMayDiffer();
     [[nodiscard]] Result<void> compare();
     [[nodiscard]] Result<void> react(const std::vector<ChangedBuild>& changes);
     [[nodiscard]] Result<void> repeated(const std::function<Result<void>()>& write);
     void cancel(const ChangedBuild& build);
-    void bump(const ChangedBuild& build);
+    void lookForLeftSoon();
+    [[nodiscard]] Result<void> lookForLeft();
     void takeOutcomes(std::vector<Outcome> outcomes);
+    void bump(const std::vector<ChangedBuild>& changes);
+    void send(std::vector<Bump> bumps, std::vector<JobBump> jobs);
+    void takeBumps(const std::vector<Bump>& bumps, const Result<void>& done);
+    void forget(const std::vector<Bump>& bumps);
     [[nodiscard]] Result<void> recordBumpsNow();
     void runTasks();
     void waitOut(const Error& error);
     void takeDueTimers();
     void lookAgainAfter(Duration time);
+    [[nodiscard]] bool isDue(std::optional<Instant>& timer) const; // resets it then
     [[nodiscard]] Duration untilNext() const;
     [[nodiscard]] Instant now() const { return m_parts.clock.now().mono; }
 
@@ -83,9 +90,15 @@ private:
     Instant m_notBefore;                // the next comparison
     std::optional<Instant> m_compareAt; // without a notification
     std::optional<Instant> m_rescanAt;  // the same, and new builds too
-    std::set<BuildId> m_cancelling;     // asked for and not answered
-    std::map<BuildId, std::int32_t> m_bumping;
-    std::vector<Bump> m_bumped; // known to the farm, not recorded
+    std::optional<Instant> m_leftAt;    // the next look for those that have left
+    std::optional<Instant> m_sharesAt;  // some were refused, or are not as the loader has seen them
+    DoublingPause m_unclaimedPause;
+    DoublingPause m_leftPause;
+    DoublingPause m_sharesPause;
+    std::map<BuildId, JobId> m_leaving; // the farm was asked to cancel them; until their rows are gone
+    std::unordered_map<BuildId, std::int32_t> m_bumping; // told to the farm and not recorded yet
+    std::vector<Bump> m_bumped;                          // of these, those that the farm has
+    std::size_t m_bumpsUnanswered = 0;                   // portions
 };
 
 } // namespace penstock::hydra

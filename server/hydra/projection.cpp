@@ -58,16 +58,13 @@ Result<void> Projection::tellResolved(Connection& connection)
     return {};
 }
 
-Result<void> Projection::write(Connection& connection, const work::Changes& changes)
+Result<Projection::Rest> Projection::write(Connection& connection, const work::Changes& changes)
 {
     const Happened happened = happenedIn(changes);
-    if (happened.isEmpty())
-        return {};
-    PENSTOCK_TRY_VOID(project(connection, happened));
-    return {};
+    return happened.isEmpty() ? Result<Rest>(Rest::None) : project(connection, happened);
 }
 
-Result<bool> Projection::project(Connection& connection, const Happened& happened)
+Result<Projection::Rest> Projection::project(Connection& connection, const Happened& happened)
 {
     PENSTOCK_TRY(Facts facts, readFacts(connection, happened, m_clock.now().wall));
     if (m_resolver && m_schema >= kResolvedSchema)
@@ -81,7 +78,7 @@ Result<bool> Projection::project(Connection& connection, const Happened& happene
     if (waiting > 0)
         m_logger.debug("hydra.rows_deferred",
                        {{"steps", rows.deferredAttempts.size() + unplaced}, {"builds", rows.deferredBuilds.size()}});
-    return waiting > 0;
+    return waiting > 0 ? Rest::Waits : Rest::None;
 }
 
 // Only those can be others whose own outputs nobody knows before they are built.
@@ -119,36 +116,49 @@ Result<void> Projection::addResolutions(Connection& connection, Facts& facts)
     return {};
 }
 
-// In rounds over all that waits, so that nothing is kept from its turn by what is held before it.
 Result<Projection::Rest> Projection::later(Connection& connection)
 {
+    Round round = std::exchange(m_round, {}); // what fails is begun anew
+    PENSTOCK_TRY(const Happened happened, readDeferred(connection, round));
+    if (!happened.isEmpty()) {
+        PENSTOCK_TRY_VOID(connection.run(sql::kBegin));
+        PENSTOCK_TRY(const Rest rest, project(connection, happened));
+        PENSTOCK_TRY_VOID(connection.run(sql::kCommit));
+        round.waits = round.waits || rest != Rest::None;
+    }
+    if (round.isThrough)
+        return round.waits ? Rest::Waits : Rest::None;
+    m_round = round;
+    return Rest::More;
+}
+
+// The next part. All attempts have their turn before the first build, as these are told after their steps.
+Result<Happened> Projection::readDeferred(Connection& connection, Round& round)
+{
+    const auto limit = static_cast<std::int64_t>(kDeferredAtOnce);
     std::vector<Request> requests{{&sql::kDeferredAttempts}, {&sql::kDeferredBuilds}};
-    requests[1].parameters.int64(m_after);
+    requests[0].parameters.int64(round.afterAttempt);
+    requests[1].parameters.int64(round.afterBuild);
     for (Request& request : requests)
-        request.parameters.int64(static_cast<std::int64_t>(kDeferredAtOnce));
+        request.parameters.int64(limit);
     PENSTOCK_TRY(const auto answers, connection.runAll(requests));
     Happened happened;
     for (int index = 0; index < answers[0].count(); ++index) {
         RowReader row(answers[0], index);
-        happened.ended.emplace_back(row.uint64());
+        round.afterAttempt = row.int64();
+        happened.ended.emplace_back(static_cast<std::uint64_t>(round.afterAttempt));
         PENSTOCK_TRY_VOID(row.finish("deferred attempt"));
     }
+    if (answers[0].count() == limit)
+        return happened;
     for (int index = 0; index < answers[1].count(); ++index) {
         RowReader row(answers[1], index);
-        m_after = row.int64();
+        round.afterBuild = row.int64();
         happened.jobsOver.emplace_back(row.uint64());
         PENSTOCK_TRY_VOID(row.finish("deferred build"));
     }
-    if (!happened.isEmpty()) {
-        PENSTOCK_TRY_VOID(connection.run(sql::kBegin));
-        PENSTOCK_TRY(const bool waits, project(connection, happened));
-        PENSTOCK_TRY_VOID(connection.run(sql::kCommit));
-        m_roundWaits = m_roundWaits || waits;
-    }
-    if (happened.jobsOver.size() == kDeferredAtOnce)
-        return Rest::More;
-    m_after = 0;
-    return std::exchange(m_roundWaits, false) ? Rest::Waits : Rest::None;
+    round.isThrough = answers[1].count() < limit;
+    return happened;
 }
 
 } // namespace penstock::hydra

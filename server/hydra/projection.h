@@ -22,12 +22,21 @@ public:
 
     // Invalid: no Hydra database, or too old a one.
     [[nodiscard]] Result<void> begin(store::postgres::Connection& connection) override;
-    [[nodiscard]] Result<void> write(store::postgres::Connection& connection, const work::Changes& changes) override;
+    [[nodiscard]] Result<Rest> write(store::postgres::Connection& connection, const work::Changes& changes) override;
     [[nodiscard]] Result<Rest> later(store::postgres::Connection& connection) override;
 
 private:
-    // Answers whether something has to wait.
-    [[nodiscard]] Result<bool> project(store::postgres::Connection& connection, const Happened& happened);
+    // later() goes over all that waits in rounds of many parts, each a transaction of its own: so nothing is kept from
+    // its turn by what is held before it.
+    struct Round {
+        std::int64_t afterAttempt = 0; // those up to here had their turn
+        std::int64_t afterBuild = 0;
+        bool waits = false; // something was still held
+        bool isThrough = false;
+    };
+    [[nodiscard]] Result<Happened> readDeferred(store::postgres::Connection& connection, Round& round);
+
+    [[nodiscard]] Result<Rest> project(store::postgres::Connection& connection, const Happened& happened);
 
     // Finds out which derivations are built as others.
     [[nodiscard]] Result<void> tellResolved(store::postgres::Connection& connection);
@@ -37,9 +46,8 @@ private:
     std::optional<Resolver> m_resolver;
     const Clock& m_clock;
     Logger& m_logger;
-    int m_schema = 0;            // of Hydra, since begin()
-    std::int64_t m_after = 0;    // builds up to this one had their turn in this round of later()
-    bool m_roundWaits = false;   // something of this round was still held
+    int m_schema = 0; // of Hydra, since begin()
+    Round m_round;
 };
 
 } // namespace penstock::hydra

@@ -76,10 +76,6 @@ struct BuildFacts {
     std::string jobError;
     // Gone: deleted, finished by others, or of another derivation now.
     enum class Hold : std::uint8_t { Ours, Others, Gone } hold = Hold::Ours;
-    std::int32_t timestamp = 0;
-    std::string project;
-    std::string jobset;
-    std::string job;
     std::optional<std::int32_t> formerStatus;
     std::optional<std::int32_t> formerStop;
     std::int32_t lastStep = 0;

@@ -85,8 +85,6 @@ public:
         std::vector<Request> all{{&sql::kLimitWaiting}};
         if (!m_happened.newJobs.empty())
             all.push_back(fillJobs(m_happened.newJobs));
-        if (!m_happened.jobsOver.empty())
-            all.push_back(requestOf(sql::kHoldCount, {jobs}));
         all.push_back(requestOf(sql::kHoldCandidates, {attempts}));
         all.push_back(requestOf(sql::kReadCandidates, {attempts}));
         all.push_back(requestOf(sql::kHoldRows, {ended}));
@@ -178,10 +176,6 @@ private:
             build.jobCreated = row.time();
             build.jobError = row.text();
             const bool isOpen = row.boolean();
-            build.timestamp = optionalInt32(row).value_or(0);
-            build.job = row.text();
-            build.project = row.text();
-            build.jobset = row.text();
             build.formerStatus = optionalInt32(row);
             build.formerStop = optionalInt32(row);
             build.lastStep = row.int32();

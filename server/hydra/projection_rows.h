@@ -95,15 +95,11 @@ struct ProductRow {
     friend bool operator==(const ProductRow&, const ProductRow&) = default;
 };
 
-struct MetricRow {
+struct MetricRow { // what it copies from its build is left to the statement
     BuildId build = 0;
     std::string name;
     std::string unit; // empty: none
     double value = 0;
-    std::string project;
-    std::string jobset;
-    std::string job;
-    std::int32_t timestamp = 0;
     friend bool operator==(const MetricRow&, const MetricRow&) = default;
 };
 

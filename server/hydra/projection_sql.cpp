@@ -11,7 +11,7 @@ namespace penstock::hydra::sql {
 
 const Statement kBegin{"hydra_begin", "BEGIN"};
 const Statement kCommit{"hydra_commit", "COMMIT"};
-// What still waits: the row of nrbuilds that every end of a build counts on, and rows that foreign keys point to.
+// What may still wait: paths that others remember as failed at this moment.
 const Statement kLimitWaiting{"hydra_limit_waiting", "SELECT set_config('lock_timeout', '3s', true)"};
 
 const Statement kFillJobs{"hydra_fill_jobs", R"(
@@ -20,12 +20,6 @@ FROM unnest($1::integer[], $2::bigint[], $3::bigint[]) AS u (build, job, step)
 WHERE h.build = ANY(ARRAY[u.build]) AND h.job IS NULL)"};
 
 // ---------------------------------------------------------------------------------------------------------- facts
-
-const Statement kHoldCount{"hydra_hold_count", R"(
-SELECT n.count FROM nrbuilds n WHERE n.what = 'finished' AND EXISTS (
-    SELECT FROM unnest($1::bigint[]) AS u (id),
-    LATERAL (SELECT FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h)
-FOR NO KEY UPDATE OF n)"};
 
 // Builds that an attempt may be accounted to.
 #define CANDIDATES                                                                                                     \
@@ -81,23 +75,32 @@ SELECT b.id, b.finished FROM (
 ) w, LATERAL (SELECT b.id, b.finished FROM builds b WHERE b.id = w.build FOR KEY SHARE SKIP LOCKED) b)"};
 
 // Not more in one transaction than can be told in a moment: each is counted on the same row, and versions of a row
-// pile up while their transaction is open. Those beyond are written later, as if others held them.
+// pile up while their transaction is open. Those beyond are written later, as if others held them. The names of jobset
+// and project are held too, FOR KEY SHARE: foreign keys of metrics point to them. And none is ours without the count, which a
+// person who cancels or deletes many builds holds for minutes.
 const Statement kHoldBuilds{"hydra_hold_builds", R"(
+WITH counted AS MATERIALIZED (
+    SELECT n.what FROM nrbuilds n WHERE n.what = 'finished' AND EXISTS (
+        SELECT FROM unnest($1::bigint[]) AS u (id),
+        LATERAL (SELECT FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h)
+    FOR NO KEY UPDATE OF n SKIP LOCKED)
 SELECT b.id FROM unnest($1::bigint[]) AS u (id),
 LATERAL (SELECT h.build, h.drvpath FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h,
-LATERAL (SELECT b.id FROM builds b WHERE b.id = h.build AND b.finished = 0 AND b.drvpath = h.drvpath
-         FOR NO KEY UPDATE SKIP LOCKED) b LIMIT 5000)"};
+LATERAL (SELECT b.id, b.jobset_id FROM builds b WHERE b.id = h.build AND b.finished = 0 AND b.drvpath = h.drvpath
+         FOR NO KEY UPDATE SKIP LOCKED) b,
+LATERAL (SELECT FROM jobsets s, projects p WHERE s.id = b.jobset_id AND p.name = s.project
+         FOR KEY SHARE SKIP LOCKED) s
+WHERE (SELECT count(*) FROM counted) > 0 OR NOT EXISTS (SELECT FROM nrbuilds n WHERE n.what = 'finished')
+LIMIT 5000)"};
 
 const Statement kReadBuilds{"hydra_read_builds", R"(
 SELECT h.build, h.step, h.drvpath, h.started, h.accounted, j.state, j.created_us, j.error,
-    coalesce(b.finished = 0 AND b.drvpath = h.drvpath, false), b.timestamp, coalesce(b.job, ''),
-    coalesce(s.project, ''), coalesce(s.name, ''), b.buildstatus, b.stoptime,
+    coalesce(b.finished = 0 AND b.drvpath = h.drvpath, false), b.buildstatus, b.stoptime,
     coalesce((SELECT max(n.stepnr) FROM buildsteps n WHERE n.build = h.build), 0)
 FROM unnest($1::bigint[]) AS u (id)
 CROSS JOIN LATERAL (SELECT * FROM penstock.hydra_builds h WHERE h.job = u.id OFFSET 0) h
 CROSS JOIN LATERAL (SELECT * FROM penstock.jobs j WHERE j.id = u.id OFFSET 0) j
-LEFT JOIN LATERAL (SELECT * FROM builds b WHERE b.id = h.build OFFSET 0) b ON true
-LEFT JOIN LATERAL (SELECT * FROM jobsets s WHERE s.id = b.jobset_id OFFSET 0) s ON true)"};
+LEFT JOIN LATERAL (SELECT * FROM builds b WHERE b.id = h.build OFFSET 0) b ON true)"};
 
 // The steps of the attempts, the roots of the jobs, and where the failures of those began.
 #define WANTED_STEPS                                                                                                   \
@@ -181,9 +184,10 @@ WHERE o.build = ANY(ARRAY[u.build]) AND o.stepnr = ANY(ARRAY[u.stepnr]) AND o.na
 const Statement kSetConnecting{"hydra_set_connecting", R"(
 UPDATE buildsteps s SET busy = 10
 FROM unnest($1::bigint[]) AS u (id),
-LATERAL (SELECT h.build, h.stepnr FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h
-WHERE s.build = ANY(ARRAY[h.build]) AND s.stepnr = ANY(ARRAY[h.stepnr]) AND s.busy + 0 = 1
-    AND s.status IS NULL)"};
+LATERAL (SELECT h.build, h.stepnr FROM penstock.hydra_attempts h WHERE h.attempt = u.id OFFSET 0) h,
+LATERAL (SELECT f.build, f.stepnr FROM buildsteps f WHERE f.build = h.build AND f.stepnr = h.stepnr
+         AND f.busy + 0 = 1 AND f.status IS NULL FOR NO KEY UPDATE SKIP LOCKED) f
+WHERE s.build = ANY(ARRAY[f.build]) AND s.stepnr = ANY(ARRAY[f.stepnr]))"};
 
 const Statement kInsertFailedPaths{"hydra_insert_failed_paths", R"(
 INSERT INTO failedpaths (path) SELECT DISTINCT u.path FROM unnest($1::text[]) AS u (path) ON CONFLICT DO NOTHING)"};
@@ -202,8 +206,10 @@ SELECT * FROM unnest($1::integer[], $2::integer[], $3::text[], $4::text[], $5::b
 const Statement kDropMetrics{"hydra_drop_metrics", "DELETE FROM buildmetrics WHERE build = ANY($1::integer[])"};
 const Statement kInsertMetrics{"hydra_insert_metrics", R"(
 INSERT INTO buildmetrics (build, name, unit, value, project, jobset, job, timestamp)
-SELECT * FROM unnest($1::integer[], $2::text[], $3::text[], $4::float8[], $5::text[], $6::text[], $7::text[],
-    $8::integer[]))"};
+SELECT u.build, u.name, u.unit, u.value, s.project, s.name, b.job, b.timestamp
+FROM unnest($1::integer[], $2::text[], $3::text[], $4::float8[]) AS u (build, name, unit, value),
+LATERAL (SELECT * FROM builds b WHERE b.id = u.build OFFSET 0) b,
+LATERAL (SELECT * FROM jobsets s WHERE s.id = b.jobset_id OFFSET 0) s)"};
 
 // Products and so on stay as they are where a build has not ended well. Rows that kHoldBuilds has given us.
 const Statement kEndBuilds{"hydra_end_builds", R"(
@@ -245,9 +251,9 @@ UPDATE penstock.hydra_builds h SET deferred = true, accounted = u.accounted
 FROM unnest($1::integer[], $2::integer[]) AS u (build, accounted)
 WHERE h.build = ANY(ARRAY[u.build]) AND (NOT h.deferred OR h.accounted IS DISTINCT FROM u.accounted))"};
 
-const Statement kDeferredAttempts{
-    "hydra_deferred_attempts",
-    "SELECT attempt FROM penstock.hydra_attempts WHERE deferred ORDER BY attempt LIMIT $1::bigint"};
+const Statement kDeferredAttempts{"hydra_deferred_attempts", R"(
+SELECT attempt FROM penstock.hydra_attempts WHERE deferred AND attempt > $1::bigint
+ORDER BY attempt LIMIT $2::bigint)"};
 const Statement kDeferredBuilds{"hydra_deferred_builds", R"(
 SELECT build, job FROM penstock.hydra_builds WHERE deferred AND job IS NOT NULL AND build > $1::bigint
 ORDER BY build LIMIT $2::bigint)"};

@@ -17,8 +17,6 @@ extern const Statement kLimitWaiting; // for locks, in this transaction
 // $1 builds, $2 jobs, $3 roots.
 extern const Statement kFillJobs;
 
-// $1: jobs that have ended. Before anything else is held: whoever changes many builds takes builds and count by turns.
-extern const Statement kHoldCount;
 // $1: attempts; those are looked at that have no row yet.
 extern const Statement kHoldCandidates; // builds that exist and are not about to go: id, finished
 extern const Statement kReadCandidates;
@@ -31,7 +29,7 @@ extern const Statement kSetMark; // to undo what a vain wait has spoilt
 extern const Statement kUndoToMark;
 extern const Statement kHoldOrigins; // $2: jobs that have ended. id, finished
 // $1: jobs that have ended.
-extern const Statement kHoldBuilds; // builds that are ours now and have not ended
+extern const Statement kHoldBuilds; // with the count of finished ones: builds that are ours now and have not ended
 extern const Statement kReadBuilds;
 // $1: attempts, $2: jobs that have ended; what both have to do with.
 extern const Statement kReadSteps;
@@ -44,7 +42,7 @@ extern const Statement kInsertResolvedSteps; // of status 13, from schema 87 on
 extern const Statement kInsertStepOutputs;
 extern const Statement kEndSteps;
 extern const Statement kSetStepPaths;
-extern const Statement kSetConnecting;
+extern const Statement kSetConnecting; // rows that others hold are left to the phases
 extern const Statement kInsertFailedPaths;
 extern const Statement kSetOutputPaths;
 extern const Statement kDropProducts;
@@ -62,8 +60,9 @@ extern const Statement kSetStarted;
 extern const Statement kDropBuilds;
 extern const Statement kDeferBuilds;
 
-extern const Statement kDeferredAttempts; // $1: at most
-extern const Statement kDeferredBuilds;   // $1: after this build, $2: at most. Build, job
+// $1: after this one, $2: at most. The latter: build, job
+extern const Statement kDeferredAttempts;
+extern const Statement kDeferredBuilds;
 
 // At start-up. $1: now in seconds, $2: errormsg.
 extern const Statement kEndUnclaimed;

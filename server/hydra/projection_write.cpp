@@ -154,16 +154,12 @@ void Writing::addBuildResults(const Rows& rows)
             c.text(row.defaultPath);
         });
     addBuilds(rows.built, sql::kDropMetrics);
-    add(rows.metrics, sql::kInsertMetrics, {Int32, Text, Text, Float64, Text, Text, Text, Int32},
+    add(rows.metrics, sql::kInsertMetrics, {Int32, Text, Text, Float64},
         [](Columns& c, const MetricRow& row) {
             c.int32(row.build);
             c.text(row.name);
             textOrNull(c, row.unit);
             c.float64(row.value);
-            c.text(row.project);
-            c.text(row.jobset);
-            c.text(row.job);
-            c.int32(row.timestamp);
         });
     // Last of Hydra's rows: from here to the commit the one row of nrbuilds is held.
     add(rows.buildEnds, sql::kEndBuilds, {Int32, Int32, Int32, Int32, Boolean, Boolean, Int64, Int64, Text},

@@ -40,6 +40,11 @@ constexpr Statement kDisown{
     "hydra_disown_builds",
     "WITH held AS (SELECT build FROM penstock.hydra_builds WHERE build = ANY ($1::int[]) ORDER BY build FOR UPDATE) "
     "UPDATE penstock.hydra_builds h SET drvpath = '' FROM held WHERE h.build = held.build AND h.drvpath <> ''"};
+constexpr Statement kLeft{
+    "hydra_left_builds",
+    "SELECT w.build, h.build IS NULL AND EXISTS (SELECT 1 FROM builds b WHERE b.id = w.build AND b.finished = 0) "
+    "FROM unnest($1::int[], $2::bigint[]) w(build, job) LEFT JOIN penstock.hydra_builds h ON h.build = w.build "
+    "WHERE h.job IS DISTINCT FROM w.job"};
 constexpr Statement kRecordBumps{
     "hydra_record_bumps",
     "WITH held AS (SELECT h.build, w.globalpriority FROM penstock.hydra_builds h JOIN unnest($1::int[], $2::int[]) "
@@ -48,8 +53,8 @@ constexpr Statement kRecordBumps{
 constexpr Statement kShares{
     "hydra_shares", "SELECT j.project, j.name, j.schedulingshares FROM jobsets j WHERE j.id IN "
                     "(SELECT jobset_id FROM builds WHERE finished = 0) ORDER BY j.project, j.name"};
-constexpr Statement kIsUnfinished{"hydra_is_unfinished",
-                                  "SELECT EXISTS (SELECT 1 FROM builds WHERE id = $1::bigint::int AND finished = 0)"};
+constexpr Statement kIsThere{"hydra_is_build_there",
+                             "SELECT EXISTS (SELECT 1 FROM builds WHERE id = $1::bigint::int)"};
 constexpr Statement kIsAnyFailed{"hydra_is_any_failed", "SELECT EXISTS (SELECT 1 FROM failedpaths)"};
 constexpr Statement kFailed{"hydra_failed_paths", "SELECT path FROM failedpaths WHERE path = ANY ($1::text[])"};
 constexpr Statement kIsQueued{"hydra_is_queued", "SELECT EXISTS (SELECT 1 FROM penstock.hydra_builds) OR "
@@ -172,6 +177,24 @@ Result<void> disownBuilds(Connection& connection, std::span<const BuildId> build
     return {};
 }
 
+Result<std::vector<Left>> readLeft(Connection& connection, std::span<const Leaving> builds)
+{
+    ArrayColumn ids(ArrayColumn::Element::Int32);
+    ArrayColumn jobs(ArrayColumn::Element::Int64);
+    for (const Leaving& build : builds) {
+        ids.int32(build.id);
+        jobs.int64(static_cast<std::int64_t>(build.job.value()));
+    }
+    Parameters parameters;
+    parameters.bytes(ids.take());
+    parameters.bytes(jobs.take());
+    PENSTOCK_TRY(const Rows rows, connection.run(kLeft, parameters));
+    return collect<Left>(rows, "build that was cancelled", [](RowReader& row) {
+        const BuildId id = row.int32();
+        return Left{id, row.boolean()};
+    });
+}
+
 Result<void> recordBumps(Connection& connection, std::span<const Bump> bumps)
 {
     ArrayColumn builds(ArrayColumn::Element::Int32);
@@ -203,11 +226,11 @@ Result<bool> isAnythingQueued(Connection& connection)
     return truthOf(rows);
 }
 
-Result<bool> isUnfinished(Connection& connection, BuildId build)
+Result<bool> isBuildThere(Connection& connection, BuildId build)
 {
     Parameters parameters;
     parameters.int64(std::int64_t{build});
-    PENSTOCK_TRY(const Rows rows, connection.run(kIsUnfinished, parameters));
+    PENSTOCK_TRY(const Rows rows, connection.run(kIsThere, parameters));
     return truthOf(rows);
 }
 

@@ -52,8 +52,8 @@ struct QueuedBuild {
 // The opposite, for those that have no job: they are new again.
 [[nodiscard]] Result<void> releaseBuilds(store::postgres::Connection& connection, std::span<const BuildId> builds);
 
-// Unfinished, whether somebody has loaded it or not.
-[[nodiscard]] Result<bool> isUnfinished(store::postgres::Connection& connection, BuildId build);
+// Finished or not, whether somebody has loaded it or not.
+[[nodiscard]] Result<bool> isBuildThere(store::postgres::Connection& connection, BuildId build);
 
 [[nodiscard]] Result<bool> isAnyPathFailed(store::postgres::Connection& connection);
 // Those of the paths that are in failedpaths.
@@ -76,6 +76,19 @@ struct ChangedBuild {
 // They are about to be cancelled: whatever comes of their jobs is none of theirs any more, even if somebody restarts
 // them meanwhile. From here on they differ until their rows are gone.
 [[nodiscard]] Result<void> disownBuilds(store::postgres::Connection& connection, std::span<const BuildId> builds);
+
+// Builds that were disowned; their rows are there until their jobs have ended.
+struct Leaving {
+    BuildId id;
+    JobId job; // the one that is to end
+};
+struct Left {
+    BuildId id;
+    bool isNew; // unfinished and without a row: somebody wants it built again
+};
+// Those whose rows have gone. By primary keys, whatever the length of the queue.
+[[nodiscard]] Result<std::vector<Left>> readLeft(store::postgres::Connection& connection,
+                                                 std::span<const Leaving> builds);
 
 struct Bump {
     BuildId id;

@@ -69,8 +69,7 @@ std::string shownText(std::string_view bytes)
 
 std::optional<std::string> errorTextOf(Status step, std::string_view error)
 {
-    const bool isKept = step == Status::Failed || step == Status::Aborted || step == Status::Unsupported ||
-                        step == Status::NotDeterministic;
+    const bool isKept = step == Status::Failed || step == Status::Aborted || step == Status::Unsupported;
     std::string text = isKept ? shownText(error) : std::string();
     return text.empty() ? std::nullopt : std::optional(std::move(text));
 }
@@ -97,10 +96,10 @@ std::string logPathOf(std::string_view dataDir, std::string_view drvPath)
     return fmt::format("{}/build-logs/{}/{}", dataDir, base.substr(0, cut), base.substr(cut));
 }
 
-std::string logFieldOf(std::string path, bool isWritten)
+std::string logFieldOf(std::string path, bool isThere)
 {
     const bool canBeTold = path.starts_with('/') && path.find('\t') == std::string::npos && path.size() < kMaxPayload;
-    return isWritten && canBeTold ? std::move(path) : std::string("-");
+    return isThere && canBeTold ? std::move(path) : std::string("-");
 }
 
 std::vector<std::string> finishedPayloads(std::int32_t head, const std::vector<std::int32_t>& marked)

@@ -51,8 +51,8 @@ inline constexpr std::int32_t kBusyConnecting = 10;
 
 // DATADIR/build-logs/XX/REST of a derivation's base name.
 [[nodiscard]] std::string logPathOf(std::string_view dataDir, std::string_view drvPath);
-// The third field of step_finished: the path, or "-" where nothing was written or the path cannot be told.
-[[nodiscard]] std::string logFieldOf(std::string path, bool isWritten);
+// The third field of step_finished: the path, or "-" where there is no file or the path cannot be told.
+[[nodiscard]] std::string logFieldOf(std::string path, bool isThere);
 
 // Payloads of build_finished, each below kMaxPayload bytes and beginning with the head.
 inline constexpr std::size_t kMaxPayload = 7000; // PostgreSQL takes 7999

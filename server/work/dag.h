@@ -108,6 +108,7 @@ public:
     [[nodiscard]] std::uint32_t slotOf(StepId step) const; // it is there
     [[nodiscard]] StepId stepAt(std::uint32_t slot) const { return nodeAt(slot).id; }
     [[nodiscard]] bool isOpenAt(std::uint32_t slot) const { return nodeAt(slot).isOpen(); }
+    [[nodiscard]] std::uint32_t waitsForAt(std::uint32_t slot) const { return nodeAt(slot).open; }
     [[nodiscard]] std::uint32_t lengthAt(std::uint32_t slot) const; // as length()
     // Slots of steps that are gone may be among them; they are not open.
     [[nodiscard]] std::span<const std::uint32_t> dependencySlots(std::uint32_t slot) const

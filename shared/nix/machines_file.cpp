@@ -108,9 +108,9 @@ Result<BuildMachine> readLine(std::string_view line)
     machine.uri = std::string(words[0]);
     PENSTOCK_TRY_VOID(readUri(machine));
     machine.systems = listOf(words[1]);
-    if (machine.systems.empty())
-        return fail(ErrorCode::Invalid, fmt::format("{} has no systems, column 2; write such as x86_64-linux",
-                                                    machine.host));
+    if (machine.systems.empty() && !words[1].empty())
+        return fail(ErrorCode::Invalid, fmt::format("the systems, column 2, are \"{}\"; write such as x86_64-linux",
+                                                    words[1]));
     machine.sshKey = std::string(words[2]);
     PENSTOCK_TRY_VOID(readNumbers(machine, words[3], words[4]));
     machine.supportedFeatures = listOf(words[5]);

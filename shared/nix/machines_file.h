@@ -21,7 +21,7 @@ struct BuildMachine {
     std::string uri;      // as written
     std::string user;     // of ssh; may be empty
     std::string host;     // what a machine is called
-    std::vector<std::string> systems;
+    std::vector<std::string> systems; // empty: not said, what the machine is by itself
     std::string sshKey; // a file; empty: none
     std::uint32_t maxJobs = 1;
     double speedFactor = 1;

@@ -3,6 +3,7 @@
 #include "tests/contract/hydra_intake_world.h"
 
 #include "shared/nix/hash.h"
+#include "shared/nix/nix_support.h"
 #include "tests/support/nar_samples.h"
 
 #include <filesystem>
@@ -49,6 +50,29 @@ protected:
         m_database.run(fmt::format("INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, starttime, "
                                    "stoptime, machine) VALUES ({0}, 1, 0, '{1}', 0, 1, 5, 6, 'm'); INSERT INTO "
                                    "buildstepoutputs VALUES ({0}, 1, 'out', '{2}')", id, pathOf(step), outputOf(step)));
+        return id;
+    }
+    bool loaderWaits() // for somebody's lock
+    {
+        return m_database.value("SELECT count(*) FROM pg_stat_activity WHERE application_name = "
+                                "'penstock-hydra-loader' AND wait_event_type = 'Lock' AND datname = "
+                                "current_database()") == "1";
+    }
+    // A derivation whose output only a build can tell, its file written. The full path.
+    std::string deriveFloating(const std::string& name)
+    {
+        nix::Derivation drv = derive(name).drv;
+        drv.outputs = {{"out", {std::nullopt, "r:sha256", ""}}};
+        const auto path = nix::computeDerivationPath(nix::StoreDir::standard(), drv);
+        std::ofstream(m_files.path() + "/" + path->baseName()) << nix::printDerivation(nix::StoreDir::standard(), drv);
+        return path->print(nix::StoreDir::standard());
+    }
+    int queueFloating(const std::string& drvPath)
+    {
+        HydraBuild row;
+        row.drvPath = drvPath;
+        const int id = m_database.insertBuild(row);
+        m_database.run(fmt::format("INSERT INTO buildoutputs VALUES ({}, 'out', NULL)", id));
         return id;
     }
     void loaded(int id)
@@ -116,6 +140,46 @@ TEST_F(HydraCached, ComputesTheResultFromTheStore)
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
 
+TEST_F(HydraCached, TheMoreOutputsThereAreTheLessEachMaySayOfItself)
+{
+    const std::map<std::string, std::string> files{
+        {"nix-support/hydra-metrics", "size 12\n" + std::string(nix::kMaxSupportFile / 3, ' ')},
+        {"nix-support/hydra-release-name", "r-1"}};
+    const auto one = derive("one");
+    const auto four = derive("four", {}, {"out", "dev", "doc", "lib"});
+    build(one, files);
+    build(four, files);
+    const int modest = queue(one);
+    const int greedy = queue(four);
+    start();
+    loaded(modest);
+    loaded(greedy);
+    EXPECT_EQ(metrics(modest).size(), 1U);
+    EXPECT_THAT(metrics(greedy), IsEmpty());
+    EXPECT_THAT(settled(greedy), testing::HasSubstr("|r-1|"));
+}
+
+TEST_F(HydraCached, OutputsThatCannotBeReadHoldUpNoOther)
+{
+    const auto huge = derive("huge");
+    const auto slow = derive("slow");
+    const auto good = derive("good");
+    for (const TestDerivation& each : {huge, slow, good})
+        build(each);
+    m_nix.setNarError(huge.output(), {ErrorCode::Exhausted, "it is nested too deeply"});
+    m_nix.setNarError(slow.output(), {ErrorCode::Timeout, "it took too long"});
+    HydraBuild row;
+    row.globalPriority = 2; // before the others
+    const int tooLarge = queue(huge, row);
+    row.globalPriority = 1;
+    const int tooSlow = queue(slow, row);
+    const int other = queue(good);
+    start();
+    loaded(other);
+    EXPECT_FALSE(isFinished(tooLarge));
+    EXPECT_FALSE(isFinished(tooSlow));
+}
+
 TEST_F(HydraCached, AnOutputThatSaysThatItFailedIsStatus6AndADirectoryIsAProduct)
 {
     const auto a = derive("a");
@@ -125,6 +189,32 @@ TEST_F(HydraCached, AnOutputThatSaysThatItFailedIsStatus6AndADirectoryIsAProduct
     loaded(id);
     EXPECT_THAT(settled(id), testing::StartsWith("1|6|1|"));
     EXPECT_THAT(products(id), ElementsAre(fmt::format("1|nix-build||a|NULL|NULL|{}|", outputOf(a))));
+}
+
+TEST_F(HydraCached, AnOutputThatOnlyABuildCouldTellIsTakenFromTheRowsOfAnEarlierOne)
+{
+    const auto instead = derive("instead");
+    const auto former = derive("former"); // one made by an older build
+    const auto made = derive("made");
+    build(made);
+    const std::string floating = deriveFloating("floating");
+    const std::string lost = deriveFloating("lost");
+    const int earlier = queueFloating(floating);
+    m_database.run(fmt::format(
+        "UPDATE builds SET finished = 1, buildstatus = 0, starttime = 1, stoptime = 1 WHERE id = {0};"
+        "INSERT INTO buildsteps (build, stepnr, type, drvpath, busy, status, resolveddrvpath) VALUES "
+        "({0}, 1, 0, '{1}', 0, 0, NULL), ({0}, 2, 0, '{1}', 0, 13, '{2}'), ({0}, 3, 0, '{3}', 0, 1, NULL),"
+        "({0}, 4, 0, '{3}', 0, 0, NULL), ({0}, 5, 0, '{4}', 0, 0, NULL);"
+        "INSERT INTO buildstepoutputs VALUES ({0}, 1, 'out', '{5}'), ({0}, 2, 'out', NULL), ({0}, 4, 'out', '{6}'), "
+        "({0}, 5, 'out', '{5}')",
+        earlier, floating, instead.path.baseName(), pathOf(instead), lost, outputOf(former), outputOf(made)));
+    const int there = queueFloating(floating);
+    const int gone = queueFloating(lost);
+    start();
+    loaded(there);
+    EXPECT_THAT(settled(there), testing::StartsWith("1|0|1|"));
+    EXPECT_THAT(m_database.outputRows(there), ElementsAre("out|" + outputOf(made)));
+    waitUntil("what is not in the store is built", [&] { return m_farm.jobOf(gone).has_value(); });
 }
 
 TEST_F(HydraCached, FailsTheBuildOfAFailedDerivation)
@@ -138,7 +228,7 @@ TEST_F(HydraCached, FailsTheBuildOfAFailedDerivation)
     loaded(id);
     EXPECT_EQ(settled(id), "1|1|1|NULL|NULL|NULL|t");
     EXPECT_THAT(m_database.stepRows(id),
-                ElementsAre(fmt::format("1|0|{}|0|8|NULL|NULL|NULL||NULL|{}|NULL", pathOf(a), origin)));
+                ElementsAre(fmt::format("1|0|{}|0|8|NULL|NULL|NULL||x86_64-linux|{}|NULL", pathOf(a), origin)));
     EXPECT_THAT(m_database.stepOutputRows(id), ElementsAre("1|out|" + outputOf(a)));
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
@@ -158,7 +248,7 @@ TEST_F(HydraCached, FailsWhatNeedsAFailedDerivationWithoutAnOriginWhenThereIsNon
     loaded(id);
     EXPECT_EQ(settled(id), "1|2|1|NULL|NULL|NULL|t");
     EXPECT_EQ(m_database.stepRows(id).back(),
-              fmt::format("4|0|{}|0|8|NULL|NULL|NULL||NULL|NULL|NULL", pathOf(a)));
+              fmt::format("4|0|{}|0|8|NULL|NULL|NULL||x86_64-linux|NULL|NULL", pathOf(a)));
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", id)));
 }
 
@@ -217,6 +307,7 @@ TEST_F(HydraCached, ARowThatSomebodyHoldsWaitsAndHoldsUpNothing)
     const auto b = derive("b");
     build(a);
     build(b);
+    m_options.rescan = std::chrono::hours(1); // nobody tells when it is free, and it is soon
     m_database.insertFinishedBuild(rowOf(a), 0);
     const int held = queue(a);
     const int other = queue(b);
@@ -244,6 +335,40 @@ TEST_F(HydraCached, ABuildThatWasRepointedMeanwhileIsNotFinishedWithTheOldResult
     waitUntil("the new derivation is loaded", [&] { return m_farm.jobOf(id).has_value(); });
     EXPECT_FALSE(isFinished(id));
     EXPECT_EQ(m_farm.jobOf(id)->root, "b");
+}
+
+// The row of nrbuilds comes before builds: who has changed one finished flag holds it, and may want our build next.
+TEST_F(HydraCached, SomebodyElsesTransactionGetsTheBuildsItWantsNext)
+{
+    const auto a = derive("a");
+    build(a);
+    const int first = m_database.insertFinishedBuild(rowOf(a), 0);
+    const int ours = queue(a);
+    HydraSession web(m_database.url());
+    web.run(fmt::format("SET lock_timeout = '500ms'; BEGIN; UPDATE builds SET finished = 0 WHERE id = {}", first));
+    start();
+    waitUntil("the loader waits", [&] { return loaderWaits(); });
+    web.run(fmt::format("UPDATE builds SET keep = 1 WHERE id = {}", ours));
+    web.run("ROLLBACK");
+    loaded(ours);
+    EXPECT_EQ(buildFinished().size(), 1U);
+}
+
+TEST_F(HydraCached, AnOriginThatIsDeletedMeanwhileIsNone)
+{
+    m_options.rescan = std::chrono::hours(1); // it shall not take a second look
+    const auto a = derive("a");
+    addFailedPath(a);
+    const int origin = failedBuild(a, a);
+    const int id = queue(a);
+    HydraSession web(m_database.url());
+    web.run(fmt::format("BEGIN; DELETE FROM builds WHERE id = {}", origin));
+    start();
+    waitUntil("the loader waits", [&] { return loaderWaits(); });
+    web.run("COMMIT");
+    loaded(id);
+    EXPECT_EQ(m_database.stepRows(id).back(),
+              fmt::format("1|0|{}|0|8|NULL|NULL|NULL||x86_64-linux|NULL|NULL", pathOf(a)));
 }
 
 TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)
@@ -284,6 +409,61 @@ TEST_F(HydraCached, FetchesWhatItCanAndBuildsTheRest)
     EXPECT_THAT(m_recorder.take(), ElementsAre(fmt::format("build_finished {}", itself)));
     EXPECT_EQ(m_intake->counters().fetched, 2U);
     stop();
+}
+
+TEST_F(HydraCached, AChunkThatFailsAfterItsWalkRefersToNothingThatTheFarmNeverGot)
+{
+    const auto a = derive("a");
+    const auto b = derive("b", {a});
+    m_fetch = [&](const nix::StorePathSet& paths) -> Result<nix::StorePathSet> {
+        if (!paths.contains(a.output()))
+            return nix::StorePathSet();
+        if (!m_nix.info(a.output()).value())
+            build(a);
+        return paths;
+    };
+    m_options.useSubstitutes = true;
+    // The first row that says so is refused as a deadlock is.
+    m_database.run("CREATE SEQUENCE tries; CREATE FUNCTION refuse() RETURNS trigger AS $$ BEGIN IF nextval('tries') = 1 "
+                   "THEN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END IF; RETURN NEW; END $$ LANGUAGE "
+                   "plpgsql; CREATE TRIGGER refusing BEFORE INSERT ON buildsteps FOR EACH ROW EXECUTE FUNCTION "
+                   "refuse()");
+    const int id = queue(b);
+    start();
+    waitUntil("it is loaded", [&] { return m_farm.jobOf(id).has_value(); });
+    EXPECT_EQ(m_database.value("SELECT last_value FROM tries"), "1") << "the second time it is there";
+    EXPECT_EQ(m_farm.submissions(), 1U);
+    EXPECT_EQ(m_farm.conflicts(), 0U);
+}
+
+// More than are remembered at a time; meanwhile pass after pass begins.
+TEST_F(HydraCached, ABacklogOfBuildsWhoseResultsAreComputedIsWorkedOffWithoutReadingItAgainAndAgain)
+{
+    constexpr std::uint64_t kBuilds = 400;
+    m_mostToCompute = 100;
+    m_database.run("BEGIN");
+    for (std::uint64_t at = 0; at < kBuilds; ++at) {
+        const auto derivation = derive(fmt::format("d{}", at));
+        build(derivation);
+        queue(derivation);
+    }
+    m_database.run("COMMIT");
+    start();
+    waitUntil("all that were read are waiting", [&] {
+        const auto counters = m_intake->counters();
+        return counters.buildsRead == kBuilds && counters.waiting > 0;
+    });
+    const int added = queue(derive("added"));
+    std::size_t looks = 0;
+    waitUntil("all are finished", [&] {
+        if (looks++ % 50 == 0)
+            notify("builds_added");
+        return m_intake->counters().cachedSuccesses == kBuilds;
+    });
+    waitUntil("the new one is loaded", [&] { return m_farm.jobOf(added).has_value(); });
+    // Those that did not fit are read twice.
+    EXPECT_LE(m_intake->counters().buildsRead, kBuilds + 1 + (kBuilds - m_mostToCompute));
+    waitUntil("nothing waits", [&] { return m_intake->counters().waiting == 0; });
 }
 
 TEST_F(HydraCached, ThreeHundredBuildsOnOneFailedDerivationAreFailedAtOnce)

@@ -2,7 +2,9 @@
 // Builds that become jobs, and what happens to them.
 #include "tests/contract/hydra_intake_world.h"
 
+#include <atomic>
 #include <fmt/format.h>
+#include <future>
 
 namespace penstock::test {
 namespace {
@@ -132,6 +134,46 @@ TEST_F(HydraIntake, LoadsARepointedBuildAnewWithoutBeingTold)
     EXPECT_FALSE(isFinished(build));
 }
 
+// Its job is cancelled at once and over much later, and nobody tells when.
+TEST_F(HydraIntake, LoadsARunningBuildThatWasRepointedOrRestartedAsSoonAsItHasStopped)
+{
+    m_options.rescan = std::chrono::hours(1);
+    const auto a = derive("a");
+    const auto b = derive("b");
+    const auto c = derive("c");
+    const int repointed = queue(a);
+    const int restarted = queue(b);
+    const int cancelled = queue(c);
+    start();
+    waitUntil("all are loaded", [&] { return m_farm.open().size() == 3; });
+    m_farm.stopSlowly();
+    m_database.run(fmt::format("UPDATE builds SET drvpath = '{}' WHERE id = {}", pathOf(derive("d")), repointed));
+    m_database.cancel(restarted);
+    m_database.cancel(cancelled);
+    waitUntil("they are cancelled", [&] { return m_farm.cancelled().size() == 3; });
+    m_database.restart(restarted);
+    const auto looked = m_intake->counters().passesFinished;
+    waitUntil("it has looked", [&] { return m_intake->counters().passesFinished > looked; });
+    EXPECT_THAT(m_farm.open(), IsEmpty());
+    EXPECT_EQ(m_farm.cancelled().size(), 3U) << "once each";
+    m_farm.letStopped();
+    waitUntil("both are loaded", [&] { return m_farm.jobOf(repointed) && m_farm.jobOf(restarted); });
+    EXPECT_EQ(m_farm.jobOf(repointed)->root, "d");
+    EXPECT_EQ(m_farm.open().size(), 2U);
+}
+
+TEST_F(HydraIntake, ComparesAllOfItNowAndThenWhateverIsTold)
+{
+    queue(derive("a"));
+    start();
+    waitUntil("it is loaded", [&] { return m_farm.open().size() == 1; });
+    const int build = queue(derive("b"));
+    waitUntil("the one that nobody told of is loaded", [&] {
+        notify("builds_cancelled");
+        return m_farm.jobOf(build).has_value();
+    });
+}
+
 TEST_F(HydraIntake, TellsShares)
 {
     const int jobset = m_database.insertJobset("project", "other", 7);
@@ -151,6 +193,37 @@ TEST_F(HydraIntake, TellsShares)
     notify("builds_added");
     waitUntil("it is loaded", [&] { return m_farm.jobOf(build).has_value(); });
     EXPECT_EQ(m_farm.shares()["project:later"], 11U);
+}
+
+TEST_F(HydraIntake, TellsSharesAgainThatWereRefused)
+{
+    m_options.rescan = std::chrono::hours(1);
+    m_farm.refuseShares(2);
+    queue(derive("a"));
+    start();
+    waitUntil("it is told", [&] { return m_farm.shares()["project:jobset"] == 100; });
+}
+
+// What the loader knows of a jobset is as old as its chunk.
+TEST_F(HydraIntake, SharesThatWereChangedWhileABuildIsLoadedStayChanged)
+{
+    m_options.useSubstitutes = true;
+    std::promise<void> asked;
+    std::promise<void> released;
+    m_fetch = [&](const nix::StorePathSet&) -> Result<nix::StorePathSet> {
+        asked.set_value();
+        released.get_future().wait();
+        return nix::StorePathSet();
+    };
+    const int build = queue(derive("a"));
+    start();
+    asked.get_future().wait();
+    m_database.run("UPDATE jobsets SET schedulingshares = 200");
+    waitUntil("it is told", [&] { return m_farm.shares()["project:jobset"] == 200; });
+    released.set_value();
+    waitUntil("it is loaded", [&] { return m_farm.jobOf(build).has_value(); });
+    EXPECT_EQ(m_farm.shares()["project:jobset"], 200U);
+    stop();
 }
 
 TEST_F(HydraIntake, ListsAllStepsWhenOneThatWasTakenToLiveHasEnded)
@@ -208,6 +281,26 @@ TEST_F(HydraIntake, TakesNothingForAbsentWhileTheStoreDoesNotAnswer)
     waitUntil("both are settled", [&] { return isFinished(there) && m_farm.jobOf(absent).has_value(); });
     EXPECT_FALSE(m_farm.jobOf(there).has_value());
     waitUntil("all is well", [&] { return m_intake->counters().lastError.empty(); });
+}
+
+TEST_F(HydraIntake, WhatIsBeingHandedToTheFarmStaysClaimedWhenItCannotBeLoadedAgain)
+{
+    const int build = queue(derive("a"));
+    m_farm.hold();
+    start();
+    waitUntil("it is with the farm", [&] { return m_farm.submissions() == 1; });
+    m_database.run("ALTER TABLE jobsets RENAME TO elsewhere");
+    std::atomic<bool> isAnswered = false;
+    m_intake->buildOne(build, [&](const Result<void>& done) { isAnswered = !done; });
+    waitUntil("that fails", [&] { return isAnswered || !m_intake->counters().lastError.empty(); });
+    m_database.run("ALTER TABLE elsewhere RENAME TO jobsets");
+    const int other = queue(derive("b"));
+    notify("builds_added");
+    waitUntil("another is with the farm", [&] { return m_farm.submissions() == 2; });
+    m_farm.letGo();
+    waitUntil("both are loaded", [&] { return m_farm.jobOf(build) && m_farm.jobOf(other); });
+    EXPECT_THAT(m_farm.builds(), UnorderedElementsAre(build, other)) << "a job for each";
+    stop();
 }
 
 TEST_F(HydraIntake, FindsOutWhatHappenedWhileTheDatabaseWasAway)

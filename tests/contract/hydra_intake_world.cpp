@@ -66,6 +66,22 @@ Result<nix::StorePathSet> FaultyNixStore::validPaths(const nix::StorePathSet& pa
     return inner.validPaths(paths, substitute);
 }
 
+Result<void> FaultyNixStore::readNar(const nix::NarInfo& info, const ByteSink& sink)
+{
+    {
+        const MutexLock lock(m_mutex);
+        if (const auto found = m_narErrors.find(info.path); found != m_narErrors.end())
+            return fail(found->second);
+    }
+    return inner.readNar(info, sink);
+}
+
+void FaultyNixStore::setNarError(const nix::StorePath& path, Error error)
+{
+    const MutexLock lock(m_mutex);
+    m_narErrors.insert_or_assign(path, std::move(error));
+}
+
 void FaultyNixStore::setBroken(bool isBroken)
 {
     const MutexLock lock(m_mutex);
@@ -118,6 +134,10 @@ void TableFarm::submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vec
     {
         const MutexLock lock(m_mutex);
         ++m_submissions;
+        if (m_isHolding) {
+            m_held.push_back({std::move(jobs), std::move(answer)});
+            return;
+        }
         if (!m_refusals.empty()) {
             taken = fail(m_refusals.front());
             m_refusals.erase(m_refusals.begin());
@@ -141,7 +161,10 @@ void TableFarm::cancel(JobId job, std::string why, hydra::Answer<void> answer)
             done = fail(ErrorCode::NotFound, "no such job");
         } else {
             m_cancelled.push_back(static_cast<int>(found->second.spec.sourceId));
-            m_session.run(fmt::format("DELETE FROM penstock.hydra_builds WHERE job = {}", job.value()));
+            if (m_stopsSlowly)
+                m_stopping.push_back(job);
+            else
+                dropRow(job);
             m_live.erase(found->second.root);
             m_jobs.erase(found);
         }
@@ -149,27 +172,48 @@ void TableFarm::cancel(JobId job, std::string why, hydra::Answer<void> answer)
     answer(done);
 }
 
-void TableFarm::bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer)
+void TableFarm::dropRow(JobId job)
 {
-    Result<void> done;
+    m_session.run(fmt::format("DELETE FROM penstock.hydra_builds WHERE job = {}", job.value()));
+}
+
+void TableFarm::stopSlowly()
+{
+    const MutexLock lock(m_mutex);
+    m_stopsSlowly = true;
+}
+
+void TableFarm::letStopped()
+{
+    const MutexLock lock(m_mutex);
+    for (const JobId job : std::exchange(m_stopping, {}))
+        dropRow(job);
+}
+
+void TableFarm::bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer)
+{
     {
         const MutexLock lock(m_mutex);
-        const auto found = m_jobs.find(job);
-        if (found == m_jobs.end())
-            done = fail(ErrorCode::NotFound, "no such job");
-        else
-            found->second.bumped = at;
+        for (const hydra::JobBump& bump : bumps)
+            if (const auto found = m_jobs.find(bump.job); found != m_jobs.end())
+                found->second.bumped = bump.at;
     }
-    answer(done);
+    answer({});
 }
 
 void TableFarm::setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer)
 {
+    Result<void> done;
     {
         const MutexLock lock(m_mutex);
-        m_shares.insert_or_assign(std::move(group), shares);
+        if (m_shareRefusals > 0) {
+            --m_shareRefusals;
+            done = fail(ErrorCode::Unavailable, "the database does not keep up");
+        } else {
+            m_shares.insert_or_assign(std::move(group), shares);
+        }
     }
-    answer({});
+    answer(done);
 }
 
 std::map<int, FarmJob> TableFarm::open() const
@@ -178,6 +222,15 @@ std::map<int, FarmJob> TableFarm::open() const
     std::map<int, FarmJob> all;
     for (const auto& [id, job] : m_jobs)
         all.emplace(static_cast<int>(job.spec.sourceId), job);
+    return all;
+}
+
+std::vector<int> TableFarm::builds() const
+{
+    const MutexLock lock(m_mutex);
+    std::vector<int> all;
+    for (const auto& [id, job] : m_jobs)
+        all.push_back(static_cast<int>(job.spec.sourceId));
     return all;
 }
 
@@ -213,11 +266,33 @@ void TableFarm::refuse(std::vector<Error> next)
     const MutexLock lock(m_mutex);
     m_refusals = std::move(next);
 }
+void TableFarm::refuseShares(std::size_t next)
+{
+    const MutexLock lock(m_mutex);
+    m_shareRefusals = next;
+}
 void TableFarm::refuseJobsNamed(std::string name, Error error)
 {
     const MutexLock lock(m_mutex);
     m_badName = std::move(name);
     m_badNameError = std::move(error);
+}
+void TableFarm::hold()
+{
+    const MutexLock lock(m_mutex);
+    m_isHolding = true;
+}
+void TableFarm::letGo()
+{
+    std::vector<Held> held;
+    {
+        const MutexLock lock(m_mutex);
+        m_isHolding = false;
+        held = std::exchange(m_held, {});
+        m_submissions -= held.size();
+    }
+    for (Held& each : held)
+        submit(std::move(each.jobs), std::move(each.answer));
 }
 void TableFarm::forgetStep(const std::string& name)
 {
@@ -246,14 +321,18 @@ IntakeWorld::~IntakeWorld() = default;
 void IntakeWorld::start()
 {
     m_intake = std::make_unique<hydra::Intake>(m_options,
-                                               hydra::IntakeParts{m_farm, *m_store, m_clock, testLogger(), m_fetch},
+                                               hydra::IntakeParts{m_farm, *m_store, m_clock, testLogger(), m_fetch,
+                                                                  m_mostToCompute},
                                                hydra::IntakePlaces{nix::StoreDir::standard(), m_files.path()});
     m_intake->start();
 }
 
-TestDerivation IntakeWorld::derive(const std::string& name, std::vector<TestDerivation> inputs)
+TestDerivation IntakeWorld::derive(const std::string& name, std::vector<TestDerivation> inputs,
+                                   std::vector<std::string> outputs)
 {
-    TestDerivation made = makeDerivation(nix::StoreDir::standard(), {.name = name, .script = "true", .inputs = inputs});
+    TestDerivation made = makeDerivation(
+        nix::StoreDir::standard(),
+        {.name = name, .script = "true", .outputs = std::move(outputs), .inputs = std::move(inputs)});
     std::ofstream(m_files.path() + "/" + made.path.baseName()) << made.text(nix::StoreDir::standard());
     return made;
 }

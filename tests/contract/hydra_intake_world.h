@@ -33,10 +33,7 @@ public:
     {
         return inner.info(path);
     }
-    [[nodiscard]] Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) override
-    {
-        return inner.readNar(info, sink);
-    }
+    [[nodiscard]] Result<void> readNar(const nix::NarInfo& info, const ByteSink& sink) override;
     [[nodiscard]] Result<void> addNar(const nix::NarInfo& info, const ByteSource& nar) override
     {
         return inner.addNar(info, nar);
@@ -46,6 +43,7 @@ public:
         return inner.addRoot(path, link);
     }
     void setBroken(bool isBroken);
+    void setNarError(const nix::StorePath& path, Error error);
     [[nodiscard]] std::size_t questions() const;
 
     MemoryNixStore inner;
@@ -53,6 +51,7 @@ public:
 private:
     mutable Mutex m_mutex;
     bool m_isBroken PENSTOCK_GUARDED_BY(m_mutex) = false;
+    std::map<nix::StorePath, Error> m_narErrors PENSTOCK_GUARDED_BY(m_mutex);
     std::size_t m_questions PENSTOCK_GUARDED_BY(m_mutex) = 0;
 };
 
@@ -70,22 +69,30 @@ public:
 
     void submit(std::vector<jobs::ParsedJob> jobs, hydra::Answer<std::vector<JobId>> answer) override;
     void cancel(JobId job, std::string why, hydra::Answer<void> answer) override;
-    void bump(JobId job, std::optional<WallTime> at, hydra::Answer<void> answer) override;
+    void bump(std::vector<hydra::JobBump> bumps, hydra::Answer<void> answer) override;
     void setShares(std::string group, std::uint32_t shares, hydra::Answer<void> answer) override;
 
     [[nodiscard]] std::map<int, FarmJob> open() const; // by build
     [[nodiscard]] std::optional<FarmJob> jobOf(int build) const;
+    [[nodiscard]] std::vector<int> builds() const; // once for each open job
     [[nodiscard]] std::map<std::string, std::uint32_t> shares() const;
     [[nodiscard]] std::vector<int> cancelled() const; // builds
     [[nodiscard]] std::size_t submissions() const;
     [[nodiscard]] std::size_t conflicts() const;
     void refuse(std::vector<Error> next); // so many submissions
+    void refuseShares(std::size_t next); // so many orders
     void refuseJobsNamed(std::string name, Error error);
+    // Jobs that are cancelled from now on keep what runs of them, until it is over.
+    void stopSlowly();
+    void letStopped();
+    void hold(); // what is submitted is neither taken nor answered
+    void letGo();
     // A step ended, and nobody told the intake.
     void forgetStep(const std::string& name);
 
 private:
     [[nodiscard]] Result<std::vector<JobId>> take(std::vector<jobs::ParsedJob>& jobs) PENSTOCK_REQUIRES(m_mutex);
+    void dropRow(JobId job) PENSTOCK_REQUIRES(m_mutex);
 
     mutable Mutex m_mutex;
     HydraSession m_session PENSTOCK_GUARDED_BY(m_mutex);
@@ -93,7 +100,16 @@ private:
     std::set<std::string> m_live PENSTOCK_GUARDED_BY(m_mutex); // derivations
     std::map<std::string, std::uint32_t> m_shares PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<int> m_cancelled PENSTOCK_GUARDED_BY(m_mutex);
+    bool m_stopsSlowly PENSTOCK_GUARDED_BY(m_mutex) = false;
+    std::vector<JobId> m_stopping PENSTOCK_GUARDED_BY(m_mutex);
     std::vector<Error> m_refusals PENSTOCK_GUARDED_BY(m_mutex);
+    std::size_t m_shareRefusals PENSTOCK_GUARDED_BY(m_mutex) = 0;
+    struct Held {
+        std::vector<jobs::ParsedJob> jobs;
+        hydra::Answer<std::vector<JobId>> answer;
+    };
+    bool m_isHolding PENSTOCK_GUARDED_BY(m_mutex) = false;
+    std::vector<Held> m_held PENSTOCK_GUARDED_BY(m_mutex);
     std::string m_badName PENSTOCK_GUARDED_BY(m_mutex);
     std::optional<Error> m_badNameError PENSTOCK_GUARDED_BY(m_mutex);
     std::uint64_t m_lastJob PENSTOCK_GUARDED_BY(m_mutex) = 0;
@@ -109,7 +125,8 @@ protected:
     void start();
     void stop() { m_intake.reset(); }
     // A derivation, its file written.
-    TestDerivation derive(const std::string& name, std::vector<TestDerivation> inputs = {});
+    TestDerivation derive(const std::string& name, std::vector<TestDerivation> inputs = {},
+                          std::vector<std::string> outputs = {"out"});
     // Its outputs, in the store: a directory with these files.
     void build(const TestDerivation& derivation, const std::map<std::string, std::string>& files = {},
                const nix::StorePathSet& references = {});
@@ -138,6 +155,7 @@ protected:
     TableFarm m_farm;
     SystemClock m_clock;
     std::function<Result<nix::StorePathSet>(const nix::StorePathSet&)> m_fetch;
+    std::size_t m_mostToCompute = hydra::IntakeParts::kMostToCompute;
     hydra::Options m_options;
     std::unique_ptr<hydra::Intake> m_intake;
 };

@@ -130,8 +130,21 @@ TEST_F(HydraLocks, NobodyWhoChangesManyBuildsIsCaughtBetweenUs)
     });
     farm.persist(success());
     cancelling.join(); // a deadlock would have failed one of us
+    farm.waitForRest();
     EXPECT_EQ(farm.build(a), "1|4|-1789999999|-1789999999|NULL|NULL");
     EXPECT_THAT(farm.sideRows(), ElementsAre("build|2"));
+}
+
+TEST_F(HydraLocks, WhoDeletesABuildHoldsUpNoStepThatBeginsToRun)
+{
+    queue();
+    const int third = farm.insertBuild("third");
+    farm.persist(FarmChanges().step(3, "third").job(third, 3).start(3, 3, third).get());
+    other.run("BEGIN; DELETE FROM builds WHERE id = 1");
+    farm.persist(FarmChanges().accept(1).accept(3).get()); // or it waits for as long as the other does
+    EXPECT_THAT(farm.steps(third), ElementsAre("third|10|NULL|NULL|100|NULL|m1|x86_64-linux|NULL"));
+    other.run("ROLLBACK");
+    EXPECT_THAT(farm.steps(a), ElementsAre("a|1|NULL|NULL|100|NULL|m1|x86_64-linux|NULL")) << "phases move it on";
 }
 
 TEST_F(HydraLocks, ADeletionThatIsTakenBackLosesNothing)
@@ -230,15 +243,58 @@ TEST_F(HydraLocks, AnAttemptForADeletedBuildHasNoRow)
     EXPECT_THAT(farm.told(), IsEmpty());
 }
 
-TEST_F(HydraLocks, TheCountOfFinishedBuildsHoldsUsOnlyForAWhile)
+// A person who cancels or deletes many builds keeps it for minutes.
+TEST_F(HydraLocks, WhoHoldsTheCountOfFinishedBuildsHoldsUpNothingElse)
 {
     queue();
     other.run("BEGIN; UPDATE nrbuilds SET count = count + 1");
-    std::thread releasing([this] { other.run("SELECT pg_sleep(4); ROLLBACK"); }); // longer than one try waits
     farm.persist(success());
-    releasing.join();
+    EXPECT_EQ(farm.build(a), "0|NULL|NULL|NULL|NULL|NULL");
+    EXPECT_THAT(farm.steps(a), ElementsAre("a|0|0|NULL|110|150|m1|x86_64-linux|NULL"));
+    farm.persist(FarmChanges().start(2, 2, top).get());
+    EXPECT_EQ(farm.steps(top).size(), 1U);
+    EXPECT_EQ(farm.later(), Rest::Waits);
+    (void)farm.told();
+    other.run("ROLLBACK");
+    farm.waitForRest();
+    EXPECT_EQ(farm.build(a), "1|0|110|150|0|150") << "not cached: it was accounted to it";
+    EXPECT_THAT(farm.told(), ElementsAre("build_finished 1"));
+    EXPECT_EQ(farm.database().value("SELECT count FROM nrbuilds"), "1");
+}
+
+// Metrics name the project and the jobset, by foreign keys.
+TEST_F(HydraLocks, AJobsetThatGetsAnotherNameMeanwhileIsSurvived)
+{
+    queue();
+    work::BuildResults results;
+    results.metrics = {{"size", 1.5, "MiB"}};
+    other.run("BEGIN; UPDATE jobsets SET name = 'renamed'");
+    farm.persist(FarmChanges()
+                     .end(1, endOf(AttemptEnd::Succeeded, {{"out", outPath("a"), "", 10}}, results))
+                     .finish(1, StepResult::Succeeded)
+                     .over(a, JobState::Succeeded)
+                     .get());
+    EXPECT_EQ(farm.build(a), "0|NULL|NULL|NULL|NULL|NULL");
+    EXPECT_THAT(farm.steps(a), ElementsAre("a|0|0|NULL|110|150|m1|x86_64-linux|NULL")) << "they do not wait";
+    other.run("COMMIT");
+    farm.waitForRest();
     EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");
-    EXPECT_EQ(farm.told().size(), 2U);
+    EXPECT_THAT(farm.database().rows("SELECT project, jobset, job, timestamp FROM buildmetrics"),
+                ElementsAre("project|renamed|a|1700000000"));
+    // Of the whole project, while the build ends.
+    const int third = farm.insertBuild("third");
+    farm.persist(FarmChanges().step(3, "third").job(third, 3).start(2, 3, third).get());
+    other.run("BEGIN; UPDATE projects SET name = 'another'");
+    std::thread renaming([this] { other.run("SELECT pg_sleep(0.5); COMMIT"); });
+    farm.persist(FarmChanges()
+                     .end(2, endOf(AttemptEnd::Succeeded, {}, results))
+                     .finish(3, StepResult::Succeeded)
+                     .over(third, JobState::Succeeded)
+                     .get());
+    renaming.join();
+    farm.waitForRest();
+    EXPECT_THAT(farm.database().rows("SELECT project, jobset FROM buildmetrics WHERE build = 3"),
+                ElementsAre("another|renamed"));
 }
 
 // --------------------------------------------------------------------------------------------------------- starting
@@ -275,7 +331,8 @@ TEST_F(HydraLocks, WhatEndedWithoutUsIsWrittenAtAStart)
     farm.waitForRest();
     EXPECT_EQ(farm.build(a), "1|0|110|150|0|150");
     EXPECT_THAT(farm.steps(a), ElementsAre("a|0|0|NULL|110|150|m1|x86_64-linux|NULL"));
-    EXPECT_THAT(farm.told(), ElementsAre("step_finished 1 1 -", "build_finished 1"));
+    EXPECT_THAT(farm.told(), ElementsAre("step_finished 1 1 /hydra/build-logs/a0/000000000000000000000000000000-a.drv",
+                                         "build_finished 1"));
 }
 
 TEST(HydraSchema, OlderAndOtherDatabasesAreRefused)

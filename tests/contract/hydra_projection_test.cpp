@@ -51,6 +51,8 @@ TEST_F(HydraProjection, ABuildOfOneStepIsToldFromItsStartToItsEnd)
                                 std::string(64, 'b')});
     results.products.push_back({"doc", "manual", "out", "share/doc", "index.html", "do\"c",
                                 work::ProductKind::Directory, 0, ""});
+    // Of an output as such, which names no file of its own: as the store calls it.
+    results.products.push_back({"nix-build", "", "out", "", "", "a=1?", work::ProductKind::Directory, 0, ""});
     results.metrics = {{"size", 1.5, "MiB"}, {"runs", 3, ""}, {"size", 2.5, "MiB"}};
     const std::vector<work::OutputFact> outputs{{"out", outPath("a"), "", 1'000},
                                                 {"dev", "/nix/store/dev-of-a", "", 500}};
@@ -70,7 +72,8 @@ TEST_F(HydraProjection, ABuildOfOneStepIsToldFromItsStartToItsEnd)
     EXPECT_THAT(farm.database().rows("SELECT productnr, type, subtype, filesize, sha256hash, path, name, defaultpath "
                                      "FROM buildproducts ORDER BY productnr"),
                 ElementsAre("1|file|iso|77|" + std::string(64, 'b') + "|" + outPath("a") + "/disk.iso|disk.iso|",
-                            "2|doc|manual|NULL|NULL|" + outPath("a") + "/share/doc||index.html"));
+                            "2|doc|manual|NULL|NULL|" + outPath("a") + "/share/doc||index.html",
+                            "3|nix-build||NULL|NULL|" + outPath("a") + "|a=1?|"));
     EXPECT_THAT(farm.database().rows("SELECT name, value, unit, project, jobset, job, timestamp FROM buildmetrics "
                                      "ORDER BY name"),
                 ElementsAre("runs|3|NULL|project|jobset|a|1700000000", "size|2.5|MiB|project|jobset|a|1700000000"));
@@ -180,7 +183,7 @@ TEST_F(HydraProjection, WhatWasThereOnAMachineIsACachedBuild)
     EXPECT_THAT(farm.told(), ElementsAre("step_finished 1 1 -", "build_finished 1"));
 }
 
-TEST_F(HydraProjection, AnEmptyLogIsNoLog)
+TEST_F(HydraProjection, WhatWasRefusedHasNoLog)
 {
     const int a = farm.insertBuild("a");
     queue(a, 1, "a");

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import unittest
 
-from farm import LIMIT, Farm, program, until
+from farm import LIMIT, Farm, Process, program, until
 
 
 def script(text, **more):
@@ -239,6 +239,89 @@ class ClientTest(unittest.TestCase):
             done = client(*words)
             self.assertEqual(done.returncode, 1, words)
             self.assertIn(b"127.0.0.1:1", done.stderr)
+
+
+MACHINES = """# of a Hydra
+ssh://hydra@big x86_64-linux,i686-linux /etc/nix/key 8 2.5 kvm
+
+hydra@big x86_64-linux - 1 2.5 - big-parallel
+big-2 aarch64-linux - 4   # called so by its owner
+ssh-ng://big?remote-store=/mnt x86_64-linux
+mini -
+"""
+NOBODY = "  user hydra: nobody logs in; the builder runs on the machine and connects to the server"
+COMMENTS = (
+    "{file}:2: on big", NOBODY,
+    "  ssh key /etc/nix/key: not used; the builder has a token (penstock token create --kind builder)",
+    "{file}:4: on big", NOBODY,
+    "{file}:5: on big-2",
+    "{file}:6: on big", "  parameters ?remote-store=/mnt: not used; the builder has its own store",
+    "{file}:7: on mini")
+BUILDERS = (
+    "--name big --systems x86_64-linux,i686-linux --max-jobs 8 --speed-factor 2.5 --features kvm",
+    "--name big-3 --work-dir /var/lib/penstock-builder-3 --systems x86_64-linux --max-jobs 1 --speed-factor 2.5"
+    " --features big-parallel --mandatory-features big-parallel",
+    "--name big-2 --systems aarch64-linux --max-jobs 4 --speed-factor 1",
+    "--name big-4 --work-dir /var/lib/penstock-builder-4 --systems x86_64-linux --max-jobs 1 --speed-factor 1",
+    "--name mini --max-jobs 1 --speed-factor 1")
+
+
+class MachinesFileTest(unittest.TestCase):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.file = os.path.join(folder.name, "machines")
+        with open(self.file, "w", encoding="utf-8") as file:
+            file.write(MACHINES)
+
+    def printed(self, *flags, files=(), env=None):
+        env = {name: value for name, value in dict(os.environ, **(env or {})).items() if name != "PENSTOCK_SERVER"}
+        done = subprocess.run([program("penstock"), *flags, "machines-file", *files], capture_output=True, env=env,
+                              text=True, timeout=LIMIT, stdin=subprocess.DEVNULL, check=False)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        return done.stdout
+
+    def test_every_line_is_a_builder_of_its_own(self):
+        lines = self.printed("--server", "farm.example", files=[self.file]).splitlines()
+        self.assertEqual([line for line in lines if not line.startswith("#")],
+                         [f"penstock-builder --server ws://farm.example:7780 {each}" for each in BUILDERS])
+        self.assertEqual([line for line in lines if line.startswith("#")],
+                         ["# " + each.format(file=self.file) for each in COMMENTS])
+
+    def test_names_are_not_used_again_in_a_second_file(self):
+        listed = self.printed(env={"NIX_REMOTE_SYSTEMS": f"{self.file}:/nowhere/at/all:{self.file}"})
+        names = re.findall(r"--name (\S+)", listed)
+        self.assertEqual(names[:5], ["big", "big-3", "big-2", "big-4", "mini"])
+        self.assertEqual(len(set(names)), 10, names)
+
+    def test_the_address_is_one_that_builders_take(self):
+        for said, url in (("http://farm.example", "ws://farm.example:80"),
+                          ("https://farm.example", "wss://farm.example:443"),
+                          ("[::1]:7000", "'ws://[::1]:7000'"), ("wss://farm.example", "wss://farm.example:7780"),
+                          ("https://farm.example/nix/", "wss://farm.example:443/nix/link")):
+            printed = self.printed("--server", said, files=[self.file])
+            self.assertEqual(set(re.findall(r"--server (\S+)", printed)), {url})
+        self.assertIn("--server wss://SERVER:7780 --name mini", self.printed(files=[self.file]))
+
+    def test_the_builders_join(self):
+        with Farm() as farm:
+            farm.server()
+            url = f"http://127.0.0.1:{farm.port}"
+            for machine in json.loads(self.printed("--json", "--server", url, files=[self.file]))["machines"]:
+                words = machine["command"][1:]
+                name = words[words.index("--name") + 1]
+                self.assertEqual(machine["name"], name)
+                if "--work-dir" not in words:
+                    words += ["--work-dir", "/work"]
+                words[words.index("--work-dir") + 1] = os.path.join(farm.dir, f"work-{name}")
+                farm.builders[name] = Process("penstock-builder", words, os.path.join(farm.dir, f"builder-{name}.log"),
+                                              farm.env)
+                farm.started.append(farm.builders[name])
+                farm.wait_machine(name)
+            joined = {each["name"]: each for each in farm.get("/api/v1/machines")["machines"]}
+            self.assertEqual(joined["big"]["systems"], ["x86_64-linux", "i686-linux"])
+            self.assertEqual(joined["big-3"]["mandatory_features"], ["big-parallel"])
+            self.assertNotEqual(joined["mini"]["systems"], [])
 
 
 class RestartTest(unittest.TestCase):

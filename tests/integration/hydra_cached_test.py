@@ -240,6 +240,23 @@ class HydraCachedTest(HydraTest):
                          [self.world.session.value("SELECT path FROM buildoutputs WHERE build = $1", first)])
         self.assert_orderly()
 
+    def test_what_was_built_before_is_known_by_its_derivation(self):
+        runs, drvs = self.cut_off()
+        self.start()
+        jobs = {name: drvs[name] for name in ("low1", "high1", "plain1")}  # floating, resolved, and deferred
+        first = self.evaluate(jobs)
+        self.world.wait_finished(*first.values())
+        again = self.evaluate(jobs, jobset=self.world.evaluator.jobset("second"))
+        self.assertFalse(set(first.values()) & set(again.values()))
+        self.world.wait_finished(*again.values())
+        for name in jobs:
+            self.assert_cached(again[name])
+            self.assertEqual(self.results(first[name]), self.results(again[name]))
+            self.assertIsNotNone(self.results(again[name])[3][0]["path"])
+        with open(runs, encoding="utf-8") as file:
+            self.assertEqual(sorted(file.read().split()), ["high", "low", "plain"])
+        self.assert_orderly()
+
     def test_a_plain_derivation_over_a_content_addressed_one(self):
         _, drvs = self.cut_off()
         self.start()

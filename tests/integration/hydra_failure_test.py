@@ -23,6 +23,8 @@ in builtins.listToAttrs (builtins.genList (n: { name = "d${toString n}";
 LIMITS = """
 rec { slow = sh "slow-@tag@" "echo start; sleep 300; echo x > $out" { };
   above = sh "above-@tag@" "cat $slow > $out" { inherit slow; };
+  patient = sh "patient-@tag@" "sleep 5; echo x > $out" { };
+  hasty = sh "hasty-@tag@" "cat $patient > $out" { inherit patient; };
   chatty = sh "chatty-@tag@" "for i in $(seq 20000); do echo line $i of a log that is long; done; echo x > $out" { };
   large = sh "large-@tag@" "head -c 3000000 /dev/zero > $out" { };
   strange = sh "strange-@tag@" "echo x > $out" { system = "m68k-minix"; };
@@ -183,6 +185,15 @@ class HydraFailureTest(HydraTest):
 
     def test_a_build_that_is_silent_for_too_long(self):
         self.limited("slow", 7, {"max_silent": 2}, above="above", errormsg=None, machine="b1")
+
+    def test_a_dependency_may_take_longer_than_the_only_build_above_it(self):
+        drvs = self.instantiate(LIMITS)
+        build = self.evaluate({"hasty": Job(drvs["hasty"], timeout=3, max_silent=3)})["hasty"]
+        self.start()
+        self.world.wait_finished(build)
+        self.assert_columns(self.world.build(build), buildstatus=0)
+        self.assertEqual([(row["drvpath"], row["status"]) for row in self.world.steps(build)],
+                         [(drvs["patient"].path, 0), (drvs["hasty"].path, 0)])
 
     def test_the_limits_of_builds_that_state_none(self):
         self.limited("slow", 7, server=("--build-timeout", "2s"), errormsg=None)

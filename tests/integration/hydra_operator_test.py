@@ -13,7 +13,9 @@ import unittest
 import urllib.request
 
 from farm import LIMIT, program, until
+from hydra.postgres import Session
 from hydra.world import HydraTest
+from tls_test import Authority
 
 NIX = """{ slow = sh "slow-@tag@" "while ! test -e @gate@; do sleep 0.1; done; echo a > $out" { }; }"""
 
@@ -37,9 +39,9 @@ class HydraOperatorTest(HydraTest):
         return subprocess.run([program("penstock-server"), *args], capture_output=True, text=True, timeout=LIMIT,
                               env=dict(os.environ, **(env or {})), check=False)
 
-    def errand(self, flag):
-        return self.run_server("--hydra", flag, "--db-url", self.world.url, "--hydra-data", self.world.data,
-                               "--data-dir", self.world.farm.data_dir)
+    def errand(self, flag, *more, data=None):
+        return self.run_server("--hydra", flag, "--db-url", self.world.url, "--hydra-data", data or self.world.data,
+                               "--data-dir", self.world.farm.data_dir, *more)
 
     def busy(self, drv_path):
         build = self.world.session.value("SELECT id FROM builds LIMIT 1")
@@ -67,7 +69,8 @@ class HydraOperatorTest(HydraTest):
         self.assertEqual(status["queueRunner"]["nrStepsBuilding"], 1)
         self.assertEqual(status["queueRunner"]["nrBuildsUnfinished"], 1)
         self.assertEqual(status["queueRunner"]["queueStats"][step["system"]]["activeRunnable"], 1)
-        self.assertEqual(status["jobsets"]["project:jobset"]["id"], 1)
+        until(lambda: self.world.farm.get("/status/jobsets")["jobsets"]["project:jobset"]["id"] == 1,
+              "the jobset's id is known")
         self.assertEqual(self.world.farm.get(f"/status/build/{build}/active"), {"active": True})
         builds = self.world.farm.get("/status/builds")
         self.assertEqual([each["id"] for each in builds["builds"]], [build])
@@ -79,7 +82,22 @@ class HydraOperatorTest(HydraTest):
         self.assertTrue(stats_reader(self.world.farm.get("/status")))
         self.assertEqual(self.world.farm.get("/status")["queueRunner"]["nrBuildsDone"], 1)
         self.assertEqual(self.world.farm.metric("hydraqueuerunner_builds_succeeded"), 1)
-        self.assertLess(self.world.farm.metric("penstock_hydra_connections"), 10)
+        self.assert_counters()
+
+    def assert_counters(self):
+        metric = self.world.farm.metric
+        opened = self.world.session.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            " AND application_name LIKE 'penstock%'")
+        self.assertEqual(metric("penstock_hydra_connections"), 8)
+        self.assertLessEqual(opened, 8)
+        self.assertGreater(opened, 4)
+        runner = self.world.farm.get("/status")["queueRunner"]
+        self.assertGreater(runner["queueMonitorTimeSpentWaiting"], 0)
+        self.assertGreater(metric("hydraqueuerunner_monitor_time_spent_waiting_total"), 0)
+        self.assertGreater(metric("penstock_hydra_last_diff_seconds"), 0)
+        self.assertEqual(metric("hydraqueuerunner_queue_build_loads_total"), 1)
+        self.assertEqual(metric("hydraqueuerunner_builds_unfinished"), 0)
 
     def test_only_the_build_that_is_asked_for_is_loaded(self):
         drv, build = self.one_build()
@@ -148,6 +166,77 @@ class HydraOperatorTest(HydraTest):
         self.assertEqual(refused.returncode, 1)
         self.assertIn("queue-runner/lock", refused.stderr)
         self.assertEqual(self.world.session.value("SELECT count(*) FROM buildsteps WHERE busy <> 0"), 1)
+
+    def test_unlock_on_another_machine_leaves_a_server_that_runs_alone(self):
+        """The lock file is not the same there; the database knows."""
+        drv, build = self.one_build()
+        self.start()
+        before = self.world.wait_running(drv)
+        elsewhere = os.path.join(self.world.dir, "elsewhere")
+        os.mkdir(elsewhere)
+        refused = self.errand("--unlock", data=elsewhere)
+        self.assertEqual(refused.returncode, 1, refused.stdout)
+        self.assertIn("leads this database", refused.stderr)
+        self.assertEqual(self.world.steps(build), [before])
+        self.world.open_gate("slow")
+        self.world.wait_finished(build)
+        self.assert_built(build)
+        self.assertEqual(len(self.world.steps(build)), 1)
+        self.assert_orderly()
+
+    def test_unlock_waits_for_nothing_that_hydra_does(self):
+        """The evaluator has rows of builds locked, and the row that counts them."""
+        drv, _ = self.one_build()
+        build = self.busy(drv.path)
+        with self.world.evaluator.locks([build]), Session(self.world.url) as other:
+            other.run("BEGIN; UPDATE nrbuilds SET count = count; UPDATE jobsets SET triggertime = 1")
+            ended = self.errand("--unlock")
+            other.run("COMMIT")
+        self.assertEqual(ended.returncode, 0, ended.stderr)
+        self.assertEqual(self.world.web.running(), 0)
+        self.world.open_gate("slow")
+        self.start()
+        self.world.wait_finished(build)
+        self.assert_built(build)
+        self.assertEqual([(step["stepnr"], step["status"]) for step in self.world.steps(build)], [(77, 3), (78, 0)])
+        self.assert_orderly()
+
+    def test_unlock_between_two_servers_costs_no_build(self):
+        """What its machine goes on building has an end all the same."""
+        drv, build = self.one_build()
+        self.start()
+        self.world.wait_running(drv)
+        self.world.farm.server_process.stop()
+        self.assertEqual(self.errand("--unlock").returncode, 0)
+        self.assertEqual(self.world.web.running(), 0)
+        self.world.server()
+        self.world.farm.wait_machine("b1")
+        self.world.open_gate("slow")
+        self.world.wait_finished(build)
+        self.assert_built(build)
+        self.assertEqual([step["busy"] for step in self.world.steps(build) if step["busy"]], [])
+        self.assertEqual(self.world.steps(build)[-1]["drvpath"], drv.path)
+        self.assertEqual(self.world.notify.lines(build)[-1], f"build_finished {build}")
+        self.assert_orderly()
+
+    def secured(self, names, *more):
+        """A server with TLS, and what the command line has to say of it."""
+        certificate, key = Authority(self.world.dir, "authority").sign("server", names)
+        tls = ("--tls-cert", certificate, "--tls-key", key)
+        self.world.server(*tls, *more)
+        return tls
+
+    def test_status_over_tls(self):
+        tls = self.secured("IP:127.0.0.1")
+        shown = self.errand("--status", *tls)
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        self.assertTrue(stats_reader(json.loads(shown.stdout)))
+
+    def test_status_says_where_a_token_is_wanted(self):
+        tls = self.secured("IP:127.0.0.1", "--auth", "tokens")
+        refused = self.errand("--status", *tls)
+        self.assertEqual(refused.returncode, 1, refused.stdout)
+        self.assertIn("--token-file", refused.stderr)
 
     def test_a_server_without_a_database_says_so(self):
         for args in (["--hydra"], ["--hydra", "--unlock"]):

@@ -33,7 +33,7 @@ rc::Gen<BuildMachine> machineGen()
         machine.user = *rc::gen::element(std::string(), std::string("nix"));
         const std::string scheme = *rc::gen::element(std::string(), std::string("ssh://"), std::string("ssh-ng://"));
         machine.uri = scheme + (machine.user.empty() ? "" : machine.user + "@") + machine.host;
-        machine.systems = *rc::gen::nonEmpty(listGen());
+        machine.systems = *listGen();
         machine.sshKey = *rc::gen::element(std::string(), std::string("/etc/nix/key"));
         machine.maxJobs = *rc::gen::inRange<std::uint32_t>(1, kMaxMachineJobs + 1);
         machine.speedFactor = *rc::gen::inRange(1, 1'000) / 8.0;
@@ -51,9 +51,10 @@ std::string orNothing(const std::string& text)
 
 std::string print(const BuildMachine& machine)
 {
-    return fmt::format("{} {}\t{} {} {}  {} {} {}", machine.uri, join(machine.systems, ","), orNothing(machine.sshKey),
-                       machine.maxJobs, machine.speedFactor, orNothing(join(machine.supportedFeatures, ",")),
-                       orNothing(join(machine.mandatoryFeatures, ",")), orNothing(machine.hostKey));
+    return fmt::format("{} {}\t{} {} {}  {} {} {}", machine.uri, orNothing(join(machine.systems, ",")),
+                       orNothing(machine.sshKey), machine.maxJobs, machine.speedFactor,
+                       orNothing(join(machine.supportedFeatures, ",")), orNothing(join(machine.mandatoryFeatures, ",")),
+                       orNothing(machine.hostKey));
 }
 
 RC_GTEST_PROP(MachinesFile, ReadsBackWhatIsPrinted, ())
@@ -80,7 +81,7 @@ RC_GTEST_PROP(MachinesFile, TellsOfEveryLineOfAnyText, ())
     std::set<std::size_t> told;
     for (const auto& machine : parsed.machines) {
         RC_ASSERT(told.insert(machine.line).second);
-        RC_ASSERT(!machine.host.empty() && !machine.systems.empty() && machine.maxJobs > 0);
+        RC_ASSERT(!machine.host.empty() && machine.maxJobs > 0);
     }
     for (const auto& bad : parsed.bad) {
         RC_ASSERT(told.insert(bad.line).second);
@@ -98,7 +99,7 @@ RC_GTEST_PROP(MachinesFile, OneBadLineHarmsNoOther, (unsigned place))
 {
     auto machines = *rc::gen::resize(
         10, rc::gen::nonEmpty(rc::gen::container<std::vector<BuildMachine>>(machineGen())));
-    const std::string broken = *rc::gen::element(std::string("host"), std::string("host x86 - 0"),
+    const std::string broken = *rc::gen::element(std::string("host ,"), std::string("host x86 - 0"),
                                                  std::string("host x86 - many"), std::string("host x86 - 1 fast"),
                                                  std::string("ssh:// x86"), std::string("a b - 1 1 - - - more"));
     const std::size_t at = place % (machines.size() + 1);
@@ -121,9 +122,11 @@ TEST(MachinesFileExamples, AreReadAsNixReadsThem)
                                       "c3No\r\n"
                                       "ssh-ng://root@[2001:db8::1]:2222?remote-store=/mnt riscv64-linux\n"
                                       "builder:2222 i686-linux\n"
-                                      "localhost x86_64-linux - 4");
+                                      "localhost x86_64-linux - 4\n"
+                                      "mini\n"
+                                      "native - - 2");
     ASSERT_EQ(parsed.bad.size(), 0U);
-    ASSERT_EQ(parsed.machines.size(), 4U);
+    ASSERT_EQ(parsed.machines.size(), 6U);
     EXPECT_EQ(parsed.machines[0].host, "mac.example");
     EXPECT_EQ(parsed.machines[0].systems, (std::vector<std::string>{"x86_64-darwin", "aarch64-darwin"}));
     EXPECT_EQ(parsed.machines[0].speedFactor, 2.5);
@@ -134,6 +137,9 @@ TEST(MachinesFileExamples, AreReadAsNixReadsThem)
     EXPECT_EQ(parsed.machines[1].maxJobs, 1U);
     EXPECT_EQ(parsed.machines[2].host, "builder");
     EXPECT_EQ(parsed.machines[3].maxJobs, 4U);
+    EXPECT_EQ(parsed.machines[4].systems, std::vector<std::string>());
+    EXPECT_EQ(parsed.machines[5].systems, std::vector<std::string>());
+    EXPECT_EQ(parsed.machines[5].maxJobs, 2U);
 }
 
 } // namespace

@@ -32,16 +32,29 @@ void Farm::on(BumpJob& event)
     JobRecord* job = openJob(event.request, event.job);
     if (job == nullptr)
         return;
-    work::JobProgress progress = job->progress();
-    progress.bumped = event.bump ? std::optional(event.at.value_or(m_now.wall)) : std::nullopt;
-    const bool isMore = sched::bumpOrder(progress.bumped) <= sched::bumpOrder(job->progress().bumped);
-    job->setProgress(std::move(progress));
-    touch(event.job, *job);
-    if (isMore)
-        claimAll(event.job, *job);
-    else
-        worsenAll(*job);
+    bump(event.job, *job, event.bump ? std::optional(event.at.value_or(m_now.wall)) : std::nullopt);
     reply(event.request, done());
+}
+
+void Farm::on(BumpJobs& event)
+{
+    for (const BumpJobs::Order& order : event.orders)
+        if (JobRecord* job = m_jobs.find(order.job); job != nullptr && job->isOpen())
+            bump(order.job, *job, order.at);
+    reply(event.request, done());
+}
+
+void Farm::bump(JobId id, JobRecord& job, std::optional<WallTime> at)
+{
+    const std::optional<WallTime> before = job.progress().bumped;
+    if (at == before)
+        return;
+    job.setBumped(at);
+    touch(id, job);
+    if (sched::bumpOrder(at) <= sched::bumpOrder(before))
+        claimAll(id, job);
+    else
+        worsenAll(job);
 }
 
 void Farm::on(HoldJob& event)

@@ -92,6 +92,7 @@ private:
     void on(ReopenJob& event);
     void on(DrainMachine& event);
     void on(BumpJob& event);
+    void on(BumpJobs& event);
     void on(HoldJob& event);
     [[nodiscard]] JobRecord* openJob(RequestId request, JobId id); // or nothing, and answered
     void on(PauseDispatch& event);
@@ -135,6 +136,9 @@ private:
     [[nodiscard]] Result<void> checkGroup(const work::JobSpec& spec, std::set<std::string>& fresh) const;
     [[nodiscard]] std::uint32_t acquireOrigin(const work::JobSpec& spec);
     void releaseOrigin(std::uint32_t origin);
+
+    // ---- control.cpp
+    void bump(JobId id, JobRecord& job, std::optional<WallTime> at);
 
     // ---- cancel.cpp
     void cancelJob(JobId id, JobRecord& job, const std::string& who);

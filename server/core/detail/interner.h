@@ -30,6 +30,14 @@ public:
         ++m_entries[found->second].users;
         return found->second;
     }
+    // The same; found at once when it is what this one in use stands for.
+    [[nodiscard]] Index acquireLike(Index index, const Value& value)
+    {
+        if (at(index) != value)
+            return acquire(value);
+        ++m_entries[index].users;
+        return index;
+    }
     void release(Index index)
     {
         Entry& entry = m_entries[index];

@@ -4,21 +4,17 @@
 #include <algorithm>
 #include <fmt/format.h>
 #include <iterator>
-#include <queue>
 
 namespace penstock::core::detail {
 namespace {
 
 using Shares = std::vector<sched::ShareIndex>;
 
-struct Due {
-    std::uint32_t length; // shorter ones stand above
-    std::uint32_t slot;
-    friend bool operator>(const Due& a, const Due& b)
-    {
-        return a.length != b.length ? a.length > b.length : a.slot > b.slot;
-    }
-};
+// Shorter ones stand above. One number: there are many, and they are compared often.
+std::uint64_t dueOf(std::uint32_t length, std::uint32_t slot)
+{
+    return std::uint64_t{length} << 32U | slot;
+}
 
 void sortUnique(std::vector<std::uint32_t>& values)
 {
@@ -46,9 +42,16 @@ Needs::Needs()
 
 Needs::Need& Needs::at(Slot slot)
 {
-    if (slot >= m_needs.size())
-        m_needs.resize(slot + std::size_t{1});
-    return m_needs[slot];
+    while (slot / kChunk >= m_chunks.size())
+        m_chunks.push_back(std::make_unique<Chunk>());
+    return (*m_chunks[slot / kChunk])[slot % kChunk];
+}
+
+// Of a slot for which nothing was ever said: nobody's.
+const Needs::Need& Needs::at(Slot slot) const
+{
+    static constexpr Need kNone;
+    return slot / kChunk < m_chunks.size() ? (*m_chunks[slot / kChunk])[slot % kChunk] : kNone;
 }
 
 void Needs::note(Slot slot)
@@ -123,7 +126,22 @@ bool Needs::merge(Need& into, const Need& from)
         into.limits = m_limits.acquire(work::Limits(m_limits.at(from.limits)));
     bool better = addShares(into, from.shares);
     better |= addLimits(into, from.limits);
-    better |= from.bump < into.bump || from.age < into.age || from.priority > into.priority;
+    better |= raise(into, from);
+    return better;
+}
+
+// Nothing of it would be better after a merge.
+bool Needs::has(const Need& need, const Need& other) const
+{
+    return other.shares == kNobody ||
+           (need.shares != kNobody && need.bump <= other.bump && need.age <= other.age &&
+            need.priority >= other.priority && need.limits == other.limits && covers(need.shares, other.shares));
+}
+
+// What is no number of what many have in common.
+bool Needs::raise(Need& into, const Need& from)
+{
+    const bool better = from.bump < into.bump || from.age < into.age || from.priority > into.priority;
     into.bump = std::min(into.bump, from.bump);
     into.age = std::min(into.age, from.age);
     into.priority = std::max(into.priority, from.priority);
@@ -138,15 +156,32 @@ void Needs::claim(const work::Dag& dag, StepId step, const Claim& claim)
     from.bump = claim.bump;
     from.age = claim.job.value();
     from.priority = claim.priority;
-    setShares(from, {claim.share});
-    setLimits(from, *claim.limits);
     const Slot slot = dag.slotOf(step);
-    if (merge(at(slot), from)) {
-        at(slot).isBetter = true;
-        note(slot);
+    Need& into = at(slot);
+    bool isBetter = false;
+    if (includes(into, claim)) {
+        isBetter = raise(into, from);
+    } else {
+        setShares(from, {claim.share});
+        setLimits(from, *claim.limits);
+        isBetter = merge(into, from);
+        m_sets.release(from.shares);
+        m_limits.release(from.limits);
     }
-    m_sets.release(from.shares);
-    m_limits.release(from.limits);
+    if (!isBetter)
+        return;
+    into.isBetter = true;
+    note(slot);
+}
+
+// It has the claim's share group and limits already.
+bool Needs::includes(const Need& need, const Claim& claim) const
+{
+    if (need.shares == kNobody)
+        return false;
+    const Shares& shares = m_sets.at(need.shares);
+    const work::Limits& limits = m_limits.at(need.limits);
+    return std::binary_search(shares.begin(), shares.end(), claim.share) && widest(limits, *claim.limits) == limits;
 }
 
 void Needs::worsen(const work::Dag& dag, StepId step)
@@ -169,15 +204,14 @@ void Needs::clear(const work::Dag& dag, StepId step)
 bool Needs::isNoted(const work::Dag& dag, StepId step) const
 {
     const Slot slot = dag.slotOf(step);
-    return slot < m_needs.size() && m_needs[slot].isNoted;
+    return at(slot).isNoted;
 }
 
 Needs::View Needs::of(const work::Dag& dag, StepId step) const
 {
-    const Slot slot = dag.slotOf(step);
-    if (slot >= m_needs.size() || m_needs[slot].shares == kNobody)
+    const Need& need = at(dag.slotOf(step));
+    if (need.shares == kNobody)
         return {};
-    const Need& need = m_needs[slot];
     return {.shares = m_sets.at(need.shares),
             .bump = need.bump,
             .age = need.age,
@@ -187,9 +221,13 @@ Needs::View Needs::of(const work::Dag& dag, StepId step) const
 
 // ------------------------------------------------------------------------------------------------------ handing down
 
-Needs::Sum Needs::compute(const work::Dag& dag, Slot slot, const ClaimsOf& claimsOf) const
+void Needs::compute(const work::Dag& dag, Slot slot, const ClaimsOf& claimsOf, Sum& sum) const
 {
-    Sum sum;
+    sum.need = Need{};
+    sum.shares.clear();
+    sum.setsAbove.clear();
+    sum.limitsAbove.clear();
+    sum.hasLimits = false;
     const auto add = [&sum](std::uint64_t bump, std::uint64_t age, std::int32_t priority) {
         sum.need.bump = std::min(sum.need.bump, bump);
         sum.need.age = std::min(sum.need.age, age);
@@ -203,44 +241,43 @@ Needs::Sum Needs::compute(const work::Dag& dag, Slot slot, const ClaimsOf& claim
         sum.shares.push_back(claim.share);
         widen(*claim.limits);
     });
-    std::vector<std::uint32_t> sets;
-    std::vector<std::uint32_t> limits;
     for (const Slot above : dag.dependentSlots(slot)) {
         ++m_edges;
-        if (!dag.isOpenAt(above) || above >= m_needs.size() || m_needs[above].shares == kNobody)
-            continue;
-        const Need& need = m_needs[above];
+        const Need& need = at(above);
+        if (need.shares == kNobody)
+            continue; // not an open step that somebody needs
         add(need.bump, need.age, need.priority);
-        if (sets.empty() || sets.back() != need.shares)
-            sets.push_back(need.shares);
-        if (limits.empty() || limits.back() != need.limits)
-            limits.push_back(need.limits);
+        if (sum.setsAbove.empty() || sum.setsAbove.back() != need.shares)
+            sum.setsAbove.push_back(need.shares);
+        if (sum.limitsAbove.empty() || sum.limitsAbove.back() != need.limits)
+            sum.limitsAbove.push_back(need.limits);
     }
-    sortUnique(sets);
-    sortUnique(limits);
-    for (const std::uint32_t set : sets)
+    sortUnique(sum.setsAbove);
+    sortUnique(sum.limitsAbove);
+    for (const std::uint32_t set : sum.setsAbove)
         sum.shares.insert(sum.shares.end(), m_sets.at(set).begin(), m_sets.at(set).end());
     sortUnique(sum.shares);
-    for (const std::uint32_t each : limits)
+    for (const std::uint32_t each : sum.limitsAbove)
         widen(m_limits.at(each));
-    return sum;
 }
 
 // True when something of what it had has gone.
-bool Needs::computeAnew(const work::Dag& dag, Slot slot, const ClaimsOf& claimsOf)
+bool Needs::computeAnew(const work::Dag& dag, Slot slot, const ClaimsOf& claimsOf, Sum& sum)
 {
-    const Sum sum = compute(dag, slot, claimsOf);
+    compute(dag, slot, claimsOf, sum);
     Need& need = at(slot);
-    Need fresh = sum.need;
-    setShares(fresh, sum.shares);
-    if (fresh.shares != kNobody)
-        setLimits(fresh, sum.limits);
     const bool hadSome = need.shares != kNobody;
+    Need fresh = sum.need;
+    if (!sum.shares.empty()) { // mostly only the bump is another
+        fresh.shares = hadSome ? m_sets.acquireLike(need.shares, sum.shares) : m_sets.acquire(sum.shares);
+        fresh.limits = hadSome ? m_limits.acquireLike(need.limits, sum.limits) : m_limits.acquire(sum.limits);
+    }
     const bool isSame = fresh.bump == need.bump && fresh.age == need.age && fresh.priority == need.priority &&
                         fresh.shares == need.shares && (!hadSome || fresh.limits == need.limits);
     const bool isLess = hadSome && (fresh.bump > need.bump || fresh.age > need.age || fresh.priority < need.priority ||
                                     !covers(fresh.shares, need.shares) ||
-                                    widest(sum.limits, m_limits.at(need.limits)) != sum.limits);
+                                    (fresh.limits != need.limits &&
+                                     widest(sum.limits, m_limits.at(need.limits)) != sum.limits));
     if (hadSome) {
         m_sets.release(need.shares);
         m_limits.release(need.limits);
@@ -250,14 +287,15 @@ bool Needs::computeAnew(const work::Dag& dag, Slot slot, const ClaimsOf& claimsO
     return isLess;
 }
 
+// Most edges lead to what is noted already, or has as much: its node in the graph is not looked at.
 void Needs::handDown(const work::Dag& dag, Slot slot, bool isWorse)
 {
-    const Need need = m_needs[slot];
+    const Need need = at(slot);
     for (const Slot below : dag.dependencySlots(slot)) {
         ++m_edges;
-        if (!dag.isOpenAt(below))
-            continue;
         Need& other = at(below);
+        if ((isWorse ? other.isWorse : has(other, need)) || !dag.isOpenAt(below))
+            continue;
         if (isWorse)
             other.isWorse = true;
         else if (merge(other, need))
@@ -268,30 +306,45 @@ void Needs::handDown(const work::Dag& dag, Slot slot, bool isWorse)
     }
 }
 
+// The steps that have been noted and are open, each once, the topmost first.
+void Needs::takeNoted(const work::Dag& dag, std::vector<std::uint64_t>& due)
+{
+    for (const Slot slot : m_noted)
+        if (dag.isOpenAt(slot)) {
+            due.push_back(dueOf(dag.lengthAt(slot), slot));
+            std::push_heap(due.begin(), due.end(), std::greater<>());
+        } else {
+            at(slot).isNoted = false;
+        }
+    m_noted.clear();
+}
+
 std::vector<StepId> Needs::settle(const work::Dag& dag, const ClaimsOf& claimsOf)
 {
     std::vector<StepId> changed;
+    const auto tell = [&](Slot slot) {
+        if (dag.waitsForAt(slot) == 0)
+            changed.push_back(dag.stepAt(slot));
+    };
     for (const Slot slot : m_noted) // whether it differs or not: whoever asked isNoted() relies on it
         if (dag.isOpenAt(slot) && at(slot).isNoted)
-            changed.push_back(dag.stepAt(slot));
-    std::priority_queue<Due, std::vector<Due>, std::greater<>> due;
+            tell(slot);
+    std::vector<std::uint64_t> due; // a heap
+    Sum sum;
     for (;;) {
-        for (const Slot slot : std::exchange(m_noted, {}))
-            if (dag.isOpenAt(slot))
-                due.push({dag.lengthAt(slot), slot});
-            else
-                at(slot).isNoted = false;
+        takeNoted(dag, due);
         if (due.empty())
             break;
-        const Slot slot = due.top().slot;
-        due.pop();
+        std::pop_heap(due.begin(), due.end(), std::greater<>());
+        const auto slot = static_cast<Slot>(due.back() & UINT32_MAX);
+        due.pop_back();
         Need& need = at(slot);
         if (!std::exchange(need.isNoted, false))
             continue; // another step had the slot when it was noted first
-        const bool isLess = std::exchange(need.isWorse, false) && computeAnew(dag, slot, claimsOf);
+        const bool isLess = std::exchange(need.isWorse, false) && computeAnew(dag, slot, claimsOf, sum);
         if (!std::exchange(need.isBetter, false))
             continue;
-        changed.push_back(dag.stepAt(slot));
+        tell(slot);
         handDown(dag, slot, isLess);
     }
     std::sort(changed.begin(), changed.end());
@@ -304,15 +357,16 @@ Result<void> Needs::check(const work::Dag& dag, std::span<const StepId> steps, c
     const auto wrong = [](StepId step, const char* what) {
         return fail(ErrorCode::Internal, fmt::format("the jobs above step {} {}", step.value(), what));
     };
+    Sum sum;
     for (const StepId step : steps) {
         const Slot slot = dag.slotOf(step);
-        const Need need = slot < m_needs.size() ? m_needs[slot] : Need{};
+        const Need need = at(slot);
         if (!dag.isOpenAt(slot)) {
             if (need.shares != kNobody)
                 return wrong(step, "still count though it has ended");
             continue;
         }
-        const Sum sum = compute(dag, slot, claimsOf);
+        compute(dag, slot, claimsOf, sum);
         if (need.isNoted || need.isBetter || need.isWorse)
             return wrong(step, "wait for being handed down");
         if (need.bump != sum.need.bump || need.age != sum.need.age || need.priority != sum.need.priority)

@@ -17,10 +17,11 @@
 #include "server/work/spec.h"
 #include "shared/base/result.h"
 
+#include <array>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <limits>
+#include <memory>
 #include <span>
 #include <utility>
 #include <vector>
@@ -58,8 +59,8 @@ public:
     void worsen(const work::Dag& dag, StepId step);
     // The step is not open any more.
     void clear(const work::Dag& dag, StepId step);
-    // Hands down all that was noted; the graph has settled before. The open steps that were noted, and those whose need
-    // is another now.
+    // Hands down all that was noted; the graph has settled before. Of the open steps that wait for no other: those that
+    // were noted, and those whose need is another now.
     [[nodiscard]] std::vector<StepId> settle(const work::Dag& dag, const ClaimsOf& claimsOf);
 
     [[nodiscard]] bool isNoted(const work::Dag& dag, StepId step) const; // settle() will name it
@@ -73,7 +74,7 @@ private:
     using Slot = std::uint32_t;
     static constexpr std::uint32_t kNobody = 0; // the empty set
 
-    struct Need {
+    struct alignas(32) Need {
         std::uint64_t bump = UINT64_MAX;
         std::uint64_t age = UINT64_MAX;
         std::int32_t priority = std::numeric_limits<std::int32_t>::min();
@@ -83,26 +84,35 @@ private:
         bool isBetter = false; // than what was handed down
         bool isWorse = false;  // perhaps: to be computed anew
     };
-    struct Sum { // of claims and dependents
+    static constexpr std::size_t kChunk = 1024;
+    using Chunk = std::array<Need, kChunk>;
+    struct Sum { // of claims and dependents; one for many steps, as its vectors keep their room
         Need need;
         std::vector<sched::ShareIndex> shares; // sorted
         work::Limits limits;
         bool hasLimits = false;
+        std::vector<std::uint32_t> setsAbove;
+        std::vector<std::uint32_t> limitsAbove;
     };
 
     [[nodiscard]] Need& at(Slot slot);
+    [[nodiscard]] const Need& at(Slot slot) const;
     void note(Slot slot);
     [[nodiscard]] bool covers(std::uint32_t set, std::uint32_t other) const;
     bool addShares(Need& into, std::uint32_t set);
     bool addLimits(Need& into, std::uint32_t limits);
     bool merge(Need& into, const Need& from);
+    static bool raise(Need& into, const Need& from);
+    [[nodiscard]] bool has(const Need& need, const Need& other) const;
+    [[nodiscard]] bool includes(const Need& need, const Claim& claim) const;
     void setShares(Need& need, const std::vector<sched::ShareIndex>& shares);
     void setLimits(Need& need, const work::Limits& limits);
-    [[nodiscard]] Sum compute(const work::Dag& dag, Slot slot, const ClaimsOf& claimsOf) const;
-    bool computeAnew(const work::Dag& dag, Slot slot, const ClaimsOf& claimsOf);
+    void compute(const work::Dag& dag, Slot slot, const ClaimsOf& claimsOf, Sum& sum) const;
+    bool computeAnew(const work::Dag& dag, Slot slot, const ClaimsOf& claimsOf, Sum& sum);
+    void takeNoted(const work::Dag& dag, std::vector<std::uint64_t>& due);
     void handDown(const work::Dag& dag, Slot slot, bool isWorse);
 
-    std::deque<Need> m_needs; // by slot
+    std::vector<std::unique_ptr<Chunk>> m_chunks; // by slot
     Interner<std::vector<sched::ShareIndex>> m_sets;
     Interner<work::Limits> m_limits;
     std::vector<Slot> m_noted; // since the last settle(), or while it goes on

@@ -64,6 +64,12 @@ struct JobRecord {
             return;
         m_progress = std::make_unique<work::JobProgress>(std::move(progress));
     }
+    void setBumped(std::optional<WallTime> bumped)
+    {
+        if (m_progress == nullptr)
+            m_progress = std::make_unique<work::JobProgress>();
+        m_progress->bumped = bumped;
+    }
     [[nodiscard]] bool isOpen() const { return !work::isFinished(progress().state); }
     [[nodiscard]] const JobStep* find(StepId wanted) const // null: not one of its steps
     {

@@ -14,6 +14,7 @@ namespace penstock::http {
 namespace {
 
 constexpr std::uint32_t kMostItems = 1'000;
+constexpr std::uint32_t kMostUploads = 10'000;
 constexpr std::uint64_t kMostId = 1ULL << 62U;
 
 // One of two spellings of a key; both is one too many.
@@ -64,6 +65,12 @@ Result<HydraPage> readHydraPage(const Request& request)
     page.after = after.value_or(0);
     page.limit = static_cast<std::uint32_t>(limit.value_or(kMostItems));
     return page;
+}
+
+Result<std::uint32_t> readUploadLimit(const Request& request)
+{
+    PENSTOCK_TRY(const auto limit, queryNumber(request, "limit", {1, kMostUploads}));
+    return static_cast<std::uint32_t>(limit.value_or(kMostUploads));
 }
 
 bool isHydraPath(std::string_view path)

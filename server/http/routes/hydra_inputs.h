@@ -29,6 +29,8 @@ struct AddedBuild {
 // {"buildId": 1}, or build_id.
 [[nodiscard]] Result<std::uint64_t> readBuildId(std::string_view body);
 [[nodiscard]] Result<HydraPage> readHydraPage(const Request& request);
+// Of paths that wait for upload: they are short, and come and go too fast for pages.
+[[nodiscard]] Result<std::uint32_t> readUploadLimit(const Request& request);
 
 // Hydra's runner tells errors as {"error": text}: a problem document of its paths has that member too.
 [[nodiscard]] bool isHydraPath(std::string_view path);

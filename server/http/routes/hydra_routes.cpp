@@ -19,6 +19,8 @@ template <class T> void writeNote(JsonWriter& out, const HydraList<T>& list)
         out.field("next", *list.next);
         out.field("note", fmt::format("{} of {} are shown; the next ones come with ?after={}", list.items.size(),
                                       list.total, *list.next));
+    } else if (list.isTotalLeast) {
+        out.field("note", fmt::format("{} are shown, and there are more", list.items.size()));
     } else if (list.items.size() < list.total) {
         out.field("note", fmt::format("{} of {} are shown", list.items.size(), list.total));
     }
@@ -160,10 +162,10 @@ void queues(HydraGateway& hydra, const Request& request, Respond respond)
 
 void uploads(HydraGateway& hydra, const Request& request, Respond respond)
 {
-    const auto page = readHydraPage(request);
-    if (!page)
-        return respond(hydraProblem(400, page.error().message));
-    hydra.uploads(page->limit, [respond = std::move(respond)](Result<HydraList<std::string>> list) {
+    const auto limit = readUploadLimit(request);
+    if (!limit)
+        return respond(hydraProblem(400, limit.error().message));
+    hydra.uploads(*limit, [respond = std::move(respond)](Result<HydraList<std::string>> list) {
         if (!list)
             return respond(hydraProblem(list.error()));
         JsonWriter out;
@@ -272,8 +274,10 @@ std::vector<Route> hydraRoutes(HydraGateway& hydra)
                    stepsOf(HydraSteps::Queued, writeHydraStepInfo));
     table.addPages({"/status/queues/scheduled", "/status/queues/scheduled/"}, "steps that are on a machine",
                    stepsOf(HydraSteps::Scheduled, writeHydraStepInfo));
-    table.addPages({"/status/uploads", "/status/uploads/"},
-                   "store paths that wait for being shown, here or in a further store", uploads);
+    table.add("GET", {"/status/uploads", "/status/uploads/"},
+              "store paths that wait for being shown, here or in a further store", uploads);
+    for (auto route = table.routes.end() - 2; route != table.routes.end(); ++route)
+        route->query = {"limit"};
     table.add("GET", {"/status/build/{}/active", "/status/build/{}/active/"}, "whether a build is not finished",
               active);
     table.addBody("PUT", {"/build", "/build/"}, "makes a build of a derivation, for trying out", kAddedBuildBody,

@@ -112,23 +112,25 @@ void Decision::addResults(const BuildFacts& build, const StepFacts& root, const 
         const auto output = paths.find(product.output);
         if (output == paths.end())
             continue; // of an output that there is not
+        // An output that is a product without being told so is called as the store calls it.
+        const bool isOutput = product.path.empty();
         ProductRow row{build.build, ++number, shownText(product.type), shownText(product.subtype), "",
-                       productName(product.name), shownText(product.defaultPath), {}, {}};
-        row.path = product.path.empty() ? std::string(output->second)
-                                        : fmt::format("{}/{}", output->second, shownText(product.path));
+                       isOutput ? shownText(product.name) : productName(product.name),
+                       shownText(product.defaultPath), {}, {}};
+        row.path = isOutput ? std::string(output->second)
+                            : fmt::format("{}/{}", output->second, shownText(product.path));
         if (product.kind == work::ProductKind::File) {
             row.size = product.size;
             row.sha256 = product.sha256;
         }
         m_rows.products.push_back(std::move(row));
     }
-    std::map<std::string_view, const work::BuildMetric*> metrics; // the last of a name counts
+    std::map<std::string, const work::BuildMetric*> metrics; // the last of a name counts
     for (const work::BuildMetric& metric : results.metrics)
         if (std::isfinite(metric.value))
-            metrics.insert_or_assign(metric.name, &metric);
+            metrics.insert_or_assign(shownText(metric.name), &metric);
     for (const auto& [name, metric] : metrics)
-        m_rows.metrics.push_back({build.build, shownText(name), shownText(metric->unit), metric->value, build.project,
-                                  build.jobset, build.job, build.timestamp});
+        m_rows.metrics.push_back({build.build, name, shownText(metric->unit), metric->value});
 }
 
 // ------------------------------------------------------------------------------------------------------ no success

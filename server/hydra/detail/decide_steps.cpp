@@ -218,10 +218,13 @@ void Decision::endStep(const OpenRow& row)
                 row.drvPath.empty() ? step->drvPath : row.drvPath);
 }
 
+// What has begun to run has a log file, though nothing was printed or the builder is lost with what it could have told.
 void Decision::tellStepEnd(const AttemptPlace& place, const AttemptFacts& attempt, const std::string& drvPath)
 {
-    const bool isWritten = attempt.progress.logBytes > 0 && attempt.progress.end != work::AttemptEnd::Cached;
-    const std::string log = logFieldOf(logPathOf(m_rules.dataDir, drvPath), isWritten);
+    const work::AttemptProgress& progress = attempt.progress;
+    const bool hasRun = progress.started && progress.end != work::AttemptEnd::Cached &&
+                        progress.end != work::AttemptEnd::Rejected;
+    const std::string log = logFieldOf(logPathOf(m_rules.dataDir, drvPath), hasRun);
     notify("step_finished", fmt::format("{}\t{}\t{}", place.build, place.stepnr, log));
 }
 

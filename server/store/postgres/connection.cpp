@@ -52,11 +52,13 @@ Error errorOf(const PGresult* result)
 
 ErrorCode codeOfSqlState(std::string_view state)
 {
-    // 08 connection, 25006 read-only (a stand-by), 28 and 3D: not let in now, 40001 and 40P01 try again,
-    // 53 resources, 55 not in the state for it, 57 shutdown or cancelled, 58 system, XX internal.
+    // 08 connection, 23503 what a row was to refer to is gone since it was read (our own tables refer to none),
+    // 25006 read-only (a stand-by), 28 and 3D: not let in now, 40001 and 40P01 try again, 53 resources, 55 not in the
+    // state for it, 57 shutdown or cancelled, 58 system, XX internal.
     if (state == "57014") // statement_timeout, or cancelled by a person
         return ErrorCode::Timeout;
-    for (const std::string_view start : {"08", "25006", "28", "3D", "40001", "40P01", "53", "55", "57", "58", "XX"})
+    for (const std::string_view start :
+         {"08", "23503", "25006", "28", "3D", "40001", "40P01", "53", "55", "57", "58", "XX"})
         if (state.starts_with(start))
             return ErrorCode::Unavailable;
     return ErrorCode::Conflict;

@@ -2,10 +2,10 @@
 // Connection: one libpq handle, used by one thread at a time. Its calls block, but never for good: a waking descriptor
 // (StopSignal) ends every wait soon after the owner wants to stop, TCP keep-alives end those for a vanished host.
 //
-// Errors by SQLSTATE: Unavailable (connection lost or refused, server shutting down, out of resources, read-only, or a
-// serialisation failure or deadlock: the same statements may be tried again), Conflict (unique and other
-// integrity violations, missing tables, anything that trying again cannot help), Timeout (it took too long, or was
-// cancelled by hand), Cancelled (stop is wanted).
+// Errors by SQLSTATE: Unavailable (connection lost or refused, server shutting down, out of resources, read-only, a
+// serialisation failure, a deadlock, or a row to refer to that has gone: the same may be tried again), Conflict (unique
+// and other integrity violations, missing tables, anything that trying again cannot help), Timeout (it took too long or
+// was cancelled by hand), Cancelled (stop is wanted).
 // After Unavailable ask isUsable(): false means open a new one.
 #pragma once
 

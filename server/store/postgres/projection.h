@@ -17,18 +17,18 @@
 namespace penstock::store::postgres {
 
 struct Projection {
+    enum class Rest : std::uint8_t { // what could not be written yet
+        None,  // not asked for before a write leaves something
+        More,  // asked for soon
+        Waits, // for others: asked for after longer and longer pauses
+    };
     virtual ~Projection() = default;
     // Once at start-up and outside of a transaction: our tables are there, we lead, and nothing has been loaded.
     [[nodiscard]] virtual Result<void> begin(Connection& connection) = 0;
     // In the open transaction, after our own rows: new rows carry their last progress (see MergedBatch).
-    [[nodiscard]] virtual Result<void> write(Connection& connection, const work::Changes& changes) = 0;
-    // Outside of a transaction, a while after the last write and then again as long as something is left: what could
-    // not be written with its own transaction. Batches wait meanwhile, so each call does a part of it only.
-    enum class Rest : std::uint8_t {
-        None,  // not asked again before the next write
-        More,  // asked again soon
-        Waits, // for others: asked again after longer and longer pauses
-    };
+    [[nodiscard]] virtual Result<Rest> write(Connection& connection, const work::Changes& changes) = 0;
+    // Outside of a transaction, a while after the start and after a write that left something, and then again as long as
+    // something is left. Batches wait meanwhile, so each call does a part of it only.
     [[nodiscard]] virtual Result<Rest> later(Connection& connection) = 0;
 };
 

@@ -22,6 +22,7 @@ constexpr milliseconds kLongestPause(2'000);
 // What a projection could not write with its own transaction waits for locks of others.
 constexpr milliseconds kFirstLaterPause(200);
 constexpr std::chrono::seconds kLongestLaterPause(30);
+constexpr std::chrono::seconds kLongestNewPause(2); // of what has begun to wait, though others wait longer
 constexpr milliseconds kBetweenParts(5); // what has come in the meantime goes first
 // One transaction: enough to be fast, small enough to be done in about a second.
 constexpr std::size_t kMaxGroupWeight = 32 * 1024 * 1024;
@@ -167,16 +168,19 @@ void Writer::writeGroup(std::vector<Batch> group)
     if (!done)
         return;
     pruneSometimes(prunable);
-    expectMore();
+    expectMore(m_left);
 }
 
-// Soon after a write, whatever waits longer since an earlier one.
-void Writer::expectMore()
+// Each question costs as much as all that waits, so what waits for long already is not asked for with every write.
+void Writer::expectMore(Projection::Rest rest)
 {
-    if (m_options.projection == nullptr)
+    if (rest == Projection::Rest::None)
         return;
-    m_laterPause = kFirstLaterPause;
-    const Instant soon = SystemClock{}.now().mono + m_laterPause;
+    if (!m_laterAt)
+        m_laterPause = kFirstLaterPause;
+    m_laterPause = std::min<Duration>(m_laterPause, kLongestNewPause);
+    const Duration pause = rest == Projection::Rest::More ? Duration(kBetweenParts) : m_laterPause;
+    const Instant soon = SystemClock{}.now().mono + pause;
     m_laterAt = m_laterAt ? std::min(*m_laterAt, soon) : soon;
 }
 
@@ -285,6 +289,7 @@ Result<void> Writer::writeOnce(const MergedBatch& merged)
 Result<void> Writer::writeInTransaction(const MergedBatch& merged)
 {
     const work::IdMarks& marks = merged.marks();
+    m_left = Projection::Rest::None;
     std::vector<Write> writes = farmRowsOf(merged.changes());
     const auto add = [&writes](std::vector<Write> more) {
         writes.insert(writes.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
@@ -326,8 +331,9 @@ Result<void> Writer::writeInTransaction(const MergedBatch& merged)
     }
     if (!isAllNew)
         PENSTOCK_TRY_VOID(checkFolded(merged));
-    if (m_options.projection != nullptr)
-        PENSTOCK_TRY_VOID(m_options.projection->write(*m_connection, merged.changes()));
+    if (m_options.projection != nullptr) {
+        PENSTOCK_TRY(m_left, m_options.projection->write(*m_connection, merged.changes()));
+    }
     PENSTOCK_TRY(const Rows committed, m_connection->run(sql::kCommit));
     m_storedMarks = {std::max(m_storedMarks.job, marks.job), std::max(m_storedMarks.step, marks.step),
                      std::max(m_storedMarks.attempt, marks.attempt), std::max(m_storedMarks.machine, marks.machine)};

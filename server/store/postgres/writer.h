@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Writer: the one thread that writes. It takes everything that waits, merges it into one transaction (group commit),
 // sends that as a pipeline, checks the epoch and every count of rows, and commits. It holds the lead: an advisory
-// lock of its session, and an epoch number that each transaction checks under a share lock, so that a former leader
-// whose session still lingers cannot write after a new leader has begun.
+// lock of its session, and an epoch number that each batch's transaction checks under a share lock, so that a former
+// leader whose session still lingers cannot write after a new leader has begun. What a projection writes later is
+// checked by nothing but the lock.
 //
 // A lost database is waited for with back-off and the very same transaction is sent again: were it committed after all,
 // all its inserts find their rows and its updates write the same values. Batches are never reordered or dropped.
@@ -71,7 +72,7 @@ private:
     void dropLostConnection();
     void pruneSometimes(std::size_t written);
     void pruneNow();
-    void expectMore();
+    void expectMore(Projection::Rest rest);
     void writeLater();
     [[nodiscard]] Result<Projection::Rest> askForMore();
 
@@ -92,6 +93,7 @@ private:
     Instant m_lastPrune;
     std::optional<Instant> m_laterAt; // when the projection is asked for what could not be written at once
     Duration m_laterPause{0};
+    Projection::Rest m_left = Projection::Rest::None; // by the last write
     std::optional<Error> m_refusal; // the first; everything later gets it too
     std::thread m_thread;
 };

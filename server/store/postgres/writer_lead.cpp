@@ -121,7 +121,7 @@ Result<work::Recovery> Writer::load()
         PENSTOCK_TRY_VOID(takeLead());
     if (m_options.projection != nullptr) {
         PENSTOCK_TRY_VOID(m_options.projection->begin(*m_connection));
-        expectMore();
+        expectMore(Projection::Rest::Waits);
     }
     PENSTOCK_TRY(work::Recovery recovery, loadRecovery(*m_connection, SystemClock{}.now().wall));
     PENSTOCK_TRY_VOID(m_connection->runScript(kWriterSettings));

@@ -39,6 +39,15 @@ class HydraStore(NixStore, NixPrograms):
         """Makes it invalid; nothing may refer to it."""
         self.run("nix-store", "--delete", path)
 
+    def collect(self, path):
+        """Deletes an output that was built: its root first, as hydra-update-gc-roots does. Connections may still hold
+        it for a while, which is not waited for."""
+        root = os.path.join(self.env["NIX_STATE_DIR"], "gcroots/per-user/hydra-queue-runner/hydra-roots",
+                            os.path.basename(path))
+        if os.path.lexists(root):
+            os.unlink(root)
+        NixPrograms(dict(self.env, NIX_REMOTE="local")).run("nix-store", "--delete", "--ignore-liveness", path)
+
 
 class HydraWorld:
     count = 0

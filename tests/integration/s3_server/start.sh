@@ -11,7 +11,8 @@
 set -euo pipefail
 export LC_ALL=C
 
-die() { echo "s3_server/start: $*" >&2; exit 1; }
+reason=
+die() { reason=": $*"; echo "s3_server/start: $*" >&2; exit 1; }
 [ $# = 2 ] || die "usage: start.sh DIR PORT"
 port=$2 mib=${S3_MIB:-2048}
 [[ $port =~ ^[1-9][0-9]{3,4}$ && $port -ge 1024 && $port -le 65535 ]] || die "PORT must be 1024 to 65535, got '$port'"
@@ -69,7 +70,8 @@ failed() {
   [ $? != 0 ] || return 0
   [ -e "$dir/env" ] || halt radosgw ceph-osd ceph-mon
   tail -n 5 "$dir"/log/*.out "$dir"/log/*.log >&2 2>/dev/null || true
-  echo "s3_server/start: failed; logs are in $dir/log" >&2
+  # Last, since the ends of logs are what many readers cut off at.
+  echo "s3_server/start: failed$reason; logs are in $dir/log" >&2
 }
 
 export CEPH_CONF=$conf CEPH_ARGS=

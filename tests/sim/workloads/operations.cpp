@@ -13,6 +13,8 @@ class Operators final : public QuietWorkload {
         Random& random = site.world.random;
         if (random.chance(20))
             site.order("bump", core::BumpJob{RequestId(0), site.anyJob(), random.chance(80)});
+        if (random.chance(5))
+            site.order("bumps", core::BumpJobs{RequestId(0), someBumps(site)});
         if (random.chance(10))
             hold(site);
         if (random.chance(2))
@@ -37,6 +39,17 @@ class Operators final : public QuietWorkload {
             site.order("thresholds", core::SetThresholds{RequestId(0), builder->facts().name, {}});
         for (const JobId job : m_held)
             site.order("hold", core::HoldJob{RequestId(0), job, false, ""});
+    }
+    static std::vector<core::BumpJobs::Order> someBumps(Site& site)
+    {
+        std::vector<core::BumpJobs::Order> orders;
+        for (std::uint64_t left = site.world.random.between(1, 6); left > 0; --left) {
+            std::optional<WallTime> at;
+            if (site.world.random.chance(70))
+                at = WallTime::fromMicros(static_cast<std::int64_t>(site.world.random.between(1, 9)));
+            orders.push_back({site.anyJob(), at});
+        }
+        return orders;
     }
     void hold(Site& site)
     {

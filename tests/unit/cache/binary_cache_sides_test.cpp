@@ -105,6 +105,15 @@ TEST_F(BinaryCacheReads, ABadNarInfoIsNotTakenForAbsent)
     EXPECT_TRUE(faults()[0].starts_with("bad narinfo"));
 }
 
+TEST_F(BinaryCacheReads, ANarInfoThatIsTooLargeIsABadOne)
+{
+    const auto cache = open();
+    test::MemoryObjectStore store(objects);
+    const std::string huge(nix::kMaxNarInfoBytes + 1, 'x');
+    ASSERT_TRUE(store.putText(std::string(kA.info.path.digest()) + ".narinfo", huge, {}));
+    EXPECT_EQ(cache->findMany({kA.info.path}).error().code, ErrorCode::Corrupt);
+}
+
 TEST_F(BinaryCacheSides, WritesNixCacheInfoOnceAndRefusesAnotherStoreDirectory)
 {
     options.priority = 30;

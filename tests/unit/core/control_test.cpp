@@ -50,6 +50,38 @@ TEST_F(Control, StartsTheNewestBumpFirst)
     EXPECT_EQ(assignedJobs(), (Jobs{jobs.at(3), jobs.at(2), jobs.at(0), jobs.at(1)}));
 }
 
+TEST_F(Control, BumpsManyInOneEventAndPassesOverThoseThatAreNotOpen)
+{
+    const Jobs jobs = submitAll({commandJob("a"), commandJob("b"), commandJob("c"), commandJob("d")});
+    ask(BumpJob{RequestId(1), jobs.at(0), true});
+    const WallTime earlier = now.wall + -minutes(1);
+    ask(BumpJobs{RequestId(2),
+                 {{jobs.at(0), std::nullopt}, {jobs.at(2), earlier}, {JobId(77), now.wall}, {jobs.at(3), now.wall}}});
+    EXPECT_EQ(core->job(jobs.at(0))->progress.bumped, std::nullopt);
+    EXPECT_EQ(core->job(jobs.at(2))->progress.bumped, earlier);
+    static_cast<void>(connect("one", 4));
+    EXPECT_EQ(assignedJobs(), (Jobs{jobs.at(3), jobs.at(2), jobs.at(0), jobs.at(1)}));
+}
+
+TEST_F(Control, RemembersABumpOfManyOverARestart)
+{
+    const Jobs jobs = submitAll({commandJob("a"), commandJob("b"), commandJob("c")});
+    ask(BumpJobs{RequestId(1), {{jobs.at(1), now.wall}, {jobs.at(2), now.wall + seconds(1)}}});
+    recover();
+    static_cast<void>(connect("one", 4));
+    EXPECT_EQ(assignedJobs(), (Jobs{jobs.at(2), jobs.at(1), jobs.at(0)}));
+}
+
+// Nothing to store or to hand down.
+TEST_F(Control, StoresNothingOfABumpThatChangesNothing)
+{
+    const JobId job = submit(commandJob("a"));
+    ask(BumpJobs{RequestId(1), {{job, now.wall}}});
+    ASSERT_TRUE(persist);
+    ask(BumpJobs{RequestId(2), {{job, core->job(job)->progress.bumped}}});
+    EXPECT_FALSE(persist);
+}
+
 TEST_F(Control, BumpsWhatBecomesReadyLaterToo)
 {
     const SessionId one = connect("one", 1);

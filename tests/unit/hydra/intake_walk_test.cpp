@@ -47,6 +47,7 @@ struct World {
     std::map<std::string, Reading> readings; // by base name
     std::set<std::string> present;           // names
     std::set<std::string> failed;
+    std::set<std::string> recorded; // of which an earlier build has told the output
     std::vector<std::vector<std::string>> levels; // read, sorted
 
     void add(const std::string& name, const std::vector<std::string>& inputs = {})
@@ -59,6 +60,12 @@ struct World {
         derivation.outputs = {{"out", outPath(name)}};
         readings.insert_or_assign(pathOf(name + ".drv").baseName(), derivation);
     }
+    // Only its build can tell its output.
+    void addFloating(const std::string& name, const std::vector<std::string>& inputs = {})
+    {
+        add(name, inputs);
+        std::get<ReadDerivation>(readings.at(pathOf(name + ".drv").baseName())).outputs = {{"out", ""}};
+    }
     void run(ChunkWalk& walk)
     {
         for (auto level = walk.toRead(); !level.empty(); level = walk.toRead()) {
@@ -70,6 +77,12 @@ struct World {
             }
             std::ranges::sort(names);
             levels.push_back(names);
+            RecordedOutputs known;
+            for (const std::string& drv : walk.toLookUp())
+                for (const std::string& name : recorded)
+                    if (drv == drvPath(name))
+                        known[drv] = {{"out", outPath(name)}};
+            walk.recorded(known);
             nix::StorePathSet there;
             for (const nix::StorePath& path : walk.toFind())
                 if (present.contains(std::string(path.name())))
@@ -281,6 +294,44 @@ TEST_F(ChunkWalkTest, AnOutputThatOnlyTheBuildCanTellIsNotThere)
     EXPECT_THAT(stepsOf(chunk.jobs[0].job), ElementsAre("a"));
 }
 
+TEST_F(ChunkWalkTest, AnOutputThatAnEarlierBuildHasToldIsThereWhenTheStoreHasIt)
+{
+    m_world.addFloating("a");
+    m_world.addFloating("b", {"a"});
+    m_world.addFloating("c");
+    m_world.recorded = {"b", "c"};
+    m_world.present = {"b"};
+    const auto chunk = load({build(1, "b"), build(2, "c")});
+    EXPECT_THAT(m_world.levels, ElementsAre(ElementsAre("b", "c")));
+    ASSERT_EQ(chunk.present.size(), 1U);
+    EXPECT_EQ(chunk.present[0].build.id, 1);
+    EXPECT_EQ(chunk.present[0].outputs.front().path, outPath("b"));
+    ASSERT_EQ(chunk.jobs.size(), 1U);
+    EXPECT_THAT(stepsOf(chunk.jobs[0].job), ElementsAre("c"));
+    EXPECT_EQ(std::get<work::NixWork>(*chunk.jobs[0].job.steps[0].spec.work).outputs.front().path, "");
+}
+
+// Who is built on it asks its step where it is.
+TEST_F(ChunkWalkTest, WhatOnlyABuildCanTellHasAStepWhereSomethingIsBuiltOnIt)
+{
+    m_world.add("z");
+    m_world.addFloating("a", {"z"});
+    m_world.addFloating("b", {"a"});
+    m_world.recorded = {"a"};
+    m_world.present = {"a"};
+    const auto chunk = load({build(1, "a"), build(2, "b")});
+    EXPECT_THAT(chunk.present, IsEmpty());
+    ASSERT_EQ(chunk.jobs.size(), 2U);
+    EXPECT_THAT(stepsOf(chunk.jobs[0].job), ElementsAre("z", "a<z"));
+    EXPECT_THAT(stepsOf(chunk.jobs[1].job), ElementsAre("=a", "b<a"));
+    // Nor is it taken for something that is simply there.
+    const auto first = load({build(3, "a")}, {.takesLive = false});
+    EXPECT_EQ(first.present.size(), 1U);
+    const auto second = load({build(4, "b")}, {.takesLive = false});
+    ASSERT_EQ(second.jobs.size(), 1U);
+    EXPECT_THAT(stepsOf(second.jobs[0].job), ElementsAre("z", "a<z", "b<a"));
+}
+
 TEST_F(ChunkWalkTest, PostponesTheBuildThatNeedsTooMuch)
 {
     std::vector<std::string> many;
@@ -321,6 +372,38 @@ TEST_F(ChunkWalkTest, TakesBuildsOfWhatItIsAboutToBuild)
     ASSERT_EQ(chunk.jobs.size(), 2U);
     EXPECT_THAT(stepsOf(chunk.jobs[1].job), ElementsAre("=a"));
     EXPECT_THAT(chunk.postponed, ElementsAre(8));
+}
+
+// Whatever is known of another derivation than the one it was listed with was not read for its own sake.
+TEST_F(ChunkWalkTest, ABuildThatWasRepointedBeforeItWasAddedIsPostponed)
+{
+    m_world.add("p"); // known to be there, from an earlier chunk: never read in this one
+    m_world.present = {"p"};
+    m_world.add("o", {"p"});
+    (void)load({build(1, "o")});
+    m_world.add("b", {"p"});
+    m_world.add("m"); // of postponed builds only
+    m_world.add("n", {"m"});
+    for (int at = 0; at < 60; ++at)
+        m_world.add(fmt::format("m{}", at), {"n"});
+    std::vector<std::string> many;
+    for (int at = 0; at < 60; ++at)
+        many.push_back(fmt::format("m{}", at));
+    m_world.add("w", many);
+    ChunkWalk::Limits limits;
+    limits.maxNodes = 40;
+    ChunkWalk walk(storeDir(), m_options, m_memory, {build(2, "b"), build(3, "w")}, limits);
+    m_world.run(walk);
+    EXPECT_THAT(walk.toBeBuilt(), ElementsAre(DrvKey(pathOf("b.drv"))));
+    walk.add(build(4, "b"));
+    walk.add(build(5, "p"));
+    walk.add(build(6, "w"));
+    walk.add(build(7, "m0"));
+    const auto chunk = std::move(walk).finish();
+    EXPECT_THAT(chunk.postponed, UnorderedElementsAre(3, 5, 6, 7));
+    EXPECT_THAT(chunk.present, IsEmpty());
+    ASSERT_EQ(chunk.jobs.size(), 2U);
+    EXPECT_EQ(chunk.jobs[1].build.id, 4);
 }
 
 TEST(JobSpecOf, TakesLimitsFromTheBuildAndElseTheRunners)

@@ -40,6 +40,7 @@ AttemptFacts attemptOf(std::uint64_t step, std::optional<AttemptEnd> end)
     attempt.step = StepId(step);
     attempt.machine = "m";
     attempt.created = at(kNow - 100);
+    attempt.progress.started = attempt.created;
     attempt.progress.end = end;
     attempt.progress.state = end ? work::AttemptState::Ended : work::AttemptState::Assigned;
     attempt.progress.logBytes = 1;
@@ -146,6 +147,25 @@ TEST_F(Decide, WhatAStepTookIsToldWhereThereIsSomethingToTell)
     EXPECT_EQ(effort(AttemptEnd::NotDeterministic, {}), (StepEffort{{}, 2, true})) << "of an older builder";
     EXPECT_EQ(effort(AttemptEnd::Succeeded, {std::chrono::hours(1'000), 0, false}).overhead,
               std::numeric_limits<std::int32_t>::max());
+}
+
+// build_logs makes the file of every attempt that begins to run.
+TEST_F(Decide, TheLogOfWhatRanIsToldThoughNothingWasPrinted)
+{
+    facts.steps.emplace(StepId(1), stepOf("a", {}, 1));
+    facts.ended = {{AttemptId(1), 9, 1}};
+    const auto log = [this](std::optional<WallTime> started, AttemptEnd end) {
+        AttemptFacts attempt = attemptOf(1, end);
+        attempt.progress.started = started;
+        attempt.progress.logBytes = 0;
+        facts.attempts.insert_or_assign(AttemptId(1), attempt);
+        return told(rows()).at(0).substr(std::string("step_finished 9\t1\t").size());
+    };
+    for (const AttemptEnd end : {AttemptEnd::Succeeded, AttemptEnd::Failed, AttemptEnd::Lost, AttemptEnd::Cancelled})
+        EXPECT_EQ(log(at(kNow - 5), end), "/hydra/build-logs/a./drv");
+    EXPECT_EQ(log(at(kNow - 5), AttemptEnd::Cached), "-");
+    EXPECT_EQ(log(at(kNow - 5), AttemptEnd::Rejected), "-");
+    EXPECT_EQ(log({}, AttemptEnd::Lost), "-") << "it never ran";
 }
 
 TEST_F(Decide, ARowThatOthersHoldWaitsAndOneThatIsGoneIsForgotten)

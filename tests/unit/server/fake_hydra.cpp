@@ -86,6 +86,8 @@ void FakeHydra::uploads(std::uint32_t limit, http::Answer<http::HydraList<std::s
     list.items.emplace_back("/nix/store/a");
     if (limit > 1)
         list.items.emplace_back("/nix/store/b");
+    else
+        list.isTotalLeast = true;
     give(std::move(answer), std::move(list));
 }
 

@@ -115,6 +115,20 @@ TEST(HydraOptions, RepeatsNameAJobsetAndANumber)
     }
 }
 
+// A step that is no build's own may take what a build may take that states nothing, however short the builds above it.
+TEST(HydraOptions, GiveDependenciesTheLimitsOfBuildsThatStateNone)
+{
+    const auto plain = read(kHydra);
+    ASSERT_TRUE(plain) << plain.error().message;
+    EXPECT_EQ(plain->core.dependencyLimits, (work::Limits{10h, 1h, 64U << 20U, 0}));
+
+    const ConfigFile file("maxSilentTime = 600\nbuildTimeout = 700\nmaxLogSize = 1000\nmaxOutputSize = 2000\n");
+    const auto stated = read(with(kHydra, {"--config", file.path}));
+    ASSERT_TRUE(stated) << stated.error().message;
+    EXPECT_EQ(stated->core.dependencyLimits, (work::Limits{700s, 600s, 1'000, 2'000}));
+    EXPECT_EQ(read({})->core.dependencyLimits, work::Limits{});
+}
+
 TEST(HydraOptions, MakeNoRootsWhereOutputsAreNotInTheLocalStore)
 {
     const auto options = read(with(kHydra, {"--store", "file:///srv/cache"}));

@@ -44,7 +44,7 @@ struct HydraRoutesTest : RoutesTest {
         hydra.farm.machines = 1;
         hydra.farm.machinesInUse = 1;
         hydra.farm.buildsOpen = 9;
-        hydra.farm.counters.buildsWaiting = 3;
+        hydra.farm.buildsUnfinished = 12;
     }
 
     JsonValue read(std::string_view path)
@@ -191,7 +191,11 @@ TEST_F(HydraRoutesTest, ListInPagesAndSaySo)
         EXPECT_EQ(refused.status, 400U) << query;
     }
     EXPECT_TRUE(has(ask(get("/status/uploads?limit=1")),
-                    R"({"paths":["/nix/store/a"],"pathCount":2,"note":"1 of 2 are shown"})"));
+                    R"({"paths":["/nix/store/a"],"pathCount":2,"note":"1 are shown, and there are more"})"));
+    EXPECT_EQ(ask(get("/status/uploads")).body, R"({"paths":["/nix/store/a","/nix/store/b"],"pathCount":2})");
+    EXPECT_EQ(ask(get("/status/uploads?limit=10000")).status, 200U);
+    for (const auto* query : {"after=1", "limit=10001"}) // paths have no order to go on in
+        EXPECT_EQ(ask(get(fmt::format("/status/uploads?{}", query))).status, 400U) << query;
 }
 
 TEST_F(HydraRoutesTest, ShowStepsAsTheRunnerDoes)

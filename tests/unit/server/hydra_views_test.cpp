@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 #include "server/app/hydra_metrics.h"
 #include "server/app/hydra_views.h"
+#include "server/app/process_metrics.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <ctime>
+#include <fcntl.h>
 #include <optional>
 #include <set>
+#include <unistd.h>
 #include <utility>
 
 namespace penstock::app {
@@ -137,6 +141,98 @@ TEST(HydraViews, CountBuildsOnlyWhereThereAreAny)
     EXPECT_EQ(served.buildsFailed, 4U);
     addHydraCounters(farm, {}, false);
     EXPECT_EQ(farm.buildsOpen + farm.buildsDone + farm.buildsSucceeded, 0U);
+}
+
+TEST(HydraViews, CountBuildsThatTheFarmDoesNotKnowYetAsUnfinished)
+{
+    http::HydraFarm farm;
+    farm.buildsOpen = 3;
+    http::HydraCounters counters;
+    counters.buildsWaiting = 4;
+    addHydraCounters(farm, counters, true);
+    EXPECT_EQ(farm.buildsUnfinished, 7U);
+    EXPECT_EQ(farm.buildsOpen, 3U);
+}
+
+TEST(HydraViews, TellWhatTheIntakeHasCounted)
+{
+    hydra::IntakeCounters intake;
+    intake.buildsRead = 9;
+    intake.buildsHanded = 5;
+    intake.cachedSuccesses = 3;
+    intake.aborted = 1;
+    intake.busy = 12s;
+    intake.lastDiff = 20ms;
+    intake.connections = 2;
+    const auto counters = hydraCounters(intake, 60s, 6);
+    EXPECT_EQ(counters.buildsRead, 9U);
+    EXPECT_EQ(counters.buildsLoaded, 5U); // those that ended where they were found are not among them
+    EXPECT_EQ(counters.idleTime, 48s);
+    EXPECT_EQ(counters.lastDiff, 20ms);
+    EXPECT_EQ(counters.connections, 8U);
+    EXPECT_EQ(hydraCounters(intake, 10s, 6).idleTime, 0s); // what is measured apart need not fit
+}
+
+double valueOf(const std::vector<http::MetricFamily>& families, std::string_view name)
+{
+    const auto found = std::ranges::find(families, name, &http::MetricFamily::name);
+    return found == families.end() || found->samples.empty() ? -1 : found->samples.front().value;
+}
+
+TEST(HydraMetrics, ShowWhatTheIntakeHasCounted)
+{
+    const core::FarmCore farm{core::CoreOptions{}};
+    hydra::IntakeCounters intake;
+    intake.busy = 12s;
+    intake.lastDiff = 20ms;
+    intake.waiting = 4;
+    std::vector<http::MetricFamily> families;
+    appendHydraMetrics(farm, {}, kNow, hydraCounters(intake, 60s, 6), families);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_monitor_time_spent_running_total"), 12e6);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_monitor_time_spent_waiting_total"), 48e6);
+    EXPECT_EQ(valueOf(families, "penstock_hydra_last_diff_seconds"), 0.02);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_builds_unfinished"), 4);
+}
+
+TEST(HydraMetrics, TellHowTheCoreSpendsItsTime)
+{
+    dispatch::DispatchCounters dispatch;
+    dispatch.busyMicros = 3'000'000;
+    dispatch.batches = 5;
+    std::vector<http::MetricFamily> families;
+    appendHydraTurns(dispatch, 60s, families);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_dispatcher_time_spent_running_total"), 3e6);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_dispatcher_time_spent_waiting_total"), 57e6);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_dispatch_wakeup"), 5);
+}
+
+TEST(HydraMetrics, CountCopiesToFurtherStores)
+{
+    std::vector<http::MetricFamily> families;
+    appendHydraCopies({2, 5, 1}, families);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_s3_uploads_pending"), 2);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_overflow_copies_queued_total"), 7);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_overflow_copies_succeeded_total"), 5);
+    EXPECT_EQ(valueOf(families, "hydraqueuerunner_overflow_copies_failed_total"), 1);
+}
+
+TEST(ProcessMetrics, TellOfThisProcess)
+{
+    std::vector<http::MetricFamily> families;
+    appendProcessMetrics(families);
+    EXPECT_GT(valueOf(families, "process_resident_memory_bytes"), 1e6);
+    EXPECT_GT(valueOf(families, "process_virtual_memory_bytes"), valueOf(families, "process_resident_memory_bytes"));
+    EXPECT_GE(valueOf(families, "process_cpu_seconds_total"), 0);
+    const double before = valueOf(families, "process_open_fds");
+    EXPECT_GE(before, 3);
+    EXPECT_GE(valueOf(families, "process_max_fds"), before);
+    const auto now = static_cast<double>(::time(nullptr));
+    EXPECT_NEAR(valueOf(families, "process_start_time_seconds"), now, 600);
+    const int more = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+    families.clear();
+    appendProcessMetrics(families);
+    EXPECT_EQ(valueOf(families, "process_open_fds"), before + 1);
+    ::close(more);
 }
 
 TEST(HydraMetrics, HaveEachNameOnceAndTellOfTheIntakeOnlyWhereThereIsOne)

@@ -302,9 +302,10 @@ TEST(RowWriter, SendsNothingOfTheFarmWhenNothingOfItChanged)
 
 TEST(SqlState, TellsWhetherTryingAgainHelps)
 {
-    for (const char* state : {"08006", "57P01", "57P02", "57P03", "53300", "53100", "40001", "40P01", "25006", "58030"})
+    for (const char* state : {"08006", "57P01", "57P02", "57P03", "53300", "53100", "40001", "40P01", "23503", "25006",
+                              "58030"})
         EXPECT_EQ(codeOfSqlState(state), ErrorCode::Unavailable) << state;
-    for (const char* state : {"23505", "23503", "23514", "22021", "42P01", "54000", "21000"})
+    for (const char* state : {"23505", "23514", "22021", "42P01", "54000", "21000"})
         EXPECT_EQ(codeOfSqlState(state), ErrorCode::Conflict) << state;
     EXPECT_EQ(codeOfSqlState("57014"), ErrorCode::Timeout);
 }

@@ -31,7 +31,7 @@ struct Notes final : postgres::Projection {
         return connection.runScript("CREATE TABLE IF NOT EXISTS noted (job bigint PRIMARY KEY, own bigint, "
                                     "writes integer DEFAULT 1)");
     }
-    Result<void> write(Connection& connection, const work::Changes& changes) override
+    Result<Rest> write(Connection& connection, const work::Changes& changes) override
     {
         ++written;
         for (const work::JobRow& job : changes.newJobs) {
@@ -43,7 +43,7 @@ struct Notes final : postgres::Projection {
             failures = left - 1;
             return fail(code, "the projection does not want to");
         }
-        return {};
+        return rest.load();
     }
     Result<Rest> later(Connection& connection) override
     {
@@ -58,6 +58,7 @@ struct Notes final : postgres::Projection {
     std::atomic<int> written{0};
     std::atomic<int> failures{0};
     std::atomic<int> more{0};
+    std::atomic<Rest> rest{Rest::None};
     std::atomic<ErrorCode> code{ErrorCode::Unavailable};
     BoundedQueue<bool> asked{100};
 };
@@ -130,12 +131,43 @@ TEST(Projection, IsAskedForTheRestWhileThereIsSomeAndNotOnAnIdleFarm)
     ASSERT_TRUE(store.loadOpen().has_value());
     ASSERT_TRUE(notes.asked.takeOne().has_value()); // once after the start, and then not again:
     notes.more = 3;
+    notes.rest = Notes::Rest::Waits;
     ASSERT_TRUE(ask<void>(store, &Store::persist, oneJob(1), work::IdMarks{}).has_value());
     for (int time = 0; time < 3; ++time)
         ASSERT_TRUE(notes.asked.takeOne().has_value());
     EXPECT_EQ(notes.more, 0);
     // The pause would have been over long ago had it been asked once more.
     EXPECT_FALSE(notes.asked.takeAllUntil(std::chrono::steady_clock::now() + std::chrono::seconds(2)).has_value());
+}
+
+TEST(Projection, IsNotAskedWhenNothingWasLeft)
+{
+    const std::string database = test::newDatabase();
+    Notes notes;
+    PostgresStore store(optionsOf(database, notes), test::testLogger());
+    ASSERT_TRUE(store.loadOpen().has_value());
+    ASSERT_TRUE(notes.asked.takeOne().has_value()); // after the start
+    ASSERT_TRUE(ask<void>(store, &Store::persist, oneJob(1), work::IdMarks{}).has_value());
+    EXPECT_FALSE(notes.asked.takeAllUntil(std::chrono::steady_clock::now() + std::chrono::seconds(1)).has_value());
+}
+
+// What somebody holds for minutes is asked for less and less often, whatever else is written.
+TEST(Projection, WritesDoNotMakeItAskMoreOften)
+{
+    const std::string database = test::newDatabase();
+    Notes notes;
+    PostgresStore store(optionsOf(database, notes), test::testLogger());
+    ASSERT_TRUE(store.loadOpen().has_value());
+    ASSERT_TRUE(notes.asked.takeOne().has_value());
+    notes.more = 1'000;
+    notes.rest = Notes::Rest::Waits;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(3);
+    std::uint64_t job = 0;
+    for (; std::chrono::steady_clock::now() < end; notes.rest = Notes::Rest::None)
+        ASSERT_TRUE(ask<void>(store, &Store::persist, oneJob(++job), work::IdMarks{}).has_value());
+    const int asked = 1'000 - notes.more;
+    EXPECT_GE(asked, 1);
+    EXPECT_LE(asked, 4) << "after 0.2, 0.6, 1.4 and 3 seconds; " << job << " writes";
 }
 
 } // namespace
