@@ -86,17 +86,20 @@ void LinkBridge::messages(SessionId session, std::vector<protocol::BuilderMessag
 void LinkBridge::sortOut(SessionId session, std::vector<protocol::AttemptResult> results)
 {
     auto question = [this, &dispatcher = m_dispatcher, &netLoop = m_netLoop, alive = m_alive, session,
-                     results = std::move(results)](const core::FarmCore& farm, Now) {
-        for (const protocol::AttemptResult& result : results) {
-            if (!farm.isLiveOf(result.attempt, session)) {
-                dispatcher.post(core::AttemptFinished{session, result});
-                continue;
-            }
-            netLoop.post([this, alive, session, result] {
-                if (*alive)
-                    wait(session, result);
-            });
-        }
+                     results = std::move(results)](const core::FarmCore& farm, Now) mutable {
+        const auto others = std::stable_partition(results.begin(), results.end(), [&](const auto& result) {
+            return farm.isLiveOf(result.attempt, session);
+        });
+        for (auto result = others; result != results.end(); ++result)
+            dispatcher.post(core::AttemptFinished{session, std::move(*result)});
+        results.erase(others, results.end());
+        if (results.empty())
+            return;
+        netLoop.post([this, alive, session, results = std::move(results)]() mutable {
+            if (*alive)
+                for (protocol::AttemptResult& result : results)
+                    wait(session, std::move(result));
+        });
     };
     m_coreLoop.post([&dispatcher = m_dispatcher, question = std::move(question)]() mutable {
         dispatcher.ask(std::move(question));
